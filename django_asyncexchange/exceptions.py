@@ -1,0 +1,195 @@
+"""Everything that can be refused or go wrong, as one tree.
+
+::
+
+    AsyncExchangeError
+    ├── SubmitRefused            the call is not accepted for later
+    │   ├── NotEligible          this view does not run asynchronously
+    │   ├── PagingRefused        limit/offset beside a request for everything
+    │   ├── ParameterRefused     a parameter of ours has a value we do not know
+    │   ├── CompressionRequired  the mount insists on Accept-Encoding: gzip
+    │   ├── RequestTooLarge      the body exceeds MAX_REQUEST_BYTES
+    │   ├── CapacityExceeded     too many unfinished tasks
+    │   └── SubmitFailed         the task could not be stored or queued
+    ├── TaskNotFound             no such task for this caller
+    │   ├── MalformedId          the id is not a UUID
+    │   └── RouteNotFound        no such address under the task endpoints
+    ├── ResultUnavailable
+    │   ├── ResultNotReady       still pending or processing
+    │   ├── ResultExpired        past its deletion date
+    │   ├── ResultFailed         the run ended without an answer
+    │   ├── ResultCancelled      the task was cancelled
+    │   └── LinkInvalid          a signed link that is forged or too old
+    ├── NotCancellable           the task is already finished
+    ├── ListingRefused           the list's query cannot be obeyed
+    │   ├── FilterRefused        unknown field, operator or combination
+    │   ├── StateUnknown         a filter names a state that does not exist
+    │   ├── DateMalformed        a filter's date cannot be read
+    │   ├── DateOutOfRange       a filter's date is absurd
+    │   ├── PagingMalformed      limit or offset is not usable
+    │   ├── OrderUnknown         sorting by a field that cannot be sorted by
+    │   ├── DirectionUnknown     neither ascending nor descending
+    │   └── QueryMalformed       the query string cannot be decoded
+    └── HttpRefused              what the framework itself refuses
+        ├── NotAuthenticated
+        ├── PermissionDenied
+        ├── MethodNotAllowed
+        ├── NotAcceptable
+        ├── RequestMalformed
+        ├── Throttled
+        └── InternalError
+
+A dialect maps each class to its own code, status and text (``Dialect.CODES``); the core never knows codes.
+A class's docstring is its default message; ``details`` fill the dialect's text; ``headers`` travel with the answer.
+"""
+
+from __future__ import annotations
+
+
+class AsyncExchangeError(Exception):
+    """Something went wrong with an asynchronous call."""
+
+    def __init__(self, *, headers: tuple[tuple[str, str], ...] = (), **details: object) -> None:
+        super().__init__((type(self).__doc__ or "").strip())
+        self.headers = headers
+        self.details = details
+
+
+class SubmitRefused(AsyncExchangeError):
+    """This call is not accepted for later."""
+
+
+class NotEligible(SubmitRefused):
+    """This address cannot be called asynchronously."""
+
+
+class PagingRefused(SubmitRefused):
+    """Paging parameters cannot be combined with an asynchronous call."""
+
+
+class ParameterRefused(SubmitRefused):
+    """A parameter has a value that is not allowed."""
+
+
+class CompressionRequired(SubmitRefused):
+    """The client has to accept gzip."""
+
+
+class RequestTooLarge(SubmitRefused):
+    """The request body is too large."""
+
+
+class CapacityExceeded(SubmitRefused):
+    """Too many asynchronous calls are unfinished."""
+
+
+class SubmitFailed(SubmitRefused):
+    """The call could not be queued; try again later."""
+
+
+class TaskNotFound(AsyncExchangeError):
+    """There is no such task."""
+
+
+class MalformedId(TaskNotFound):
+    """This is not a task id."""
+
+
+class RouteNotFound(TaskNotFound):
+    """There is no such address."""
+
+
+class ResultUnavailable(AsyncExchangeError):
+    """There is no result to fetch."""
+
+
+class ResultNotReady(ResultUnavailable):
+    """The task is not finished yet."""
+
+
+class ResultExpired(ResultUnavailable):
+    """The result has been deleted."""
+
+
+class ResultFailed(ResultUnavailable):
+    """The task failed; submit the call again."""
+
+
+class ResultCancelled(ResultUnavailable):
+    """The task was cancelled."""
+
+
+class LinkInvalid(ResultUnavailable):
+    """The link is not valid or no longer valid."""
+
+
+class NotCancellable(AsyncExchangeError):
+    """The task is already finished."""
+
+
+class ListingRefused(AsyncExchangeError):
+    """The list cannot be shown this way."""
+
+
+class FilterRefused(ListingRefused):
+    """The filter cannot be applied."""
+
+
+class StateUnknown(ListingRefused):
+    """The filter names an unknown state."""
+
+
+class DateMalformed(ListingRefused):
+    """The filter's date cannot be read."""
+
+
+class DateOutOfRange(ListingRefused):
+    """The filter's date is out of range."""
+
+
+class PagingMalformed(ListingRefused):
+    """limit or offset is not a number in its range."""
+
+
+class OrderUnknown(ListingRefused):
+    """The list cannot be sorted by this field."""
+
+
+class DirectionUnknown(ListingRefused):
+    """The sorting direction is neither asc nor desc."""
+
+
+class QueryMalformed(ListingRefused):
+    """The query string cannot be decoded."""
+
+
+class HttpRefused(AsyncExchangeError):
+    """The request was refused."""
+
+
+class NotAuthenticated(HttpRefused):
+    """Valid credentials are needed."""
+
+
+class PermissionDenied(HttpRefused):
+    """You are not allowed to do this."""
+
+
+class MethodNotAllowed(HttpRefused):
+    """This method is not allowed here."""
+
+
+class NotAcceptable(HttpRefused):
+    """None of the media types that you accept can be produced."""
+
+
+class RequestMalformed(HttpRefused):
+    """The request cannot be understood."""
+
+
+class Throttled(HttpRefused):
+    """Too many requests."""
+
+
+class InternalError(HttpRefused):
+    """Internal server error."""

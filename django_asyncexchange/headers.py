@@ -1,0 +1,77 @@
+"""Which headers survive capture and record, by name (contract/security 3.2 and 4.2). Standard library only."""
+
+from __future__ import annotations
+
+import fnmatch
+
+SECRET = (
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "*token*",
+    "*secret*",
+    "*api-key*",
+    "*apikey*",
+    "*password*",
+    "remote-user",
+    "x-remote-user",
+    "x-forwarded-user",
+)
+"""Request headers that may prove or name an identity, as patterns; ``*token*`` covers the CSRF ones."""
+HARMFUL = frozenset(
+    {
+        # this representation: the stored answer is for every later reader
+        "accept-encoding",
+        "range",
+        "if-range",
+        "if-modified-since",
+        # this connection
+        "expect",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "transfer-encoding",
+        "content-length",
+        # what the scheme and host, which are stored, were computed from
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        # ourselves
+        "solitude-async",
+        "prefer",
+        "x-callback-location",
+        "x-callback-method",
+    }
+)
+"""Request headers that would do harm in a deferred run."""
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-security", "server", "date"}
+"""Response headers that are never stored: they belong to a connection, a session or a server (3.2)."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether the request header ``name`` may carry a credential."""
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in SECRET)
+
+
+def is_harmful(name: str) -> bool:
+    """Whether the request header ``name`` would do harm in a deferred run."""
+    return name.lower() in HARMFUL
+
+
+def may_be_stored(name: str) -> bool:
+    """Whether the response header ``name`` is kept with the answer."""
+    return name.lower() not in UNSTORED

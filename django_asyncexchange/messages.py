@@ -1,0 +1,164 @@
+"""The values that travel through the house: frozen, keyword-only, without behaviour that needs a database or a clock.
+
+Headers are a tuple of pairs and bodies are bytes, so that order, duplicates and binary content survive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from typing import TypeVar, dataclass_transform
+
+from .signing import Signer
+from .states import Reason, State
+
+Headers = tuple[tuple[str, str], ...]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def value(cls: type[T]) -> type[T]:
+    """Make ``cls`` a value: a frozen dataclass without positional arguments."""
+    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The first value of the header ``name`` (case-insensitive), or None."""
+    return next((text for key, text in headers if key.lower() == name.lower()), None)
+
+
+@value
+class Call:
+    """An incoming call as far as a dialect needs it to decide: nothing here costs a query or reads the body."""
+
+    method: str
+    path: str
+    """Path below the script name, percent-decoded, with its leading slash."""
+    query: str
+    """Raw query string, without the question mark."""
+    header: Callable[[str], str]
+    """Value of a request header by name, ``""`` where it is absent."""
+
+
+@value
+class Owner:
+    """Who submitted a task, and with whom its tasks are listed."""
+
+    account: str
+    """Tasks of one account are listed together."""
+    kind: str = "employee"
+    """``employee`` for a person, ``application`` for a program (S002-37)."""
+    id: str = ""
+    """Reference of the person or program within ``kind``; ``""`` for an anonymous caller."""
+
+
+@value
+class Request:
+    """A captured call: everything a worker needs to perform it, and no credential."""
+
+    method: str
+    scheme: str
+    host: str
+    script_name: str
+    path: str
+    query: str
+    """Raw query string that the view will see."""
+    headers: Headers
+    """In WSGI's spelling of names (``Content-Type``, ``X-Custom``); secrets and hop-by-hop headers are gone."""
+    remote_addr: str = ""
+    language: str = ""
+    time_zone: str = ""
+
+
+@value
+class Response:
+    """An answer to be sent as it stands."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+@value
+class Replay:
+    """An answer that is the stored response itself: status, headers and body, with these headers added or replaced.
+
+    ``status`` replaces the stored status, ``drop`` names stored headers that are not sent.
+    """
+
+    status: int | None = None
+    headers: Headers = ()
+    drop: frozenset[str] = frozenset()
+
+
+@value
+class Snapshot:
+    """One task at one moment, as a dialect sees it. Dates are aware (UTC)."""
+
+    id: uuid.UUID
+    dialect: str
+    state: State
+    reason: Reason | None = None
+    owner: Owner
+    method: str
+    url: str
+    """Absolute URL as submitted, the trigger included."""
+    attempt: int = 0
+    created: dt.datetime
+    started: dt.datetime | None = None
+    finished: dt.datetime | None = None
+    deletion_date: dt.datetime | None = None
+    """The moment after which the result is gone."""
+    status_code: int | None = None
+    """Status of the stored response; None where there is none."""
+    content_type: str = ""
+    """Content type of the stored response."""
+    content: bytes | None = None
+    """Body of the stored response, only where ``Dialect.reads`` asked for it."""
+
+    def is_expired(self, now: dt.datetime) -> bool:
+        """Whether the result is past its deletion date. Computed, never stored."""
+        return self.deletion_date is not None and now >= self.deletion_date
+
+
+@value
+class Listing:
+    """What a list request asks for: parameters of ``filters.AsyncTaskFilter``, order and page."""
+
+    filters: tuple[tuple[str, str], ...] = ()
+    """(name, value) pairs; a name may repeat."""
+    order: tuple[str, ...] = ()
+    """Field names, each with an optional leading ``-``."""
+    limit: int
+    offset: int = 0
+    echo: str = ""
+    """The request's query in its canonical form, for documents that name their own address."""
+
+
+@value
+class Page:
+    """A slice of a list: its rows, and ``size``, the number of rows on all pages."""
+
+    rows: tuple[Snapshot, ...]
+    size: int
+    listing: Listing
+
+
+@value
+class Context:
+    """What rendering needs besides the task: where, when, for whom, in which language."""
+
+    base: str
+    """Absolute URL of the dialect's mount, without a trailing slash."""
+    path: str
+    """The same without scheme and host."""
+    now: dt.datetime
+    """Database time, aware."""
+    viewer: Owner | None
+    """Who asks; None before authentication."""
+    translate: Callable[[str], str]
+    """Message in English → message in the reader's language."""
+    signer: Signer
