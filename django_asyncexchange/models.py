@@ -1,0 +1,170 @@
+"""What is stored: tasks, their bodies, and one row per account to count against.
+
+A model knows its columns and how to turn itself into a value; everything that changes a state is in ``querysets.move``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from .conf import conf
+from .messages import Owner, Request, Snapshot, header
+from .querysets import AsyncTaskQuerySet, BodyQuerySet
+from .states import Reason, State
+
+STATES = [(state.value, state.value) for state in State]
+REASONS = [(reason.value, reason.value) for reason in Reason]
+
+
+class AsyncTask(models.Model):
+    """One call that is answered later."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dialect = models.CharField(_("dialect"), max_length=64)
+    state = models.CharField(_("state"), max_length=16, choices=STATES, default=State.PENDING.value)
+    reason = models.CharField(_("reason"), max_length=16, choices=REASONS, blank=True)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+
+    owner = models.ForeignKey(
+        conf.project("AUTH_USER_MODEL"), models.SET_NULL, null=True, related_name="+", verbose_name=_("owner")
+    )
+    account = models.CharField(_("account"), max_length=150)
+    owner_kind = models.CharField(_("kind of owner"), max_length=32)
+    owner_reference = models.CharField(_("owner's reference"), max_length=150, blank=True)
+    auth_backend = models.CharField(max_length=255, blank=True, editable=False)
+    auth_reference = models.CharField(max_length=255, blank=True, editable=False)
+
+    method = models.CharField(_("method"), max_length=32)
+    url = models.TextField(_("request"))
+    request = models.JSONField(_("captured request"))
+
+    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
+    reason_phrase = models.CharField(max_length=255, blank=True, editable=False)
+    response_headers = models.JSONField(_("response headers"), default=list)
+
+    created = models.DateTimeField(_("created"), db_default=Now())
+    started = models.DateTimeField(_("started"), null=True)
+    finished = models.DateTimeField(_("finished"), null=True)
+    deletion_date = models.DateTimeField(_("deletion date"), null=True)
+    purge_date = models.DateTimeField(_("purge date"), null=True)
+
+    objects = AsyncTaskQuerySet.as_manager()
+
+    now: dt.datetime
+    """Database time, on instances that come from ``with_now()``."""
+
+    class Meta:
+        verbose_name = _("asynchronous task")
+        verbose_name_plural = _("asynchronous tasks")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["dialect", "account", "-created"], name="asyncexchange_listed"),
+            models.Index(fields=["dialect", "account", "state"], name="asyncexchange_counted"),
+            models.Index(fields=["state", "created"], name="asyncexchange_waiting"),
+            models.Index(fields=["created"], name="asyncexchange_newest"),
+            models.Index(fields=["deletion_date"], name="asyncexchange_expiring"),
+            models.Index(fields=["purge_date"], name="asyncexchange_purged"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} ({self.state})"
+
+    @property
+    def captured(self) -> Request:
+        """The captured call; unknown keys of another version are ignored."""
+        known = {key: self.request[key] for key in Request.__dataclass_fields__ if key in self.request}
+        return Request(**{**known, "headers": tuple((name, text) for name, text in known.get("headers", ()))})
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Headers of the stored response, in order, duplicates kept."""
+        return tuple((name, text) for name, text in self.response_headers)
+
+    def response_body(self) -> Body | None:
+        """The stored response's body; None where it is empty, gone or of an abandoned attempt."""
+        return self.bodies.filter(kind=Body.RESPONSE, attempt=self.attempt).first()
+
+    def snapshot(self, content: bytes | None = None) -> Snapshot:
+        """This row as a dialect sees it."""
+        return Snapshot(
+            id=self.pk,
+            dialect=self.dialect,
+            state=State(self.state),
+            reason=Reason(self.reason) if self.reason else None,
+            owner=Owner(account=self.account, kind=self.owner_kind, id=self.owner_reference),
+            method=self.method,
+            url=self.url,
+            attempt=self.attempt,
+            created=self.created,
+            started=self.started,
+            finished=self.finished,
+            deletion_date=self.deletion_date,
+            status_code=self.status_code,
+            content_type=header(self.headers, "Content-Type") or "",
+            content=content,
+        )
+
+
+class Body(models.Model):
+    """Bytes of a request or response: ``content`` in the database, or ``name`` in ``STORAGES["asyncexchange"]``.
+
+    A side table, so that lists of tasks never touch the bytes.
+    """
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+    task = models.ForeignKey(AsyncTask, models.CASCADE, null=True, related_name="bodies")
+    kind = models.CharField(max_length=8, choices=[(REQUEST, REQUEST), (RESPONSE, RESPONSE)])
+    attempt = models.PositiveIntegerField(default=0)
+    content = models.BinaryField(null=True)
+    name = models.CharField(max_length=255, blank=True)
+    size = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    created = models.DateTimeField(db_default=Now())
+
+    objects = BodyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("body")
+        verbose_name_plural = _("bodies")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["task", "kind", "attempt"], name="asyncexchange_one_body"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["created"], name="asyncexchange_reserved"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.task_id}, {self.size} B"
+
+
+class Account(models.Model):
+    """One row per account and mount: whoever writes it may count and insert that account's tasks."""
+
+    dialect = models.CharField(max_length=64)
+    account = models.CharField(max_length=150)
+    touched = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["dialect", "account"], name="asyncexchange_one_account"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} ({self.dialect})"
+
+
+def encode(request: Request) -> dict[str, Any]:
+    """``request`` as it is stored in ``AsyncTask.request``."""
+    fields = {name: getattr(request, name) for name in Request.__dataclass_fields__}
+    encoded: dict[str, Any] = json.loads(json.dumps(fields))
+    return encoded
