@@ -1,0 +1,168 @@
+"""Refuse now what would be refused anyway: eligibility, method, authentication, permission, throttle.
+
+The answer to a refused call is the view's own 4xx; nothing is stored. Object permissions and validation need the view
+itself, so they are left to the run (contract/security 4.4).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.mixins import AccessMixin
+from django.http import HttpRequest, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from rest_framework.views import APIView
+
+from .conf import conf
+from .dialects.base import Dialect
+from .exceptions import NotAuthenticated, NotEligible
+
+MARK = "async_exchange"
+"""Attribute of a view that says whether it may be called asynchronously: True, False, or the names of its actions."""
+
+
+def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
+    """Whether the view may be called asynchronously in ``dialect``."""
+    mark = _mark(request, view_func)
+    if mark is not None:
+        return mark
+    return dialect.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *dialect.policy.views))
+
+
+def _mark(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
+    """What the view says itself: its handler first, then its class, then the function in the URLconf."""
+    cls = view_class(view_func)
+    name = _handler_name(request, view_func)
+    for place in (getattr(cls, name, None), view_func, cls):
+        mark = getattr(place, MARK, None)
+        if isinstance(mark, bool):
+            return mark
+        if mark is not None:
+            return name in mark
+    return None
+
+
+def view_class(view_func: Callable[..., Any]) -> Any:
+    """The class behind a view function; None for a plain one."""
+    return getattr(view_func, "cls", None) or getattr(view_func, "view_class", None)
+
+
+def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
+    """The name of the method that answers: a viewset's action, or the HTTP method in lower case."""
+    method = (request.method or "").lower()
+    actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
+    return actions.get(method, method)
+
+
+def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
+    match = request.resolver_match
+    return any(
+        fnmatch.fnmatchcase(request.path_info, name) if name.startswith("/") else match and name == match.view_name
+        for name in names
+    )
+
+
+def refusal(
+    request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
+) -> tuple[HttpResponseBase | None, Any]:
+    """(the view's own refusal or None, the request as the view authenticated it). Raises NotAuthenticated."""
+    cls = view_class(view_func)
+    headers: tuple[tuple[str, str], ...] = ()
+    seen: Any = request
+    if isinstance(cls, type) and issubclass(cls, APIView):
+        view = _instance(request, view_func, args, kwargs)
+        seen = view.initialize_request(request, *args, **kwargs)
+        refused = _drf_refusal(view, seen, args, kwargs)
+        if refused is not None:
+            return refused, seen
+        challenge = view.get_authenticate_header(seen)
+        headers = (("WWW-Authenticate", challenge),) if challenge else ()
+    elif cls is not None:
+        refused = _class_refusal(_instance(request, view_func, args, kwargs), request)
+        if refused is not None:
+            return refused, seen
+    if not conf.ALLOW_ANONYMOUS and not seen.user.is_authenticated:
+        raise NotAuthenticated(headers=headers)
+    return None, seen
+
+
+def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> Any:
+    """The view as ``as_view`` would make it, up to the point where it would be dispatched."""
+    initkwargs = getattr(view_func, "initkwargs", None) or getattr(view_func, "view_initkwargs", {})
+    view = view_class(view_func)(**initkwargs)
+    actions = getattr(view_func, "actions", None)
+    if actions:
+        view.action_map = actions
+        for method, action in actions.items():
+            setattr(view, method, getattr(view, action))
+    view.setup(request, *args, **kwargs)
+    return view
+
+
+def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+    """What DRF would refuse before the view's own code: the first half of ``APIView.dispatch``."""
+    view.request, view.headers = request, view.default_response_headers
+    try:
+        view.initial(request, *args, **kwargs)
+        if _method_is_known(view, request):
+            return None
+        response = view.http_method_not_allowed(request, *args, **kwargs)
+    except Exception as error:
+        response = view.handle_exception(error)
+    response = view.finalize_response(request, response, *args, **kwargs)
+    if hasattr(response, "render"):
+        response.render()
+    refused: HttpResponseBase = response
+    return refused
+
+
+def _class_refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
+    """What Django's class-based views and access mixins would refuse."""
+    if not _method_is_known(view, request):
+        return HttpResponseNotAllowed(view._allowed_methods())
+    if isinstance(view, AccessMixin) and not _passes(view, request):
+        return view.handle_no_permission()
+    return None
+
+
+def _passes(view: Any, request: HttpRequest) -> bool:
+    """The test of whichever access mixin the view has."""
+    if hasattr(view, "has_permission"):
+        return bool(view.has_permission())
+    if hasattr(view, "get_test_func"):
+        return bool(view.get_test_func()())
+    return bool(request.user.is_authenticated)
+
+
+def _method_is_known(view: Any, request: Any) -> bool:
+    method = request.method.lower()
+    return method in view.http_method_names and hasattr(view, method)
+
+
+def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> None:
+    """Raise NotEligible where the view does not run asynchronously in ``dialect``."""
+    if not is_eligible(request, view_func, dialect):
+        raise NotEligible(path=request.path_info)
+
+
+def spare_throttles(view_func: Callable[..., Any]) -> None:
+    """Let the DRF view behind ``view_func`` skip its throttles in a deferred run: they have fired at submit.
+
+    DRF asks the view class alone, and a URLconf may wrap the view any number of times, so the class itself learns to
+    look at the request, once; every ordinary request is throttled as before.
+    """
+    cls = view_class(view_func)
+    if not (isinstance(cls, type) and issubclass(cls, APIView)) or hasattr(cls.check_throttles, MARK):
+        return
+    check: Any = cls.check_throttles
+
+    @functools.wraps(check)
+    def check_throttles(self: Any, request: Any) -> None:
+        if getattr(request, "async_task", None) is None:
+            check(self, request)
+
+    setattr(check_throttles, MARK, True)
+    cls.check_throttles = check_throttles  # type: ignore[method-assign]

@@ -1,0 +1,112 @@
+"""Who submitted a call, and how a worker becomes that person again without a stored credential (security 4.3).
+
+Stored are the user's key, the path of the backend that knows the user, and a reference to the token object in
+``request.auth``, never its value. At run time the backend is asked again: a deactivated, deleted or revoked identity
+does not run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.module_loading import import_string
+
+from .conf import conf
+from .messages import Owner, value
+
+SALT = "django_asyncexchange.identity"
+
+
+class IdentityLost(Exception):
+    """The owner may not act any more: deactivated, deleted, or the token was revoked."""
+
+
+@value
+class Identity:
+    """Who a captured call belongs to."""
+
+    owner: Owner
+    user_pk: Any = None
+    auth_backend: str = ""
+    """Dotted path of the authentication backend; ``""`` = submitted anonymously."""
+    auth_reference: str = ""
+    """Model label and a reference to the token object, where ``request.auth`` was one."""
+
+
+def owner_of(request: Any) -> Owner:
+    """The default account: every user is alone in it."""
+    user = request.user
+    return Owner(account=str(user.pk), id=str(user.pk)) if user.is_authenticated else Owner(account="")
+
+
+def owner(request: Any) -> Owner:
+    """Whose account ``request`` belongs to, by the project's ``OWNER``."""
+    resolved: Owner = import_string(conf.OWNER)(request)
+    return resolved
+
+
+def capture(request: Any) -> Identity:
+    """The identity behind ``request`` (Django's or DRF's)."""
+    user = request.user
+    if not user.is_authenticated:
+        return Identity(owner=owner(request))
+    return Identity(
+        owner=owner(request),
+        user_pk=user.pk,
+        auth_backend=_backend_of(request, user),
+        auth_reference=_reference(getattr(request, "auth", None)),
+    )
+
+
+def _backend_of(request: Any, user: Any) -> str:
+    """The session's backend, or the first that knows the user (a token's user has not logged in by any)."""
+    session = getattr(request, "session", None)
+    if getattr(user, "backend", None):
+        return str(user.backend)
+    if session is not None and session.get(BACKEND_SESSION_KEY):
+        return str(session[BACKEND_SESSION_KEY])
+    backends: list[str] = conf.project("AUTHENTICATION_BACKENDS")
+    return next((path for path in backends if load_backend(path).get_user(user.pk)), backends[0])
+
+
+def _reference(auth: Any) -> str:
+    if not isinstance(auth, models.Model):
+        return ""
+    return f"{auth._meta.label}:{_digest(auth)}"
+
+
+def _digest(auth: models.Model) -> str:
+    """Names a token without its value: DRF's own ``Token`` has the secret itself as primary key."""
+    return salted_hmac(SALT, str(auth.pk), algorithm="sha256").hexdigest()
+
+
+def assume(request: HttpRequest, identity: Identity) -> None:
+    """Let every layer see the owner: sessions' ``user`` and ``auser``, and DRF's ``user`` and ``auth``."""
+    user: Any = AnonymousUser()
+    if identity.auth_backend:
+        user = load_backend(identity.auth_backend).get_user(identity.user_pk)
+        if user is None:
+            raise IdentityLost
+        user.backend = identity.auth_backend
+    auth = _token(user, identity.auth_reference) if identity.auth_reference else None
+    request.user = user
+    request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
+    if identity.auth_backend:
+        request._force_auth_user, request._force_auth_token = user, auth  # type: ignore[attr-defined]
+
+
+def _token(user: Any, reference: str) -> Any:
+    label, _, digest = reference.partition(":")
+    model = apps.get_model(label)
+    key = next((field.name for field in model._meta.fields if field.related_model is type(user)), None)
+    tokens = model._default_manager.filter(**{key: user.pk}) if key else model._default_manager.all()
+    for token in tokens:
+        if constant_time_compare(_digest(token), digest):
+            return token
+    raise IdentityLost

@@ -1,0 +1,27 @@
+"""What has happened, for whoever wants to know. Signals announce, never steer: a receiver that raises is only logged.
+
+Each is sent after its change is committed, with ``sender=AsyncTask`` and ``task``, a ``messages.Snapshot``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.dispatch import Signal, receiver
+
+logger = logging.getLogger("django_asyncexchange")
+
+task_submitted = Signal()
+"""A call was accepted and is PENDING."""
+task_started = Signal()
+"""A worker claimed the task; it is PROCESSING."""
+task_finished = Signal()
+"""The task reached a final state."""
+
+
+@receiver([task_submitted, task_started, task_finished], dispatch_uid="django_asyncexchange.log")
+def log(*, signal: Signal, task: Any, **kwargs: Any) -> None:
+    """One line per step of a task's life. Addresses are logged without their query, which may hold secrets."""
+    reason = f" ({task.reason})" if task.reason else ""
+    logger.info("task %s: %s %s is %s%s", task.id, task.method, task.url.partition("?")[0], task.state, reason)
