@@ -1,0 +1,24 @@
+"""The application's registration."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from django.apps import AppConfig
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+
+from . import checks  # noqa: F401  (registers the system checks)
+from .conf import conf
+
+
+class AsyncExchangeConfig(AppConfig):
+    name = "django_asyncexchange"
+    label = "asyncexchange"
+    verbose_name = _("Asynchronous exchange")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # The executor's module connects itself to its workers' signals; a wrong one is the system checks' to report.
+        with suppress(ImportError, RuntimeError):
+            import_string(conf.EXECUTOR)

@@ -1,0 +1,57 @@
+"""Ids of all checks, and how a function becomes one."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core import checks
+
+
+class CheckId(enum.StrEnum):
+    """Every check of this app."""
+
+    MIDDLEWARE_MISSING = "asyncexchange.E001"
+    MIDDLEWARE_NOT_LAST = "asyncexchange.E002"
+    UNKNOWN_KEY = "asyncexchange.E003"
+    DIALECT_WRONG = "asyncexchange.E004"
+    DIALECTS_COLLIDE = "asyncexchange.E005"
+    EXECUTOR_WRONG = "asyncexchange.E006"
+    OWNER_WRONG = "asyncexchange.E007"
+    URLS_MISSING = "asyncexchange.E008"
+    STORAGE_PUBLIC = "asyncexchange.E009"
+    CLUSTER_MISSING = "asyncexchange.E010"
+    CLUSTER_RETRY = "asyncexchange.E011"
+    CLUSTER_TIMEOUT = "asyncexchange.E012"
+    CLUSTER_GUARD = "asyncexchange.E013"
+    CLUSTER_POOL = "asyncexchange.E014"
+    STORAGE_MISSING = "asyncexchange.W001"
+    CLUSTER_ACK = "asyncexchange.W002"
+    CLUSTER_SAVES = "asyncexchange.W003"
+    CLUSTER_ALIAS = "asyncexchange.W004"
+    CLUSTER_CACHE = "asyncexchange.W005"
+    CONNECTIONS_REOPENED = "asyncexchange.W006"
+    SQLITE_OLD = "asyncexchange.W007"
+
+
+Finding = tuple[CheckId, str, str]
+"""(id, what is wrong, what to do)"""
+
+
+def registered(*tags: str, deploy: bool = False) -> Callable[[Callable[[], Iterable[Finding]]], Any]:
+    """Register a function that yields findings as a system check; ids with an E are errors, others warnings."""
+
+    def register(find: Callable[[], Iterable[Finding]]) -> Callable[[], Iterable[Finding]]:
+        def check(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+            return [_message(*finding) for finding in find()]
+
+        checks.register(check, *tags, deploy=deploy)
+        return find
+
+    return register
+
+
+def _message(id: CheckId, wrong: str, cure: str) -> checks.CheckMessage:
+    kind = checks.Error if ".E" in id.value else checks.Warning
+    return kind(wrong, hint=cure, id=id.value)

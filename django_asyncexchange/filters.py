@@ -1,0 +1,133 @@
+"""Which tasks a list shows: a django-filter FilterSet, for the dialects' lists and for any plain DRF list.
+
+>>> class Tasks(ListAPIView):
+...     queryset = AsyncTask.objects.all()
+...     serializer_class = AsyncTaskSerializer
+...     filter_backends = [DjangoFilterBackend]
+...     filterset_class = AsyncTaskFilter
+
+``?state=DONE&request__contains=report&deletion_date__lt=2026-11-23T00:00:00Z&order_by=-deletion_date``
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import django_filters as df
+from django.core.exceptions import ValidationError
+from django.db.models import F, Q, QuerySet
+from django.forms import Field, MultipleChoiceField
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
+
+from .models import STATES, AsyncTask
+
+ORDER = ("created", "started", "finished", "deletion_date", "url", "state")
+NULL = "null"
+
+
+class ManyTexts(MultipleChoiceField):
+    """A parameter that may be given several times, with any text."""
+
+    def valid_value(self, value: Any) -> bool:
+        return True
+
+
+class ManyMoments(ManyTexts):
+    """ISO 8601 intervals ``start/end``, half-open, or the word ``null``."""
+
+    def clean(self, value: Any) -> list[Q]:
+        return [self.condition(text) for text in super().clean(value)]
+
+    def condition(self, text: str) -> Q:
+        if text == NULL:
+            return Q(deletion_date=None)
+        start, _slash, end = text.partition("/")
+        try:
+            first, last = (_aware(part) for part in (start, end))
+        except ValueError as error:
+            raise ValidationError(_("Enter an interval start/end, or null.")) from error
+        return Q(deletion_date__gte=first, deletion_date__lt=last)
+
+
+def _aware(text: str) -> dt.datetime:
+    moment = parse_datetime(text)
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+class AnyOf(df.Filter):
+    """Several values: a task matches if one of them does."""
+
+    field_class: type[Field] = ManyTexts
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class NoneOf(AnyOf):
+    """Several values: a task matches if none of them does."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.exclude(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class Within(df.Filter):
+    """Several intervals: a task matches if its deletion date lies in one of them."""
+
+    field_class: type[Field] = ManyMoments
+
+    def filter(self, qs: QuerySet[Any], value: list[Q]) -> QuerySet[Any]:
+        return qs.filter(self.any(value)) if value else qs
+
+    @staticmethod
+    def any(conditions: list[Q]) -> Q:
+        found = Q()
+        for condition in conditions:
+            found |= condition
+        return found
+
+
+class NotWithin(Within):
+    """Several intervals: a task matches if its deletion date lies in none of them, or if it has none."""
+
+    def filter(self, qs: QuerySet[Any], value: list[Q]) -> QuerySet[Any]:
+        if not value:
+            return qs
+        dated = [condition for condition in value if condition != Q(deletion_date=None)]
+        found = Q() if len(dated) < len(value) else Q(deletion_date=None)
+        rows = qs.filter(deletion_date__isnull=False) if len(dated) < len(value) else qs
+        return rows.filter(found | ~self.any(dated)) if dated else rows
+
+
+class AsyncTaskFilter(df.FilterSet):
+    """Filters over ``AsyncTask``. ``request`` is the URL as submitted."""
+
+    state = df.MultipleChoiceFilter(choices=STATES)
+    state__not = df.MultipleChoiceFilter(field_name="state", choices=STATES, exclude=True)
+    method = df.CharFilter()
+    request = AnyOf(field_name="url")
+    request__not = NoneOf(field_name="url")
+    request__contains = df.CharFilter(field_name="url", lookup_expr="contains")
+    deletion_date__within = Within(field_name="deletion_date")
+    deletion_date__not_within = NotWithin(field_name="deletion_date")
+    order_by = df.OrderingFilter(fields=tuple((name, name) for name in ORDER))
+
+    class Meta:
+        model = AsyncTask
+        fields: ClassVar[dict[str, list[str]]] = {
+            name: ["exact", "lt", "lte", "gt", "gte", "isnull"]
+            for name in ("created", "started", "finished", "deletion_date")
+        }
+
+    @staticmethod
+    def order(tasks: QuerySet[AsyncTask], names: Sequence[str]) -> QuerySet[AsyncTask]:
+        """Order by ``names`` (a leading ``-`` reverses), rows without a value last; newest first by default."""
+        terms = [
+            F(name.removeprefix("-")).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
+            for name in names
+        ]
+        return tasks.order_by(*terms, "-created", "id")

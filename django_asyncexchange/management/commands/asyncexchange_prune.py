@@ -1,0 +1,19 @@
+"""Delete expired results and forgotten tasks: for cron, or any other scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from ... import lifecycle
+
+
+class Command(BaseCommand):
+    help = "Delete results past their deletion date and tasks past their window."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        gone = {"bodies": 0, "tasks": 0}
+        while any((done := lifecycle.prune()).values()):
+            gone = {key: gone[key] + done[key] for key in gone}
+        self.stdout.write(f"{gone['bodies']} bodies and {gone['tasks']} tasks deleted")
