@@ -10,6 +10,9 @@
     │   ├── CompressionRequired  the mount insists on Accept-Encoding: gzip
     │   ├── RequestTooLarge      the body exceeds MAX_REQUEST_BYTES
     │   ├── CapacityExceeded     too many unfinished tasks
+    │   ├── CallbackRefused      the callback's address or method is unusable
+    │   ├── IdempotencyKeyMalformed
+    │   ├── IdempotencyKeyReused the key belongs to another request
     │   └── SubmitFailed         the task could not be stored or queued
     ├── TaskNotFound             no such task for this caller
     │   ├── MalformedId          the id is not a UUID
@@ -81,6 +84,18 @@ class RequestTooLarge(SubmitRefused):
 
 class CapacityExceeded(SubmitRefused):
     """Too many asynchronous calls are unfinished."""
+
+
+class CallbackRefused(SubmitRefused):
+    """The callback cannot be called."""
+
+
+class IdempotencyKeyMalformed(SubmitRefused):
+    """The idempotency key is not 1 to 255 visible ASCII characters."""
+
+
+class IdempotencyKeyReused(SubmitRefused):
+    """The idempotency key was used for another request."""
 
 
 class SubmitFailed(SubmitRefused):

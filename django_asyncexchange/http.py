@@ -55,6 +55,12 @@ def rewind(request: HttpRequest, file: IO[bytes]) -> None:
     stream._stream, stream._read_started = file, False
 
 
+def raw_query(request: HttpRequest) -> str:
+    """The query string as the client sent it. WSGI hands bytes beyond ASCII over as Latin-1."""
+    query: str = request.META.get("QUERY_STRING", "")
+    return query.encode("latin-1", "replace").decode("utf-8", "replace") if isinstance(request, WSGIRequest) else query
+
+
 def capture(request: HttpRequest) -> Request:
     """The call as a value that another process can perform. No credential survives."""
     return Request(

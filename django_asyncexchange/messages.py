@@ -56,6 +56,14 @@ class Owner:
 
 
 @value
+class Callback:
+    """Where one call wants its end to be reported."""
+
+    url: str
+    method: str = "GET"
+
+
+@value
 class Request:
     """A captured call: everything a worker needs to perform it, and no credential."""
 
@@ -159,6 +167,8 @@ class Context:
     """Database time, aware."""
     viewer: Owner | None
     """Who asks; None before authentication."""
+    accept: str = ""
+    """The request's ``Accept`` header."""
     translate: Callable[[str], str]
     """Message in English → message in the reader's language."""
     signer: Signer

@@ -36,6 +36,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
         viewer=viewer,
         translate=translate,
         signer=conf.signer("download"),
+        accept=request.META.get("HTTP_ACCEPT", ""),
     )
 
 

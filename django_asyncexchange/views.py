@@ -71,9 +71,17 @@ class TaskView(APIView):
         if "GET" in self.verbs:
             self.head = getattr(self, self.verbs["GET"])
 
+    @property
+    def is_public(self) -> bool:
+        """Whether the address itself proves the right to it. An empty address, which serves nothing, does not."""
+        return bool(self.verbs) and all(self.dialect.ROUTES[verb].public for verb in self.verbs.values())
+
+    def get_authenticators(self) -> Any:
+        # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
+        return [] if self.is_public else super().get_authenticators()
+
     def get_permissions(self) -> Any:
-        public = all(self.dialect.ROUTES[verb].public for verb in self.verbs.values())
-        if public or conf.ALLOW_ANONYMOUS:
+        if self.is_public or conf.ALLOW_ANONYMOUS:
             return [AllowAny()]
         return [IsAuthenticated(), *super().get_permissions()]
 
@@ -107,7 +115,7 @@ class TaskView(APIView):
         return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
 
     def list(self, request: Request) -> HttpResponseBase:
-        listing = self.dialect.listing(request.META.get("QUERY_STRING", ""))
+        listing = self.dialect.listing(http.raw_query(request._request))
         tasks = self.ordered(self.filtered(self.visible().within(self.dialect.policy.window), listing), listing)
         size = tasks.count()
         rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..exceptions import AsyncExchangeError
-from ..messages import Call, Context, Headers, Listing, Page, Replay, Response, Snapshot, value
+from ..messages import Call, Callback, Context, Headers, Listing, Page, Replay, Response, Snapshot, value
 from ..states import State
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
@@ -76,6 +76,12 @@ class Policy:
     """Zone of dates without an offset on this wire."""
     language: str = ""
     """Language of messages where the client states no preference; empty = the project's."""
+    queue_limit: dt.timedelta | None = None
+    """A task that waits longer than this never starts; it ends in ERROR with reason queue_timeout."""
+    shared_capacity: bool = False
+    """Whether ``capacity`` counts the tasks of all accounts together."""
+    texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Other texts for errors, by their code on this wire."""
     views: tuple[str, ...] = ()
     """More eligible views of this mount only: URL names, or path patterns with a leading slash and ``*``."""
 
@@ -98,6 +104,12 @@ class Dialect(abc.ABC):
     """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
     EVERY_VIEW: ClassVar[bool] = False
     """Whether the protocol takes every view under its prefix (``never_async`` still excludes one)."""
+    OPTIONAL: ClassVar[bool] = False
+    """Whether the trigger is a mere preference: a view that is not eligible then answers synchronously."""
+    THROTTLED: ClassVar[bool] = True
+    """Whether the view's throttles count a submitted call. (They never count its deferred run.)"""
+    VALIDATES: ClassVar[bool] = False
+    """Whether a call is accepted only if the view's own validation passes at submit."""
     PER_OWNER: ClassVar[bool] = False
     """Whether a task is visible to its owner alone, not to everybody of its account."""
     POLICY: ClassVar[Policy] = Policy()
@@ -124,6 +136,10 @@ class Dialect(abc.ABC):
     def admit(self, call: Call) -> None:  # noqa: B027  (most protocols have no rule here)
         """Raise what the protocol itself refuses about an asynchronous ``call``."""
 
+    def callback(self, call: Call) -> Callback | None:
+        """Where ``call`` wants its end to be reported; raises CallbackRefused."""
+        return None
+
     # Rendering -------------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -134,8 +150,8 @@ class Dialect(abc.ABC):
         """Whether rendering ``verb`` for a task in ``state`` needs the stored body (``Snapshot.content``)."""
         return False
 
-    def status(self, task: Snapshot, context: Context) -> Response:
-        """How far the task is."""
+    def status(self, task: Snapshot, context: Context) -> Response | Replay:
+        """How far the task is; in some protocols, once it is finished, its answer."""
         raise NotImplementedError
 
     @abc.abstractmethod

@@ -1,0 +1,103 @@
+"""MoySklad's JSON documents: the task and the list of tasks (contract B3, B5; seeds S001, S002)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from ..messages import Listing, Owner, Page, Snapshot
+from ..states import State
+from .moysklad_errors import errors_of
+
+NAMESPACE = uuid.UUID("5a1f0c5e-7d3b-5c86-9b1e-3f6f0a2d4c71")
+"""Under it, ids of ours that are no UUIDs become stable UUIDs. Changing it changes every id on the wire."""
+
+
+def identifier(kind: str, reference: str) -> str:
+    """``reference`` as the UUID that this protocol wants: itself, or a stable one made of it (B3)."""
+    try:
+        known = str(uuid.UUID(reference))
+    except ValueError:
+        known = ""
+    return known if known == reference.lower() and known else str(uuid.uuid5(NAMESPACE, f"{kind}:{reference}"))
+
+
+def account_id(owner: Owner) -> str:
+    return identifier("account", owner.account)
+
+
+def date(moment: dt.datetime, zone: dt.tzinfo) -> str:
+    """Always three digits of milliseconds: published clients parse nothing else ((c)3)."""
+    return moment.astimezone(zone).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+def meta(href: str, kind: str, **more: object) -> dict[str, object]:
+    return {"href": href, "type": kind, "mediaType": "application/json", **more}
+
+
+def owner_meta(owner: Owner, base: str, web_app: str) -> dict[str, object]:
+    """Only a person has a page in the web application (S002-37)."""
+    key = identifier(owner.kind, owner.id)
+    person = {"uuidHref": f"{web_app}/#employee/edit?id={key}"} if owner.kind == "employee" else {}
+    kind = f"{base}/entity/{owner.kind}"
+    return meta(f"{kind}/{key}", owner.kind, metadataHref=f"{kind}/metadata", **person)
+
+
+def task_url(task: Snapshot, base: str) -> str:
+    return f"{base}/async/{task.id}"
+
+
+def result_url(task: Snapshot, base: str) -> str:
+    return f"{task_url(task, base)}/result"
+
+
+def task_document(task: Snapshot, *, base: str, zone: dt.tzinfo, web_app: str) -> dict[str, object]:
+    """A field that does not belong to the state is absent, never null or empty: clients test for presence (B3)."""
+    document: dict[str, object] = {
+        "meta": meta(task_url(task, base), "async"),
+        "id": str(task.id),
+        "accountId": account_id(task.owner),
+        "owner": {"meta": owner_meta(task.owner, base, web_app)},
+        "state": str(task.state),
+        "request": task.url,
+    }
+    if task.state is State.DONE:
+        document["resultUrl"] = result_url(task, base)
+        if task.deletion_date is not None:
+            document["deletionDate"] = date(task.deletion_date, zone)
+    if task.state is State.API_ERROR:
+        document["errors"] = errors_of(task)
+    return document
+
+
+def page_document(page: Page, rows: list[dict[str, Any]], base: str) -> dict[str, object]:
+    listing = page.listing
+    employee = meta(f"{base}/context/employee", "employee", metadataHref=f"{base}/entity/employee/metadata")
+    numbers = {"size": page.size, "limit": listing.limit, "offset": listing.offset}
+    address = f"{base}/async" + (f"?{listing.echo}" if listing.echo else "")
+    return {
+        "context": {"employee": {"meta": employee}},
+        "meta": meta(address, "async", **numbers, **neighbours(page, base)),
+        "rows": rows,
+    }
+
+
+def neighbours(page: Page, base: str) -> dict[str, str]:
+    """``nextHref`` and ``previousHref``, each only where there is such a page (B5)."""
+    listing, found = page.listing, {}
+    if listing.offset + listing.limit < page.size:
+        found["nextHref"] = slice_url(base, listing, listing.offset + listing.limit, listing.limit)
+    if listing.offset >= listing.limit:
+        found["previousHref"] = slice_url(base, listing, listing.offset - listing.limit, listing.limit)
+    elif listing.offset:
+        # MoySklad's own page before offset 1 of limit 1000 is 0…999; ours is never shorter than what precedes.
+        limit = max(listing.offset, listing.limit - listing.offset)
+        found["previousHref"] = slice_url(base, listing, 0, limit)
+    return found
+
+
+def slice_url(base: str, listing: Listing, offset: int, limit: int) -> str:
+    """The request's own query with another page."""
+    kept = [part for part in listing.echo.split("&") if part and part.partition("=")[0] not in {"limit", "offset"}]
+    return f"{base}/async?" + "&".join([*kept, f"offset={offset}", f"limit={limit}"])

@@ -1,0 +1,183 @@
+"""Mozilla Solitude: any POST, PUT or PATCH with the header ``Solitude-Async`` is answered later (seed S004).
+
+The client polls ``delay/result/…`` (an envelope with the answer inside) or ``delay/replay/…`` (the answer itself).
+Until the task is finished both are 404; the response header ``Solitude-Async`` tells that 404 from a real one.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import zoneinfo
+from collections.abc import Mapping
+
+from ..exceptions import (
+    AsyncExchangeError,
+    CapacityExceeded,
+    HttpRefused,
+    InternalError,
+    ListingRefused,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotAuthenticated,
+    NotCancellable,
+    NotEligible,
+    PermissionDenied,
+    RequestTooLarge,
+    ResultCancelled,
+    ResultFailed,
+    ResultUnavailable,
+    SubmitFailed,
+    SubmitRefused,
+    TaskNotFound,
+    Throttled,
+)
+from ..messages import Call, Context, Replay, Response, Snapshot
+from ..states import State
+from .base import NO_STORE, Dialect, Route, Trigger, Wire, json_response
+from .base import gettext_noop as _
+
+HEADER = "Solitude-Async"
+METHODS = frozenset({"POST", "PUT", "PATCH"})
+ALLOW = ("Allow", "PATCH, POST, PUT")
+
+ABSENT = Response(status=404, headers=((HEADER, "no"), *NO_STORE))
+"""Pending, unknown, foreign and expired are one answer, byte for byte: ids cannot be probed (E4)."""
+
+
+class Solitude(Dialect):
+    """The header dialect: every view below the mount can be called this way."""
+
+    WORDS = {
+        State.PENDING: "no",
+        State.PROCESSING: "no",
+        State.DONE: "yes",
+        State.API_ERROR: "yes",
+        State.ERROR: "yes",
+        State.CANCEL: "no",
+    }
+    """What the response header ``Solitude-Async`` says: whether the task was run. Many states share a word (0.4)."""
+
+    CODES = {
+        SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
+        NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
+        RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
+        CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),
+        SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
+        TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
+        ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
+        ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
+        ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
+        NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
+        ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
+        HttpRefused: Wire(code="refused", status=400, text=_("The request was refused.")),
+        NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
+        PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
+        MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
+        NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
+        Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
+        InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
+    }
+
+    ROUTES = {
+        "result": Route(method="GET", path="delay/result/{id}/"),
+        "replay": Route(method="GET", path="delay/replay/{id}/"),
+    }
+    TRIGGER = Trigger.HEADER
+    EVERY_VIEW = True
+    PER_OWNER = True
+
+    # Submitting ------------------------------------------------------------------------------------------------------
+
+    def wants_async(self, call: Call) -> bool:
+        """Any value but an empty one asks, ``no`` and ``0`` included (E1)."""
+        return bool(call.header(HEADER).strip())
+
+    def admit(self, call: Call) -> None:
+        if call.method not in METHODS:
+            raise MethodNotAllowed(headers=(ALLOW,), method=call.method)
+
+    # Rendering -------------------------------------------------------------------------------------------------------
+
+    def accepted(self, task: Snapshot, context: Context) -> Response:
+        """Exactly these two keys: the original's clients were tested against the key set (E2)."""
+        return json_response({verb: self._path(verb, task, context) for verb in ("replay", "result")}, status=202)
+
+    def reads(self, verb: str, state: State) -> bool:
+        return verb == "result" and self.WORDS[state] == "yes"
+
+    def result(self, task: Snapshot, context: Context) -> Response:
+        """The envelope: 404 until the task is finished, then always 200 (E3)."""
+        if self._is_absent(task, context):
+            return ABSENT
+        return json_response(self._envelope(task, context))
+
+    def replay(self, task: Snapshot, context: Context) -> Response | Replay:
+        """The call's own answer, marked as such; a task without one explains itself (E4)."""
+        if self._is_absent(task, context):
+            return ABSENT
+        mark = (HEADER, self.WORDS[task.state])
+        if error := missing(task):
+            return json_response(self._explain(error, context), status=self.wire(error).status, headers=(mark,))
+        return Replay(headers=(mark,))
+
+    # Errors ----------------------------------------------------------------------------------------------------------
+
+    def problem(self, error: AsyncExchangeError, context: Context) -> Response:
+        """A 404 of ours never says more than "not there (yet)"."""
+        return ABSENT if self.wire(error).status == 404 else super().problem(error, context)
+
+    def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> Mapping[str, str]:
+        return {"error": str(wire.code), "error_message": text}
+
+    # Parts -----------------------------------------------------------------------------------------------------------
+
+    def _path(self, verb: str, task: Snapshot, context: Context) -> str:
+        return f"{context.path}/{self.ROUTES[verb].path.format(id=task.id)}"
+
+    def _is_absent(self, task: Snapshot, context: Context) -> bool:
+        return not task.state.is_final or task.is_expired(context.now)
+
+    def _envelope(self, task: Snapshot, context: Context) -> dict[str, object]:
+        error = missing(task)
+        content = {"content": json.dumps(self._explain(error, context))} if error else text_of(task.content or b"")
+        return {
+            "uuid": str(task.id),
+            "id": str(task.id),
+            "run": self.WORDS[task.state] == "yes",
+            "status_code": self.wire(error).status if error else task.status_code,
+            **content,
+            "counter": task.attempt,
+            "created": self._date(task.created),
+            "modified": self._date(task.finished or task.started or task.created),
+            "resource_pk": number(task),
+            "resource_uri": self._path("result", task, context),
+        }
+
+    def _explain(self, error: AsyncExchangeError, context: Context) -> Mapping[str, str]:
+        wire = self.wire(error)
+        return self.error_document(wire, context.translate(wire.text), error)
+
+    def _date(self, moment: dt.datetime) -> str:
+        return moment.astimezone(zoneinfo.ZoneInfo(self.policy.time_zone)).replace(tzinfo=None).isoformat()
+
+
+def missing(task: Snapshot) -> AsyncExchangeError | None:
+    """Why the finished ``task`` has no answer of its own, or None where it has one."""
+    if task.state is State.CANCEL:
+        return ResultCancelled()
+    return ResultFailed() if task.status_code is None else None
+
+
+def text_of(content: bytes) -> dict[str, str]:
+    """``content`` is text in this protocol; other bytes travel as base64 and say so (E3)."""
+    try:
+        return {"content": content.decode()}
+    except UnicodeDecodeError:
+        return {"content": base64.b64encode(content).decode(), "content_encoding": "base64"}
+
+
+def number(task: Snapshot) -> int:
+    """The original's tasks had integer keys; ours derive a stable one of 63 bits from the UUID (E3)."""
+    return task.id.int >> 65
