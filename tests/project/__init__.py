@@ -1,0 +1,1 @@
+"""A small Django app: the views and models that the tests defer."""

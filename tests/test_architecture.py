@@ -1,0 +1,232 @@
+"""The house is tested: floors, direction, doors and sizes. The rules are those of docs/architecture.rst."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+NAME = "django_asyncexchange"
+PACKAGE = Path(__file__).parent.parent / NAME
+
+# A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
+FLOORS = {
+    0: "exceptions headers messages signing states",
+    1: "dialects",
+    2: "bodies conf migrations models querysets",
+    3: "admission executors http identity lifecycle notify rendering signals transport worker",
+    4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
+}
+FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
+
+# Inside a floor imports run downstream; these would run upstream although they make no cycle.
+UPSTREAM = {("executors", "worker"), ("lifecycle", "worker"), ("admission", "worker")}
+
+# What only one room may import.
+DOORS = {
+    "django.conf.settings": {"conf", "migrations"},
+    "django_q": {"executors.django_q", "executors.django_q2"},
+    "requests": {"transport"},
+    "socket": {"transport"},
+    "urllib3": {"transport"},
+    "django.core.files.storage.storages": {"bodies"},
+    "django.core.files.storage.default_storage": {"bodies"},
+}
+
+DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+LINES_OF_FILE = 200
+LINES_OF_FUNCTION = 40
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    """Dotted name below the package → file; a package goes by its own name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+class Runtime(ast.NodeTransformer):
+    """Without what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+@functools.cache
+def tree(module: str) -> ast.Module:
+    tree: ast.Module = Runtime().visit(ast.parse(modules()[module].read_text(encoding="utf-8")))
+    return tree
+
+
+def imported(node: ast.AST, module: str) -> Iterator[str]:
+    """The absolute dotted names that an import statement asks for."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        here = [NAME, *module.split(".")] if module else [NAME]
+        above = node.level - (modules()[module].name == "__init__.py")
+        base = here[: len(here) - above] if node.level else []
+        stem = ".".join([*base, *([node.module] if node.module else [])])
+        yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def foreign(module: str) -> set[str]:
+    names = {name for node in ast.walk(tree(module)) for name in imported(node, module)}
+    return {name for name in names if name.split(".")[0] != NAME}
+
+
+def own(module: str, node: ast.AST | None = None) -> set[str]:
+    """The modules of ours that ``node`` (the whole module by default) imports."""
+    found = set()
+    for name in (name for child in ast.walk(node or tree(module)) for name in imported(child, module)):
+        root, _, rest = name.partition(".")
+        if root == NAME:
+            found.add(rest if rest in modules() else rest.rpartition(".")[0])
+    return found - {module}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def floor(module: str) -> int | None:
+    return FLOOR_OF.get(room(module))
+
+
+def is_migration(module: str) -> bool:
+    return room(module) == "migrations"
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_module_stands_on_a_floor():
+    assert [module for module in modules() if module and floor(module) is None] == []
+
+
+def test_the_root_imports_nothing_of_ours():
+    assert own("") == set()
+
+
+def test_imports_go_down_the_floors():
+    upward = [
+        f"{module} imports {target}"
+        for module in modules()
+        if module
+        for target in own(module)
+        if target and (floor(target) or 0) > (floor(module) or 0)
+    ]
+    assert upward == []
+
+
+def test_imports_inside_a_floor_go_downstream():
+    upstream = [
+        f"{module} imports {target}"
+        for module in modules()
+        for target in own(module)
+        if (room(module), room(target)) in UPSTREAM
+    ]
+    assert upstream == []
+
+
+def test_no_import_cycles():
+    # A package's __init__ may show what its files define, and they may build on each other, but not on it.
+    graph = {module: own(module) - {""} for module in modules()}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_no_imports_of_ours_inside_functions():
+    # But AppConfig.ready(): before it, nothing that touches a model can be imported.
+    lazy = [
+        f"{module}.{function.name}"
+        for module in modules()
+        if not is_migration(module)
+        for function in functions(module)
+        if own(module, function) and (module, function.name) != ("apps", "ready")
+    ]
+    assert lazy == []
+
+
+def test_values_need_only_the_standard_library():
+    strangers = {
+        module: names
+        for module in modules()
+        if module and floor(module) == 0
+        if (names := {name for name in foreign(module) if name.split(".")[0] not in sys.stdlib_module_names})
+    }
+    assert strangers == {}
+
+
+def test_tongues_know_no_framework_no_network_and_no_files():
+    banned = {
+        "django",
+        "rest_framework",
+        "django_filters",
+        "django_q",
+        "requests",
+        "urllib3",
+        "socket",
+        "os",
+        "pathlib",
+    }
+    strangers = {
+        module: names
+        for module in modules()
+        if module and floor(module) == 1
+        if (names := {name for name in foreign(module) if name.split(".")[0] in banned})
+    }
+    assert strangers == {}
+
+
+def test_tongues_have_no_clock():
+    clocks = {"dt.datetime.now", "dt.datetime.utcnow", "dt.date.today", "datetime.now", "datetime.utcnow", "time.time"}
+    readers = [
+        f"{module}, line {node.lineno}"
+        for module in modules()
+        if module and floor(module) in {0, 1}
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in clocks
+    ]
+    assert readers == []
+
+
+@pytest.mark.parametrize("name", list(DOORS))
+def test_a_door_is_used_by_its_room_only(name):
+    through = {
+        module
+        for module in modules()
+        if any(other == name or other.startswith(f"{name}.") for other in foreign(module))
+    }
+    assert {module for module in through if module not in DOORS[name] and room(module) not in DOORS[name]} == set()
+
+
+def test_no_drawers():
+    assert [module for module in modules() if DRAWERS & set(module.split("."))] == []
+
+
+def test_files_are_short():
+    sizes = {
+        module: sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        for module, path in modules().items()
+        if not is_migration(module)
+    }
+    assert {module: size for module, size in sizes.items() if size > LINES_OF_FILE} == {}
+
+
+def test_functions_are_short():
+    sizes = {
+        f"{module}.{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for module in modules()
+        if not is_migration(module)
+        for function in functions(module)
+    }
+    assert {name: size for name, size in sizes.items() if size > LINES_OF_FUNCTION} == {}

@@ -1,0 +1,83 @@
+"""The documentation is tested: what the code defines is in the reference, and the README's commands are those of CI."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from django_asyncexchange import signals
+from django_asyncexchange.checks import CheckId
+from django_asyncexchange.conf import conf
+from django_asyncexchange.dialects.base import Policy
+from django_asyncexchange.states import Reason, State
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+GENERATED = {State: ".. states::", Reason: ".. reasons::"}
+
+
+def page(name: str) -> str:
+    return (REFERENCE / f"{name}.rst").read_text(encoding="utf-8")
+
+
+@functools.cache
+def reference() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.rst"))
+
+
+@pytest.mark.parametrize("name", list(conf.names()))
+def test_setting_is_documented(name):
+    assert f"* - ``{name}``" in page("settings")
+
+
+@pytest.mark.parametrize("name", list(Policy.__dataclass_fields__))
+def test_option_of_a_mount_is_documented(name):
+    assert f"* - ``{name.upper()}``" in page("settings")
+
+
+@pytest.mark.parametrize("check", list(CheckId))
+def test_check_is_documented(check):
+    assert f"``{check.value}``" in page("checks")
+
+
+@pytest.mark.parametrize("kind", [State, Reason])
+def test_states_and_reasons_are_documented(kind):
+    assert GENERATED[kind] in page("states")
+    assert all(re.search(rf"``{member}``", reference()) for member in kind if kind is State)
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(signals).items() if isinstance(value, signals.Signal)])
+def test_signal_is_documented(name):
+    assert f"``{name}``" in page("signals")
+
+
+def readme_command(name: str) -> str:
+    """The command shown under the comment ``.. NAME``."""
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    [command] = re.findall(rf"^\.\. {name}\n\n\.\. code-block:: sh\n\n    (.+)\n\n", text, re.MULTILINE)
+    return command
+
+
+def test_readme_shows_both_commands_on_one_line_each():
+    assert readme_command("demo-command").startswith("python3 example_project/demo.py")
+    assert readme_command("test-command").startswith("python3 -m venv .venv && ")
+
+
+@pytest.mark.parametrize("name", ["demo-command", "test-command"])
+def test_ci_runs_the_commands_of_the_readme(name):
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    [function] = re.findall(r"^readme_command\(\) \{.+?^\}$", script, re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-c", f"{function}\nreadme_command {name}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == readme_command(name)
+
+
+def test_changelog_has_the_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"\n{version}\n" in (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
