@@ -1,0 +1,134 @@
+"""What a person can read of a stored call: addresses without secrets, headers as tables, bodies by their kind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+
+from .. import bodies
+from ..headers import is_secret
+from ..messages import Headers, header
+from ..models import AsyncTask, Body
+
+logger = logging.getLogger("django_asyncexchange")
+
+TEMPLATES = "admin/asyncexchange/asynctask"
+SHOWN = 64 * 1024
+DUMPED = 256
+FIELDS = 1000
+"""How many bytes of a body, bytes of a binary one, and fields of a form are shown."""
+MASK = "•••"
+PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
+SECRET = re.compile(r"(^|-)(key|sig|signature|auth|pass|pwd|jwt|sid)$")
+"""Names of query and form parameters that are secrets, besides those that would be secrets as headers."""
+CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+BOUNDARY = re.compile(r"boundary=\"?([^\";]+)", re.IGNORECASE)
+PART = re.compile(r"\bname=\"([^\"]*)\"(?:.*?filename=\"([^\"]*)\")?", re.IGNORECASE)
+TEXTUAL = re.compile(r"text/|.*[/+](json|xml|javascript|x-www-form-urlencoded)$")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+PRINTABLE = {byte: "." for byte in range(256) if not 32 <= byte < 127}
+
+
+def masked(name: str, text: str) -> str:
+    """``text``, unless a parameter of this name is likely to be a secret."""
+    name = unquote_plus(name).lower().replace("_", "-")
+    return MASK if text and (is_secret(name) or SECRET.search(name)) else text
+
+
+def masked_url(url: str) -> str:
+    """``url`` without the secrets of its query."""
+    return PARAMETER.sub(lambda found: f"{found[1]}={masked(found[1], found[2])}", url)
+
+
+def without_secrets(task: AsyncTask) -> AsyncTask:
+    """``task`` for showing only, also by its name: it must not be saved."""
+    task.url = masked_url(task.url)
+    return task
+
+
+def table(pairs: Sequence[tuple[str, str]]) -> SafeString:
+    """Headers, or the like, one a row. Addresses among them (``Referer``, ``Location``) lose their secrets."""
+    pairs = [(name, masked_url(text)) for name, text in pairs]
+    return render_to_string(f"{TEMPLATES}/pairs.html", {"pairs": pairs}) if pairs else SafeString("—")
+
+
+def body_view(body: Body, headers: Headers) -> SafeString:
+    """The start of ``body`` as a person can read it."""
+    content = b""
+    try:
+        for chunk in bodies.stream(body):
+            content += chunk
+            if len(content) >= SHOWN:
+                break
+    except Exception:
+        logger.exception("a stored body could not be read")
+        return SafeString(gettext("The stored body cannot be read."))
+    content = content[:SHOWN]
+    content_type = header(headers, "Content-Type") or ""
+    coded = (header(headers, "Content-Encoding") or "identity") != "identity"
+    context = readable(content, "" if coded else content_type, whole=len(content) == body.size)
+    html = render_to_string(f"{TEMPLATES}/body.html", {"size": body.size, "content_type": content_type, **context})
+    return mark_safe(html.encode("utf-8", "backslashreplace").decode())  # JSON may spell half a surrogate pair
+
+
+def readable(content: bytes, content_type: str, *, whole: bool) -> dict[str, Any]:
+    """What to show of ``content``: ``pairs`` of a form, or ``text``, and how many bytes of it these are."""
+    kind = content_type.partition(";")[0].strip().lower()
+    shown = len(content)
+    boundary = BOUNDARY.search(content_type)
+    if kind == "multipart/form-data" and boundary:
+        return {"pairs": list(parts(content, boundary[1].strip().encode())), "shown": shown}
+    text = decoded(content, content_type, kind, whole=whole)
+    if text is None:
+        return {"text": dump(content[:DUMPED]), "shown": min(shown, DUMPED)}
+    try:
+        if kind == "application/x-www-form-urlencoded":
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS)
+            return {"pairs": [(name, masked(name, value)) for name, value in pairs], "shown": shown}
+        if kind.endswith(("/json", "+json")):
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        pass  # cut, malformed or absurdly deep: shown as it is
+    return {"text": text, "shown": shown}
+
+
+def decoded(content: bytes, content_type: str, kind: str, *, whole: bool) -> str | None:
+    """``content`` as text; None for binary, which is judged by the bytes where the type does not call it text."""
+    found = CHARSET.search(content_type)
+    charset = found[1] if found else "utf-8"
+    try:
+        if TEXTUAL.match(kind):
+            return content.decode(charset, "replace")
+        end = len(content) if whole else max(content.rfind(b"\n"), content.rfind(b" ")) + 1
+        text = content[: end or None].decode(charset)
+    except LookupError:
+        return content.decode("utf-8", "replace") if TEXTUAL.match(kind) else None
+    except UnicodeError:
+        return None
+    return None if CONTROL.search(text) else text
+
+
+def parts(content: bytes, boundary: bytes) -> Iterator[tuple[str, str]]:
+    """Name and text of each part of a multipart form; of files their name and size. It may end in the middle."""
+    for part in content.split(b"--" + boundary)[1:FIELDS]:
+        head, found, data = part.partition(b"\r\n\r\n")
+        named = PART.search(head.decode("utf-8", "replace"))
+        data = data.removesuffix(b"\r\n")
+        if found and named and named[2] is not None:
+            yield named[1], gettext("file %(name)s, %(size)d bytes") % {"name": named[2], "size": len(data)}
+        elif found and named:
+            yield named[1], masked(named[1], data.decode("utf-8", "replace"))
+
+
+def dump(content: bytes) -> str:
+    """Offset, hexadecimal and ASCII, sixteen bytes a line."""
+    rows = ((at, content[at : at + 16]) for at in range(0, len(content), 16))
+    return "\n".join(f"{at:04x}  {row.hex(' '):<47}  {row.decode('latin-1').translate(PRINTABLE)}" for at, row in rows)

@@ -1,0 +1,145 @@
+"""``AsyncTaskAdmin``: the columns of the list and the fields of one task."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ..messages import Headers
+from ..models import AsyncTask, Body
+from ..querysets import AsyncTaskQuerySet
+from .actions import cancel, prune, rerun
+from .content import body_view, masked_url, table, without_secrets
+from .listing import DialectFilter, FirstPages, MethodFilter, TaskList
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[AsyncTask]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+FIELDS = (
+    (_("What"), ("id", "state", "reason", "dialect", "method", "url")),
+    (_("Who"), ("owner", "account", "owner_kind", "owner_reference")),
+    (_("Request"), ("request_headers", "request_body")),
+    (_("Response"), ("status", "answer_headers", "answer_body")),
+    (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
+    (_("Internals"), ("attempt", "auth_backend", "captured_call")),
+)
+
+
+@admin.register(AsyncTask)
+class AsyncTaskAdmin(ModelAdmin):
+    # No date hierarchy: it would truncate the date of every row to find the years.
+    list_display = (
+        "short_id",
+        "state",
+        "dialect",
+        "method",
+        "url",
+        "account",
+        "owner",
+        "status_code",
+        "created",
+        "duration",
+    )
+    list_filter = ("state", DialectFilter, MethodFilter, "created")
+    list_select_related = ("owner",)
+    ordering = ("-created",)
+    sortable_by = ("created",)  # the only column by which the whole table has an index
+    paginator = FirstPages
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    search_help_text = _("Id or its beginning, part of the address, account, or name of the owner")
+    fieldsets = tuple((title, {"fields": fields}) for title, fields in FIELDS)
+    readonly_fields = tuple(name for _title, fields in FIELDS for name in fields)
+    actions = (cancel, rerun, prune)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AsyncTask | None = None) -> bool:
+        """To act on tasks; a given task is only looked at."""
+        return obj is None and super().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: AsyncTask | None = None) -> bool:
+        """To prune; ordinary deletion would leave the files of bodies behind."""
+        return obj is None and super().has_delete_permission(request)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
+        return TaskList
+
+    def get_queryset(self, request: HttpRequest) -> AsyncTaskQuerySet:
+        return AsyncTask.objects.with_now()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AsyncTask | None:
+        """Secrets go before the page, its title and its history are made of the task."""
+        task = super().get_object(request, object_id, from_field)
+        return task and without_secrets(task)
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return "url", "account", f"owner__{get_user_model().USERNAME_FIELD}"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AsyncTask], search_term: str
+    ) -> tuple[QuerySet[AsyncTask], bool]:
+        found, duplicates = super().get_search_results(request, queryset, search_term)
+        digits = search_term.strip().lower().replace("-", "")
+        if ID_PREFIX.fullmatch(digits):  # a range, because that is what a primary key's index can answer
+            found |= queryset.filter(pk__range=(uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))))
+        return found, duplicates
+
+    @admin.display(description=_("id"))
+    def short_id(self, task: AsyncTask) -> str:
+        return str(task.pk)[:8]
+
+    @admin.display(description=_("duration"))
+    def duration(self, task: AsyncTask) -> str | None:
+        if task.started is None or task.finished is None:
+            return None
+        return f"{(task.finished - task.started).total_seconds():.3f} s"
+
+    @admin.display(description=_("status"))
+    def status(self, task: AsyncTask) -> str:
+        return f"{task.status_code} {task.reason_phrase}" if task.status_code else gettext("No answer.")
+
+    @admin.display(description=_("headers"))
+    def request_headers(self, task: AsyncTask) -> str:
+        return table(task.captured.headers)
+
+    @admin.display(description=_("body"))
+    def request_body(self, task: AsyncTask) -> str:
+        body = task.bodies.filter(kind=Body.REQUEST).first()
+        return self._body(task, body, task.captured.headers)
+
+    @admin.display(description=_("headers"))
+    def answer_headers(self, task: AsyncTask) -> str:
+        return table(task.headers)
+
+    @admin.display(description=_("body"))
+    def answer_body(self, task: AsyncTask) -> str:
+        return self._body(task, task.response_body(), task.headers)
+
+    @admin.display(description=_("captured call"))
+    def captured_call(self, task: AsyncTask) -> str:
+        call = task.captured
+        host = f"{call.scheme}://{call.host}"
+        query = masked_url(f"?{call.query}").removeprefix("?")
+        rest = (("remote_addr", call.remote_addr), ("language", call.language), ("time_zone", call.time_zone))
+        return table((("host", host), ("script_name", call.script_name), ("path", call.path), ("query", query), *rest))
+
+    def _body(self, task: AsyncTask, body: Body | None, headers: Headers) -> str:
+        if task.snapshot().is_expired(task.now):
+            return gettext("Past its deletion date.")
+        return body_view(body, headers) if body else gettext("No body.")
