@@ -11,7 +11,6 @@ import datetime as dt
 import math
 import zoneinfo
 from collections.abc import Mapping
-from urllib.parse import unquote_plus
 
 from ..exceptions import (
     AsyncExchangeError,
@@ -30,6 +29,7 @@ from ..states import State
 from . import moysklad_errors, moysklad_filter
 from .base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
 from .moysklad_documents import page_document, result_url, task_document, task_url
+from .query import last, without
 
 RETRY_AFTER = ("Retry-After", "1")
 SPELLINGS = ("true", "false")
@@ -106,7 +106,7 @@ class MoySklad(Dialect):
 
     def target(self, call: Call) -> tuple[str, str]:
         """The view sees the query without ``async``, otherwise untouched."""
-        return call.path, "&".join(part for part in call.query.split("&") if name_of(part) != "async")
+        return call.path, without(call.query, "async")
 
     def admit(self, call: Call) -> None:
         """The rules of B1, the client's spelling first."""
@@ -115,7 +115,7 @@ class MoySklad(Dialect):
             raise ParameterRefused(parameter="async", value=spelling, allowed=", ".join(SPELLINGS))
         if call.method != "GET":
             raise NotEligible()
-        if any(name_of(part) in {"limit", "offset"} for part in call.query.split("&")):
+        if any(last(call.query, name) is not None for name in ("limit", "offset")):
             raise PagingRefused()
         if self.policy.require_gzip and not accepts_gzip(call.header("Accept-Encoding")):
             raise CompressionRequired()
@@ -212,12 +212,8 @@ class MoySklad(Dialect):
 
 def asked(query: str) -> str | None:
     """The last value of ``async`` in lower case, or None where the parameter is absent."""
-    values = [part.partition("=")[2] for part in query.split("&") if name_of(part) == "async"]
-    return unquote_plus(values[-1]).lower() if values else None
-
-
-def name_of(part: str) -> str:
-    return unquote_plus(part.partition("=")[0])
+    spelling = last(query, "async")
+    return spelling and spelling.lower()
 
 
 def accepts_gzip(header: str) -> bool:

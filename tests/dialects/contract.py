@@ -132,7 +132,7 @@ class DialectContract:
 
     def test_every_verb_is_answered(self) -> None:
         methods = {"list": ("listing", "page"), "cancel": ("cancelled",)}
-        for verb in self.cls.ROUTES:
+        for verb in {route.verb or name for name, route in self.cls.ROUTES.items()}:
             for name in methods.get(verb, (verb,)):
                 assert getattr(self.cls, name) is not getattr(Dialect, name)
 

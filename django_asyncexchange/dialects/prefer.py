@@ -1,0 +1,236 @@
+"""The default dialect: ``Prefer: respond-async`` on any eligible view is answered later (RFC 7240; contract G).
+
+The client polls ``tasks/{id}`` (202, then 303 to the answer itself), or watches ``operations/{id}`` (always 200, in the
+words of ``Operation-Location`` pollers). Errors are ``application/problem+json`` (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import email.utils
+import http
+import json
+import re
+from urllib.parse import parse_qsl, urlencode
+
+from .. import exceptions as e
+from ..messages import Call, Context, Listing, Page, Replay, Response, Snapshot
+from ..states import State
+from . import preferences
+from .base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
+from .base import gettext_noop as _
+
+PREFIX = "/async"
+RETRY_AFTER = ("Retry-After", "1")
+PROBLEM = ("Content-Type", "application/problem+json")
+EXTENSIONS = frozenset({"errors", "parameter", "reason"})
+LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
+UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # no database compares with a zero character
+
+
+class Prefer(Dialect):
+    """The dialect of a mere preference: it claims calls under every mount, and a view may ignore it."""
+
+    WORDS = {
+        State.PENDING: "NotStarted",
+        State.PROCESSING: "Running",
+        State.DONE: "Succeeded",
+        State.API_ERROR: "Failed",
+        State.ERROR: "Failed",
+        State.CANCEL: "Canceled",
+    }
+    """What the monitor says. The status document has our own six words."""
+
+    CODES = {
+        e.SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
+        e.RequestTooLarge: Wire(code="request_too_large", status=413, text=_("The request body is too large.")),
+        e.CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
+        e.IdempotencyKeyMalformed: Wire(
+            code="key_malformed", status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
+        ),
+        e.IdempotencyKeyReused: Wire(code="key_reused", status=422, text=_("This idempotency key is already in use.")),
+        e.SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
+        e.TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
+        e.ResultUnavailable: Wire(code="no_result", status=404, text=_("There is no result to fetch.")),
+        e.ResultNotReady: Wire(code="not_ready", status=404, text=_("The task is not finished yet.")),
+        e.ResultExpired: Wire(code="expired", status=410, text=_("The result has been deleted.")),
+        e.ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
+        e.ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
+        e.NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
+        e.ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
+        e.FilterRefused: Wire(code="filter", status=400, text=_("The filter cannot be applied.")),
+        e.PagingMalformed: Wire(code="paging", status=400, text=_("The parameter %(parameter)s cannot be %(value)s.")),
+        e.QueryMalformed: Wire(code="query", status=400, text=_("The parameters in the address cannot be decoded.")),
+        e.HttpRefused: Wire(code="bad_request", status=400, text=_("The request was refused.")),
+        e.NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
+        e.PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
+        e.MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
+        e.NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
+        e.Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
+        e.InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
+    }
+
+    ROUTES = {
+        "list": Route(method="GET", path="tasks"),
+        "status": Route(method="GET", path="tasks/{id}"),
+        "cancel": Route(method="DELETE", path="tasks/{id}"),
+        "result": Route(method="GET", path="tasks/{id}/result"),
+        "monitor": Route(method="GET", path="operations/{id}"),
+        "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
+    }
+    TRIGGER = Trigger.PREFERENCE
+    OPTIONAL = True
+
+    def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
+        super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
+
+    def covers(self, path: str) -> bool:
+        """A preference may accompany any call (contract G); the prefix is only where the tasks are."""
+        return True
+
+    def wants_async(self, call: Call) -> bool:
+        return preferences.wants_async(call.header("Prefer"))
+
+    def accepted(self, task: Snapshot, context: Context) -> Response:
+        """RFC 7240 §3, §4.1; pollers of either kind find their address."""
+        links = links_of(task, context)
+        places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
+        applied = (("Preference-Applied", "respond-async"), ("Vary", "Prefer"))
+        return json_response(document_of(task, context), status=202, headers=(*places, RETRY_AFTER, *applied))
+
+    def status(self, task: Snapshot, context: Context) -> Response:
+        """RFC 9110 §15.4.4: once the task is finished, what came of it is elsewhere, even where that is an error."""
+        document, address = document_of(task, context), links_of(task, context)["self"]
+        if task.state.is_final:
+            return json_response(document, status=303, headers=(("Location", f"{address}/result"),))
+        return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
+
+    def result(self, task: Snapshot, context: Context) -> Replay:
+        """The answer itself; ``AsyncResult`` tells its 404 from ours, ``Sunset`` when it will be gone (RFC 8594)."""
+        if not task.state.is_final:
+            raise e.ResultNotReady(headers=(RETRY_AFTER,))
+        if task.state is State.CANCEL:
+            raise e.ResultCancelled()
+        if task.is_expired(context.now):
+            raise e.ResultExpired()
+        if task.status_code is None:
+            raise e.ResultFailed(reason=task.reason)
+        end = task.deletion_date
+        sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
+        return Replay(headers=(("AsyncResult", str(task.status_code)), ("Cache-Control", "private"), *sunset))
+
+    def monitor(self, task: Snapshot, context: Context) -> Response:
+        """Microsoft's shape: what does not apply is absent. Always 200: the operation is not its answer."""
+        document = {
+            "id": str(task.id),
+            "status": self.WORDS[task.state],
+            "createdDateTime": date(task.created),
+            "lastActionDateTime": date(task.finished or task.started or task.created),
+            "percentComplete": percent_of(task),
+            "resourceLocation": links_of(task, context).get("result"),
+            "error": self._error(task, context) if task.state in {State.API_ERROR, State.ERROR} else None,
+        }
+        headers = () if task.state.is_final else (RETRY_AFTER,)
+        return json_response({key: part for key, part in document.items() if part is not None}, headers=headers)
+
+    def _error(self, task: Snapshot, context: Context) -> dict[str, str]:
+        """Why the operation failed: by its answer, or for want of one."""
+        if task.status_code is None:
+            return {"code": task.reason or "failed", "message": context.translate(self.wire(e.ResultFailed()).text)}
+        message = context.translate(_("The call was answered with status %(status)s.")) % {"status": task.status_code}
+        return {"code": f"http_{task.status_code}", "message": message}
+
+    def cancelled(self, task: Snapshot, context: Context) -> Response:
+        return Response(status=204, headers=NO_STORE)
+
+    def listing(self, query: str) -> Listing:
+        """``limit`` and ``offset`` as in DRF; every other parameter is the FilterSet's, ``order_by`` too."""
+        pairs = decoded(query)
+        paging = {name: text for name, text in pairs if name in {"limit", "offset"}}
+        return Listing(
+            filters=tuple((name, text) for name, text in pairs if name not in paging),
+            limit=min(whole_number("limit", paging.get("limit", str(LIMIT)), least=1), MAX_LIMIT),
+            offset=whole_number("offset", paging.get("offset", "0"), least=0),
+        )
+
+    def page(self, page: Page, context: Context) -> Response:
+        """The document of DRF's ``LimitOffsetPagination``."""
+        before, after = page.listing.offset - page.listing.limit, page.listing.offset + page.listing.limit
+        previous = slice_url(page.listing, before, context) if page.listing.offset else None
+        following = slice_url(page.listing, after, context) if after < page.size else None
+        results = [document_of(task, context) for task in page.rows]
+        return json_response({"count": page.size, "next": following, "previous": previous, "results": results})
+
+    def problem(self, error: e.AsyncExchangeError, context: Context) -> Response:
+        response = super().problem(error, context)
+        rest = tuple(pair for pair in response.headers if pair[0] != PROBLEM[0])
+        return dataclasses.replace(response, headers=(PROBLEM, *rest))
+
+    def error_document(self, wire: Wire, text: str, error: e.AsyncExchangeError) -> dict[str, object]:
+        """RFC 9457 §4.2.1: under ``about:blank`` the title is the status's own; ``code`` tells problems apart."""
+        more = {name: error.details[name] for name in sorted(error.details.keys() & EXTENSIONS)}
+        if isinstance(errors := more.get("errors"), str):  # a form gives its errors as JSON
+            more["errors"] = json.loads(errors)
+        title = http.HTTPStatus(wire.status).phrase
+        return {"type": "about:blank", "title": title, "status": wire.status, "detail": text, "code": wire.code, **more}
+
+
+def links_of(task: Snapshot, context: Context) -> dict[str, str]:
+    """The task's addresses, each while it can be followed."""
+    address = f"{context.base}/tasks/{task.id}"
+    links = {"self": address, "operation": f"{context.base}/operations/{task.id}"}
+    if not task.state.is_final:
+        links["cancel"] = address
+    elif task.status_code is not None and not task.is_expired(context.now):
+        links["result"] = f"{address}/result"
+    return links
+
+
+def document_of(task: Snapshot, context: Context) -> dict[str, object]:
+    """The status document: every key is always there, null where it does not apply."""
+    return {
+        "id": str(task.id),
+        "state": task.state,
+        "reason": task.reason,
+        "method": task.method,
+        "request": task.url,
+        "created": date(task.created),
+        "started": date(task.started),
+        "finished": date(task.finished),
+        "progress": task.progress and dataclasses.asdict(task.progress),
+        "deletion_date": date(task.deletion_date),
+        "links": links_of(task, context),
+    }
+
+
+def percent_of(task: Snapshot) -> int | None:
+    """Whole per cent, where known: success is all of it, and a total lets the rest be measured."""
+    if task.state is State.DONE or not (task.progress and task.progress.total):
+        return 100 if task.state is State.DONE else None
+    return max(0, min(100, task.progress.done * 100 // task.progress.total))
+
+
+def date(moment: dt.datetime | None) -> str | None:
+    """RFC 3339 in UTC, always with milliseconds."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+def decoded(query: str) -> list[tuple[str, str]]:
+    if UNREADABLE.search(query):
+        raise e.QueryMalformed()
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise e.QueryMalformed() from None
+
+
+def whole_number(name: str, text: str, *, least: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:  # more does not fit a database's integer
+        raise e.PagingMalformed(parameter=name, value=text)
+    return int(text)
+
+
+def slice_url(listing: Listing, offset: int, context: Context) -> str:
+    start = (("offset", str(offset)),) if offset > 0 else ()
+    return f"{context.base}/tasks?{urlencode((*listing.filters, ('limit', str(listing.limit)), *start))}"
