@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.contrib.auth.mixins import AccessMixin
+from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
 from django.http import HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
+from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
 from .conf import conf
 from .dialects.base import Dialect
-from .exceptions import NotAuthenticated, NotEligible
+from .exceptions import IdempotencyKeyMalformed, NotAuthenticated, NotEligible
+from .messages import Call
 
 MARK = "async_exchange"
 """Attribute of a view that says whether it may be called asynchronously: True, False, or the names of its actions."""
+
+
+ACCESS: Mapping[type, Callable[[Any], bool]] = {
+    LoginRequiredMixin: lambda view: view.request.user.is_authenticated,
+    PermissionRequiredMixin: lambda view: view.has_permission(),
+    UserPassesTestMixin: lambda view: view.get_test_func()(),
+}
+"""What Django's access mixins test; a view may have several, and meets them in the order of its bases."""
 
 
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
@@ -66,7 +77,7 @@ def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
 
 
 def refusal(
-    request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any
+    request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
 ) -> tuple[HttpResponseBase | None, Any]:
     """(the view's own refusal or None, the request as the view authenticated it). Raises NotAuthenticated."""
     cls = view_class(view_func)
@@ -74,8 +85,10 @@ def refusal(
     seen: Any = request
     if isinstance(cls, type) and issubclass(cls, APIView):
         view = _instance(request, view_func, args, kwargs)
+        if not dialect.THROTTLED:
+            view.throttle_classes = []
         seen = view.initialize_request(request, *args, **kwargs)
-        refused = _drf_refusal(view, seen, args, kwargs)
+        refused = _drf_refusal(view, seen, args, kwargs, validate=dialect.VALIDATES)
         if refused is not None:
             return refused, seen
         challenge = view.get_authenticate_header(seen)
@@ -102,12 +115,14 @@ def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> A
     return view
 
 
-def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
+def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: bool) -> HttpResponseBase | None:
     """What DRF would refuse before the view's own code: the first half of ``APIView.dispatch``."""
     view.request, view.headers = request, view.default_response_headers
     try:
         view.initial(request, *args, **kwargs)
         if _method_is_known(view, request):
+            if validate:
+                _validate(view, request)
             return None
         response = view.http_method_not_allowed(request, *args, **kwargs)
     except Exception as error:
@@ -119,22 +134,28 @@ def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any) -> HttpRespons
     return refused
 
 
+def _validate(view: Any, request: Any) -> None:
+    """Raise what the view would raise about the call's content: its ``validate_async``, or a generic view's serializer.
+
+    Nothing is saved. The view validates again when it runs.
+    """
+    if hasattr(view, "validate_async"):
+        view.validate_async(request)
+    elif isinstance(view, GenericAPIView):
+        instance = view.get_object() if request.method != "POST" else None
+        if request.method != "DELETE":
+            serializer = view.get_serializer(instance, data=request.data, partial=request.method == "PATCH")
+            serializer.is_valid(raise_exception=True)
+
+
 def _class_refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
     """What Django's class-based views and access mixins would refuse."""
+    if not all(ACCESS[cls](view) for cls in type(view).__mro__ if cls in ACCESS):
+        refused: HttpResponseBase = view.handle_no_permission()
+        return refused
     if not _method_is_known(view, request):
         return HttpResponseNotAllowed(view._allowed_methods())
-    if isinstance(view, AccessMixin) and not _passes(view, request):
-        return view.handle_no_permission()
     return None
-
-
-def _passes(view: Any, request: HttpRequest) -> bool:
-    """The test of whichever access mixin the view has."""
-    if hasattr(view, "has_permission"):
-        return bool(view.has_permission())
-    if hasattr(view, "get_test_func"):
-        return bool(view.get_test_func()())
-    return bool(request.user.is_authenticated)
 
 
 def _method_is_known(view: Any, request: Any) -> bool:
@@ -146,6 +167,14 @@ def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialec
     """Raise NotEligible where the view does not run asynchronously in ``dialect``."""
     if not is_eligible(request, view_func, dialect):
         raise NotEligible(path=request.path_info)
+
+
+def idempotency_key(call: Call) -> str:
+    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed (contract G)."""
+    key = call.header("Idempotency-Key")
+    if key and not re.fullmatch(r"[!-~]{1,255}", key):
+        raise IdempotencyKeyMalformed
+    return key
 
 
 def spare_throttles(view_func: Callable[..., Any]) -> None:

@@ -22,7 +22,14 @@ T = TypeVar("T")
 NAME = "ASYNC_EXCHANGE"
 BUILT_IN: Mapping[str, str] = {
     name: f"django_asyncexchange.dialects.{name}.{cls}"
-    for name, cls in {"solitude": "Solitude", "moysklad": "MoySklad", "kladana": "Kladana"}.items()
+    for name, cls in {
+        "prefer": "Prefer",
+        "solitude": "Solitude",
+        "moysklad": "MoySklad",
+        "kladana": "Kladana",
+        "mailru": "MailRu",
+        "cisco": "Cisco",
+    }.items()
 }
 """Dialects that need no ``CLASS``, by the name of their mount."""
 
@@ -52,7 +59,7 @@ class Setting(Generic[T]):
 class Conf:
     """Every key of ``ASYNC_EXCHANGE``. An attribute that is not here is a typing error and a system check error."""
 
-    DIALECTS = Setting[Mapping[str, Mapping[str, Any]]]({"solitude": {}, "moysklad": {}})
+    DIALECTS = Setting[Mapping[str, Mapping[str, Any]]]({"prefer": {}})
     """Mounts by name: ``{"moysklad": {"PREFIX": "/api/remap/1.2", "CAPACITY": 8}}``; see ``dialects.base.Policy``."""
     VIEWS = Setting[Sequence[str]](())
     """Views that may be called asynchronously, besides decorated ones: URL names, or path patterns like ``/api/*``."""
@@ -68,6 +75,8 @@ class Conf:
     """Largest answer kept, in bytes; a larger one ends its task in ERROR with reason storage."""
     INLINE_BYTES = Setting[int](64 * 1024)
     """Bodies up to this size, in bytes, stay in the database; larger ones go to ``STORAGES["asyncexchange"]``."""
+    MAX_WAIT_SECONDS = Setting[float](30)
+    """Longest time for which a client's ``Prefer: wait=N`` holds its request open, in seconds."""
     PRUNE_SECONDS = Setting[int](300)
     """How often a worker process deletes what has expired, in seconds; 0 = only the management command does."""
 

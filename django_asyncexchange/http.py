@@ -10,18 +10,19 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
-from http import HTTPStatus
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import ResponseHeaders
 from django.utils import timezone, translation
 
-from . import headers
+from . import bodies, headers
 from .conf import conf
 from .messages import Headers, Replay, Request, Response
+from .models import AsyncTask
 
 SPOOL = 64 * 1024
 
@@ -30,14 +31,20 @@ class RequestBodyTooLarge(Exception):
     """The body is larger than MAX_REQUEST_BYTES."""
 
 
+class BodyConsumed(Exception):
+    """An earlier middleware has read the upload (``request.POST`` does), so it cannot be stored for later."""
+
+
 # Request → value ------------------------------------------------------------------------------------------------------
 
 
 def spool(request: HttpRequest) -> IO[bytes]:
     """Read the request's body once, and leave it readable: by CSRF's form parsing, by DRF, and by ``bodies.write``."""
     limit = conf.MAX_REQUEST_BYTES
-    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
+    if _announced(request) > limit:
         raise RequestBodyTooLarge
+    if getattr(request, "_read_started", False) and not hasattr(request, "_body"):
+        raise BodyConsumed
     file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (the caller closes it)
     while chunk := request.read(SPOOL):
         file.write(chunk)
@@ -52,7 +59,25 @@ def rewind(request: HttpRequest, file: IO[bytes]) -> None:
     """Let ``request`` be read from the start of ``file``. Django has no public way to give a request another stream."""
     file.seek(0)
     stream: Any = request
-    stream._stream, stream._read_started = file, False
+    stream._stream, stream._read_started = Lent(file), False
+
+
+class Lent:
+    """A file that its reader cannot close: ``request.body`` closes what it has read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.readline = file.read, file.readline
+
+    def close(self) -> None:
+        """It is the lender's to close."""
+
+
+def _announced(request: HttpRequest) -> int:
+    """``Content-Length`` as Django reads it: 0 where it is no number."""
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
 
 
 def raw_query(request: HttpRequest) -> str:
@@ -69,12 +94,18 @@ def capture(request: HttpRequest) -> Request:
         host=request.get_host(),
         script_name=request.META.get("SCRIPT_NAME", ""),
         path=request.path_info,
-        query=request.META.get("QUERY_STRING", ""),
+        query=_wsgi_query(request),
         headers=tuple(_captured_headers(request)),
         remote_addr=request.META.get("REMOTE_ADDR", ""),
         language=translation.get_language() or "",
         time_zone=timezone.get_current_timezone_name(),
     )
+
+
+def _wsgi_query(request: HttpRequest) -> str:
+    """The raw query as WSGI spells it. ASGI hands bytes beyond ASCII over as text."""
+    query: str = request.META.get("QUERY_STRING", "")
+    return _latin(query) if isinstance(request, ASGIRequest) else query
 
 
 def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
@@ -160,18 +191,20 @@ class FaithfulHeaders:
     """A response with exactly the given headers: in this order, duplicates kept, none of Django's own."""
 
     headers: Any
+    _given: Headers = ()
 
     def put_headers(self, headers: Headers) -> None:
         del self.headers["Content-Type"]
-        self._again: list[tuple[str, str]] = []
+        # Django checks and encodes the first header of a name; the others must not smuggle anything in either.
+        self._given = tuple(pair for name, text in headers for pair in ResponseHeaders({name: text}).items())
         for name, text in headers:
-            if name in self.headers:
-                self._again.append((name, text))
-            else:
-                self.headers[name] = text
+            self.headers.setdefault(name, text)
 
     def items(self) -> Iterable[tuple[str, str]]:
-        return [*self.headers.items(), *getattr(self, "_again", ())]
+        """As given, the first of each name as middlewares have left it; then what they have added."""
+        current = {name.lower(): (name, text) for name, text in self.headers.items()}
+        kept = [pair for pair in self._given if pair[0] in self.headers]
+        return [*(current.pop(name.lower(), (name, text)) for name, text in kept), *current.values()]
 
 
 class FaithfulResponse(FaithfulHeaders, HttpResponse):
@@ -189,29 +222,22 @@ def respond(response: Response) -> HttpResponse:
     return answer
 
 
-def replayed(
-    replay: Replay,
-    *,
-    status: int,
-    reason: str,
-    headers: Headers,
-    size: int,
-    chunks: Iterable[bytes],
-    request: HttpRequest,
-) -> HttpResponse | StreamingHttpResponse:
-    """Send a stored answer, changed as ``replay`` says. Small ones whole, others as a stream."""
-    changed = {name.lower() for name, _ in replay.headers} | replay.drop
-    kept = tuple((name, text) for name, text in headers if name.lower() not in changed)
-    status = replay.status or status
+def replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """Send the stored answer of ``task``, changed as ``replay`` says. Small ones whole, others as a stream."""
+    body = task.response_body()
+    size, chunks = body.size if body else 0, bodies.stream(body)
+    status = replay.status or task.status_code or 500
     answer: FaithfulResponse | FaithfulStream
     if size <= conf.INLINE_BYTES:
         answer = FaithfulResponse(b"".join(chunks), status=status)
     elif isinstance(request, ASGIRequest):
-        answer = FaithfulStream(_asynchronous(iter(chunks)), status=status)
+        answer = FaithfulStream(_asynchronous(chunks), status=status)
     else:
         answer = FaithfulStream(chunks, status=status)
-    if reason and reason != HTTPStatus(status).phrase:
-        answer.reason_phrase = reason
+    if task.reason_phrase and replay.status is None:
+        answer.reason_phrase = task.reason_phrase
+    changed = {name.lower() for name, _ in replay.headers} | replay.drop
+    kept = tuple((name, text) for name, text in task.headers if name.lower() not in changed)
     answer.put_headers((*kept, *replay.headers))
     if size and not answer.has_header("Content-Length"):
         answer.headers["Content-Length"] = str(size)

@@ -103,6 +103,15 @@ class Replay:
 
 
 @value
+class Progress:
+    """How far a run has come, in bytes or rows."""
+
+    done: int
+    total: int | None = None
+    message: str = ""
+
+
+@value
 class Snapshot:
     """One task at one moment, as a dialect sees it. Dates are aware (UTC)."""
 
@@ -124,6 +133,7 @@ class Snapshot:
     """Status of the stored response; None where there is none."""
     content_type: str = ""
     """Content type of the stored response."""
+    progress: Progress | None = None
     content: bytes | None = None
     """Body of the stored response, only where ``Dialect.reads`` asked for it."""
 

@@ -7,38 +7,43 @@ body. Our own work happens in ``process_view``: after URL resolution, sessions, 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, http, identity, lifecycle, rendering
+from . import admission, http, identity, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
+from .dialects.preferences import wait_of
 from .exceptions import AsyncExchangeError, InternalError, RequestTooLarge, RouteNotFound
 from .exceptions import PermissionDenied as Forbidden
-from .messages import Call
+from .messages import Call, Replay
+from .models import AsyncTask
+from .submission import Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
 
 
-class Submission:
-    """A call that one of the dialects claims, on its way to ``process_view``."""
+class Intent:
+    """A call that one of the dialects claims, on its way through the middleware."""
 
-    def __init__(self, dialect: Dialect, call: Call, url: str, method: str) -> None:
+    def __init__(self, dialect: Dialect, call: Call, url: str) -> None:
         self.dialect = dialect
         self.call = call
         self.url = url
-        self.method = method
         self.body: IO[bytes] | None = None
         self.is_answered = False
+        self.task_id: uuid.UUID | None = None
+        """The accepted task."""
 
-    def __enter__(self) -> Submission:
+    def __enter__(self) -> Intent:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -50,6 +55,11 @@ class Submission:
         if self.body is not None:
             self.body.seek(0)
             yield from iter(partial(self.body.read, http.SPOOL), b"")
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds the client would rather wait for the answer itself (RFC 7240 section 4.3)."""
+        return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
 
 
 class AsyncExchangeMiddleware:
@@ -65,39 +75,47 @@ class AsyncExchangeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self.__acall__(request)
-        submission = detect(request)
-        if submission is None:
+        intent = detect(request)
+        if intent is None:
             return self.get_response(request)  # type: ignore[no-any-return]
-        with submission:
-            return prepare(request, submission) or late(request, submission, self.get_response(request))
+        with intent:
+            response = prepare(request, intent) or late(request, intent, self.get_response(request))
+            if intent.task_id is None or not intent.patience:
+                return response
+            return early(request, intent, waiting.until_final(intent.task_id, intent.patience)) or response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        submission = detect(request)
-        if submission is None:
+        intent = detect(request)
+        if intent is None:
             return await self.get_response(request)  # type: ignore[no-any-return]
-        with submission:
-            return prepare(request, submission) or late(request, submission, await self.get_response(request))
+        with intent:
+            response = prepare(request, intent) or late(request, intent, await self.get_response(request))
+            if intent.task_id is None or not intent.patience:
+                return response
+            wait = sync_to_async(waiting.until_final_elsewhere, thread_sensitive=False)
+            task = await wait(intent.task_id, intent.patience)
+            return await sync_to_async(early)(request, intent, task) or response
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        submission: Submission | None = getattr(request, "_asyncexchange", None)
-        if submission is None:
+        intent: Intent | None = getattr(request, "_asyncexchange", None)
+        if intent is None:
             return None
-        submission.is_answered = True
+        intent.is_answered = True
         try:
-            return accept(request, submission, view_func, view_args, view_kwargs)
+            if intent.dialect.OPTIONAL and not admission.is_eligible(request, view_func, intent.dialect):
+                return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
+            return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
-            return problem(request, submission, error)
+            return problem(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
             raise  # the view's own refusal: Django words it
-        except Exception:
-            logger.exception("an asynchronous call could not be accepted")
-            got_request_exception.send(sender=type(self), request=request)
-            return problem(request, submission, InternalError())
+        except Exception as error:
+            return failure(request, intent, error)
 
 
-def detect(request: HttpRequest) -> Submission | None:
+def detect(request: HttpRequest) -> Intent | None:
     """The dialect that claims ``request``, if any. Asked of every request of the project."""
     if getattr(request, "async_task", None) is not None:
         return None  # this is the deferred run itself
@@ -113,55 +131,82 @@ def detect(request: HttpRequest) -> Submission | None:
     if not claiming:
         return None
     dialect = next((mount for mount in claiming if mount.METHODS is None or call.method in mount.METHODS), claiming[0])
-    return Submission(dialect, call, request.build_absolute_uri(), call.method)
+    return Intent(dialect, call, request.build_absolute_uri())
 
 
-def prepare(request: HttpRequest, submission: Submission) -> HttpResponseBase | None:
+def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
-    path, query = submission.dialect.target(submission.call)
-    request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{path}"
-    request.META["QUERY_STRING"] = query
-    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
+    point(request, *intent.dialect.target(intent.call))
     try:
-        submission.body = http.spool(request)
+        intent.body = http.spool(request)
     except http.RequestBodyTooLarge:
-        return problem(request, submission, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
-    request._asyncexchange = submission  # type: ignore[attr-defined]
+        return problem(request, intent, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
+    except http.BodyConsumed as error:
+        return failure(request, intent, error)
+    request._asyncexchange = intent  # type: ignore[attr-defined]
     return None
 
 
 def accept(
-    request: HttpRequest, submission: Submission, view_func: Callable[..., Any], args: Any, kwargs: Any
+    request: HttpRequest, intent: Intent, view_func: Callable[..., Any], args: Any, kwargs: Any
 ) -> HttpResponseBase:
     """Admit, capture, store; the 202 or the view's own refusal."""
-    dialect = submission.dialect
+    dialect, call = intent.dialect, intent.call
     admission.require_eligible(request, view_func, dialect)
-    dialect.admit(submission.call)
-    refused, seen = admission.refusal(request, view_func, args, kwargs)
+    dialect.admit(call)
+    refused, seen = admission.refusal(request, view_func, args, kwargs, dialect)
     if refused is not None:
         return refused
-    task = lifecycle.submit(
-        http.capture(request),
-        submission.chunks(),
-        method=submission.method,
-        url=submission.url,
+    wanted = Submission(
+        call=http.capture(request),
+        method=call.method,
+        url=intent.url,
         dialect=dialect,
         identity=identity.capture(seen),
+        callback=dialect.callback(call),
+        idempotency_key=admission.idempotency_key(call),
     )
-    return http.respond(dialect.accepted(task.snapshot(), rendering.context(request, dialect)))
+    task, again = submit(wanted, intent.chunks())
+    intent.task_id = task.pk
+    response = http.respond(dialect.accepted(task.snapshot(), rendering.context(request, dialect)))
+    if again:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
-def late(request: HttpRequest, submission: Submission, response: HttpResponseBase) -> HttpResponseBase:
+def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpResponseBase | None:
+    """The answer itself, where the client waited for it and there is one."""
+    if task is None or task.status_code is None:
+        return None
+    preferred = "respond-async, " if intent.dialect.OPTIONAL else ""
+    applied = (("Preference-Applied", f"{preferred}wait={intent.patience:g}"),)
+    return http.replayed(Replay(headers=applied), task, request)
+
+
+def point(request: HttpRequest, path: str, query: str) -> None:
+    """Let ``request`` be one of this path and raw query."""
+    request.path_info = request.META["PATH_INFO"] = path
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{path}"
+    request.META["QUERY_STRING"] = query
+    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
+
+
+def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
     """Word what was refused before ``process_view`` (no such address, CSRF) as the dialect would."""
-    if submission.is_answered or response.status_code < 400:
-        return response
+    point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
-    if response.status_code not in refusals:
+    if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:
         return response
     response.close()
-    return problem(request, submission, refusals[response.status_code]())
+    return problem(request, intent, refusals[response.status_code]())
 
 
-def problem(request: HttpRequest, submission: Submission, error: AsyncExchangeError) -> HttpResponseBase:
-    return http.respond(rendering.problem(request, submission.dialect, error))
+def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpResponseBase:
+    """A mistake on our side: reported as Django reports it, answered in the dialect's shape."""
+    logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
+    got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
+    return problem(request, intent, InternalError())
+
+
+def problem(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:
+    return http.respond(rendering.problem(request, intent.dialect, error))

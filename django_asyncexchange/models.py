@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from .conf import conf
-from .messages import Owner, Request, Snapshot, header
+from .messages import Owner, Progress, Request, Snapshot, header
 from .querysets import AsyncTaskQuerySet, BodyQuerySet
 from .states import Reason, State
 
@@ -48,6 +48,15 @@ class AsyncTask(models.Model):
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     reason_phrase = models.CharField(max_length=255, blank=True, editable=False)
     response_headers = models.JSONField(_("response headers"), default=list)
+
+    callback_url = models.TextField(_("callback"), blank=True)
+    callback_method = models.CharField(max_length=8, blank=True, editable=False)
+    idempotency = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001  (NULLs differ)
+    fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+
+    progress_done = models.PositiveBigIntegerField(_("done so far"), null=True)
+    progress_total = models.PositiveBigIntegerField(_("to be done"), null=True)
+    progress_message = models.CharField(_("progress"), max_length=255, blank=True)
 
     created = models.DateTimeField(_("created"), db_default=Now())
     started = models.DateTimeField(_("started"), null=True)
@@ -108,7 +117,15 @@ class AsyncTask(models.Model):
             status_code=self.status_code,
             content_type=header(self.headers, "Content-Type") or "",
             content=content,
+            progress=self.progress,
         )
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the run has come; None where it has not said."""
+        if self.progress_done is None:
+            return None
+        return Progress(done=self.progress_done, total=self.progress_total, message=self.progress_message)
 
 
 class Body(models.Model):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
 PAGING_KEYS = frozenset({"limit", "offset", "next", "previous", "nextHref", "previousHref"})
@@ -28,7 +29,10 @@ class WholeCollectionMixin:
         if not self.whole:
             return super().paginate_queryset(queryset, request, view=view)  # type: ignore[misc]
         rows = list(queryset.iterator(chunk_size=2000) if _streams(queryset) else queryset)
+        # What DRF's own pagination classes, by offset, by page and by cursor, read to word their answer.
         self.request, self.count, self.limit, self.offset = request, len(rows), len(rows), 0
+        self.page = Paginator(rows, max(len(rows), 1)).page(1)
+        self.has_next = self.has_previous = False
         return rows
 
     def get_paginated_response(self, data: Any) -> Any:

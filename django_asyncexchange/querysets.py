@@ -48,6 +48,10 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Tasks created in the last ``window``."""
         return self.filter(created__gt=after(-window))
 
+    def overdue(self, limit: dt.timedelta) -> Self:
+        """Tasks that have waited longer than ``limit`` and must not start any more."""
+        return self.filter(state=State.PENDING, created__lt=after(-limit))
+
     def unfinished(self) -> Self:
         return self.filter(state__in=UNFINISHED)
 

@@ -56,7 +56,7 @@ class AnyMediaType(BaseContentNegotiation):
 
 
 class TaskView(APIView):
-    """One address of one dialect. ``verbs`` names, by HTTP method, which of the methods below answers."""
+    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``Dialect.ROUTES``."""
 
     content_negotiation_class = AnyMediaType
     dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
@@ -66,15 +66,15 @@ class TaskView(APIView):
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
-        for method, verb in self.verbs.items():
-            setattr(self, method.lower(), getattr(self, verb))
+        for method, name in self.verbs.items():
+            setattr(self, method.lower(), getattr(self, self.dialect.ROUTES[name].verb or name))
         if "GET" in self.verbs:
-            self.head = getattr(self, self.verbs["GET"])
+            self.head = self.get  # type: ignore[attr-defined]  # just set
 
     @property
     def is_public(self) -> bool:
         """Whether the address itself proves the right to it. An empty address, which serves nothing, does not."""
-        return bool(self.verbs) and all(self.dialect.ROUTES[verb].public for verb in self.verbs.values())
+        return bool(self.verbs) and all(self.dialect.ROUTES[name].public for name in self.verbs.values())
 
     def get_authenticators(self) -> Any:
         # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
@@ -95,6 +95,10 @@ class TaskView(APIView):
     def status(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
         return self.send(self.dialect.status(self.snapshot(task, "status"), self.context(task)), task)
+
+    def monitor(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task)), task)
 
     def result(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
@@ -150,6 +154,8 @@ class TaskView(APIView):
         if key is None:
             raise exceptions.MalformedId(id=id)
         task: AsyncTask | None = tasks.speaking(self.dialect.name).filter(pk=key).with_now().first()
+        if task is not None and lifecycle.drop_if_overdue(task):
+            task = tasks.filter(pk=key).with_now().first()
         if task is None:
             raise exceptions.TaskNotFound(id=id)
         return task
@@ -182,16 +188,7 @@ class TaskView(APIView):
         if isinstance(answer, Response):
             return http.respond(answer)
         assert task is not None and task.status_code is not None, "only a stored answer can be replayed"
-        body = task.response_body()
-        return http.replayed(
-            answer,
-            status=task.status_code,
-            reason=task.reason_phrase,
-            headers=task.headers,
-            size=body.size if body else 0,
-            chunks=bodies.stream(body),
-            request=self.request._request,
-        )
+        return http.replayed(answer, task, self.request._request)
 
     def handle_exception(self, exc: Exception) -> Any:
         return http.respond(rendering.problem(self.request, self.dialect, self.refusal(exc)))

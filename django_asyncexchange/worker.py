@@ -21,10 +21,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_urlconf
 from django.utils import timezone, translation
 
-from . import admission, bodies, http, identity, lifecycle
+from . import admission, bodies, http, identity, lifecycle, retention
 from .conf import conf
-from .dialects.base import Policy
-from .messages import Owner
 from .models import AsyncTask, Body
 from .states import Reason
 
@@ -73,7 +71,7 @@ def run(task_id: str) -> None:
 
 
 def _perform(task: AsyncTask) -> None:
-    limit = _limit(task)
+    limit = lifecycle.policy_of(task).run_limit.total_seconds()
     try:
         with _time_limit(limit), _surroundings(task), _request(task) as request:
             answer = _answer(task, request)
@@ -105,25 +103,10 @@ def _answer(task: AsyncTask, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
     request.async_task = task.snapshot()  # type: ignore[attr-defined]
     try:
-        identity.assume(request, _identity(task))
+        identity.assume(request, lifecycle.identity_of(task))
     except identity.IdentityLost:
         return HttpResponse(status=401)
     return handler()(request)
-
-
-def _identity(task: AsyncTask) -> identity.Identity:
-    return identity.Identity(
-        owner=Owner(account=task.account, kind=task.owner_kind, id=task.owner_reference),
-        user_pk=task.owner_id,
-        auth_backend=task.auth_backend,
-        auth_reference=task.auth_reference,
-    )
-
-
-def _limit(task: AsyncTask) -> float:
-    mounts = {mount.name: mount for mount in conf.mounts}
-    policy = mounts[task.dialect].policy if task.dialect in mounts else Policy()
-    return policy.run_limit.total_seconds()
 
 
 @contextlib.contextmanager
@@ -173,6 +156,6 @@ def keep_house(stop: threading.Event) -> None:
     """Prune every ``PRUNE_SECONDS`` until ``stop`` is set; return at once where that is 0."""
     while conf.PRUNE_SECONDS and not stop.wait(conf.PRUNE_SECONDS):
         try:
-            lifecycle.prune()
+            retention.prune()
         except Exception:
             logger.exception("expired tasks could not be pruned; it is tried again later")

@@ -43,6 +43,8 @@ class Route:
 
     method: str
     path: str
+    verb: str = ""
+    """The verb that answers, where it is not the route's own name in ``Dialect.ROUTES``."""
     public: bool = False
     """Needs no credentials, because the address itself proves the right (a signed link)."""
 
@@ -98,7 +100,10 @@ class Dialect(abc.ABC):
     CODES: ClassVar[Mapping[type[AsyncExchangeError], Wire]]
     """Exception → how it is answered; a subclass not listed is answered as its nearest listed parent."""
     ROUTES: ClassVar[Mapping[str, Route]]
-    """Verb (a method of ``views.TaskView``) → route. The first path segment of every route belongs to the dialect."""
+    """Verb (a method of ``views.TaskView``, rendered by the method of that name here) → route.
+
+    The first path segment of every route belongs to the dialect.
+    """
     TRIGGER: ClassVar[Trigger]
     METHODS: ClassVar[frozenset[str] | None] = None
     """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
@@ -152,6 +157,10 @@ class Dialect(abc.ABC):
 
     def status(self, task: Snapshot, context: Context) -> Response | Replay:
         """How far the task is; in some protocols, once it is finished, its answer."""
+        raise NotImplementedError
+
+    def monitor(self, task: Snapshot, context: Context) -> Response:
+        """How far the task is, as a resource that never turns into its answer."""
         raise NotImplementedError
 
     @abc.abstractmethod

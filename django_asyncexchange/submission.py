@@ -1,0 +1,189 @@
+"""From a captured call to a committed row: capacity, idempotency, and the id handed to the executor."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from functools import partial
+
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.models.functions import Now
+
+from . import bodies, executors, lifecycle
+from .conf import conf
+from .dialects.base import Dialect
+from .exceptions import (
+    AsyncExchangeError,
+    CapacityExceeded,
+    IdempotencyKeyReused,
+    RequestTooLarge,
+    SubmitFailed,
+)
+from .identity import Identity
+from .messages import Callback, Headers, Request, value
+from .models import Account, AsyncTask, Body, encode
+from .signals import task_submitted
+from .states import Reason
+
+logger = logging.getLogger("django_asyncexchange")
+
+RETRY_AFTER_SECONDS = 5
+
+
+@value
+class Submission:
+    """A captured call with everything that is stored about it."""
+
+    call: Request
+    method: str
+    """As submitted, like ``url``."""
+    url: str
+    dialect: Dialect
+    identity: Identity
+    callback: Callback | None = None
+    idempotency_key: str = ""
+
+
+def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, bool]:
+    """Store the call as PENDING and hand its id to the executor; committed when this returns.
+
+    Returns (task, whether an earlier submit with the same idempotency key made it). Raises RequestTooLarge,
+    CapacityExceeded, IdempotencyKeyReused or SubmitFailed; then nothing is stored.
+    """
+    draft = _draft(chunks)
+    task = _new_task(submission, draft)
+    try:
+        if (earlier := _earlier(task)) is None:
+            _accept(task, draft, submission.dialect)
+            return task, False
+    except IntegrityError as error:
+        # Somebody else with the same key committed first; the unique index made us wait for it.
+        if (earlier := _earlier(task)) is None:
+            raise _not_accepted(error, draft) from error
+    except Exception as error:
+        raise _not_accepted(error, draft) from error
+    bodies.discard(draft)
+    return earlier, True
+
+
+def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
+    """What to tell the client about ``error``; the draft is gone."""
+    bodies.discard(draft)
+    if isinstance(error, AsyncExchangeError):
+        return error
+    logger.error("a call could not be accepted", exc_info=error)
+    return SubmitFailed(headers=_retry_after())
+
+
+def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
+    try:
+        return bodies.write(chunks, limit=conf.MAX_REQUEST_BYTES)
+    except bodies.TooLarge as error:
+        raise RequestTooLarge(limit=conf.MAX_REQUEST_BYTES) from error
+    except (bodies.StorageFailed, DatabaseError) as error:
+        logger.exception("a request body could not be stored")
+        raise SubmitFailed(headers=_retry_after()) from error
+
+
+def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
+    identity, callback, call = submission.identity, submission.callback, submission.call
+    key = submission.idempotency_key
+    who = identity.owner.account if identity.user_pk is None else f"user {identity.user_pk}"
+    return AsyncTask(
+        dialect=submission.dialect.name,
+        owner_id=identity.user_pk,
+        account=identity.owner.account,
+        owner_kind=identity.owner.kind,
+        owner_reference=identity.owner.id,
+        auth_backend=identity.auth_backend,
+        auth_reference=identity.auth_reference,
+        method=submission.method,
+        url=submission.url,
+        request=encode(call),
+        callback_url=callback.url if callback else "",
+        callback_method=callback.method if callback else "",
+        idempotency=_digest(who, key) if key else None,
+        fingerprint=_digest(submission.dialect.name, call.method, call.path, call.query, draft.sha256) if key else "",
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _earlier(task: AsyncTask) -> AsyncTask | None:
+    """The task that the same owner submitted under the same idempotency key. Raises IdempotencyKeyReused."""
+    if task.idempotency is None:
+        return None
+    earlier: AsyncTask | None = AsyncTask.objects.filter(idempotency=task.idempotency).first()
+    if earlier is not None and earlier.fingerprint != task.fingerprint:
+        raise IdempotencyKeyReused
+    return earlier
+
+
+def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
+    alias = router.db_for_write(AsyncTask)
+    executor = executors.load()
+    with transaction.atomic(using=alias):
+        if dialect.policy.capacity is not None:
+            _require_room(dialect, task.account)
+        task.save(force_insert=True, using=alias)
+        bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
+        lifecycle.announce(task_submitted, task)
+        if executor.is_transactional(alias):
+            executor.send(str(task.pk))
+        else:
+            transaction.on_commit(partial(_dispatch, task, executor), using=alias)
+
+
+def _dispatch(task: AsyncTask, executor: executors.Executor) -> None:
+    """Send the id of a committed row through a broker that knows no transaction of ours."""
+    try:
+        executor.send(str(task.pk))
+    except Exception as error:
+        logger.exception("task %s could not be queued", task.pk)
+        lifecycle.fail(task, Reason.DISPATCH)
+        raise SubmitFailed(headers=_retry_after()) from error
+
+
+def _require_room(dialect: Dialect, account: str) -> None:
+    """Raise CapacityExceeded where the account, or the whole mount, has enough unfinished tasks."""
+    capacity = dialect.policy.capacity
+    _hold(dialect.name, "" if dialect.policy.shared_capacity else account)
+    lifecycle.drop_overdue(dialect)
+    waiting = AsyncTask.objects.speaking(dialect.name).unfinished()
+    if not dialect.policy.shared_capacity:
+        waiting = waiting.of_account(account)
+    if capacity is not None and waiting.count() >= capacity:
+        raise CapacityExceeded(capacity=capacity, headers=_retry_after())
+
+
+def _hold(dialect: str, account: str) -> None:
+    """Serialise submits of one account, on every database: whoever has written this row may count and insert.
+
+    One statement, because MySQL would deadlock between inserting the row and locking it.
+    """
+    named = connections[router.db_for_write(Account)].features.supports_update_conflicts_with_target
+    Account.objects.bulk_create(
+        [Account(dialect=dialect, account=account, touched=Now())],
+        update_conflicts=True,
+        update_fields=["touched"],
+        unique_fields=["dialect", "account"] if named else None,
+    )
+
+
+def _retry_after() -> Headers:
+    return (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+
+
+def rerun(task: AsyncTask) -> AsyncTask:
+    """Start the same captured call again, as the same owner, as a new task."""
+    dialect = lifecycle.mount_of(task)
+    if dialect is None:
+        raise SubmitFailed
+    submission = Submission(
+        call=task.captured, method=task.method, url=task.url, dialect=dialect, identity=lifecycle.identity_of(task)
+    )
+    again, _ = submit(submission, bodies.stream(task.bodies.filter(kind=Body.REQUEST).first()))
+    return again
