@@ -119,6 +119,9 @@ ASYNC_EXCHANGE = {
         "solitude": {},
         "moysklad": {"PREFIX": "/api/remap/1.2"},
         "kladana": {"PREFIX": "/kladana/api/remap/1.2"},
+        "mailru": {"PREFIX": "/async_api"},
+        "cisco": {"PREFIX": "/unifiedconfig/config"},
+        "prefer": {"PREFIX": "/async"},
     },
     "EXECUTOR": "django_asyncexchange.executors.inline.Inline",
 }

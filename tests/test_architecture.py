@@ -19,7 +19,7 @@ FLOORS = {
     0: "exceptions headers messages signing states",
     1: "dialects",
     2: "bodies conf migrations models querysets",
-    3: "admission executors http identity lifecycle notify rendering signals transport worker",
+    3: "admission executors http identity lifecycle notify rendering retention signals submission transport waiting worker",
     4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -1,0 +1,304 @@
+"""What tests of the store and the worker share: a project's views, executors that do little, and rows of tasks.
+
+As a module it is also a URLconf: ``@pytest.mark.urls("tests.services")``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import datetime as dt
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, Group
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.urls import include, path
+from django.utils import timezone, translation
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request as ApiRequest
+from rest_framework.response import Response as ApiResponse
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from django_asyncexchange import lifecycle
+from django_asyncexchange.conf import conf
+from django_asyncexchange.identity import Identity
+from django_asyncexchange.messages import Owner, Request
+from django_asyncexchange.models import AsyncTask, Body, encode
+from django_asyncexchange.states import State
+from django_asyncexchange.submission import Submission, submit
+
+PATIENCE = 20
+"""Seconds after which something awaited will not come any more."""
+
+
+def exchange(**changes: Any) -> dict[str, Any]:
+    """``ASYNC_EXCHANGE`` of the tests, changed."""
+    return {**settings.ASYNC_EXCHANGE, **changes}
+
+
+def until(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """What ``look`` sees as soon as it is true; for what happens in another process."""
+    deadline = time.monotonic() + patience
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"still {seen!r} after {patience} s"
+        time.sleep(0.02)
+    return seen
+
+
+# Executors ------------------------------------------------------------------------------------------------------------
+
+IDLE = f"{__name__}.Idle"
+BROKEN = f"{__name__}.Broken"
+
+
+class Idle:
+    """Keeps the ids that it is given, and runs nothing."""
+
+    sent: ClassVar[list[str]] = []
+
+    def send(self, task_id: str) -> None:
+        self.sent.append(task_id)
+
+    def is_transactional(self, alias: str) -> bool:
+        return False
+
+
+class Broken(Idle):
+    """A broker that is down."""
+
+    def send(self, task_id: str) -> None:
+        raise ConnectionError("the broker is down")
+
+
+# Owners ---------------------------------------------------------------------------------------------------------------
+
+
+def company(request: Any) -> Owner:
+    """For ``OWNER``: everybody with the same last name shares an account."""
+    return Owner(account=request.user.last_name, id=str(request.user.pk))
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def soon(**span: float) -> dt.datetime:
+    """A moment from now; a negative span lies in the past."""
+    return timezone.now() + dt.timedelta(**span)
+
+
+def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Request:
+    """A captured call."""
+    fields = {"scheme": "http", "host": "testserver", "script_name": "", "query": "", "headers": ()}
+    return Request(**{**fields, "method": method, "path": path, **changes})
+
+
+def stored(
+    state: State = State.PENDING,
+    *,
+    to: str | Request = "/ran/",
+    owner: AbstractBaseUser | None = None,
+    answer: bytes | None = None,
+    **fields: Any,
+) -> AsyncTask:
+    """A task as it lies in the database, with what belongs to its state, and ``answer`` as its response body."""
+    call = captured(to) if isinstance(to, str) else to
+    values: dict[str, Any] = {
+        "dialect": "moysklad",
+        "account": str(owner.pk) if owner else "",
+        "owner": owner,
+        "owner_kind": "employee",
+        "owner_reference": str(owner.pk) if owner else "",
+        "method": call.method,
+        "url": f"http://testserver{call.path}?async=true",
+        "request": encode(call),
+    }
+    if state is not State.PENDING:
+        values |= {"attempt": 1, "started": soon(minutes=-1)}
+    if state.is_final:
+        values |= {"finished": soon(), "deletion_date": soon(hours=1), "purge_date": soon(days=7)}
+    if state in (State.DONE, State.API_ERROR):
+        headers = [["Content-Type", "application/json"]]
+        values |= {"status_code": 200 if state is State.DONE else 400, "response_headers": headers}
+    task = AsyncTask.objects.create(state=state, **{**values, **fields})
+    if answer is not None:
+        Body.objects.create(task=task, kind=Body.RESPONSE, attempt=task.attempt, content=answer, size=len(answer))
+    task.refresh_from_db()
+    return task
+
+
+def submitted(
+    chunks: Iterable[bytes] = (), *, to: str | Request = "/ran/", dialect: str = "moysklad", account: str = "one"
+) -> AsyncTask:
+    """A task made as the middleware makes it, by the program 7 of ``account``."""
+    call = captured(to) if isinstance(to, str) else to
+    submission = Submission(
+        call=call,
+        method=call.method,
+        url=f"http://testserver{call.path}?async=true",
+        dialect=conf.dialect(dialect),
+        identity=Identity(owner=Owner(account=account, kind="application", id="7")),
+    )
+    return submit(submission, chunks)[0]
+
+
+# Views ----------------------------------------------------------------------------------------------------------------
+
+MARK: contextvars.ContextVar[str] = contextvars.ContextVar("MARK", default="")
+
+
+class Stage:
+    """Lets a test meet a view in the middle of its run, from another thread."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def play(self) -> None:
+        self.entered.set()
+        assert self.released.wait(PATIENCE)
+
+
+stage = Stage()
+
+
+def ran(request: HttpRequest) -> HttpResponse:
+    """Leaves a trace of each run, and names the process."""
+    Group.objects.create(name=f"{request.path} {uuid.uuid4()}")
+    return JsonResponse({"pid": os.getpid(), "body": request.body.decode()})
+
+
+def runs() -> int:
+    """How often ``ran`` ran."""
+    return Group.objects.count()
+
+
+def answers(request: HttpRequest, status: int) -> HttpResponse:
+    return HttpResponse(b"the answer", status=status, headers={"X-Own": "kept", "Content-Type": "text/x-own"})
+
+
+def raises(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a view's own mistake")
+
+
+def leaves(request: HttpRequest) -> HttpResponse:
+    """Takes the process down, as a careless view might."""
+    raise SystemExit(1)
+
+
+def waits(request: HttpRequest) -> HttpResponse:
+    threading.Event().wait(PATIENCE)
+    return HttpResponse()
+
+
+def listens(request: HttpRequest) -> HttpResponse:
+    here, there = socket.socketpair()
+    with here, there:
+        here.settimeout(PATIENCE)
+        here.recv(1)
+    return HttpResponse()
+
+
+def shrugs(request: HttpRequest) -> HttpResponse:
+    """Waits, and swallows every exception."""
+    try:
+        threading.Event().wait(PATIENCE)
+    except Exception:
+        return HttpResponse(b"swallowed")
+    return HttpResponse()
+
+
+async def dreams(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(PATIENCE)
+    return HttpResponse()
+
+
+def fills(request: HttpRequest, size: int) -> HttpResponse:
+    return HttpResponse(b"x" * size)
+
+
+def breaks(request: HttpRequest) -> StreamingHttpResponse:
+    """Has sent a good deal when it fails."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 200_000
+        raise RuntimeError("the source is gone")
+
+    return StreamingHttpResponse(chunks())
+
+
+def reveals(request: HttpRequest) -> HttpResponse:
+    """Shows the context in which it runs, and spoils it."""
+    seen = {
+        "mark": MARK.get(),
+        "language": translation.get_language(),
+        "zone": timezone.get_current_timezone_name(),
+        "task": str(request.async_task.id) if request.async_task else None,
+        "user": str(request.user),
+    }
+    MARK.set("spoilt")
+    translation.activate("ru")
+    timezone.activate("Asia/Tokyo")
+    return JsonResponse(seen)
+
+
+def meets(request: HttpRequest) -> HttpResponse:
+    stage.play()
+    return HttpResponse(b"late")
+
+
+def cancels(request: HttpRequest) -> HttpResponse:
+    """Is cancelled in the middle of its own run."""
+    lifecycle.cancel(AsyncTask.objects.get(pk=request.async_task.id))
+    return HttpResponse(b"x" * 200_000)
+
+
+class Counting(BaseThrottle):
+    """Lets everything pass, and counts."""
+
+    asked = 0
+
+    def allow_request(self, request: Any, view: Any) -> bool:
+        type(self).asked += 1
+        return True
+
+
+class Throttled(APIView):
+    throttle_classes: ClassVar[list[type[BaseThrottle]]] = [Counting]
+    permission_classes: ClassVar[list[Any]] = [AllowAny]
+
+    def get(self, request: ApiRequest) -> ApiResponse:
+        return ApiResponse({"ok": True})
+
+    post = get
+
+
+for view in (ran, answers, raises, waits, fills, reveals, meets, Throttled):
+    view.async_exchange = True
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("ran/", ran),
+    path("api/remap/1.2/ran/", ran),
+    path("kladana/api/remap/1.2/ran/", ran),
+    path("answers/<int:status>/", answers),
+    path("raises/", raises),
+    path("leaves/", leaves),
+    path("waits/", waits),
+    path("listens/", listens),
+    path("shrugs/", shrugs),
+    path("dreams/", dreams),
+    path("fills/<int:size>/", fills),
+    path("breaks/", breaks),
+    path("reveals/", reveals),
+    path("meets/", meets),
+    path("cancels/", cancels),
+    path("throttled/", Throttled.as_view()),
+]

@@ -1,0 +1,131 @@
+"""The settings, and what a mount makes of its entry."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.test import override_settings
+
+from django_asyncexchange.conf import Conf, conf, mount
+from django_asyncexchange.dialects.kladana import Kladana
+from django_asyncexchange.dialects.moysklad import MoySklad
+from django_asyncexchange.dialects.solitude import Solitude
+
+from .services import exchange
+
+
+def test_a_setting_that_is_not_given_has_its_default():
+    assert conf.MAX_RESULT_BYTES == 5 * 1024**3
+
+
+def test_a_project_without_the_dict_has_all_defaults():
+    with override_settings(ASYNC_EXCHANGE={}):
+        assert [conf.ALLOW_ANONYMOUS, conf.PRUNE_SECONDS, list(conf.DIALECTS)] == [False, 300, ["solitude", "moysklad"]]
+
+
+def test_a_setting_is_read_live():
+    with override_settings(ASYNC_EXCHANGE=exchange(PRUNE_SECONDS=7)):
+        assert conf.PRUNE_SECONDS == 7
+    assert conf.PRUNE_SECONDS == 300
+
+
+def test_the_default_executor_is_django_q2():
+    assert Conf.EXECUTOR.default == "django_asyncexchange.executors.django_q.DjangoQ"
+
+
+def test_all_settings_are_known_by_name():
+    assert {"DIALECTS", "VIEWS", "OWNER", "ALLOW_ANONYMOUS", "EXECUTOR", "INLINE_BYTES"} <= set(conf.names())
+
+
+def test_a_name_that_is_no_setting_is_no_attribute():
+    with pytest.raises(AttributeError):
+        conf.NOTHING  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "cls"), [("solitude", Solitude), ("moysklad", MoySklad), ("kladana", Kladana)])
+def test_a_built_in_dialect_needs_no_class(name, cls):
+    assert type(mount(name, {})) is cls
+
+
+def test_a_class_can_be_mounted_under_any_name():
+    made = mount("ours", {"CLASS": "django_asyncexchange.dialects.moysklad.MoySklad", "PREFIX": "/ours/"})
+    assert (made.name, made.prefix, type(made)) == ("ours", "/ours", MoySklad)
+
+
+def test_a_name_that_is_not_built_in_needs_a_class():
+    with pytest.raises(KeyError):
+        mount("ours", {})
+
+
+def test_a_class_that_does_not_exist_cannot_be_mounted():
+    with pytest.raises(ImportError):
+        mount("ours", {"CLASS": "tests.nowhere.Nothing"})
+
+
+def test_an_option_that_is_no_policy_cannot_be_mounted():
+    with pytest.raises(TypeError):
+        mount("moysklad", {"CAPACITIES": 5})
+
+
+def test_an_option_replaces_one_number_of_the_policy():
+    made = mount("moysklad", {"CAPACITY": 9})
+    assert (made.policy.capacity, made.policy.retention) == (9, MoySklad.POLICY.retention)
+
+
+def test_a_duration_may_be_given_in_seconds():
+    assert mount("moysklad", {"RUN_LIMIT": 0.5}).policy.run_limit == dt.timedelta(seconds=0.5)
+
+
+def test_a_duration_may_be_given_as_one():
+    assert mount("moysklad", {"RUN_LIMIT": dt.timedelta(minutes=1)}).policy.run_limit == dt.timedelta(minutes=1)
+
+
+def test_a_sequence_may_be_given_as_a_list():
+    assert mount("moysklad", {"VIEWS": ["/a/*"]}).policy.views == ("/a/*",)
+
+
+def test_the_policy_of_the_class_stays_as_it_is():
+    mount("moysklad", {"CAPACITY": 9})
+    assert MoySklad.POLICY.capacity == 4
+
+
+def test_headers_are_asked_before_queries_and_long_prefixes_before_short_ones():
+    dialects = {"moysklad": {}, "kladana": {"PREFIX": "/kladana"}, "solitude": {}}
+    with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS=dialects)):
+        assert [made.name for made in conf.mounts] == ["solitude", "kladana", "moysklad"]
+
+
+def test_mounts_are_built_once():
+    assert conf.mounts is conf.mounts
+
+
+def test_mounts_follow_the_settings():
+    before = conf.mounts
+    with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}})):
+        assert [made.name for made in conf.mounts] == ["solitude"]
+    assert [made.name for made in conf.mounts] == [made.name for made in before]
+
+
+def test_a_mount_is_found_by_name():
+    assert conf.dialect("kladana").prefix == "/kladana/api/remap/1.2"
+
+
+def test_a_mount_covers_what_lies_under_its_prefix_only():
+    made = mount("moysklad", {"PREFIX": "/api"})
+    assert [path for path in ("/api", "/api/x", "/apix", "/", "/x/api") if made.covers(path)] == ["/api", "/api/x"]
+
+
+def test_a_mount_without_a_prefix_covers_everything():
+    assert mount("solitude", {}).covers("/anything")
+
+
+@override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"])
+def test_links_signed_with_a_fallback_key_hold():
+    with override_settings(SECRET_KEY="old", SECRET_KEY_FALLBACKS=[]):
+        signature = conf.signer("download").sign("text")
+    assert conf.signer("download").verify("text", signature)
+
+
+def test_signers_of_two_purposes_do_not_know_each_other():
+    assert not conf.signer("callback").verify("text", conf.signer("download").sign("text"))

@@ -1,0 +1,158 @@
+"""Retention: what is expired is unavailable at once, and deleted soon."""
+
+from __future__ import annotations
+
+import threading
+from io import StringIO
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.test import override_settings
+
+from django_asyncexchange import bodies, retention, worker
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.states import State
+
+from .services import exchange, soon, stored
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def place(tmp_path):
+    ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
+    with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": ours}):
+        yield tmp_path
+
+
+@pytest.fixture
+def stubborn(tmp_path):
+    ours = {"BACKEND": "tests.test_bodies.Stubborn", "OPTIONS": {"location": tmp_path}}
+    with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": ours}):
+        yield tmp_path
+
+
+def files(place):
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+def with_file(**fields):
+    """A finished task whose answer lies in the storage."""
+    task = stored(State.DONE, **fields)
+    draft = bodies.write([b"x" * 100_000], limit=10**6)
+    bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    return task
+
+
+def test_a_result_is_expired_from_its_deletion_date_on_without_any_pruning():
+    task = stored(State.DONE, answer=b"{}")
+    before, after = soon(minutes=59), soon(minutes=61)
+    assert [task.snapshot().is_expired(moment) for moment in (before, task.deletion_date, after)] == [False, True, True]
+
+
+def test_an_unfinished_task_never_expires():
+    assert not stored().snapshot().is_expired(soon(days=999))
+
+
+@pytest.mark.seed("S002-61")
+def test_bodies_of_expired_tasks_are_deleted(place):
+    with_file(deletion_date=soon(seconds=-1))
+    assert retention.prune() == {"bodies": 1, "tasks": 0}
+    assert (files(place), Body.objects.count()) == ([], 0)
+
+
+def test_bodies_in_the_database_are_deleted_too():
+    stored(State.DONE, answer=b"{}", deletion_date=soon(seconds=-1))
+    assert retention.prune()["bodies"] == 1
+
+
+def test_request_bodies_of_expired_tasks_are_deleted():
+    task = stored(State.DONE, deletion_date=soon(seconds=-1))
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"secret", size=6)
+    assert retention.prune()["bodies"] == 1
+
+
+def test_an_expired_task_stays_known():
+    task = with_file(deletion_date=soon(seconds=-1))
+    retention.prune()
+    assert AsyncTask.objects.get().pk == task.pk
+
+
+def test_what_is_not_expired_is_kept(place):
+    with_file()
+    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert len(files(place)) == 1
+
+
+@pytest.mark.seed("S002-61")
+def test_tasks_past_their_window_are_deleted_with_their_files(place):
+    with_file(deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
+    assert retention.prune() == {"bodies": 1, "tasks": 1}
+    assert (files(place), AsyncTask.objects.count()) == ([], 0)
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
+def test_an_unfinished_task_is_never_deleted(state):
+    stored(state, created=soon(days=-300))
+    assert retention.prune() == {"bodies": 0, "tasks": 0}
+
+
+def test_drafts_of_nobody_are_deleted_after_an_hour(place):
+    bodies.write([b"x" * 100_000], limit=10**6)
+    Body.objects.update(created=soon(minutes=-61))
+    assert retention.prune() == {"bodies": 1, "tasks": 0}
+    assert files(place) == []
+
+
+def test_a_draft_under_way_is_left_alone(place):
+    bodies.write([b"x" * 100_000], limit=10**6)
+    Body.objects.update(created=soon(minutes=-59))
+    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert len(files(place)) == 1
+
+
+def test_a_task_whose_file_cannot_be_deleted_is_kept_for_the_next_time(stubborn):
+    with_file(deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
+    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert (len(files(stubborn)), Body.objects.count(), AsyncTask.objects.count()) == (1, 1, 1)
+
+
+def test_one_call_deletes_a_bounded_number_of_tasks():
+    for _ in range(5):
+        stored(State.DONE, purge_date=soon(seconds=-1))
+    assert [retention.prune(batch=2)["tasks"] for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_pruning_again_finds_nothing():
+    stored(State.DONE, answer=b"{}", purge_date=soon(seconds=-1))
+    retention.prune()
+    assert retention.prune() == {"bodies": 0, "tasks": 0}
+
+
+def test_the_command_deletes_everything_that_is_due():
+    for _ in range(3):
+        stored(State.DONE, answer=b"{}", deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
+    stored(State.DONE, answer=b"{}")
+    call_command("asyncexchange_prune", stdout=(printed := StringIO()))
+    assert printed.getvalue() == "3 bodies and 3 tasks deleted\n"
+    assert AsyncTask.objects.count() == 1
+
+
+def test_the_command_ends_although_a_file_resists(stubborn):
+    with_file(deletion_date=soon(seconds=-1))
+    call_command("asyncexchange_prune", stdout=(printed := StringIO()))
+    assert printed.getvalue() == "0 bodies and 0 tasks deleted\n"
+
+
+def test_the_housekeeper_leaves_at_once_where_it_is_switched_off():
+    with override_settings(ASYNC_EXCHANGE=exchange(PRUNE_SECONDS=0)):
+        worker.keep_house(threading.Event())
+
+
+def test_the_housekeeper_leaves_when_told_to_stop():
+    stored(State.DONE, purge_date=soon(seconds=-1))
+    stop = threading.Event()
+    stop.set()
+    worker.keep_house(stop)
+    assert AsyncTask.objects.count() == 1

@@ -1,0 +1,67 @@
+"""The life of a task, as contract 0.4 draws it."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_asyncexchange.states import FINAL, TRANSITIONS, UNFINISHED, Reason, State, outcome, sources
+
+DRAWN = {
+    ("PENDING", "PROCESSING"),
+    ("PENDING", "CANCEL"),
+    ("PENDING", "ERROR"),
+    ("PROCESSING", "DONE"),
+    ("PROCESSING", "API_ERROR"),
+    ("PROCESSING", "ERROR"),
+    ("PROCESSING", "CANCEL"),
+    ("PROCESSING", "PENDING"),
+}
+PAIRS = [(source, target) for source in State for target in State]
+
+
+@pytest.mark.seed("S002-24")
+def test_there_are_six_states_stored_as_written():
+    assert [state.value for state in State] == ["PENDING", "PROCESSING", "DONE", "API_ERROR", "ERROR", "CANCEL"]
+
+
+def test_reasons_are_stored_as_written():
+    assert {reason.value for reason in Reason} >= {"exception", "run_timeout", "lost", "dispatch", "storage"}
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)
+def test_a_transition_is_legal_exactly_where_it_is_drawn(source, target):
+    assert (target in TRANSITIONS[source]) == ((source, target) in DRAWN)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)
+def test_sources_are_the_transitions_read_backwards(source, target):
+    assert (source in sources(target)) == (target in TRANSITIONS[source])
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_final_state_leads_nowhere(state):
+    assert state.is_final == (not TRANSITIONS[state])
+
+
+def test_a_state_is_final_or_unfinished():
+    assert set(State) == FINAL | UNFINISHED
+    assert not FINAL & UNFINISHED
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (200, State.DONE),
+        (204, State.DONE),
+        (302, State.DONE),
+        (399, State.DONE),
+        (400, State.API_ERROR),
+        (404, State.API_ERROR),
+        (499, State.API_ERROR),
+        (500, State.ERROR),
+        (503, State.ERROR),
+        (599, State.ERROR),
+    ],
+)
+def test_the_status_of_the_answer_decides_the_final_state(status, state):
+    assert outcome(status) is state

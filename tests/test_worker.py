@@ -1,0 +1,354 @@
+"""What a worker does with an id, whatever the view does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import uuid
+
+import pytest
+from django.conf import settings
+from django.core.signals import got_request_exception
+from django.db import OperationalError, connection, connections
+from django.test import override_settings
+from django.utils import translation
+
+from django_asyncexchange import bodies, worker
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.states import FINAL
+
+from . import services
+from .services import captured, exchange, runs, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+
+def ended(task):
+    """``task`` after a worker had it."""
+    assert worker.run(str(task.pk)) is None
+    return AsyncTask.objects.get(pk=task.pk)
+
+
+def answer(task):
+    return bodies.read(task.response_body())
+
+
+def limited(seconds, **changes):
+    """Mounts with another run limit."""
+    dialects = {
+        name: {**options, "RUN_LIMIT": seconds} for name, options in settings.ASYNC_EXCHANGE["DIALECTS"].items()
+    }
+    return override_settings(ASYNC_EXCHANGE=exchange(DIALECTS=dialects, **changes))
+
+
+def files():
+    place = settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
+    return {path for path in place.rglob("*") if path.is_file()}
+
+
+# Outcomes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-31")
+def test_a_view_that_answers_is_done():
+    task = ended(stored())
+    assert (task.state, task.reason, task.status_code) == ("DONE", "", 200)
+    assert (task.started is None, task.finished is None, runs()) == (False, False, 1)
+
+
+@pytest.mark.seed("S001-46", "S002-34")
+@pytest.mark.parametrize("status", [400, 403, 404, 429])
+def test_a_4xx_ends_in_api_error_with_the_answer_kept(status):
+    task = ended(stored(to=f"/answers/{status}/"))
+    assert (task.state, task.reason, task.status_code, answer(task)) == ("API_ERROR", "", status, b"the answer")
+
+
+@pytest.mark.seed("S002-32")
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_5xx_ends_in_error_with_the_answer_kept(status):
+    task = ended(stored(to=f"/answers/{status}/"))
+    assert (task.state, task.reason, task.status_code, answer(task)) == ("ERROR", "exception", status, b"the answer")
+
+
+def test_headers_of_an_error_are_kept():
+    headers = dict(ended(stored(to="/answers/503/")).headers)
+    assert (headers["Content-Type"], headers["X-Own"]) == ("text/x-own", "kept")
+
+
+@pytest.mark.seed("S002-32")
+def test_a_view_that_raises_ends_in_error_with_djangos_answer():
+    task = ended(stored(to="/raises/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", 500)
+    assert b"Server Error" in answer(task)
+
+
+def test_a_view_that_raises_is_reported_as_django_reports_it():
+    reported = []
+
+    def receive(request, **kwargs):
+        reported.append(request.path)
+
+    got_request_exception.connect(receive)
+    try:
+        ended(stored(to="/raises/"))
+    finally:
+        got_request_exception.disconnect(receive)
+    assert reported == ["/raises/"]
+
+
+def test_an_address_that_does_not_exist_ends_in_api_error():
+    task = ended(stored(to="/nowhere/"))
+    assert (task.state, task.status_code) == ("API_ERROR", 404)
+
+
+def test_a_stream_that_breaks_ends_in_error_without_an_answer():
+    before = files()
+    task = ended(stored(to="/breaks/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
+    assert (files() - before, Body.objects.count()) == (set(), 0)
+
+
+def test_a_large_answer_is_kept():
+    task = ended(stored(to="/fills/200000/"))
+    assert (task.state, answer(task)) == ("DONE", b"x" * 200_000)
+
+
+@pytest.mark.parametrize("size", [1001, 200_000])
+def test_an_answer_that_is_too_large_ends_in_error_storage(size):
+    before = files()
+    with override_settings(ASYNC_EXCHANGE=exchange(MAX_RESULT_BYTES=size - 1)):
+        task = ended(stored(to=f"/fills/{size}/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "storage", None)
+    assert (files() - before, Body.objects.count()) == (set(), 0)
+
+
+def test_a_full_storage_ends_in_error_storage(tmp_path):
+    full = {"BACKEND": "tests.test_bodies.Full", "OPTIONS": {"location": tmp_path}}
+    with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": full}):
+        task = ended(stored(to="/fills/200000/"))
+    assert (task.state, task.reason, Body.objects.count()) == ("ERROR", "storage", 0)
+
+
+def test_a_request_body_that_is_lost_ends_in_error():
+    task = stored(to=captured(method="POST"))
+    Body.objects.create(task=task, kind=Body.REQUEST, name="gone", size=5)
+    task = ended(task)
+    assert (task.state, task.reason, runs()) == ("ERROR", "exception", 0)
+
+
+def test_a_task_whose_mount_was_taken_down_still_ends():
+    assert ended(stored(dialect="cisco")).state == "DONE"
+
+
+# Deliveries -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_delivery_runs_nothing():
+    task = ended(stored())
+    assert ended(task).attempt == 1
+    assert runs() == 1
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_a_finished_task_is_not_run(state):
+    ended(stored(state))
+    assert runs() == 0
+
+
+@pytest.mark.parametrize("id", [str(uuid.uuid4()), "", "no id", "0" * 36, "\0", "é", None, 7, [], {}])
+def test_an_id_of_nothing_is_no_error(id):
+    assert worker.run(id) is None
+
+
+def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
+    def refuse(*args):
+        raise OperationalError("the database is down")
+
+    task = stored()
+    with connection.execute_wrapper(refuse):
+        assert worker.run(str(task.pk)) is None
+    assert "could not be recorded" in caplog.text
+
+
+def test_a_database_that_is_down_at_the_end_is_logged(caplog):
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and "DONE" in params:
+            raise OperationalError("the database is down")
+        return execute(sql, params, many, context)
+
+    task = stored()
+    with connection.execute_wrapper(refuse):
+        assert worker.run(str(task.pk)) is None
+    assert "could not be recorded" in caplog.text
+
+
+# Cancelled meanwhile --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-64")
+def test_the_answer_of_a_run_that_was_cancelled_is_dropped():
+    before = files()
+    task = ended(stored(to="/cancels/"))
+    assert (task.state, task.status_code, task.response_headers) == ("CANCEL", None, [])
+    assert (files() - before, Body.objects.count()) == (set(), 0)
+
+
+# Run limit ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/waits/", "/listens/", "/shrugs/", "/dreams/"])
+def test_a_run_that_takes_too_long_is_interrupted(path):
+    with limited(0.3):
+        task = ended(stored(to=path))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "run_timeout", None)
+    assert (task.finished - task.started).total_seconds() < services.PATIENCE / 2
+
+
+def test_after_an_interruption_the_worker_goes_on():
+    with limited(0.3):
+        ended(stored(to="/waits/"))
+        assert ended(stored()).state == "DONE"
+
+
+def test_a_run_within_its_limit_is_not_interrupted():
+    with limited(services.PATIENCE):
+        assert ended(stored()).state == "DONE"
+
+
+def test_the_limit_leaves_no_thread_behind():
+    before = threading.active_count()
+    ended(stored())
+    assert threading.active_count() == before
+
+
+def test_the_signal_is_handed_back():
+    before = signal.getsignal(signal.SIGUSR2)
+    ended(stored())
+    assert signal.getsignal(signal.SIGUSR2) == before
+
+
+def test_django_q2_keeps_its_alarm():
+    before = signal.getsignal(signal.SIGALRM)
+    with limited(0.3):
+        ended(stored(to="/waits/"))
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
+    with limited(0.01):
+        assert ended(stored(dialect="cisco")).state == "DONE"
+
+
+def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():
+    task = ended(stored(to="/leaves/"))
+    assert (task.state, task.status_code) == ("ERROR", None)
+
+
+def test_a_run_beside_the_main_thread_is_not_limited():
+    task = stored()
+
+    def run():
+        worker.run(str(task.pk))
+        connections.close_all()
+
+    with limited(0.000001):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(services.PATIENCE)
+    task.refresh_from_db()
+    assert task.state == "DONE"
+
+
+# Context --------------------------------------------------------------------------------------------------------------
+
+
+def seen(task):
+    """What the view of ``task`` saw."""
+    return json.loads(answer(ended(task)))
+
+
+def test_a_view_meets_its_task():
+    task = stored(to="/reveals/")
+    assert seen(task)["task"] == str(task.pk)
+
+
+@pytest.mark.parametrize("name", ["mark", "language", "zone"])
+def test_what_a_run_leaves_in_its_context_is_gone_in_the_next(name):
+    first, second = seen(stored(to="/reveals/")), seen(stored(to="/reveals/"))
+    assert first[name] == second[name] != "spoilt"
+
+
+def test_a_run_does_not_see_the_context_of_the_worker():
+    token = services.MARK.set("the worker's")
+    try:
+        assert seen(stored(to="/reveals/"))["mark"] == ""
+    finally:
+        services.MARK.reset(token)
+
+
+def test_a_run_does_not_touch_the_context_of_the_worker():
+    with translation.override("en"):
+        ended(stored(to="/reveals/"))
+        assert (translation.get_language(), services.MARK.get()) == ("en", "")
+
+
+def test_a_run_has_the_language_of_its_call():
+    call = captured("/reveals/", headers=(("Accept-Language", "ru"),), language="ru")
+    assert seen(stored(to=call))["language"] == "ru"
+
+
+def test_a_run_has_the_time_zone_of_its_call():
+    assert seen(stored(to=captured("/reveals/", time_zone="Asia/Almaty")))["zone"] == "Asia/Almaty"
+
+
+def test_a_run_is_made_as_its_owner(django_user_model):
+    owner = django_user_model.objects.create(username="anna")
+    backend = "django.contrib.auth.backends.ModelBackend"
+    assert seen(stored(to="/reveals/", owner=owner, auth_backend=backend))["user"] == "anna"
+
+
+def test_a_run_of_nobody_is_made_as_nobody():
+    assert seen(stored(to="/reveals/"))["user"] == "AnonymousUser"
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, None], ids=["deactivated", "deleted"])
+def test_an_owner_who_may_not_act_any_more_does_not_run(django_user_model, change):
+    owner = django_user_model.objects.create(username="anna")
+    task = stored(owner=owner, auth_backend="django.contrib.auth.backends.ModelBackend")
+    rows = django_user_model.objects.filter(pk=owner.pk)
+    rows.update(**change) if change else rows.delete()
+    task = ended(task)
+    assert (task.state, task.status_code, runs()) == ("API_ERROR", 401, 0)
+
+
+def test_a_throttle_does_not_fire_again(monkeypatch):
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    assert ended(stored(to="/throttled/")).state == "DONE"
+    assert services.Counting.asked == 0
+
+
+def test_an_ordinary_call_is_throttled_as_before(client, monkeypatch):
+    ended(stored(to="/throttled/"))
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    client.get("/throttled/")
+    assert services.Counting.asked == 1
+
+
+def test_a_throttle_fires_at_the_submit(client, monkeypatch, admin_user):
+    client.force_login(admin_user)
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    assert client.post("/throttled/", headers={"Solitude-Async": "yes"}).status_code == 202
+    assert services.Counting.asked == 1
+
+
+def test_the_run_sees_the_body_of_its_call():
+    task = stored(to=captured(method="POST"))
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"payload", size=7)
+    assert seen(task)["body"] == "payload"
+
+
+def test_a_task_of_a_newer_version_is_read():
+    task = stored()
+    AsyncTask.objects.filter(pk=task.pk).update(request={**task.request, "colour": "blue"})
+    assert ended(task).state == "DONE"
