@@ -142,7 +142,8 @@ def _validate(view: Any, request: Any) -> None:
     if hasattr(view, "validate_async"):
         view.validate_async(request)
     elif isinstance(view, GenericAPIView):
-        instance = view.get_object() if request.method != "POST" else None
+        is_detail = (view.lookup_url_kwarg or view.lookup_field) in view.kwargs
+        instance = view.get_object() if is_detail else None
         if request.method != "DELETE":
             serializer = view.get_serializer(instance, data=request.data, partial=request.method == "PATCH")
             serializer.is_valid(raise_exception=True)

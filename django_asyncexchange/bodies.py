@@ -12,6 +12,7 @@ import io
 import logging
 import uuid
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.core.files.base import File
@@ -19,6 +20,7 @@ from django.core.files.storage import Storage, storages
 from django.db import models
 from django.utils import timezone
 
+from . import sealing
 from .conf import conf
 from .messages import value
 from .models import Body
@@ -49,6 +51,7 @@ class Draft:
     """Primary key of the reserving row, where the bytes are in the storage."""
     size: int = 0
     sha256: str = ""
+    is_sealed: bool = False
 
 
 def storage() -> Storage | None:
@@ -56,20 +59,22 @@ def storage() -> Storage | None:
     return storages[ALIAS] if ALIAS in storages.backends else None
 
 
-def write(chunks: Iterable[bytes], *, limit: int) -> Draft:
+def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False) -> Draft:
     """Keep the bytes of ``chunks``; where there is a storage, without holding many more than ``INLINE_BYTES`` of them.
 
     Raises TooLarge above ``limit`` bytes, StorageFailed where the storage refuses, and what ``chunks`` itself raises;
-    then nothing is left behind.
+    then nothing is left behind. ``seal`` encrypts; size and digest are those of the plain bytes.
     """
     flow = _Flow(chunks, limit)
     target = storage()
     head = flow.take(conf.INLINE_BYTES if target else limit)
     if target is None or flow.exhausted:
-        return Draft(content=head, size=flow.size, sha256=flow.digest.hexdigest())
+        content = b"".join(sealing.sealed([head])) if seal else head
+        return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
     row = Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
+    source = chain([head], flow)
+    reader: Any = _Reader(sealing.sealed(source) if seal else source)
     try:
-        reader: Any = _Reader(head, flow)
         name = target.save(row.name, File(reader, name=row.name))
     except BaseException as error:
         _erase(row)
@@ -80,14 +85,16 @@ def write(chunks: Iterable[bytes], *, limit: int) -> Draft:
         raise
     if name != row.name:
         Body.objects.filter(pk=row.pk).update(name=name)
-    return Draft(name=name, reserved=row.pk, size=flow.size, sha256=flow.digest.hexdigest())
+    digest = flow.digest.hexdigest()
+    return Draft(name=name, reserved=row.pk, size=flow.size, sha256=digest, is_sealed=seal)
 
 
 def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> None:
     """Make ``draft`` a body of the task. Call it in the transaction that makes the body true."""
     if not draft.size:
         return
-    fields = {"task_id": task_id, "kind": kind, "attempt": attempt, "size": draft.size, "sha256": draft.sha256}
+    fields: dict[str, Any] = {"task_id": task_id, "kind": kind, "attempt": attempt, "is_sealed": draft.is_sealed}
+    fields |= {"size": draft.size, "sha256": draft.sha256}
     if draft.reserved:
         Body.objects.filter(pk=draft.reserved).update(**fields)
     else:
@@ -102,8 +109,11 @@ def discard(draft: Draft) -> None:
 
 def stream(body: Body | None) -> Iterator[bytes]:
     """The bytes of ``body`` in chunks; none for None."""
-    if body is None:
-        return
+    if body is not None:
+        yield from sealing.unsealed(_stored(body)) if body.is_sealed else _stored(body)
+
+
+def _stored(body: Body) -> Iterator[bytes]:
     if not body.name:
         yield bytes(body.content or b"")
         return
@@ -164,6 +174,10 @@ class _Flow:
         self.digest.update(chunk or b"")
         return chunk or b""
 
+    def __iter__(self) -> Iterator[bytes]:
+        while not self.exhausted:
+            yield self.next()
+
     def take(self, size: int) -> bytes:
         """At least ``size + 1`` bytes, or all there are."""
         head = bytearray()
@@ -173,17 +187,25 @@ class _Flow:
 
 
 class _Reader(io.RawIOBase):
-    """A readable file over bytes already taken and a flow still running."""
+    """A readable file over chunks of any size; what is not asked for yet is not copied."""
 
-    def __init__(self, head: bytes, flow: _Flow) -> None:
-        self.rest = head
-        self.flow = flow
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = iter(chunks)
+        self.rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while not self.flow.exhausted and (size < 0 or len(self.rest) < size):
-            self.rest += self.flow.next()
-        taken, self.rest = (self.rest, b"") if size < 0 else (self.rest[:size], self.rest[size:])
-        return taken
+        parts = []
+        while size and (self.rest or self._more()):
+            part = self.rest if size < 0 else self.rest[:size]
+            self.rest = self.rest[len(part) :]
+            size -= len(part) if size > 0 else 0
+            parts.append(part)
+        return b"".join(parts)
+
+    def _more(self) -> bool:
+        chunk = next((chunk for chunk in self.chunks if chunk), None)
+        self.rest = memoryview(chunk or b"")
+        return chunk is not None

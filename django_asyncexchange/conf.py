@@ -75,6 +75,16 @@ class Conf:
     """Largest answer kept, in bytes; a larger one ends its task in ERROR with reason storage."""
     INLINE_BYTES = Setting[int](64 * 1024)
     """Bodies up to this size, in bytes, stay in the database; larger ones go to ``STORAGES["asyncexchange"]``."""
+    KEEP_REQUESTS = Setting[bool](False)
+    """Whether a finished task keeps its captured request, so that an administrator can run it again."""
+    ENCRYPTION_KEYS = Setting[Sequence[str]](())
+    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = not encrypted."""
+    SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth")
+    """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
+    RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")
+    """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
+    SWEEP_SECONDS = Setting[float](5)
+    """How often a worker process looks for calls that wait for their account's turn, in seconds."""
     MAX_WAIT_SECONDS = Setting[float](30)
     """Longest time for which a client's ``Prefer: wait=N`` holds its request open, in seconds."""
     PRUNE_SECONDS = Setting[int](300)

@@ -13,6 +13,7 @@
     │   ├── CallbackRefused      the callback's address or method is unusable
     │   ├── IdempotencyKeyMalformed
     │   ├── IdempotencyKeyReused the key belongs to another request
+    │   ├── RequestErased        a finished task cannot be run again
     │   └── SubmitFailed         the task could not be stored or queued
     ├── TaskNotFound             no such task for this caller
     │   ├── MalformedId          the id is not a UUID
@@ -96,6 +97,10 @@ class IdempotencyKeyMalformed(SubmitRefused):
 
 class IdempotencyKeyReused(SubmitRefused):
     """The idempotency key was used for another request."""
+
+
+class RequestErased(SubmitRefused):
+    """The captured request has been erased (KEEP_REQUESTS)."""
 
 
 class SubmitFailed(SubmitRefused):

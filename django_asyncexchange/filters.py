@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 
 import django_filters as df
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.db.models import F, Q, QuerySet
-from django.forms import Field, MultipleChoiceField
+from django.forms import DateTimeField, Field, MultipleChoiceField
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
@@ -32,7 +33,7 @@ class ManyTexts(MultipleChoiceField):
     """A parameter that may be given several times, with any text."""
 
     def valid_value(self, value: Any) -> bool:
-        return True
+        return "\0" not in value  # no database compares with it
 
 
 class ManyMoments(ManyTexts):
@@ -47,7 +48,7 @@ class ManyMoments(ManyTexts):
         start, _slash, end = text.partition("/")
         try:
             first, last = (_aware(part) for part in (start, end))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValidationError(_("Enter an interval start/end, or null.")) from error
         return Q(deletion_date__gte=first, deletion_date__lt=last)
 
@@ -56,7 +57,22 @@ def _aware(text: str) -> dt.datetime:
     moment = parse_datetime(text)
     if moment is None or moment.tzinfo is None:
         raise ValueError(text)
-    return moment
+    return moment.astimezone(dt.UTC)
+
+
+class Moment(DateTimeField):
+    """A moment that is still one in UTC, in which it is compared: not so at the edges of the calendar."""
+
+    def clean(self, value: Any) -> dt.datetime | None:
+        moment: dt.datetime | None = super().clean(value)
+        try:
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class At(df.DateTimeFilter):
+    field_class: type[Field] = Moment
 
 
 class AnyOf(df.Filter):
@@ -122,12 +138,15 @@ class AsyncTaskFilter(df.FilterSet):
             name: ["exact", "lt", "lte", "gt", "gte", "isnull"]
             for name in ("created", "started", "finished", "deletion_date")
         }
+        filter_overrides: ClassVar[dict[type[models.Field[Any, Any]], dict[str, Any]]] = {
+            models.DateTimeField: {"filter_class": At}
+        }
 
     @staticmethod
     def order(tasks: QuerySet[AsyncTask], names: Sequence[str]) -> QuerySet[AsyncTask]:
-        """Order by ``names`` (a leading ``-`` reverses), rows without a value last; newest first by default."""
+        """Order by ``names`` (a leading ``-`` reverses), rows without a value last; without names keep the order."""
         terms = [
             F(name.removeprefix("-")).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
             for name in names
         ]
-        return tasks.order_by(*terms, "-created", "id")
+        return tasks.order_by(*(terms or tasks.query.order_by), "-created", "id")

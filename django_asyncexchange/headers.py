@@ -1,8 +1,13 @@
-"""Which headers survive capture and record, by name (contract/security 3.2 and 4.2). Standard library only."""
+"""Which headers and query parameters survive capture and record, by name (contract/security 3.2 and 4.2)."""
 
 from __future__ import annotations
 
 import fnmatch
+import re
+from urllib.parse import unquote_plus
+
+MASK = "***"
+PARAMETER = re.compile(r"(?<![^?&;])([^=&;?#]+)=([^&;#]*)")
 
 SECRET = (
     "authorization",
@@ -39,7 +44,6 @@ HARMFUL = frozenset(
         "x-forwarded-port",
         "x-forwarded-proto",
         # ourselves
-        "solitude-async",
         "prefer",
         "x-callback-location",
         "x-callback-method",
@@ -65,6 +69,21 @@ UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-secur
 def is_secret(name: str) -> bool:
     """Whether the request header ``name`` may carry a credential."""
     return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in SECRET)
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Whether the query parameter ``name`` (as it stands in the query) may carry a credential."""
+    return is_secret(unquote_plus(name).replace("_", "-"))
+
+
+def mask_query(query: str) -> str:
+    """``query`` with the values of secret parameters masked; everything else to the letter."""
+    return PARAMETER.sub(lambda found: f"{found[1]}={MASK}" if is_secret_parameter(found[1]) else found[0], query)
+
+
+def drop_secrets(query: str) -> str:
+    """``query`` without its secret parameters; everything else to the letter."""
+    return "&".join(part for part in query.split("&") if not is_secret_parameter(part.partition("=")[0]))
 
 
 def is_harmful(name: str) -> bool:

@@ -7,6 +7,7 @@ does not run.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from django.apps import apps
@@ -14,13 +15,11 @@ from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
 from .conf import conf
 from .messages import Owner, value
-
-SALT = "django_asyncexchange.identity"
 
 
 class IdentityLost(Exception):
@@ -36,7 +35,7 @@ class Identity:
     auth_backend: str = ""
     """Dotted path of the authentication backend; ``""`` = submitted anonymously."""
     auth_reference: str = ""
-    """Model label and a reference to the token object, where ``request.auth`` was one."""
+    """What SNAPSHOT_AUTH made of ``request.auth``."""
 
 
 def owner_of(request: Any) -> Owner:
@@ -60,7 +59,7 @@ def capture(request: Any) -> Identity:
         owner=owner(request),
         user_pk=user.pk,
         auth_backend=_backend_of(request, user),
-        auth_reference=_reference(getattr(request, "auth", None)),
+        auth_reference=import_string(conf.SNAPSHOT_AUTH)(request),
     )
 
 
@@ -75,15 +74,30 @@ def _backend_of(request: Any, user: Any) -> str:
     return next((path for path in backends if load_backend(path).get_user(user.pk)), backends[0])
 
 
-def _reference(auth: Any) -> str:
-    if not isinstance(auth, models.Model):
-        return ""
-    return f"{auth._meta.label}:{_digest(auth)}"
+def snapshot_auth(request: Any) -> str:
+    """The default ``SNAPSHOT_AUTH``: which token object ``request.auth`` is, if it is a model's instance."""
+    auth = getattr(request, "auth", None)
+    return f"{auth._meta.label}:{_digest(auth)}" if isinstance(auth, models.Model) else ""
+
+
+def restore_auth(user: Any, reference: str) -> Any:
+    """The default ``RESTORE_AUTH``: that token object, fetched anew. Raises IdentityLost if gone or expired."""
+    label, _, digest = reference.partition(":")
+    model = apps.get_model(label)
+    key = next((field.name for field in model._meta.fields if field.related_model is type(user)), None)
+    tokens = model._default_manager.filter(**{key: user.pk}) if key else model._default_manager.all()
+    token: Any = next((token for token in tokens if constant_time_compare(_digest(token), digest)), None)
+    if token is None or (callable(getattr(token, "is_expired", None)) and token.is_expired()):
+        raise IdentityLost
+    return token
 
 
 def _digest(auth: models.Model) -> str:
-    """Names a token without its value: DRF's own ``Token`` has the secret itself as primary key."""
-    return salted_hmac(SALT, str(auth.pk), algorithm="sha256").hexdigest()
+    """Names a token without its value: DRF's own ``Token`` has the secret itself as primary key.
+
+    Not keyed with SECRET_KEY, so that a rotation does not revoke what is queued; a token is no text to be guessed.
+    """
+    return hashlib.sha256(f"{auth._meta.label}\0{auth.pk}".encode()).hexdigest()
 
 
 def assume(request: HttpRequest, identity: Identity) -> None:
@@ -94,19 +108,8 @@ def assume(request: HttpRequest, identity: Identity) -> None:
         if user is None:
             raise IdentityLost
         user.backend = identity.auth_backend
-    auth = _token(user, identity.auth_reference) if identity.auth_reference else None
+    auth = import_string(conf.RESTORE_AUTH)(user, identity.auth_reference) if identity.auth_reference else None
     request.user = user
     request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
     if identity.auth_backend:
         request._force_auth_user, request._force_auth_token = user, auth  # type: ignore[attr-defined]
-
-
-def _token(user: Any, reference: str) -> Any:
-    label, _, digest = reference.partition(":")
-    model = apps.get_model(label)
-    key = next((field.name for field in model._meta.fields if field.related_model is type(user)), None)
-    tokens = model._default_manager.filter(**{key: user.pk}) if key else model._default_manager.all()
-    for token in tokens:
-        if constant_time_compare(_digest(token), digest):
-            return token
-    raise IdentityLost

@@ -15,7 +15,7 @@ from django.db import router, transaction
 from django.db.models.functions import Now
 from django.dispatch import Signal
 
-from . import bodies, waiting
+from . import bodies, turns, waiting
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import NotCancellable
@@ -80,7 +80,7 @@ def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers
             mine=task.attempt,
             reason=Reason.EXCEPTION if state is State.ERROR else "",
             status_code=status,
-            reason_phrase=reason_phrase,
+            reason_phrase=reason_phrase[:255],
             response_headers=[list(pair) for pair in headers],
         )
         if won:
@@ -143,11 +143,22 @@ def _end(
         deletion_date=after(retention),
         purge_date=after(max(policy.window, retention)),
         **changes,
+        **({} if conf.KEEP_REQUESTS else {"request": {}}),
     )
     if won:
-        announce(task_finished, task.get())
+        ended = task.get()
+        announce(task_finished, ended)
         waiting.knock(task_id)
+        transaction.on_commit(partial(_afterwards, ended, dialect), robust=True, using=router.db_for_write(AsyncTask))
     return won
+
+
+def _afterwards(task: AsyncTask, dialect: Dialect | None) -> None:
+    """What a finished task leaves behind: its captured body, and a turn for the next of its account."""
+    if not conf.KEEP_REQUESTS:
+        bodies.delete(task.bodies.filter(kind=Body.REQUEST))
+    if dialect is not None:
+        turns.send_next(dialect, task.account)
 
 
 def announce(signal: Signal, task: AsyncTask) -> None:

@@ -99,6 +99,8 @@ class Replay:
 
     status: int | None = None
     headers: Headers = ()
+    defaults: Headers = (("Cache-Control", "private"),)
+    """Headers added where the stored answer has none of that name: no shared cache keeps an answer (contract G)."""
     drop: frozenset[str] = frozenset()
 
 

@@ -18,7 +18,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, http, identity, rendering, waiting
+from . import admission, capture, http, identity, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -54,7 +54,7 @@ class Intent:
         """The body, from its start."""
         if self.body is not None:
             self.body.seek(0)
-            yield from iter(partial(self.body.read, http.SPOOL), b"")
+            yield from iter(partial(self.body.read, capture.SPOOL), b"")
 
     @property
     def patience(self) -> float:
@@ -105,7 +105,7 @@ class AsyncExchangeMiddleware:
         intent.is_answered = True
         try:
             if intent.dialect.OPTIONAL and not admission.is_eligible(request, view_func, intent.dialect):
-                return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
+                return None
             return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
             return problem(request, intent, error)
@@ -138,11 +138,13 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
     point(request, *intent.dialect.target(intent.call))
     try:
-        intent.body = http.spool(request)
-    except http.RequestBodyTooLarge:
+        intent.body = capture.spool(request)
+    except (capture.RequestBodyTooLarge, capture.BodyConsumed) as error:
+        if intent.dialect.OPTIONAL:
+            return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
+        if isinstance(error, capture.BodyConsumed):
+            return failure(request, intent, error)
         return problem(request, intent, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
-    except http.BodyConsumed as error:
-        return failure(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
     return None
 
@@ -158,7 +160,7 @@ def accept(
     if refused is not None:
         return refused
     wanted = Submission(
-        call=http.capture(request),
+        call=capture.capture(request),
         method=call.method,
         url=intent.url,
         dialect=dialect,

@@ -14,11 +14,15 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from . import sealing
 from .conf import conf
+from .exceptions import RequestErased
 from .messages import Owner, Progress, Request, Snapshot, header
 from .querysets import AsyncTaskQuerySet, BodyQuerySet
 from .states import Reason, State
 
+SEALED = "sealed"
+"""Key under which an encrypted request is stored."""
 STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
@@ -39,7 +43,7 @@ class AsyncTask(models.Model):
     owner_kind = models.CharField(_("kind of owner"), max_length=32)
     owner_reference = models.CharField(_("owner's reference"), max_length=150, blank=True)
     auth_backend = models.CharField(max_length=255, blank=True, editable=False)
-    auth_reference = models.CharField(max_length=255, blank=True, editable=False)
+    auth_reference = models.TextField(blank=True, editable=False)
 
     method = models.CharField(_("method"), max_length=32)
     url = models.TextField(_("request"))
@@ -59,6 +63,7 @@ class AsyncTask(models.Model):
     progress_message = models.CharField(_("progress"), max_length=255, blank=True)
 
     created = models.DateTimeField(_("created"), db_default=Now())
+    sent = models.DateTimeField(_("sent to the workers"), null=True)
     started = models.DateTimeField(_("started"), null=True)
     finished = models.DateTimeField(_("finished"), null=True)
     deletion_date = models.DateTimeField(_("deletion date"), null=True)
@@ -72,6 +77,9 @@ class AsyncTask(models.Model):
     class Meta:
         verbose_name = _("asynchronous task")
         verbose_name_plural = _("asynchronous tasks")
+        permissions: ClassVar[Any] = [
+            ("see_all_asynctasks", _("Can see the tasks of all accounts through the task addresses")),
+        ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["dialect", "account", "-created"], name="asyncexchange_listed"),
             models.Index(fields=["dialect", "account", "state"], name="asyncexchange_counted"),
@@ -86,8 +94,13 @@ class AsyncTask(models.Model):
 
     @property
     def captured(self) -> Request:
-        """The captured call; unknown keys of another version are ignored."""
-        known = {key: self.request[key] for key in Request.__dataclass_fields__ if key in self.request}
+        """The captured call; unknown keys of another version are ignored. Raises RequestErased."""
+        stored = self.request
+        if SEALED in stored:
+            stored = json.loads(sealing.unseal(stored[SEALED].encode()))
+        if not stored:
+            raise RequestErased
+        known = {key: stored[key] for key in Request.__dataclass_fields__ if key in stored}
         return Request(**{**known, "headers": tuple((name, text) for name, text in known.get("headers", ()))})
 
     @property
@@ -138,6 +151,7 @@ class Body(models.Model):
     RESPONSE = "response"
 
     task = models.ForeignKey(AsyncTask, models.CASCADE, null=True, related_name="bodies")
+    is_sealed = models.BooleanField(default=False)
     kind = models.CharField(max_length=8, choices=[(REQUEST, REQUEST), (RESPONSE, RESPONSE)])
     attempt = models.PositiveIntegerField(default=0)
     content = models.BinaryField(null=True)
@@ -181,7 +195,7 @@ class Account(models.Model):
 
 
 def encode(request: Request) -> dict[str, Any]:
-    """``request`` as it is stored in ``AsyncTask.request``."""
-    fields = {name: getattr(request, name) for name in Request.__dataclass_fields__}
-    encoded: dict[str, Any] = json.loads(json.dumps(fields))
-    return encoded
+    """``request`` as it is stored in ``AsyncTask.request``: as it is, or sealed."""
+    fields = json.dumps({name: getattr(request, name) for name in Request.__dataclass_fields__})
+    encoded: dict[str, Any] = json.loads(fields)
+    return {SEALED: sealing.seal(fields.encode()).decode()} if sealing.is_on() else encoded

@@ -52,6 +52,10 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Tasks that have waited longer than ``limit`` and must not start any more."""
         return self.filter(state=State.PENDING, created__lt=after(-limit))
 
+    def waiting(self) -> Self:
+        """Tasks that wait for their account's turn: accepted, not yet sent to the workers."""
+        return self.filter(state=State.PENDING, sent=None)
+
     def unfinished(self) -> Self:
         return self.filter(state__in=UNFINISHED)
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
 from django.db.models.functions import Now
 
-from . import bodies, executors, lifecycle
+from . import bodies, executors, lifecycle, sealing, turns
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
     AsyncExchangeError,
     CapacityExceeded,
     IdempotencyKeyReused,
+    RequestErased,
     RequestTooLarge,
     SubmitFailed,
+    Throttled,
 )
+from .headers import drop_secrets, mask_query
 from .identity import Identity
 from .messages import Callback, Headers, Request, value
 from .models import Account, AsyncTask, Body, encode
@@ -78,7 +83,7 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
 
 def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
     try:
-        return bodies.write(chunks, limit=conf.MAX_REQUEST_BYTES)
+        return bodies.write(chunks, limit=conf.MAX_REQUEST_BYTES, seal=sealing.is_on())
     except bodies.TooLarge as error:
         raise RequestTooLarge(limit=conf.MAX_REQUEST_BYTES) from error
     except (bodies.StorageFailed, DatabaseError) as error:
@@ -99,8 +104,8 @@ def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
         auth_backend=identity.auth_backend,
         auth_reference=identity.auth_reference,
         method=submission.method,
-        url=submission.url,
-        request=encode(call),
+        url=mask_query(submission.url),
+        request=encode(call if sealing.is_on() else replace(call, query=drop_secrets(call.query))),
         callback_url=callback.url if callback else "",
         callback_method=callback.method if callback else "",
         idempotency=_digest(who, key) if key else None,
@@ -126,14 +131,16 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
     alias = router.db_for_write(AsyncTask)
     executor = executors.load()
     with transaction.atomic(using=alias):
-        if dialect.policy.capacity is not None:
+        if dialect.policy.capacity is not None or dialect.policy.rate is not None:
             _require_room(dialect, task.account)
+        is_its_turn = turns.has_turn(dialect, task.account)
+        task.sent = Now() if is_its_turn else None
         task.save(force_insert=True, using=alias)
         bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
         lifecycle.announce(task_submitted, task)
-        if executor.is_transactional(alias):
+        if is_its_turn and executor.is_transactional(alias):
             executor.send(str(task.pk))
-        else:
+        elif is_its_turn:
             transaction.on_commit(partial(_dispatch, task, executor), using=alias)
 
 
@@ -148,7 +155,7 @@ def _dispatch(task: AsyncTask, executor: executors.Executor) -> None:
 
 
 def _require_room(dialect: Dialect, account: str) -> None:
-    """Raise CapacityExceeded where the account, or the whole mount, has enough unfinished tasks."""
+    """Raise CapacityExceeded where there are enough unfinished tasks, Throttled where there were too many lately."""
     capacity = dialect.policy.capacity
     _hold(dialect.name, "" if dialect.policy.shared_capacity else account)
     lifecycle.drop_overdue(dialect)
@@ -157,6 +164,10 @@ def _require_room(dialect: Dialect, account: str) -> None:
         waiting = waiting.of_account(account)
     if capacity is not None and waiting.count() >= capacity:
         raise CapacityExceeded(capacity=capacity, headers=_retry_after())
+    rate = dialect.policy.rate
+    lately = AsyncTask.objects.speaking(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
+    if rate is not None and lately.count() >= rate:
+        raise Throttled(headers=(("Retry-After", "60"),))
 
 
 def _hold(dialect: str, account: str) -> None:
@@ -182,6 +193,8 @@ def rerun(task: AsyncTask) -> AsyncTask:
     dialect = lifecycle.mount_of(task)
     if dialect is None:
         raise SubmitFailed
+    if not task.request:
+        raise RequestErased
     submission = Submission(
         call=task.captured, method=task.method, url=task.url, dialect=dialect, identity=lifecycle.identity_of(task)
     )

@@ -30,10 +30,10 @@ def routes(dialect: Dialect) -> Iterator[URLPattern]:
     for path, verbs in addresses.items():
         pattern = re.escape(path).replace(re.escape("{id}"), ID)
         view = TaskView.as_view(dialect=dialect, verbs=verbs)
-        yield re_path(f"^{prefix}{pattern}/?$", view, name=f"{dialect.name}-{'-'.join(verbs.values())}")
+        yield re_path(rf"^{prefix}{pattern}/?\Z", view, name=f"{dialect.name}-{'-'.join(verbs.values())}")
     for segment in {path.partition("/")[0] for path in addresses}:
         nothing = TaskView.as_view(dialect=dialect, verbs={})
-        yield re_path(f"^{prefix}{re.escape(segment)}(/.*)?$", nothing, name=f"{dialect.name}-{segment}-nothing")
+        yield re_path(rf"^{prefix}{re.escape(segment)}(/[\s\S]*)?\Z", nothing, name=f"{dialect.name}-{segment}-nothing")
 
 
 urlpatterns = [pattern for dialect in conf.mounts for pattern in routes(dialect)]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
 
 from django.core.signals import got_request_exception
 from django.db.models import QuerySet
@@ -21,12 +23,12 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from . import bodies, exceptions, http, lifecycle, rendering
+from . import bodies, capture, exceptions, http, lifecycle, rendering
 from .conf import conf
 from .dialects.base import Dialect
 from .filters import AsyncTaskFilter
-from .messages import Context, Listing, Page, Replay, Response
-from .models import AsyncTask
+from .messages import Context, Listing, Page, Replay, Response, Snapshot
+from .models import AsyncTask, Body
 from .querysets import AsyncTaskQuerySet
 from .states import State
 
@@ -45,6 +47,15 @@ REFUSALS: Mapping[type[Exception], type[exceptions.AsyncExchangeError]] = {
 """What the framework raises → what a dialect words."""
 
 
+def key_of(id: str) -> uuid.UUID:
+    """The primary key named by ``id``. One spelling only: ``uuid.UUID`` itself takes hyphens anywhere."""
+    with suppress(ValueError):
+        key = uuid.UUID(id)
+        if str(key) == id.lower():
+            return key
+    raise exceptions.MalformedId(id=id)
+
+
 class AnyMediaType(BaseContentNegotiation):
     """The dialect decides what is sent; no ``Accept`` header is refused."""
 
@@ -60,9 +71,11 @@ class TaskView(APIView):
 
     content_negotiation_class = AnyMediaType
     dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
-    verbs: ClassVar[Mapping[str, str]] = {}
+    verbs: Mapping[str, str] = MappingProxyType({})
 
     async_exchange = False  # polling later would never end
+    http_method_names = [name for name in APIView.http_method_names if name != "options"]
+    """DRF's own answer to OPTIONS is in no dialect's words, and would be 200 at addresses that do not exist."""
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -109,7 +122,10 @@ class TaskView(APIView):
         return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
-        task = self.pick(AsyncTask.objects.all(), id)
+        try:
+            task = self.pick(AsyncTask.objects.all(), id)
+        except exceptions.TaskNotFound:
+            raise exceptions.LinkInvalid from None  # without a signature nobody learns which tasks exist
         context = rendering.context(request, self.dialect, now=task.now)
         return self.send(self.dialect.download(task.snapshot(), context, request.query_params.dict()), task)
 
@@ -119,11 +135,11 @@ class TaskView(APIView):
         return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
 
     def list(self, request: Request) -> HttpResponseBase:
-        listing = self.dialect.listing(http.raw_query(request._request))
+        listing = self.dialect.listing(capture.raw_query(request._request))
         tasks = self.ordered(self.filtered(self.visible().within(self.dialect.policy.window), listing), listing)
         size = tasks.count()
         rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()
-        page = Page(rows=tuple(self.snapshot(task, "list") for task in rows), size=size, listing=listing)
+        page = Page(rows=self.snapshots(rows, "list"), size=size, listing=listing)
         return self.send(self.dialect.page(page, self.context()), None)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -136,6 +152,9 @@ class TaskView(APIView):
     def visible(self) -> AsyncTaskQuerySet:
         """The tasks that the caller may see: those of its account, or its own where the protocol has no accounts."""
         tasks = AsyncTask.objects.speaking(self.dialect.name)
+        user: Any = self.request.user
+        if user.is_staff and user.has_perm("asyncexchange.see_all_asynctasks"):
+            return tasks
         viewer = rendering.viewer(self.request)
         if viewer is None:
             return tasks.of_owner(None)
@@ -147,12 +166,7 @@ class TaskView(APIView):
         return self.pick(self.visible(), id)
 
     def pick(self, tasks: AsyncTaskQuerySet, id: str) -> AsyncTask:
-        try:
-            key = uuid.UUID(id) if len(id) == 36 else None
-        except ValueError:
-            key = None
-        if key is None:
-            raise exceptions.MalformedId(id=id)
+        key = key_of(id)
         task: AsyncTask | None = tasks.speaking(self.dialect.name).filter(pk=key).with_now().first()
         if task is not None and lifecycle.drop_if_overdue(task):
             task = tasks.filter(pk=key).with_now().first()
@@ -173,10 +187,19 @@ class TaskView(APIView):
     def ordered(self, tasks: QuerySet[AsyncTask], listing: Listing) -> QuerySet[AsyncTask]:
         return AsyncTaskFilter.order(tasks, listing.order)
 
-    def snapshot(self, task: AsyncTask, verb: str) -> Any:
-        """``task`` as a value, with the stored body where the dialect needs it to render ``verb``."""
-        needed = task.status_code is not None and self.dialect.reads(verb, State(task.state))
-        return task.snapshot(bodies.read(task.response_body()) if needed else None)
+    def snapshot(self, task: AsyncTask, verb: str) -> Snapshot:
+        return self.snapshots([task], verb)[0]
+
+    def snapshots(self, tasks: Iterable[AsyncTask], verb: str) -> tuple[Snapshot, ...]:
+        """``tasks`` as values, with the stored bodies that the dialect needs to render ``verb``: found in one query."""
+        tasks = tuple(tasks)
+        needy = {task.pk for task in tasks if task.status_code and self.dialect.reads(verb, State(task.state))}
+        answers = Body.objects.filter(kind=Body.RESPONSE, task__in=needy) if needy else ()
+        found = {(answer.task_id, answer.attempt): answer for answer in answers}
+        return tuple(
+            task.snapshot(bodies.read(found.get((task.pk, task.attempt))) if task.pk in needy else None)
+            for task in tasks
+        )
 
     # Answering -------------------------------------------------------------------------------------------------------
 

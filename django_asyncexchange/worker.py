@@ -11,6 +11,7 @@ import contextvars
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_urlconf
 from django.utils import timezone, translation
 
-from . import admission, bodies, http, identity, lifecycle, retention
+from . import admission, bodies, capture, http, identity, lifecycle, retention, turns
 from .conf import conf
 from .models import AsyncTask, Body
 from .states import Reason
@@ -96,7 +97,7 @@ def _perform(task: AsyncTask) -> None:
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
-    return http.rebuilt(task.captured, bodies.stream(task.bodies.filter(kind=Body.REQUEST).first()))
+    return capture.rebuilt(task.captured, bodies.stream(task.bodies.filter(kind=Body.REQUEST).first()))
 
 
 def _answer(task: AsyncTask, request: HttpRequest) -> Any:
@@ -153,9 +154,13 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def keep_house(stop: threading.Event) -> None:
-    """Prune every ``PRUNE_SECONDS`` until ``stop`` is set; return at once where that is 0."""
-    while conf.PRUNE_SECONDS and not stop.wait(conf.PRUNE_SECONDS):
+    """Sweep every ``SWEEP_SECONDS`` and prune every ``PRUNE_SECONDS`` (0 = never) until ``stop`` is set."""
+    pruned = time.monotonic()
+    while not stop.wait(conf.SWEEP_SECONDS):
         try:
-            retention.prune()
+            turns.sweep()
+            if conf.PRUNE_SECONDS and time.monotonic() - pruned >= conf.PRUNE_SECONDS:
+                pruned = time.monotonic()
+                retention.prune()
         except Exception:
-            logger.exception("expired tasks could not be pruned; it is tried again later")
+            logger.exception("housekeeping failed; it is tried again")

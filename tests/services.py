@@ -86,6 +86,11 @@ def company(request: Any) -> Owner:
     return Owner(account=request.user.last_name, id=str(request.user.pk))
 
 
+def confused(request: Any) -> Owner:
+    """For ``OWNER``: a project's mistake."""
+    raise RuntimeError("whose is it?")
+
+
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
@@ -169,10 +174,10 @@ class Stage:
 stage = Stage()
 
 
-def ran(request: HttpRequest) -> HttpResponse:
+def ran(request: HttpRequest, rest: str = "") -> HttpResponse:
     """Leaves a trace of each run, and names the process."""
-    Group.objects.create(name=f"{request.path} {uuid.uuid4()}")
-    return JsonResponse({"pid": os.getpid(), "body": request.body.decode()})
+    Group.objects.create(name=f"run {uuid.uuid4()}")
+    return JsonResponse({"pid": os.getpid(), "body": request.body.decode(errors="replace")})
 
 
 def runs() -> int:
@@ -286,6 +291,7 @@ for view in (ran, answers, raises, waits, fills, reveals, meets, Throttled):
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("ran/", ran),
+    path("ran/<path:rest>", ran),
     path("api/remap/1.2/ran/", ran),
     path("kladana/api/remap/1.2/ran/", ran),
     path("answers/<int:status>/", answers),

@@ -18,8 +18,9 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "exceptions headers messages signing states",
     1: "dialects",
-    2: "bodies conf migrations models querysets",
-    3: "admission executors http identity lifecycle notify rendering retention signals submission transport waiting worker",
+    2: "bodies conf migrations models querysets sealing",
+    3: "admission capture executors http identity lifecycle notify "
+    "rendering retention signals submission transport turns waiting worker",
     4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

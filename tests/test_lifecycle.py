@@ -381,7 +381,6 @@ def test_a_cancelled_task_is_not_claimed():
 
 def test_a_rerun_is_a_new_task_with_the_same_call():
     task = submitted([b"payload"])
-    lifecycle.cancel(task)
     new = submission.rerun(again(task))
     assert (new.pk != task.pk, again(new).state, again(new).captured) == (True, "PENDING", again(task).captured)
     assert bodies.read(new.bodies.get(kind=Body.REQUEST)) == b"payload"

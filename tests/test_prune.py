@@ -8,13 +8,14 @@ from io import StringIO
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connections
 from django.test import override_settings
 
 from django_asyncexchange import bodies, retention, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
 
-from .services import exchange, soon, stored
+from .services import PATIENCE, exchange, soon, stored, until
 
 pytestmark = pytest.mark.django_db
 
@@ -145,9 +146,45 @@ def test_the_command_ends_although_a_file_resists(stubborn):
     assert printed.getvalue() == "0 bodies and 0 tasks deleted\n"
 
 
-def test_the_housekeeper_leaves_at_once_where_it_is_switched_off():
-    with override_settings(ASYNC_EXCHANGE=exchange(PRUNE_SECONDS=0)):
-        worker.keep_house(threading.Event())
+@pytest.fixture
+def housekeeper():
+    """Starts the worker's housekeeper in a thread; it is stopped at the end."""
+    stop = threading.Event()
+    threads = []
+
+    def keep():
+        try:
+            worker.keep_house(stop)
+        finally:
+            connections.close_all()
+
+    def start():
+        threads.append(threading.Thread(target=keep))
+        threads[0].start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_housekeeper_prunes(housekeeper):
+    stored(State.DONE, answer=b"{}", deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
+    with override_settings(ASYNC_EXCHANGE=exchange(SWEEP_SECONDS=0.01, PRUNE_SECONDS=0.01)):
+        housekeeper()
+        until(lambda: not AsyncTask.objects.exists())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_housekeeper_goes_on_after_a_mistake(housekeeper, caplog):
+    stored(State.DONE, answer=b"{}", deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
+    settings_now = exchange(SWEEP_SECONDS=0.01, PRUNE_SECONDS=0.01)
+    with override_settings(ASYNC_EXCHANGE={**settings_now, "DIALECTS": {"nothing": {}}}):
+        housekeeper()
+        until(lambda: "it is tried again" in caplog.text)
+        with override_settings(ASYNC_EXCHANGE=settings_now):
+            until(lambda: not AsyncTask.objects.exists())
 
 
 def test_the_housekeeper_leaves_when_told_to_stop():

@@ -50,7 +50,10 @@ def check_dialects() -> Iterator[Finding]:
             )
     ready = [made for _, made in mountings() if isinstance(made, Dialect)]
     for one, other in combinations(ready, 2):
-        if (one.prefix, one.TRIGGER) == (other.prefix, other.TRIGGER) and _overlap(one.METHODS, other.METHODS):
+        anywhere = one.OPTIONAL and other.OPTIONAL  # a preference is heard under every prefix
+        asked = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
+        same = asked and (anywhere or one.prefix == other.prefix)
+        if same and _overlap(one.METHODS, other.METHODS):
             yield (
                 CheckId.DIALECTS_COLLIDE,
                 f"The dialects {one.name!r} and {other.name!r} claim the same calls under {one.prefix or '/'!r}.",

@@ -78,6 +78,10 @@ class Policy:
     """Zone of dates without an offset on this wire."""
     language: str = ""
     """Language of messages where the client states no preference; empty = the project's."""
+    share: int = 8
+    """Unfinished tasks of one account that the workers are given at a time; its others wait their turn."""
+    rate: int | None = None
+    """Calls that an account may submit within a minute; None = unlimited."""
     queue_limit: dt.timedelta | None = None
     """A task that waits longer than this never starts; it ends in ERROR with reason queue_timeout."""
     shared_capacity: bool = False
@@ -105,6 +109,8 @@ class Dialect(abc.ABC):
     The first path segment of every route belongs to the dialect.
     """
     TRIGGER: ClassVar[Trigger]
+    TRIGGER_NAME: ClassVar[str] = ""
+    """The header or query parameter that asks, where the trigger is one. Such a header does not reach the view."""
     METHODS: ClassVar[frozenset[str] | None] = None
     """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
     EVERY_VIEW: ClassVar[bool] = False

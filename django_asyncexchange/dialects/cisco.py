@@ -106,6 +106,7 @@ class Cisco(Dialect):
 
     ROUTES = {"status": Route(method="GET", path="asyncrequeststatus/{id}")}
     TRIGGER = Trigger.QUERY
+    TRIGGER_NAME = "async"
     METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     EVERY_VIEW = True
     VALIDATES = True

@@ -93,6 +93,7 @@ class MoySklad(Dialect):
         "download": Route(method="GET", path="async/{id}/download", public=True),
     }
     TRIGGER = Trigger.QUERY
+    TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
     POLICY = RemapPolicy()
 

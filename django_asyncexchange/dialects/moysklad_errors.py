@@ -18,6 +18,7 @@ from ..exceptions import (
     DirectionUnknown,
     FilterRefused,
     HttpRefused,
+    IdempotencyKeyReused,
     InternalError,
     LinkInvalid,
     ListingRefused,
@@ -51,6 +52,7 @@ from .base import gettext_noop as _
 
 CODES = {
     SubmitRefused: Wire(code=61000, status=412, text=_("The asynchronous task cannot be created.")),
+    IdempotencyKeyReused: Wire(code=61000, status=422, text=_("The idempotency key was used for another request.")),
     NotEligible: Wire(code=61000, status=412, text=_("This address cannot be called asynchronously.")),
     PagingRefused: Wire(code=61001, status=412, text=_("limit and offset cannot be combined with async=true.")),
     ParameterRefused: Wire(

@@ -80,6 +80,7 @@ class Prefer(Dialect):
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
     }
     TRIGGER = Trigger.PREFERENCE
+    TRIGGER_NAME = "Prefer"
     OPTIONAL = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
@@ -118,7 +119,7 @@ class Prefer(Dialect):
             raise e.ResultFailed(reason=task.reason)
         end = task.deletion_date
         sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
-        return Replay(headers=(("AsyncResult", str(task.status_code)), ("Cache-Control", "private"), *sunset))
+        return Replay(headers=(("AsyncResult", str(task.status_code)), *sunset))
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
         """Microsoft's shape: what does not apply is absent. Always 200: the operation is not its answer."""

@@ -16,6 +16,7 @@ from ..exceptions import (
     AsyncExchangeError,
     CapacityExceeded,
     HttpRefused,
+    IdempotencyKeyReused,
     InternalError,
     ListingRefused,
     MethodNotAllowed,
@@ -64,6 +65,9 @@ class Solitude(Dialect):
         NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
         RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
         CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),
+        IdempotencyKeyReused: Wire(
+            code="idempotency_key_reused", status=422, text=_("The idempotency key was used for another request.")
+        ),
         SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
         TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
         ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
@@ -85,6 +89,7 @@ class Solitude(Dialect):
         "replay": Route(method="GET", path="delay/replay/{id}/"),
     }
     TRIGGER = Trigger.HEADER
+    TRIGGER_NAME = HEADER
     EVERY_VIEW = True
     PER_OWNER = True
 

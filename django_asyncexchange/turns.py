@@ -1,0 +1,61 @@
+"""Fairness: the workers are given a few unfinished tasks of each account at a time (contract/engine C6).
+
+The others stay PENDING and unsent. Whenever a task ends, the next of its account is sent; a sweep does the same for all
+accounts now and then, so that nobody waits for ever because two things happened at once or a process died in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from django.db.models.functions import Now
+
+from . import executors
+from .conf import conf
+from .dialects.base import Dialect
+from .models import AsyncTask
+from .querysets import AsyncTaskQuerySet
+from .states import State
+
+logger = logging.getLogger("django_asyncexchange")
+
+BATCH = 100
+
+
+def has_turn(dialect: Dialect, account: str) -> bool:
+    """Whether the workers may be given one more task of ``account``."""
+    return bool(_at_work(dialect, account).count() < dialect.policy.share)
+
+
+def _at_work(dialect: Dialect, account: str) -> AsyncTaskQuerySet:
+    return AsyncTask.objects.speaking(dialect.name).of_account(account).unfinished().exclude(sent=None)
+
+
+def send_next(dialect: Dialect, account: str) -> int:
+    """Send what ``account`` has waiting and may have at work, oldest first; returns how many."""
+    mine = AsyncTask.objects.speaking(dialect.name).of_account(account).waiting()
+    oldest = list(mine.order_by("created", "pk").values_list("pk", flat=True)[:BATCH])
+    free = dialect.policy.share - _at_work(dialect, account).count() if oldest else 0
+    return sum(_send(pk) for pk in oldest[: max(free, 0)])
+
+
+def _send(pk: uuid.UUID) -> bool:
+    """Send one task, once: whoever sets ``sent`` sends."""
+    row = AsyncTask.objects.filter(pk=pk).waiting()
+    if not row.update(sent=Now()):
+        return False
+    try:
+        executors.load().send(str(pk))
+    except Exception:
+        logger.exception("task %s could not be queued; it is tried again", pk)
+        AsyncTask.objects.filter(pk=pk, state=State.PENDING).update(sent=None)
+        return False
+    return True
+
+
+def sweep() -> int:
+    """Send for every account that has calls waiting and a turn free; returns how many."""
+    accounts = AsyncTask.objects.waiting().order_by().values_list("dialect", "account").distinct()
+    mounts = {mount.name: mount for mount in conf.mounts}
+    return sum(send_next(mounts[name], account) for name, account in accounts if name in mounts)

@@ -1,0 +1,1 @@
+"""Buyers, as Mozilla's payment server Solitude knew them."""

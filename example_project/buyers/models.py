@@ -1,0 +1,15 @@
+"""Who pays."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Buyer(models.Model):
+    """A buyer, known by the uuid that its shop gave it (any text)."""
+
+    uuid = models.CharField(max_length=255, unique=True)
+    pin = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.uuid

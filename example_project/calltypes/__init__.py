@@ -1,0 +1,1 @@
+"""Call types, as Cisco's contact centre configures them, in XML and in JSON."""

@@ -1,0 +1,37 @@
+"""A call type on the wire, the same in XML and in JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from rest_framework import serializers
+
+from .models import CallType
+
+
+class ThresholdField(serializers.IntegerField):
+    """An integer; an empty XML element is none."""
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        return super().validate_empty_values(None if data == "" else data)
+
+
+class CallTypeSerializer(serializers.ModelSerializer[CallType]):
+    """What an update does not mention stays as it is, but for the name, which is always needed."""
+
+    refURL = serializers.SerializerMethodField()  # noqa: N815  (the name on the wire)
+    serviceLevelThreshold = ThresholdField(  # noqa: N815
+        source="threshold", min_value=0, max_value=2**31 - 1, required=False, allow_null=True
+    )
+
+    class Meta:
+        model = CallType
+        fields = ["refURL", "name", "description", "serviceLevelThreshold"]
+
+    def get_refURL(self, call_type: CallType) -> str:  # noqa: N802
+        return reverse("calltype-detail", args=[call_type.pk])
+
+    def to_representation(self, instance: CallType) -> dict[str, Any]:
+        """A threshold that is not set is absent."""
+        return {name: value for name, value in super().to_representation(instance).items() if value is not None}

@@ -1,0 +1,1 @@
+"""Advertising campaigns, as Target@Mail.Ru's API knows them."""

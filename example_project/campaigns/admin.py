@@ -1,0 +1,14 @@
+"""Campaigns in the admin site."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from .models import Campaign
+
+
+@admin.register(Campaign)
+class CampaignAdmin(admin.ModelAdmin):
+    list_display = ["name", "package", "status", "owner"]
+    list_filter = ["status"]
+    search_fields = ["name"]

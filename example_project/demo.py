@@ -1,0 +1,54 @@
+"""The main job in one command: install, start, submit calls for later, poll, fetch, compare. Needs Python and pip only.
+
+    python3 example_project/demo.py            plays everything and ends
+    python3 example_project/demo.py --stay     leaves the server and the workers running until Ctrl-C
+
+Everything happens in a virtual environment ``.venv`` beside the project and in a scratch folder that is removed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NEEDED = ("django_asyncexchange", "dj_database_url", "rich", "waitress")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Plays the asynchronous exchange over real HTTP.")
+    parser.add_argument("--stay", action="store_true", help="keep server and workers running afterwards")
+    parser.add_argument("--port", type=int, default=0, help="port of the web server (default: a free one)")
+    parser.add_argument("--delay", type=float, default=3.0, help="seconds that a report takes (default: 3)")
+    parser.add_argument("--products", type=int, default=2135, help="products in the stock report (default: 2135)")
+    options = parser.parse_args()
+    if not all(importlib.util.find_spec(name) for name in NEEDED):
+        return install_and_start_again()
+
+    from scenes import play
+
+    return play.play(stay=options.stay, port=options.port, delay=options.delay, products=options.products)
+
+
+def install_and_start_again() -> int:
+    """Make ``.venv`` with this project in it, and run this file there."""
+    home = ROOT / ".venv"
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if Path(sys.executable).absolute() == python:
+        raise SystemExit(f"{home} lacks one of {', '.join(NEEDED)}; remove it and start again")
+    if not python.exists():
+        print(f"making a virtual environment in {home.relative_to(ROOT)}", flush=True)
+        venv.create(home, with_pip=True)
+    print("installing the project and what the demonstration needs", flush=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[example]"]
+    subprocess.run(install, cwd=ROOT, check=True)
+    return subprocess.run([str(python), __file__, *sys.argv[1:]], check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+"""Pages of at most a thousand rows; the whole collection for a deferred call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.response import Response
+
+from django_asyncexchange.pagination import WholeCollectionMixin
+
+from .mounts import document
+
+
+class Pages(LimitOffsetPagination):
+    """``limit`` and ``offset``, with the page described in ``meta``. The view's ``meta_type`` names the collection."""
+
+    default_limit = 1000
+    max_limit = 1000
+    meta_type = ""
+
+    def get_paginated_response(self, data: Any) -> Response:
+        body = document(self.request, self.meta_type, rows=data)
+        body["meta"] |= {"size": self.count, "limit": self.limit, "offset": self.offset}
+        return Response(body)
+
+
+class RemapPagination(WholeCollectionMixin, Pages):
+    """The same, or all rows and no paging keys."""
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        self.meta_type = view.meta_type
+        return super().paginate_queryset(queryset, request, view)

@@ -1,0 +1,86 @@
+"""How much of everything there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from ..models import Product, Stock, Store
+from ..mounts import base_of, entity_meta, language_of
+from .report import Report
+
+EXPAND = "?expand=supplier"
+"""MoySklad's own rows carry it."""
+
+
+class StockByStore(Report):
+    """Every product with its figures in every store."""
+
+    meta_type = "stockbystore"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        # Ids only: a deferred report is built from all of them.
+        return Product.objects.filter(account=self.account_id).values_list("pk", flat=True)
+
+    def rows(self, portion: Sequence[UUID]) -> list[dict[str, Any]]:
+        base, stocks = base_of(self.request), self.stocks_of(portion)
+        return [{"meta": entity_meta(base, "product", pk, EXPAND), "stockByStore": stocks[pk]} for pk in portion]
+
+    def stocks_of(self, products: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+        """Product → its figures, store by store."""
+        figures = {
+            (product, store): {"stock": stock, "reserve": reserve, "inTransit": in_transit}
+            for product, store, stock, reserve, in_transit in Stock.objects.filter(product__in=products).values_list(
+                "product_id", "store_id", "stock", "reserve", "in_transit"
+            )
+        }
+        return {
+            product: [
+                head | figures[product, store] for store, head in self.stores.items() if (product, store) in figures
+            ]
+            for product in products
+        }
+
+    @cached_property
+    def stores(self) -> dict[UUID, dict[str, Any]]:
+        """Store → how a row of the report introduces it."""
+        base, language = base_of(self.request), language_of(self.request)
+        return {
+            store.pk: {"meta": entity_meta(base, "store", store.pk), "name": store.label(language)}
+            for store in Store.objects.filter(account=self.account_id)
+        }
+
+
+class StockAll(Report):
+    """Every product with its figures over all stores."""
+
+    meta_type = "stock"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return Product.objects.filter(account=self.account_id).annotate(
+            in_stock=Coalesce(Sum("stocks__stock"), 0),
+            reserved=Coalesce(Sum("stocks__reserve"), 0),
+            coming=Coalesce(Sum("stocks__in_transit"), 0),
+        )
+
+    def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
+        base, language = base_of(self.request), language_of(self.request)
+        return [
+            {
+                "meta": entity_meta(base, "product", product.pk, EXPAND),
+                "stock": product.in_stock,
+                "inTransit": product.coming,
+                "reserve": product.reserved,
+                "quantity": product.in_stock - product.reserved + product.coming,
+                "name": product.label(language),
+                "code": product.code,
+                "price": product.cost,
+                "salePrice": product.price,
+            }
+            for product in portion
+        ]

@@ -1,0 +1,1 @@
+"""An inventory API whose long calls can be answered later."""

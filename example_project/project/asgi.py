@@ -1,0 +1,11 @@
+"""The ASGI application: ``--chdir example_project project.asgi:application`` for any server."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+application = get_asgi_application()

@@ -1,0 +1,169 @@
+"""Settings of the example project. Everything that differs between machines comes from the environment.
+
+=================  ====================================================================================
+``DATABASE_URL``   any database that dj-database-url knows; default: SQLite beside this project
+``BROKER_URL``     address of a Redis server for django-q2; default: django-q2's ORM broker
+``RESULTS_DIR``    where large results are kept; default: ``results/`` beside this project
+``EXAMPLE_DELAY``  seconds that every report takes longer than it needs; default: 0
+``DEBUG``          ``0`` switches Django's debug mode off
+``ALLOWED_HOSTS``  comma-separated host names; default: this computer only
+``SECRET_KEY``     needed for anything but playing
+=================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = os.environ.get("SECRET_KEY", "example-project-only-never-in-production")
+DEBUG = os.environ.get("DEBUG", "1").lower() not in {"", "0", "false", "no", "off"}
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+
+EXAMPLE_DELAY = float(os.environ.get("EXAMPLE_DELAY") or 0)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "django_q",
+    "django_asyncexchange",
+    "inventory",
+    "buyers",
+    "campaigns",
+    "calltypes",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_asyncexchange.middleware.AsyncExchangeMiddleware",  # last: it answers for the view, after all checks
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "project" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# One writer at a time that waits its turn, readers that never wait, and an accepted call that survives a power cut.
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+
+
+def database() -> dict[str, Any]:
+    """The database that DATABASE_URL names, with connections that live as long as their process."""
+    if os.environ.get("DATABASE_URL"):
+        config: dict[str, Any] = dict(dj_database_url.config(conn_max_age=None))
+    else:
+        config = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3", "CONN_MAX_AGE": None}
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["OPTIONS"] = SQLITE_OPTIONS | config.get("OPTIONS", {})
+    else:
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "asyncexchange": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": os.environ.get("RESULTS_DIR") or BASE_DIR / "results",
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+}
+
+STATIC_URL = "static/"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ru", "Русский")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "Europe/Moscow"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "inventory.access.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "inventory.errors.exception_handler",
+    "DEFAULT_THROTTLE_RATES": {"campaigns": "20/minute"},
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+Q_CLUSTER: dict[str, Any] = {
+    "name": "asyncexchange",
+    "workers": 2,
+    "queue_limit": 4,
+    "bulk": 4,
+    "save_limit": -1,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "timeout": 360,
+    "retry": 420,
+    "catch_up": False,
+    "recycle": 5000,
+    "max_rss": 300_000,
+    "guard_cycle": 0.5,
+    "poll": 0.02,
+}
+if os.environ.get("BROKER_URL"):
+    Q_CLUSTER["redis"] = os.environ["BROKER_URL"]
+else:
+    Q_CLUSTER["orm"] = "default"
+
+ASYNC_EXCHANGE = {
+    "DIALECTS": {
+        "solitude": {},
+        "moysklad": {"PREFIX": "/api/remap/1.2"},
+        "kladana": {"PREFIX": "/kladana/api/remap/1.2"},
+        "mailru": {"PREFIX": "/async_api"},
+        "cisco": {"PREFIX": "/unifiedconfig/config"},
+        "prefer": {"PREFIX": "/async"},
+        "tickets": {"CLASS": "tickets.dialect.Ticket", "PREFIX": "/api"},
+    },
+    "OWNER": "inventory.access.owner_of",
+}

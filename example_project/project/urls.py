@@ -1,0 +1,22 @@
+"""The asynchronous exchange in one line; the inventory in Russian and in English; buyers, campaigns and call types."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.staticfiles.urls import staticfiles_urlpatterns
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+handler404 = "inventory.errors.not_found"
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("", TemplateView.as_view(template_name="front.html"), name="front"),
+    path("api/remap/1.2/", include("inventory.urls", namespace="moysklad")),
+    path("kladana/api/remap/1.2/", include("inventory.urls", namespace="kladana")),
+    path("generic/", include("buyers.urls")),
+    path("api/v2/", include("campaigns.urls")),
+    path("unifiedconfig/config/", include("calltypes.urls")),
+    path("admin/", admin.site.urls),
+    *staticfiles_urlpatterns(),
+]

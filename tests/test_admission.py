@@ -1,0 +1,312 @@
+"""Admission: what would be refused anyway is refused now, in the view's own words, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from django.test import Client
+from rest_framework.authtoken.models import Token
+
+from django_asyncexchange.models import AsyncTask, Body
+
+from .project import doors
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOLITUDE = {"Solitude-Async": "yes"}
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    cache.clear()
+    doors.ran.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def anna(db):
+    return User.objects.create_user("anna", email="anna@example.com")
+
+
+@pytest.fixture
+def session(anna):
+    client = Client(raise_request_exception=False)
+    client.force_login(anna)
+    return client
+
+
+@pytest.fixture
+def nobody():
+    return Client(raise_request_exception=False)
+
+
+@pytest.fixture
+def bearer(anna):
+    """A client with a token."""
+    token = Token.objects.create(user=anna)
+    return Client(raise_request_exception=False, headers={"Authorization": f"Token {token.key}"})
+
+
+def is_clean():
+    """Whether a refusal has left nothing behind, and no view has run."""
+    return not AsyncTask.objects.exists() and not Body.objects.exists() and not doors.ran
+
+
+def submit(client, path, method="POST", **headers):
+    return client.generic(method, f"/doors/{path}", headers={**SOLITUDE, **headers})
+
+
+def is_same(later, now):
+    """Whether a refusal at submit is the one that a synchronous caller gets."""
+    mine = [pair for pair in later.items() if pair[0] != "Solitude-Async"]
+    return (later.status_code, later.content, mine) == (now.status_code, now.content, list(now.items()))
+
+
+# The view's own refusals ----------------------------------------------------------------------------------------------
+
+
+class TestRest:
+    def test_an_anonymous_caller_gets_the_views_own_401(self, nobody):
+        refused = submit(nobody, "closed/")
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Token")
+        assert is_same(refused, nobody.post("/doors/closed/"))
+        assert is_clean()
+
+    @pytest.mark.parametrize("credentials", ["Token wrong", "Token", "Token a b", "Token \xff"])
+    def test_a_bad_token_gets_the_views_own_401(self, nobody, credentials):
+        refused = submit(nobody, "closed/", Authorization=credentials)
+        assert refused.status_code == 401
+        assert is_same(refused, nobody.post("/doors/closed/", headers={"Authorization": credentials}))
+        assert is_clean()
+
+    def test_the_token_of_a_deactivated_user_gets_the_views_own_401(self, bearer, anna):
+        User.objects.update(is_active=False)
+        assert submit(bearer, "closed/").json() == {"detail": "User inactive or deleted."}
+        assert is_clean()
+
+    def test_a_good_token_is_accepted(self, bearer):
+        assert submit(bearer, "closed/").status_code == 202
+        assert doors.ran == ["/doors/closed/"]
+
+    def test_a_missing_permission_gets_the_views_own_403(self, bearer):
+        refused = submit(bearer, "staff/")
+        assert refused.status_code == 403
+        assert is_same(refused, bearer.post("/doors/staff/"))
+        assert is_clean()
+
+    def test_an_unknown_method_gets_the_views_own_405(self, bearer):
+        refused = submit(bearer, "closed/", "PATCH")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, POST, HEAD, OPTIONS")
+        assert is_same(refused, bearer.patch("/doors/closed/"))
+        assert is_clean()
+
+    def test_authentication_is_asked_before_the_method(self, nobody):
+        assert submit(nobody, "closed/", "PATCH").status_code == 401
+
+    def test_a_media_type_that_cannot_be_produced_gets_the_views_own_406(self, bearer):
+        refused = submit(bearer, "only-json/", Accept="image/png")
+        assert refused.status_code == 406
+        assert is_same(refused, bearer.post("/doors/only-json/", headers={"Accept": "image/png"}))
+        assert is_clean()
+
+    def test_too_many_calls_get_the_views_own_429(self, bearer):
+        assert [submit(bearer, "throttled/").status_code for _ in range(3)] == [202, 202, 429]
+
+    def test_a_throttled_call_is_not_stored(self, bearer):
+        for _ in range(3):
+            refused = submit(bearer, "throttled/")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert AsyncTask.objects.count() == len(doors.ran) == 2
+
+    def test_a_deferred_run_is_not_counted_again(self, bearer):
+        submit(bearer, "throttled/")
+        submit(bearer, "throttled/")
+        assert set(AsyncTask.objects.values_list("state", flat=True)) == {"DONE"}
+
+    def test_a_synchronous_call_is_counted_as_before(self, bearer):
+        submit(bearer, "throttled/")
+        assert [bearer.post("/doors/throttled/").status_code for _ in range(2)] == [200, 429]
+
+    def test_an_object_permission_is_asked_in_the_run(self, bearer):
+        accepted = submit(bearer, "foreign/")
+        assert accepted.status_code == 202
+        assert AsyncTask.objects.get().status_code == 403
+
+    def test_a_permission_that_reads_the_body_does_not_consume_it(self, bearer):
+        body = b'{"name":"x"}'
+        bearer.post("/doors/reads-data/", body, content_type="application/json", headers=SOLITUDE)
+        assert bytes(Body.objects.get(kind=Body.RESPONSE).content) == body
+
+    def test_a_permission_that_refuses_the_body_refuses_at_once(self, bearer):
+        assert bearer.post("/doors/reads-data/", b"{}", "application/json", headers=SOLITUDE).status_code == 403
+        assert is_clean()
+
+    def test_a_body_that_a_permission_cannot_parse_gets_the_views_own_400(self, bearer):
+        refused = bearer.post("/doors/reads-data/", b"{", "application/json", headers=SOLITUDE)
+        assert refused.status_code == 400
+        assert is_same(refused, bearer.post("/doors/reads-data/", b"{", "application/json"))
+        assert is_clean()
+
+
+class TestPlain:
+    @pytest.mark.parametrize("path", ["unmarked/", "login-required/", "allowed-async/", "allowed-class/"])
+    def test_an_anonymous_caller_gets_401(self, nobody, path):
+        refused = submit(nobody, path)
+        assert (refused.status_code, refused.json()["error"]) == (401, "not_authenticated")
+        assert is_clean()
+
+    def test_the_401_is_worded_by_the_dialect(self, nobody):
+        refused = nobody.get("/api/remap/1.2/doors/allowed/?async=true")
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (401, 1056)
+
+    def test_an_anonymous_caller_is_accepted_where_the_project_says_so(self, nobody, settings):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+        assert submit(nobody, "unmarked/").status_code == 202
+        assert doors.ran == ["/doors/unmarked/"]
+
+    @pytest.mark.parametrize("path", ["members/", "prepared/1/", "members-tested/"])
+    def test_a_view_for_members_sends_an_anonymous_caller_to_the_login(self, nobody, path):
+        refused = submit(nobody, path)
+        assert refused.status_code == 302
+        assert refused.headers["Location"] == nobody.post(f"/doors/{path}").headers["Location"]
+        assert is_clean()
+
+    @pytest.mark.parametrize("path", ["members/", "async-members/", "tested/", "members-tested/", "login-required/"])
+    def test_a_member_is_accepted(self, session, path):
+        assert submit(session, path).status_code == 202
+        assert AsyncTask.objects.get().status_code == 200
+
+    def test_a_view_is_set_up_as_it_would_be(self, session):
+        assert submit(session, "prepared/7/").status_code == 202
+        assert bytes(Body.objects.get(kind=Body.RESPONSE).content) == b"green 7"
+
+    def test_a_missing_permission_is_403(self, session):
+        refused = submit(session, "trusted/")
+        assert refused.status_code == 403
+        assert is_same(refused, session.post("/doors/trusted/"))
+        assert is_clean()
+
+    def test_a_given_permission_is_accepted(self, session, anna):
+        anna.user_permissions.add(Permission.objects.get(codename="add_group"))
+        assert submit(session, "trusted/").status_code == 202
+
+    @pytest.mark.parametrize("path", ["tested/", "members-tested/"])
+    def test_a_test_that_fails_is_403(self, session, path):
+        User.objects.update(username="otto", email="otto@elsewhere.example")
+        assert submit(session, path).status_code == 403
+        assert is_clean()
+
+    def test_a_test_under_another_name_counts(self, session):
+        assert submit(session, "tested-elsewhere/").status_code == 403
+        assert is_clean()
+
+    def test_access_is_asked_before_the_method(self, nobody):
+        assert submit(nobody, "members/", "PUT").status_code == nobody.put("/doors/members/").status_code == 302
+
+    @pytest.mark.parametrize("path", ["members/", "allowed-dispatch/"])
+    def test_a_method_that_the_class_does_not_have_is_405(self, session, path):
+        refused = submit(session, path, "PUT")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, session.put(f"/doors/{path}").headers["Allow"])
+        assert is_clean()
+
+
+# Eligibility ----------------------------------------------------------------------------------------------------------
+
+
+def report(client, path, method="GET", mount="/api/remap/1.2"):
+    """The status of a call in MoySklad's language, and its error code if any."""
+    response = client.generic(method, f"{mount}/doors/{path}?async=true")
+    code = response.json()["errors"][0]["code"] if response.status_code >= 400 else None
+    return response.status_code, code
+
+
+ACCEPTED = (202, None)
+NOT_ELIGIBLE = (412, 61000)
+
+
+class TestEligibility:
+    @pytest.mark.seed("S001-3", "S002-2")
+    @pytest.mark.parametrize("path", ["unmarked/", "members/", "closed/", "sets/1/", "sets/by_hand/"])
+    def test_a_view_without_a_mark_is_not_eligible(self, session, path):
+        assert report(session, path) == NOT_ELIGIBLE
+        assert is_clean()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "allowed/",
+            "allowed-async/",
+            "allowed-class/",
+            "allowed-method/",
+            "allowed-dispatch/",
+            "allowed-view/",
+            "rest-always/",
+            "rest-only-get/",
+            "rest-function/",
+        ],
+    )
+    def test_a_marked_view_is_eligible(self, session, path):
+        assert report(session, path) == ACCEPTED
+        assert AsyncTask.objects.get().status_code == 200
+
+    @pytest.mark.parametrize(
+        "path", ["sets/", "sets/by_name/", "sets/by_mark/", "exceptional/", "exceptional/by_hand/"]
+    )
+    def test_a_marked_action_is_eligible(self, session, path):
+        assert report(session, path) == ACCEPTED
+        assert AsyncTask.objects.get().status_code == 200
+
+    @pytest.mark.parametrize("path", ["exceptional/by_mark/", "sets/by_hand/", "never/", "never-class/", "rest-never/"])
+    def test_an_excluded_action_or_view_is_not(self, session, path):
+        assert report(session, path) == NOT_ELIGIBLE
+
+    @pytest.mark.parametrize("path", ["never/", "never-class/", "rest-never/", "rest-only-get/", "allowed-method/"])
+    def test_never_async_beats_a_dialect_that_takes_every_view(self, session, path):
+        refused = submit(session, path)
+        assert (refused.status_code, refused.json()["error"]) == (400, "not_eligible")
+        assert is_clean()
+
+    def test_never_async_beats_the_settings(self, session, settings):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/*"]}
+        assert report(session, "never/") == NOT_ELIGIBLE
+
+    def test_solitude_takes_a_view_without_a_mark(self, session):
+        assert submit(session, "unmarked/").status_code == 202
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "report-doors:unmarked",
+            "/api/remap/1.2/doors/unmarked/",
+            "/api/remap/*/unmarked/",
+            "/api/*",
+            "/api/remap/1.?/doors/un[a-m]arked/",
+        ],
+    )
+    def test_the_settings_list_views_by_name_or_pattern(self, session, settings, name):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["elsewhere", name]}
+        assert report(session, "unmarked/") == ACCEPTED
+
+    @pytest.mark.parametrize(
+        "name", ["unmarked", "doors:unmarked", "report-doors:*", "/API/*", "api/*", "/unmarked/", ""]
+    )
+    def test_another_name_lists_nothing(self, session, settings, name):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": [name]}
+        assert report(session, "unmarked/") == NOT_ELIGIBLE
+
+    def test_a_name_lists_every_address_of_its_route(self, session, settings):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["report-doors:numbered"]}
+        assert report(session, "unmarked/5/") == ACCEPTED
+        assert report(session, "unmarked/") == NOT_ELIGIBLE
+
+    def test_a_mount_lists_views_for_itself_alone(self, session, settings):
+        mounts = settings.ASYNC_EXCHANGE["DIALECTS"]
+        kladana = {**mounts["kladana"], "VIEWS": ["kladana-doors:unmarked", "/api/*"]}
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {**mounts, "kladana": kladana}}
+        assert report(session, "unmarked/", mount="/kladana/api/remap/1.2") == ACCEPTED
+        assert report(session, "unmarked/") == NOT_ELIGIBLE
+
+    def test_a_view_that_is_not_eligible_is_not_asked_for_permission(self, nobody):
+        assert report(nobody, "closed/") == NOT_ELIGIBLE

@@ -1,0 +1,54 @@
+"""The marks say what they say, and change nothing else. What they do to a call is in test_admission."""
+
+from __future__ import annotations
+
+import pytest
+from django.views.generic import View
+
+from django_asyncexchange.admission import MARK
+from django_asyncexchange.decorators import allow_async, never_async
+
+
+@pytest.mark.parametrize(("decorate", "mark"), [(allow_async, True), (never_async, False)])
+def test_a_mark_says_whether(decorate, mark):
+    assert getattr(decorate(lambda request: None), MARK) is mark
+
+
+@pytest.mark.parametrize("decorate", [allow_async, never_async])
+def test_a_marked_view_is_the_view_itself(decorate):
+    def fresh(request):
+        return request
+
+    assert decorate(fresh) is fresh
+
+
+def test_the_last_mark_counts():
+    assert getattr(never_async(allow_async(lambda request: None)), MARK) is False
+
+
+def test_a_mark_on_a_class_is_inherited():
+    @allow_async
+    class Parent(View):
+        pass
+
+    class Child(Parent):
+        pass
+
+    assert getattr(Child, MARK) is True
+
+
+def test_a_mark_on_a_child_is_not_its_parents():
+    class Parent(View):
+        pass
+
+    @never_async
+    class Child(Parent):
+        pass
+
+    assert getattr(Child, MARK) is False
+    assert not hasattr(Parent, MARK)
+
+
+def test_a_mark_on_one_view_function_is_not_on_another_of_the_same_class():
+    assert hasattr(allow_async(View.as_view()), MARK)
+    assert not hasattr(View.as_view(), MARK)

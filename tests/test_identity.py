@@ -1,0 +1,263 @@
+"""Who submitted runs; who may not act any more does not; and nothing that proves an identity is kept."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.models import Session
+from django.test import Client, RequestFactory
+from django.utils import timezone, translation
+from rest_framework.authtoken.models import Token
+
+from django_asyncexchange import identity, worker
+from django_asyncexchange.messages import Owner
+from django_asyncexchange.models import AsyncTask, Body
+
+from .project import doors
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOLITUDE = {"Solitude-Async": "yes"}
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+OTHER = f"{__name__}.OtherBackend"
+
+
+class OtherBackend(ModelBackend):
+    """Another way to be a user."""
+
+
+class Idle:
+    """An executor that leaves running to the test."""
+
+    def send(self, task_id):
+        pass
+
+    def is_transactional(self, alias):
+        return False
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    doors.ran.clear()
+
+
+@pytest.fixture
+def later(settings):
+    """Nothing runs until the test runs it."""
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "EXECUTOR": f"{__name__}.Idle"}
+
+
+@pytest.fixture
+def anna(db):
+    return User.objects.create_user("anna", password="secret")
+
+
+@pytest.fixture
+def token(anna):
+    return Token.objects.create(user=anna)
+
+
+@pytest.fixture
+def session(anna):
+    client = Client()
+    client.force_login(anna, BACKEND)
+    return client
+
+
+@pytest.fixture
+def bearer(token):
+    return Client(headers={"Authorization": f"Token {token.key}"})
+
+
+def submit(client, path="/doors/unmarked/"):
+    response = client.post(path, headers=SOLITUDE)
+    assert response.status_code == 202
+    return AsyncTask.objects.get()
+
+
+def perform(task):
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    return task.state, task.status_code
+
+
+def content(task):
+    return bytes(task.bodies.get(kind=Body.RESPONSE).content)
+
+
+# Who runs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["person/", "async-person/"])
+def test_a_view_runs_as_the_owner(session, path):
+    assert content(submit(session, f"/zoo/{path}")) == b'{"user": "anna", "authenticated": true}'
+
+
+def test_a_drf_view_runs_as_the_owner_with_the_token_object(bearer):
+    assert content(submit(bearer, "/doors/closed/")) == b'{"user":"anna","auth":"Token","same":true}'
+
+
+def test_a_drf_view_of_a_session_runs_without_a_token(session):
+    assert content(submit(session, "/zoo/rest-function/")) == b'{"user":"anna","data":{},"query":{}}'
+
+
+def test_an_anonymous_call_runs_as_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+    assert content(submit(Client(), "/zoo/person/")) == b'{"user": "", "authenticated": false}'
+
+
+def test_an_anonymous_call_of_a_drf_view_runs_as_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+    assert content(submit(Client(), "/zoo/rest-function/")) == b'{"user":"","data":{},"query":{}}'
+
+
+def test_a_view_runs_as_a_user_of_another_backend(anna, settings):
+    settings.AUTHENTICATION_BACKENDS = [BACKEND, OTHER]
+    client = Client()
+    client.force_login(anna, OTHER)
+    task = submit(client)
+    assert (task.auth_backend, task.status_code) == (OTHER, 200)
+
+
+def test_a_token_belongs_to_the_first_backend_that_knows_its_user(bearer, settings):
+    settings.AUTHENTICATION_BACKENDS = [OTHER, BACKEND]
+    assert submit(bearer, "/doors/closed/").auth_backend == OTHER
+
+
+# Who does not run any more --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
+@pytest.mark.parametrize("path", ["/doors/unmarked/", "/doors/members/"])
+def test_a_user_who_is_gone_does_not_run(session, later, end, path):
+    task = submit(session, path)
+    end()
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_revoked_token_does_not_run(bearer, later):
+    task = submit(bearer, "/doors/closed/")
+    Token.objects.all().delete()
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_token_made_anew_is_another_token(bearer, later, anna):
+    task = submit(bearer, "/doors/closed/")
+    Token.objects.all().delete()
+    Token.objects.create(user=anna)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_permission_taken_away_is_asked_again(session, later, anna):
+    User.objects.update(is_superuser=True)
+    task = submit(session, "/doors/trusted/")
+    User.objects.update(is_superuser=False)
+    assert perform(task) == ("API_ERROR", 403)
+    assert doors.ran == []
+
+
+def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
+    settings.AUTHENTICATION_BACKENDS = [OTHER]
+    client = Client()
+    client.force_login(anna, OTHER)
+    task = submit(client)
+    AsyncTask.objects.update(auth_backend="nowhere.Backend")
+    assert perform(task)[0] == "ERROR"
+    assert doors.ran == []
+
+
+# What is left behind --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_no_login(session, later, anna):
+    task = submit(session)
+    before = User.objects.values("last_login", "password").get()
+    perform(task)
+    assert User.objects.values("last_login", "password").get() == before
+
+
+def test_a_run_writes_no_session(session, later):
+    task = submit(session)
+    before = list(Session.objects.values())
+    assert perform(task) == ("DONE", 200)
+    assert list(Session.objects.values()) == before
+
+
+def test_the_key_of_a_token_is_stored_nowhere(bearer, token):
+    submit(bearer, "/doors/closed/")
+    rows = [row for model in apps.get_app_config("asyncexchange").get_models() for row in model.objects.values()]
+    assert rows
+    assert token.key not in repr([[bytes(v) if isinstance(v, memoryview) else v for v in row.values()] for row in rows])
+
+
+@pytest.mark.parametrize("path", ["/zoo/locale/", "/doors/unmarked/"])
+def test_a_run_leaves_the_language_and_the_time_zone_as_they_were(session, later, path):
+    with translation.override("ru"), timezone.override("Asia/Tokyo"):
+        task = submit(session, path)
+    with translation.override("en"), timezone.override("Europe/Paris"):
+        perform(task)
+        assert (translation.get_language(), timezone.get_current_timezone_name()) == ("en", "Europe/Paris")
+
+
+def test_a_run_speaks_the_language_of_its_call(session, later):
+    response = session.post("/zoo/locale/", headers={**SOLITUDE, "Accept-Language": "ru"})
+    assert response.status_code == 202
+    task = AsyncTask.objects.get()
+    with translation.override("en"):
+        perform(task)
+    assert '"language": "ru"' in content(task).decode()
+
+
+# Whose a task is ------------------------------------------------------------------------------------------------------
+
+
+def company(request):
+    """For ``OWNER``."""
+    return Owner(account="the company", kind="application", id=f"app {request.user.pk}")
+
+
+def test_a_user_is_alone_in_an_account_by_default(session, anna):
+    task = submit(session)
+    assert (task.owner, task.account, task.owner_kind, task.owner_reference) == (
+        anna,
+        str(anna.pk),
+        "employee",
+        str(anna.pk),
+    )
+
+
+def test_a_project_says_whose_a_task_is(session, anna, settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": f"{__name__}.company"}
+    task = submit(session)
+    assert (task.account, task.owner_kind, task.owner_reference) == ("the company", "application", f"app {anna.pk}")
+
+
+def test_nobody_has_an_account_of_nobody():
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    assert identity.capture(request) == identity.Identity(owner=Owner(account=""))
+
+
+@pytest.mark.parametrize("client", ["session", "bearer"])
+def test_a_task_belongs_to_whom_the_view_authenticated(client, anna, request):
+    assert (
+        submit(
+            request.getfixturevalue(client), "/zoo/rest-function/" if client == "session" else "/doors/closed/"
+        ).owner
+        == anna
+    )
+
+
+def test_a_task_is_not_readable_by_another_user(session):
+    task = submit(session)
+    other = Client()
+    other.force_login(User.objects.create_user("otto"))
+    foreign, unknown = (
+        other.get(f"/delay/replay/{task.pk}/"),
+        other.get(f"/delay/replay/{'0' * 8}-{'0' * 4}-4000-8000-{'0' * 12}/"),
+    )
+    assert (foreign.status_code, foreign.content, list(foreign.items())) == (404, b"", list(unknown.items()))
