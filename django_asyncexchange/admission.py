@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
+from . import gates
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import IdempotencyKeyMalformed, NotAuthenticated, NotEligible
@@ -80,6 +81,9 @@ def refusal(
     request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
 ) -> tuple[HttpResponseBase | None, Any]:
     """(the view's own refusal or None, the request as the view authenticated it). Raises NotAuthenticated."""
+    refused = gates.refusal(request, view_func, args, kwargs)
+    if refused is not None:
+        return refused, request
     cls = view_class(view_func)
     headers: tuple[tuple[str, str], ...] = ()
     seen: Any = request

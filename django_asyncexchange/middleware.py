@@ -177,8 +177,8 @@ def accept(
 
 
 def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpResponseBase | None:
-    """The answer itself, where the client waited for it and there is one."""
-    if task is None or task.status_code is None:
+    """The answer itself, where the client waited for it and there is one. A retry may come after its deletion date."""
+    if task is None or task.status_code is None or task.snapshot().is_expired(task.now):
         return None
     preferred = "respond-async, " if intent.dialect.OPTIONAL else ""
     applied = (("Preference-Applied", f"{preferred}wait={intent.patience:g}"),)

@@ -131,15 +131,16 @@ def _time_limit(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    armed = [True]
+    armed, guard = [True], threading.Lock()
 
     def interrupt(*_: object) -> None:
         if armed[0]:
             raise RunTimeout
 
     def knock() -> None:
-        if armed[0]:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+        with guard:  # not a moment too late: the signal's default action is to end the process
+            if armed[0]:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
 
     before = signal.signal(signal.SIGUSR2, interrupt)
     timer = threading.Timer(seconds, knock)
@@ -148,9 +149,12 @@ def _time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        armed[0] = False
-        timer.cancel()
-        signal.signal(signal.SIGUSR2, before)
+        try:
+            with guard:
+                armed[0] = False
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGUSR2, before)
 
 
 def keep_house(stop: threading.Event) -> None:

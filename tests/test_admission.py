@@ -151,7 +151,7 @@ class TestRest:
 
 
 class TestPlain:
-    @pytest.mark.parametrize("path", ["unmarked/", "login-required/", "allowed-async/", "allowed-class/"])
+    @pytest.mark.parametrize("path", ["unmarked/", "allowed-async/", "allowed-class/"])
     def test_an_anonymous_caller_gets_401(self, nobody, path):
         refused = submit(nobody, path)
         assert (refused.status_code, refused.json()["error"]) == (401, "not_authenticated")

@@ -19,7 +19,7 @@ FLOORS = {
     0: "exceptions headers messages signing states",
     1: "dialects",
     2: "bodies conf migrations models querysets sealing",
-    3: "admission capture executors http identity lifecycle notify "
+    3: "admission capture executors gates http identity lifecycle notify "
     "rendering retention signals submission transport turns waiting worker",
     4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
 }

@@ -81,3 +81,10 @@ def test_ci_runs_the_commands_of_the_readme(name):
 def test_changelog_has_the_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert f"\n{version}\n" in (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
+
+
+@pytest.mark.seed("S002-8", "S002-9")
+@pytest.mark.parametrize("word", ["added", "removed", "twice", "missing"])
+def test_what_a_concurrent_change_does_to_a_report_is_documented(word):
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "whole-collections.rst").read_text(encoding="utf-8")
+    assert word in page.partition("What a concurrent change does")[2]

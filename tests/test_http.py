@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_asyncexchange import capture, http
+from django_asyncexchange.exceptions import RequestMalformed
 from django_asyncexchange.messages import Request, Response
 from django_asyncexchange.models import AsyncTask, encode
 
@@ -48,7 +49,7 @@ def names(request):
 
 # There and back -------------------------------------------------------------------------------------------------------
 
-SEGMENTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 QUERIES = st.text(string.ascii_letters + string.digits + "%+&=;,/?:@!$'()*[]{}|\\^~`\"<>é\xff\x80", max_size=60)
 TOKENS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
@@ -69,12 +70,19 @@ def test_any_path_comes_through(segment):
     assert (again.path, again.path_info, again.get_full_path()) == (request.path, path, request.get_full_path())
 
 
-@given(st.binary(max_size=20))
+@given(st.binary(max_size=20).filter(lambda path: b"\0" not in path))
 def test_a_path_that_is_no_text_comes_through(path):
     request = sent()
     environ = {**request.META, "PATH_INFO": "/" + path.decode("latin-1"), "wsgi.input": io.BytesIO()}
     request = WSGIRequest(environ)
     assert through(request).path_info == request.path_info
+
+
+@pytest.mark.parametrize("changes", [{"PATH_INFO": "/a\0b"}, {"QUERY_STRING": "a=\0"}, {"HTTP_X_OWN": "a\0b"}])
+def test_a_zero_character_which_no_database_stores_is_refused(changes):
+    request = WSGIRequest({**sent().META, "wsgi.input": io.BytesIO(), **changes})
+    with pytest.raises(RequestMalformed):
+        capture.capture(request)
 
 
 @given(QUERIES)

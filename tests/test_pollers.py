@@ -114,7 +114,7 @@ def cancel():
 
 @pytest.fixture
 def begin(server):
-    """``begin(step, ...)``: a call that is made later, and the poller that follows it; the steps happen between polls."""
+    """``begin(step, ...)``: a call made later, and the poller that follows it; the steps happen between polls."""
     clients = []
 
     def call(*steps, method="POST", path="/things/", headers=PREFER, data=THING, **options):

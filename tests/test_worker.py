@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import uuid
 
 import pytest
 from django.conf import settings
@@ -156,7 +155,9 @@ def test_a_finished_task_is_not_run(state):
     assert runs() == 0
 
 
-@pytest.mark.parametrize("id", [str(uuid.uuid4()), "", "no id", "0" * 36, "\0", "é", None, 7, [], {}])
+@pytest.mark.parametrize(
+    "id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0" * 36, "\0", "é", None, 7, [], {}]
+)
 def test_an_id_of_nothing_is_no_error(id):
     assert worker.run(id) is None
 
