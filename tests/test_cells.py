@@ -864,6 +864,22 @@ def test_a_repeated_kick_off_that_waits_gets_the_answer_until_it_expires(client)
     assert (late.status_code, late["Idempotency-Replayed"], late["Cache-Control"]) == (202, "true", "no-store")
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("dialect", KICK_OFFS)
+def test_a_key_that_cannot_be_used_is_refused_in_the_words_of_the_dialect(client, dialect):
+    call = KICK_OFFS[dialect][0]
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        unusable = client.generic(call.method, call.path, headers={**call.headers, "Idempotency-Key": "a key"})
+        keyed = {**call.headers, "Idempotency-Key": "a-key"}
+        client.generic(call.method, call.path, b"first", headers=keyed)
+        reused = client.generic(call.method, call.path, b"second", headers=keyed)
+    for response, status in ((unusable, 400), (reused, 422)):
+        assert (response.status_code, response["Cache-Control"]) == (status, "no-store")
+        assert response["Content-Type"] == UNAUTHENTICATED[dialect].headers["Content-Type"]
+        assert part(SHAPES[dialect], response.json()) == SHAPES[dialect]
+    assert AsyncTask.objects.count() == 1
+
+
 def test_every_dialect_has_a_kick_off():
     assert KICK_OFFS.keys() == CELLS.keys()
 
@@ -877,6 +893,14 @@ UNAUTHENTICATED = {
     "cisco": api_error(401, "access.unauthorized"),
     "solitude": own(401, {"error": "not_authenticated", "error_message": TEXT}),
     "prefer": problem(401, "not_authenticated"),
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    "mailru": {"error": TEXT, "code": TEXT},
+    "moysklad": {"errors": [{"error": TEXT, "code": 61000}]},
+    "kladana": {"errors": [{"error": TEXT, "code": 61000}]},
+    "cisco": {"apiError": [{"errorData": "", "errorMessage": TEXT, "errorType": TEXT}]},
+    "solitude": {"error": TEXT, "error_message": TEXT},
+    "prefer": {"type": "about:blank", "title": TEXT, "detail": TEXT, "code": TEXT},
 }
 NOT_ALLOWED = {
     "mailru": own(405, {"error": TEXT, "code": "method_not_allowed"}),

@@ -137,7 +137,7 @@ def test_a_request_body_that_is_lost_ends_in_error():
 
 
 def test_a_task_whose_mount_was_taken_down_still_ends():
-    assert ended(stored(dialect="cisco")).state == "DONE"
+    assert ended(stored(dialect="gone")).state == "DONE"
 
 
 # Deliveries -----------------------------------------------------------------------------------------------------------
@@ -155,9 +155,7 @@ def test_a_finished_task_is_not_run(state):
     assert runs() == 0
 
 
-@pytest.mark.parametrize(
-    "id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0" * 36, "\0", "é", None, 7, [], {}]
-)
+@pytest.mark.parametrize("id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0", "\0", "é", None, 7, [], {}])
 def test_an_id_of_nothing_is_no_error(id):
     assert worker.run(id) is None
 
@@ -237,8 +235,8 @@ def test_django_q2_keeps_its_alarm():
 
 
 def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
-    with limited(0.01):
-        assert ended(stored(dialect="cisco")).state == "DONE"
+    with limited(0.000001):
+        assert ended(stored(dialect="gone")).state == "DONE"
 
 
 def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():

@@ -18,6 +18,7 @@ from ..exceptions import (
     DirectionUnknown,
     FilterRefused,
     HttpRefused,
+    IdempotencyKeyMalformed,
     IdempotencyKeyReused,
     InternalError,
     LinkInvalid,
@@ -52,6 +53,9 @@ from .base import gettext_noop as _
 
 CODES = {
     SubmitRefused: Wire(code=61000, status=412, text=_("The asynchronous task cannot be created.")),
+    IdempotencyKeyMalformed: Wire(
+        code=61000, status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
+    ),
     IdempotencyKeyReused: Wire(code=61000, status=422, text=_("The idempotency key was used for another request.")),
     NotEligible: Wire(code=61000, status=412, text=_("This address cannot be called asynchronously.")),
     PagingRefused: Wire(code=61001, status=412, text=_("limit and offset cannot be combined with async=true.")),

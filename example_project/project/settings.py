@@ -166,4 +166,5 @@ ASYNC_EXCHANGE = {
         "tickets": {"CLASS": "tickets.dialect.Ticket", "PREFIX": "/api"},
     },
     "OWNER": "inventory.access.owner_of",
+    "KEEP_REQUESTS": True,  # so that the admin can run a task again
 }
