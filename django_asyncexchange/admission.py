@@ -81,10 +81,11 @@ def refusal(
     request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
 ) -> tuple[HttpResponseBase | None, Any]:
     """(the view's own refusal or None, the request as the view authenticated it). Raises NotAuthenticated."""
-    refused = gates.refusal(request, view_func, args, kwargs)
-    if refused is not None:
-        return refused, request
     cls = view_class(view_func)
+    for place in (view_func, getattr(cls, "dispatch", None)):
+        refused = gates.refusal(request, place, args, kwargs)
+        if refused is not None:
+            return refused, request
     headers: tuple[tuple[str, str], ...] = ()
     seen: Any = request
     if isinstance(cls, type) and issubclass(cls, APIView):
@@ -160,7 +161,7 @@ def _class_refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
         return refused
     if not _method_is_known(view, request):
         return HttpResponseNotAllowed(view._allowed_methods())
-    return None
+    return gates.refusal(request, getattr(type(view), str(request.method).lower()), view.args, view.kwargs)
 
 
 def _method_is_known(view: Any, request: Any) -> bool:

@@ -25,34 +25,38 @@ PASSED = HttpResponse()
 """What the stand-in answers."""
 
 
-def refusal(request: HttpRequest, view_func: View, args: Any, kwargs: Any) -> HttpResponseBase | None:
+def refusal(request: HttpRequest, view_func: View | None, args: Any, kwargs: Any) -> HttpResponseBase | None:
     """The first refusal of the decorators around ``view_func``, or None; raises what they raise (PermissionDenied)."""
     answers = (gate(request, *args, **kwargs) for gate in _gates(view_func))
     return next((answer for answer in answers if answer is not PASSED), None)
 
 
-def _gates(view_func: View) -> Iterator[View]:
+def _gates(view_func: Any) -> Iterator[View]:
     """The wrappers that ask something, the outermost first, each with a stand-in for its view."""
-    wrapper: Any = view_func
+    wrapper = view_func
     while wrapper is not None:
-        view = _variable_of_view(wrapper)
-        if view:
-            yield _with_stand_in(wrapper, view)
+        yield from _gates_of(wrapper) if isinstance(wrapper, types.FunctionType) else ()
         wrapper = getattr(wrapper, "__wrapped__", None)
 
 
-def _variable_of_view(wrapper: Any) -> str | None:
-    if not isinstance(wrapper, types.FunctionType):
-        return None
+def _gates_of(wrapper: types.FunctionType) -> Iterator[View]:
+    """The gates of one wrapper: none, itself, or those that ``method_decorator`` would put around a method."""
     module = wrapper.__globals__.get("__name__", "")  # ``__module__`` is the decorated view's
-    return next((WRAPPERS[module, name] for name in wrapper.__code__.co_freevars if (module, name) in WRAPPERS), None)
-
-
-def _with_stand_in(wrapper: types.FunctionType, view: str) -> View:
-    is_async = iscoroutinefunction(wrapper)
     cells = dict(zip(wrapper.__code__.co_freevars, wrapper.__closure__ or (), strict=True))
-    cells[view] = types.CellType(_passed_later if is_async else _passed)
-    gate = types.FunctionType(wrapper.__code__, wrapper.__globals__, wrapper.__name__, None, tuple(cells.values()))
+    if module == "django.utils.decorators" and {"decorators", "method"} <= cells.keys():
+        view: Any = lambda request, *args, **kwargs: PASSED  # noqa: E731  (a decorator may write on it)
+        for decorator in cells["decorators"].cell_contents:
+            view = decorator(view)
+        yield from _gates(view)
+    for name in cells:
+        if (module, name) in WRAPPERS:
+            yield _with_stand_in(wrapper, cells, WRAPPERS[module, name])
+
+
+def _with_stand_in(wrapper: types.FunctionType, cells: dict[str, types.CellType], view: str) -> View:
+    is_async = iscoroutinefunction(wrapper)
+    closure = {**cells, view: types.CellType(_passed_later if is_async else _passed)}
+    gate = types.FunctionType(wrapper.__code__, wrapper.__globals__, wrapper.__name__, None, tuple(closure.values()))
     return async_to_sync(gate) if is_async else gate
 
 

@@ -24,15 +24,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Plays the asynchronous exchange over real HTTP.")
     parser.add_argument("--stay", action="store_true", help="keep server and workers running afterwards")
     parser.add_argument("--port", type=int, default=0, help="port of the web server (default: a free one)")
-    parser.add_argument("--delay", type=float, default=3.0, help="seconds that a report takes (default: 3)")
+    parser.add_argument("--delay", type=float, default=2.0, help="seconds that a report takes (default: 2)")
     parser.add_argument("--products", type=int, default=2135, help="products in the stock report (default: 2135)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="draw some of what is shown as an SVG")
     options = parser.parse_args()
     if not all(importlib.util.find_spec(name) for name in NEEDED):
         return install_and_start_again()
 
     from scenes import play
 
-    return play.play(stay=options.stay, port=options.port, delay=options.delay, products=options.products)
+    return play.play(**vars(options))
 
 
 def install_and_start_again() -> int:

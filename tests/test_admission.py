@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.decorators import login_required, permission_required, user_passes_test
 from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.authtoken.models import Token
+from rest_framework.permissions import AllowAny
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from django_asyncexchange import gates
+from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask, Body
 
 from .project import doors
@@ -310,3 +323,111 @@ class TestEligibility:
 
     def test_a_view_that_is_not_eligible_is_not_asked_for_permission(self, nobody):
         assert report(nobody, "closed/") == NOT_ELIGIBLE
+
+
+# Decorators of Django -------------------------------------------------------------------------------------------------
+
+
+async def answer_async(request):
+    return doors.answer(request)
+
+
+async def is_otto(user):
+    return user.username == "otto"
+
+
+class Handlers(doors.Unmarked):
+    @method_decorator(require_http_methods(["GET"]))
+    @method_decorator(permission_required("auth.add_group", raise_exception=True))
+    def get(self, request):
+        return doors.answer(request)
+
+
+class LoggedIn(APIView):
+    authentication_classes = (SessionAuthentication,)
+    permission_classes = (AllowAny,)
+
+    def get(self, request):
+        return Response(doors.ran.append(request.path))
+
+    post = get
+
+
+DECORATORS = {
+    "login": login_required,
+    "login-elsewhere": login_required(login_url="/enter/?lang=en", redirect_field_name="back"),
+    "permission": permission_required("auth.add_group"),
+    "permission-or-403": permission_required(["auth.add_group"], raise_exception=True),
+    "login-then-permission": lambda view: login_required(
+        permission_required("auth.add_group", raise_exception=True)(view)
+    ),
+    "test": user_passes_test(lambda user: user.username == "otto", login_url="/otto/"),
+    "async-test": user_passes_test(is_otto),
+    "only-post": require_POST,
+    "only-get": require_GET,
+    "only-safe": require_safe,
+    "only-put": require_http_methods(["PUT"]),
+    "post-then-login": lambda view: require_POST(login_required(view)),
+    "login-then-post": lambda view: login_required(require_POST(view)),
+    "among-others": lambda view: csrf_exempt(never_cache(allow_async(gzip_page(require_POST(login_required(view)))))),
+    "none": lambda view: view,
+}
+VIEWS = {
+    "plain": doors.answer,
+    "async": answer_async,
+    "class": doors.Unmarked.as_view(),
+    "rest": LoggedIn.as_view(),
+}
+DISPATCHED = {
+    name: method_decorator(decorator, name="dispatch")(type("Dispatched", (doors.Unmarked,), {}))
+    for name, decorator in DECORATORS.items()
+}
+TWICE = method_decorator(require_POST, name="dispatch")(type("Twice", (DISPATCHED["login"],), {}))
+
+urlpatterns = [
+    *[path(f"{view}/{name}/", DECORATORS[name](VIEWS[view])) for view in VIEWS for name in DECORATORS],
+    *[path(f"dispatch/{name}/", cls.as_view()) for name, cls in DISPATCHED.items()],
+    path("dispatch/twice/", TWICE.as_view()),
+    path("handlers/", Handlers.as_view()),
+    path("", include("django_asyncexchange.urls")),
+]
+GUARDED = [str(pattern.pattern) for pattern in urlpatterns[:-1]]
+
+
+@pytest.mark.urls(__name__)
+class TestDecorators:
+    @pytest.fixture(params=["nobody", "anna", "trusted anna", "otto"])
+    def caller(self, request, anna, nobody):
+        if request.param == "nobody":
+            return nobody
+        if request.param == "trusted anna":
+            anna.user_permissions.add(Permission.objects.get(codename="add_group"))
+        client = Client(raise_request_exception=False)
+        client.force_login(User.objects.create_user("otto") if request.param == "otto" else anna)
+        return client
+
+    @pytest.mark.parametrize("path", GUARDED)
+    def test_what_a_decorator_refuses_is_refused_at_submit_in_its_own_words(self, caller, path):
+        for method in ("GET", "POST", "HEAD", "PUT"):
+            doors.ran.clear()
+            now = caller.generic(method, f"/{path}?x=1")
+            ran = bool(doors.ran)
+            doors.ran.clear()
+            later = caller.generic(method, f"/{path}?x=1", headers=SOLITUDE)
+            if ran and "sessionid" in caller.cookies:
+                assert (later.status_code, len(doors.ran)) == (202, 1)
+            elif ran or now.status_code == 200:
+                assert (later.status_code, doors.ran) == (401, [])  # an anonymous caller of an open view
+            else:
+                assert is_same(later, now)
+                assert doors.ran == []
+        assert AsyncTask.objects.exclude(state="DONE").count() == 0
+
+    def test_the_answer_of_a_test_counts_once(self, session):
+        # A wrapper that was asked first and called then could let a call through to its view.
+        answers = iter([False, True])
+        view = user_passes_test(lambda user: next(answers))(doors.answer)
+        request = RequestFactory().get("/")
+        request.user = User.objects.get()
+        assert gates.refusal(request, view, (), {}).status_code == 302
+        assert doors.ran == []

@@ -64,7 +64,9 @@ def waiting(count, account="one", dialect="solitude"):
 
 def in_order(ids):
     """``ids`` as they were submitted, also where two share a moment."""
-    return [str(pk) for pk in AsyncTask.objects.filter(pk__in=ids).order_by("created", "pk").values_list("pk", flat=True)]
+    return [
+        str(pk) for pk in AsyncTask.objects.filter(pk__in=ids).order_by("created", "pk").values_list("pk", flat=True)
+    ]
 
 
 # A flood --------------------------------------------------------------------------------------------------------------

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from pathlib import Path
 
-from . import remap, solitude
+from . import calltypes, campaigns, prefer, recording, remap, solitude
 from .stage import stage
 from .telling import Mismatch, console, title
 
 LOGINS = """
   Admin site        {base}/admin/        admin / admin
   What there is     {base}/
-  MoySklad          curl -i -H "Authorization: Bearer token-anna" "{base}/api/remap/1.2/report/stock/bystore?async=true"
-  Solitude          curl -i -H "Authorization: Bearer token-anna" -H "Solitude-Async: yes" -d uuid=me {base}/generic/buyer/
+  Tokens            token-anna, token-ivan, token-app1, token-otto: -H "Authorization: Bearer token-anna"
+
+  MoySklad          GET    {base}/api/remap/1.2/report/stock/bystore?async=true
+  Kladana           GET    {base}/kladana/api/remap/1.2/report/stock/bystore?async=true
+  Solitude          POST   {base}/generic/buyer/  with Solitude-Async: yes
+  Target@Mail.Ru    POST   {base}/async_api/v2/campaigns.json
+  Cisco PCCE        POST   {base}/unifiedconfig/config/calltype?async=true
+  Prefer            GET    {base}/api/remap/1.2/report/dashboard/day  with Prefer: respond-async
 
   Ctrl-C ends it.
 """
 
 
-def play(*, stay: bool, port: int, delay: float, products: int) -> int:
-    """0 = all promises held; 1 = one did not."""
+def play(*, stay: bool, port: int, delay: float, products: int, record: Path | None = None) -> int:
+    """0 = all promises held; 1 = one did not. The best of the first two scenes is drawn into ``record``."""
+    console.record = record is not None
     title("Starting: migrations, sample data, a web server, a worker cluster")
     with stage(port=port, delay=delay, products=products) as base:
         try:
             solitude.play(base)
             remap.play(base, mount="/api/remap/1.2", name="MoySklad", delay=delay)
+            if record:
+                recording.save(record)
             remap.play_errors(base, mount="/api/remap/1.2")
             remap.play(base, mount="/kladana/api/remap/1.2", name="Kladana", delay=delay)
+            campaigns.play(base)
+            calltypes.play(base)
+            prefer.play(base, delay=delay)
         except Mismatch as error:
             console.print(f"[bold red]✗ {error}[/]")
             return 1

@@ -37,9 +37,8 @@ def play_errors(base: str, *, mount: str) -> None:
     title("A report that fails, one that is cancelled, one that is refused")
     client = Teller(base, "token-ivan")
     failed = client.ask("GET", f"{mount}/report/sales/plotseries?momentFrom=2018-09-06&interval=hour&async=true")
-    over = client.wait(
-        failed.headers["Content-Location"], "waiting for its end", 1, lambda answer: answer.json()["state"] == "API_ERROR"
-    )
+    status = failed.headers["Content-Location"]
+    over = client.wait(status, "waiting for its end", 1, lambda answer: answer.json()["state"] == "API_ERROR")
     client.tell(over)
     expect("the error of the synchronous call: 39000", over.json()["errors"][0]["code"] == 39000)
     slow = client.ask("GET", f"{mount}{REPORT}?async=true").headers["Content-Location"]

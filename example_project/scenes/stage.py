@@ -51,7 +51,12 @@ def manage(environ: dict[str, str], *words: str) -> None:
 def running(command: list[str], environ: dict[str, str], output: object) -> Iterator[None]:
     """``command`` as the head of a process group of its own, which ends with the block."""
     process = subprocess.Popen(
-        command, cwd=HERE, env=environ, stdout=output, stderr=output, start_new_session=True  # type: ignore[call-overload]
+        command,
+        cwd=HERE,
+        env=environ,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # type: ignore[call-overload]
     )
     try:
         yield

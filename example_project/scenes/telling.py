@@ -11,7 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-TOLD = ("Location", "Content-Location", "Retry-After", "Solitude-Async", "Content-Type", "Content-Disposition")
+TOLD = (
+    "Location",
+    "Content-Location",
+    "Operation-Location",
+    "Retry-After",
+    "Preference-Applied",
+    "Idempotency-Replayed",
+    "AsyncResult",
+    "Solitude-Async",
+    "X-RateLimit-Limit",
+    "Content-Type",
+    "Content-Disposition",
+)
 LINES = 16
 PATIENCE = 120.0
 
@@ -59,7 +71,7 @@ class Teller:
         """Poll ``path`` until ``is_over(answer)``, with a bar that fills in about ``seconds``."""
         began = time.monotonic()
         columns = TextColumn("  {task.description}"), BarColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=console, transient=not console.is_terminal) as bars:
+        with Progress(*columns, console=console, transient=not console.is_terminal, disable=console.record) as bars:
             bar = bars.add_task(story, total=seconds)
             while time.monotonic() < began + PATIENCE:
                 answer = self.quietly("GET", path)

@@ -1,0 +1,96 @@
+"""A project of its own adopts the app as the README says, in as many lines, and it works."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from .example.conftest import answers, stop
+from .services import until
+
+LINES = """
+INSTALLED_APPS = [*INSTALLED_APPS, "django_q", "django_asyncexchange"]
+MIDDLEWARE = [*MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
+ASYNC_EXCHANGE = {"ALLOW_ANONYMOUS": True}
+"""
+CLUSTER = """
+Q_CLUSTER = {"orm": "default", "timeout": 360, "retry": 420, "save_limit": -1, "ack_failures": True, "max_attempts": 1}
+DATABASES["default"]["CONN_MAX_AGE"] = None
+"""
+URLS = """
+from django.http import HttpResponse
+from django.urls import include
+from django_asyncexchange.decorators import allow_async
+
+@allow_async
+def hello(request):
+    return HttpResponse("hello later", status=203)
+
+urlpatterns += [path("hello/", hello), path("", include("django_asyncexchange.urls"))]
+"""
+
+
+class NewProject:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.run("-m", "django", "startproject", "fresh", ".")
+        self.add("settings", LINES)
+        self.add("urls", URLS)
+
+    def add(self, module: str, text: str) -> None:
+        with (self.home / "fresh" / f"{module}.py").open("a") as file:
+            file.write(text)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.run([sys.executable, *words], cwd=self.home, env=environ, capture_output=True, text=True)
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        environ = {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+        with (self.home / "log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *words],
+                cwd=self.home,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return NewProject(tmp_path)
+
+
+def test_the_check_says_what_is_missing_and_gives_the_cure(fresh):
+    checked = fresh.run("manage.py", "check")
+    assert checked.returncode == 1
+    assert "asyncexchange.E010" in checked.stderr
+    assert 'Q_CLUSTER = {"orm": "default"' in checked.stderr
+
+
+def test_a_call_is_answered_later(fresh):
+    fresh.add("settings", CLUSTER)
+    assert fresh.run("manage.py", "check").returncode == 0
+    assert fresh.run("manage.py", "migrate").returncode == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [fresh.start("runserver", "--noreload", str(port)), fresh.start("qcluster")]
+    try:
+        until(lambda: answers(port))
+        accepted = requests.get(
+            f"http://127.0.0.1:{port}/hello/", headers={"Prefer": "respond-async, wait=20"}, timeout=30
+        )
+        assert (accepted.status_code, accepted.text) == (203, "hello later")
+        assert accepted.headers["Preference-Applied"] == "respond-async, wait=20"
+    finally:
+        for process in processes:
+            stop(process)
+            process.wait()
