@@ -34,9 +34,9 @@ def refusal(request: HttpRequest, view_func: View | None, args: Any, kwargs: Any
 def _gates(view_func: Any) -> Iterator[View]:
     """The wrappers that ask something, the outermost first, each with a stand-in for its view."""
     wrapper = view_func
-    while wrapper is not None:
-        yield from _gates_of(wrapper) if isinstance(wrapper, types.FunctionType) else ()
-        wrapper = getattr(wrapper, "__wrapped__", None)
+    while isinstance(wrapper, types.FunctionType) and "initkwargs" not in wrapper.__code__.co_freevars:
+        yield from _gates_of(wrapper)
+        wrapper = getattr(wrapper, "__wrapped__", None)  # that of ``as_view``, where this ends, is its ``dispatch``'s
 
 
 def _gates_of(wrapper: types.FunctionType) -> Iterator[View]:

@@ -59,7 +59,7 @@ def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
     if limit is None:
         return 0
     overdue = AsyncTask.objects.speaking(dialect.name).overdue(limit)
-    ids = list(overdue.values_list("pk", flat=True)[:batch])
+    ids = list(overdue.order_by("pk").values_list("pk", flat=True)[:batch])  # one order for all: no deadlock
     return sum(_end(pk, State.ERROR, dialect, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for pk in ids)
 
 

@@ -73,6 +73,7 @@ def run(task_id: str) -> None:
 
 def _perform(task: AsyncTask) -> None:
     limit = lifecycle.policy_of(task).run_limit.total_seconds()
+    began = time.monotonic()
     try:
         with _time_limit(limit), _surroundings(task), _request(task) as request:
             answer = _answer(task, request)
@@ -88,10 +89,11 @@ def _perform(task: AsyncTask) -> None:
         logger.exception("task %s: the run raised", task.pk)
         lifecycle.fail(task, Reason.EXCEPTION)
     except SystemExit:
-        # RunTimeout of ours, or the hard ceiling of whatever runs us: in both cases nobody knows how far it came.
+        # RunTimeout of ours, the ceiling of whatever runs us, or a view that leaves: nobody knows how far it came.
+        is_late = time.monotonic() - began >= limit
         logger.warning("task %s: interrupted, its run limit is %s s", task.pk, limit)
         connections.close_all()  # whatever it was waiting for
-        lifecycle.fail(task, Reason.RUN_TIMEOUT)
+        lifecycle.fail(task, Reason.RUN_TIMEOUT if is_late else Reason.EXCEPTION)
     else:
         lifecycle.finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft)
 

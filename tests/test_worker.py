@@ -241,7 +241,7 @@ def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
 
 def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():
     task = ended(stored(to="/leaves/"))
-    assert (task.state, task.status_code) == ("ERROR", None)
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
 
 
 def test_a_run_beside_the_main_thread_is_not_limited():

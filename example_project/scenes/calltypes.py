@@ -7,26 +7,24 @@ from typing import Any
 from .telling import Teller, expect, title
 
 CALL_TYPES = "/unifiedconfig/config/calltype"
+THRESHOLD = "serviceLevelThreshold"
 
 
 def play(base: str) -> None:
     title("Cisco PCCE: create, update, delete with async=true")
     client = Teller(base, "token-anna")
-    created = later(client, "POST", CALL_TYPES, json={"name": "Sales", "serviceLevelThreshold": 20})
+    created = later(client, "POST", CALL_TYPES, json={"name": "Sales", THRESHOLD: 20})
     expect("created: 201 with the address of the new item", created.status_code == 201)
     item = created.headers["Location"]
-    updated = later(client, "PUT", item, json={"name": "Sales", "serviceLevelThreshold": 30})
-    threshold = client.quietly("GET", item).json()["serviceLevelThreshold"]
+    updated = later(client, "PUT", item, json={"name": "Sales", THRESHOLD: 30})
+    threshold = client.quietly("GET", item).json()[THRESHOLD]
     expect("updated: 200", updated.status_code == 200 and threshold == 30)
     deleted = later(client, "DELETE", item)
     gone = client.quietly("GET", item).status_code == 404
     expect("deleted: 200", deleted.status_code == 200 and gone)
-    refused = client.ask("POST", f"{CALL_TYPES}?async=true", json={"name": "Sales", "serviceLevelThreshold": -1})
+    refused = client.ask("POST", f"{CALL_TYPES}?async=true", json={"name": "Sales", THRESHOLD: -1})
     [error] = refused.json()["apiError"]
-    expect("what is not valid is refused at once", (refused.status_code, error["errorData"]) == (400, NEGATIVE))
-
-
-NEGATIVE = "serviceLevelThreshold"
+    expect("what is not valid is refused at once", (refused.status_code, error["errorData"]) == (400, THRESHOLD))
 
 
 def later(client: Teller, method: str, path: str, **options: Any) -> Any:

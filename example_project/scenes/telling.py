@@ -24,7 +24,7 @@ TOLD = (
     "Content-Type",
     "Content-Disposition",
 )
-LINES = 16
+LINES = 18
 PATIENCE = 120.0
 
 console = Console(soft_wrap=True, highlight=False)

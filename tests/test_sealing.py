@@ -1,0 +1,281 @@
+"""Captured requests at rest: unreadable where there are keys, gone when the task is over, whole while it runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.db import connection
+from django.test import override_settings
+
+from django_asyncexchange import bodies, lifecycle, sealing, worker
+from django_asyncexchange.exceptions import RequestErased
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.states import Reason, State
+from django_asyncexchange.submission import rerun
+
+from .services import IDLE, captured, exchange, runs, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+SEALED = "gAAAA"
+"""How every Fernet token begins."""
+CALL = captured("/ran/", "POST", query="token=query-secret&x=1", headers=(("Content-Type", "text/header-secret"),))
+SMALL = b"body-secret"
+LARGE = b"body-secret " * 20_000
+SECRETS = (b"query-secret", b"header-secret", b"body-secret")
+SIZES = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in the database", "in the storage"])
+
+
+def later(*keys, **changes):
+    """Nothing runs until the test runs it; requests are encrypted with ``keys``."""
+    return override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ENCRYPTION_KEYS=keys, **changes))
+
+
+def submit(body=SMALL):
+    return submitted([body], to=CALL)
+
+
+def run(task):
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    return task.state
+
+
+def raw():
+    """The captured request as the database has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT request FROM asyncexchange_asynctask")
+        [(text,)] = cursor.fetchall()
+    return text if isinstance(text, str) else json.dumps(text)
+
+
+def raw_body():
+    """The only captured body as the database or the storage has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT content, name FROM asyncexchange_body WHERE kind = %s", ["request"])
+        [(content, name)] = cursor.fetchall()
+    return (place() / name).read_bytes() if name else bytes(content)
+
+
+def place():
+    return settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
+
+
+def files():
+    return {path for path in place().rglob("*") if path.is_file()}
+
+
+def seen(task):
+    """What the view saw of the body."""
+    return json.loads(bodies.read(task.response_body()))["body"].encode()
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """No test leaves files behind."""
+    before = files()
+    yield
+    for path in files() - before:
+        path.unlink()
+
+
+# At rest --------------------------------------------------------------------------------------------------------------
+
+
+@SIZES
+def test_with_a_key_nothing_of_the_request_is_readable(body):
+    with later(NEW):
+        task = submit(body)
+    assert list(json.loads(raw())) == ["sealed"]
+    assert json.loads(raw())["sealed"].startswith(SEALED)
+    assert raw_body().startswith(SEALED.encode())
+    assert not any(secret in raw().encode() + raw_body() for secret in SECRETS)
+
+
+@SIZES
+def test_without_a_key_the_request_is_readable_but_for_secret_parameters(body):
+    with later():
+        task = submit(body)
+    assert json.loads(raw())["query"] == "x=1"
+    assert raw_body() == body
+
+
+def test_the_lines_of_a_sealed_file_hold_a_chunk_each():
+    with later(NEW):
+        submit(LARGE)
+    lines = raw_body().splitlines()
+    assert all(line.startswith(SEALED.encode()) for line in lines)
+    assert b"".join(Fernet(NEW).decrypt(line) for line in lines) == LARGE
+
+
+def test_the_stored_size_and_digest_are_those_of_the_plain_body():
+    with later(NEW):
+        submit(SMALL)
+    with later():
+        submit(SMALL)
+    assert Body.objects.values("size", "sha256").distinct().count() == 1
+
+
+@SIZES
+def test_a_sealed_call_runs_and_sees_its_body(body):
+    with later(NEW):
+        task = submit(body)
+        assert run(task) == "DONE"
+        assert seen(task) == body
+
+
+def test_a_sealed_call_runs_with_its_secret_parameters():
+    with later(NEW):
+        assert submit().captured.query == "token=query-secret&x=1"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64 * 1024])
+def test_a_sealed_stream_is_read_in_pieces_of_any_size(size):
+    with later(NEW):
+        sealed = b"".join(sealing.sealed([b"one", b"", b"two\n", LARGE]))
+        pieces = (sealed[at : at + size] for at in range(0, len(sealed), size))
+        assert b"".join(sealing.unsealed(pieces)) == b"onetwo\n" + LARGE
+
+
+# Rotation -------------------------------------------------------------------------------------------------------------
+
+
+@SIZES
+def test_a_new_key_in_front_reads_what_the_old_one_wrote(body):
+    with later(OLD):
+        task = submit(body)
+    with later(NEW, OLD):
+        assert run(task) == "DONE"
+        assert seen(task) == body
+
+
+def test_the_key_in_front_is_the_one_that_writes():
+    with later(NEW, OLD):
+        task = submit()
+    with later(NEW):
+        assert run(task) == "DONE"
+
+
+@SIZES
+def test_without_its_key_a_call_ends_in_error_and_no_view_runs(body, caplog):
+    with later(OLD):
+        task = submit(body)
+    with later(NEW):
+        assert run(task) == "ERROR"
+    assert (task.reason, runs()) == (Reason.EXCEPTION, 0)
+    assert not any(secret.decode() in caplog.text for secret in SECRETS)
+
+
+def test_without_any_key_a_call_ends_in_error_and_no_view_runs():
+    with later(OLD):
+        task = submit()
+    with later():
+        assert run(task) == "ERROR"
+    assert runs() == 0
+
+
+def test_with_a_first_key_what_was_not_encrypted_still_runs():
+    with later():
+        task = submit()
+    with later(NEW):
+        assert run(task) == "DONE"
+        assert seen(task) == SMALL
+
+
+def test_a_changed_request_is_not_run():
+    with later(NEW):
+        task = submit()
+        token = task.request["sealed"]
+        AsyncTask.objects.update(request={"sealed": f"{token[:40]}{'A' if token[40] != 'A' else 'B'}{token[41:]}"})
+        assert (run(task), runs()) == ("ERROR", 0)
+
+
+# Erased ---------------------------------------------------------------------------------------------------------------
+
+
+def done(task):
+    assert run(task) == "DONE"
+
+
+def error(task):
+    lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION)
+
+
+def api_error(task):
+    AsyncTask.objects.update(auth_backend="django.contrib.auth.backends.ModelBackend", owner=None)
+    assert run(task) == "API_ERROR"
+
+
+def cancel(task):
+    lifecycle.cancel(task)
+
+
+ENDS = pytest.mark.parametrize("end", [done, error, api_error, cancel])
+KEYS = pytest.mark.parametrize("keys", [(), (NEW,)], ids=["plain", "sealed"])
+
+
+@ENDS
+@SIZES
+@KEYS
+def test_when_a_task_is_over_its_request_is_erased(end, body, keys):
+    with later(*keys):
+        before = files()
+        task = submit(body)
+        assert (len(files() - before), Body.objects.count()) == (int(body is LARGE), 1)
+        end(task)
+        assert json.loads(raw()) == {}
+        assert not Body.objects.filter(kind=Body.REQUEST).exists()
+        answers = Body.objects.filter(kind=Body.RESPONSE).exclude(name="").count()
+        assert len(files() - before) == answers
+
+
+@ENDS
+@SIZES
+@KEYS
+def test_a_project_may_keep_the_requests_and_run_them_again(end, body, keys):
+    with later(*keys, KEEP_REQUESTS=True):
+        task = submit(body)
+        end(task)
+        ran = runs()
+        again = rerun(AsyncTask.objects.get(pk=task.pk))
+        AsyncTask.objects.update(auth_backend="")
+        assert (run(again), runs()) == ("DONE", ran + 1)
+        assert seen(again) == body
+
+
+@ENDS
+def test_an_erased_request_cannot_be_run_again(end):
+    with later():
+        task = submit()
+        end(task)
+        with pytest.raises(RequestErased):
+            rerun(AsyncTask.objects.get(pk=task.pk))
+    assert AsyncTask.objects.count() == 1
+
+
+def test_while_a_task_waits_or_runs_its_request_is_kept():
+    with later():
+        task = submit()
+        lifecycle.claim(task.pk)
+    assert task.captured.path == "/ran/"
+    assert Body.objects.get(kind=Body.REQUEST).size == len(SMALL)
+
+
+def test_a_file_that_resists_is_tried_again_and_its_task_is_over():
+    with later():
+        task = submit(LARGE)
+        with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": {"BACKEND": f"{__name__}.Stubborn"}}):
+            lifecycle.cancel(task)
+        assert AsyncTask.objects.get().state == State.CANCEL
+        assert Body.objects.filter(kind=Body.REQUEST).exists()
+
+
+class Stubborn:
+    """A storage that deletes nothing."""
+
+    def delete(self, name):
+        raise PermissionError(name)
