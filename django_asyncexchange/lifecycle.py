@@ -96,6 +96,12 @@ def fail(task: AsyncTask, reason: Reason) -> bool:
     return bool(_end(task.pk, State.ERROR, mount_of(task), mine=task.attempt, reason=reason))
 
 
+def release(task: AsyncTask) -> bool:
+    """Put a lost run back into the queue, for another attempt. False = it ended or was taken over meanwhile."""
+    rows = AsyncTask.objects.filter(pk=task.pk)
+    return bool(rows.move(State.PENDING, mine=task.attempt, started=None, sent=None))
+
+
 def cancel(task: AsyncTask) -> None:
     """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable."""
     if not _end(task.pk, State.CANCEL, mount_of(task)):

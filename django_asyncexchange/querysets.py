@@ -56,6 +56,14 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Tasks that wait for their account's turn: accepted, not yet sent to the workers."""
         return self.filter(state=State.PENDING, sent=None)
 
+    def begun_before(self, age: dt.timedelta) -> Self:
+        """Tasks whose current attempt began longer than ``age`` ago."""
+        return self.filter(started__lt=after(-age))
+
+    def sent_before(self, age: dt.timedelta) -> Self:
+        """Tasks that were sent to the workers longer than ``age`` ago, and that nobody has claimed."""
+        return self.filter(state=State.PENDING, sent__lt=after(-age))
+
     def unfinished(self) -> Self:
         return self.filter(state__in=UNFINISHED)
 

@@ -22,7 +22,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_urlconf
 from django.utils import timezone, translation
 
-from . import admission, bodies, capture, http, identity, lifecycle, retention, turns
+from . import admission, bodies, capture, http, identity, lifecycle, recovery, retention, turns
 from .conf import conf
 from .models import AsyncTask, Body
 from .states import Reason
@@ -164,6 +164,7 @@ def keep_house(stop: threading.Event) -> None:
     pruned = time.monotonic()
     while not stop.wait(conf.SWEEP_SECONDS):
         try:
+            recovery.recover()
             turns.sweep()
             if conf.PRUNE_SECONDS and time.monotonic() - pruned >= conf.PRUNE_SECONDS:
                 pruned = time.monotonic()

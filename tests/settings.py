@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "rest_framework.authtoken",
     "django_filters",
     "django_q",
+    "oauth2_provider",
     "django_asyncexchange",
     "tests.project",
 ]

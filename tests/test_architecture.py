@@ -20,7 +20,7 @@ FLOORS = {
     1: "dialects",
     2: "bodies conf migrations models querysets sealing",
     3: "admission capture executors gates http identity lifecycle notify "
-    "rendering retention signals submission transport turns waiting worker",
+    "rendering recovery retention signals submission transport turns waiting worker",
     4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -89,7 +89,7 @@ def clean():
 @SIZES
 def test_with_a_key_nothing_of_the_request_is_readable(body):
     with later(NEW):
-        task = submit(body)
+        submit(body)
     assert list(json.loads(raw())) == ["sealed"]
     assert json.loads(raw())["sealed"].startswith(SEALED)
     assert raw_body().startswith(SEALED.encode())
@@ -99,7 +99,7 @@ def test_with_a_key_nothing_of_the_request_is_readable(body):
 @SIZES
 def test_without_a_key_the_request_is_readable_but_for_secret_parameters(body):
     with later():
-        task = submit(body)
+        submit(body)
     assert json.loads(raw())["query"] == "x=1"
     assert raw_body() == body
 

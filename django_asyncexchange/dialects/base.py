@@ -78,6 +78,8 @@ class Policy:
     """Zone of dates without an offset on this wire."""
     language: str = ""
     """Language of messages where the client states no preference; empty = the project's."""
+    attempts: int = 3
+    """How often a safe call (GET, HEAD, OPTIONS) is run in all, if its worker dies. Others are never run again."""
     share: int = 8
     """Unfinished tasks of one account that the workers are given at a time; its others wait their turn."""
     rate: int | None = None

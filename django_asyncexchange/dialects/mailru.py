@@ -68,6 +68,7 @@ class MailRuPolicy(Policy):
     error_retention: dt.timedelta = DAY
     window: dt.timedelta = DAY
     time_zone: str = "Europe/Moscow"
+    attempts: int = 1  # an unknown outcome is left to people (S000-35)
     api: str = "/api"
     """Where the synchronous API lives: what takes the place of the mount's prefix."""
 

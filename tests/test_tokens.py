@@ -1,0 +1,254 @@
+"""JWT and OAuth2, with the real packages: a run has the claims and scopes of the call, and no token is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client, override_settings
+from django.urls import include, path
+from django.utils import timezone
+from oauth2_provider.contrib.rest_framework import OAuth2Authentication, TokenHasScope
+from oauth2_provider.models import AccessToken, Application
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken as JWT
+
+from django_asyncexchange import identity, worker
+from django_asyncexchange.models import AsyncTask, Body
+
+from .services import IDLE, exchange
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+SOLITUDE = {"Solitude-Async": "yes"}
+ran: list[str] = []
+
+
+# hooks: as docs/howto/identity.rst shows them -------------------------------------------------------------------------
+
+
+def snapshot_auth(request: Any) -> str:
+    """The claims of a JWT, which prove nothing without its signature; a reference to any other token."""
+    if isinstance(request.auth, JWT):
+        return json.dumps(request.auth.payload)
+    return identity.snapshot_auth(request)
+
+
+def restore_auth(user: Any, reference: str) -> Any:
+    """The token with those claims, unless it has expired; any other one, fetched anew."""
+    if not reference.startswith("{"):
+        return identity.restore_auth(user, reference)
+    token = JWT()
+    token.payload = json.loads(reference)
+    try:
+        token.check_exp()
+    except TokenError as error:
+        raise identity.IdentityLost from error
+    return token
+
+
+# end of hooks ---------------------------------------------------------------------------------------------------------
+
+
+class Claims(APIView):
+    authentication_classes = (JWTAuthentication,)
+    permission_classes = (IsAuthenticated,)
+
+    def post(self, request):
+        ran.append(request.path)
+        return Response({"user": request.user.username, "plan": request.auth["plan"]})
+
+
+class Scoped(APIView):
+    authentication_classes = (OAuth2Authentication,)
+    permission_classes = (TokenHasScope,)
+    required_scopes = ("write",)
+
+    def post(self, request):
+        ran.append(request.path)
+        return Response({"user": request.user.username, "scopes": sorted(request.auth.scopes)})
+
+
+urlpatterns = [
+    path("claims/", Claims.as_view()),
+    path("scoped/", Scoped.as_view()),
+    path("", include("django_asyncexchange.urls")),
+]
+
+
+@pytest.fixture(autouse=True)
+def hooks():
+    ran.clear()
+    changes = {"SNAPSHOT_AUTH": f"{__name__}.snapshot_auth", "RESTORE_AUTH": f"{__name__}.restore_auth"}
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, **changes)):
+        yield
+
+
+@pytest.fixture
+def anna(db):
+    return User.objects.create_user("anna")
+
+
+def bearer(token):
+    return Client(headers={"Authorization": f"Bearer {token}"}, raise_request_exception=False)
+
+
+def submit(token, path):
+    assert bearer(token).post(path, headers=SOLITUDE).status_code == 202
+    assert ran == []
+    return AsyncTask.objects.get()
+
+
+def perform(task):
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    return task.status_code
+
+
+def answer():
+    return json.loads(bytes(Body.objects.get(kind=Body.RESPONSE).content))
+
+
+def database(*but):
+    """All that is stored, as text, except in the tables ``but``."""
+    tables = set(connection.introspection.table_names()) - set(but)
+    with connection.cursor() as cursor:
+        for table in sorted(tables):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            yield from (f"{table}: {row!r}" for row in cursor.fetchall())
+
+
+# JWT ------------------------------------------------------------------------------------------------------------------
+
+
+def jwt(user, **claims):
+    token = JWT.for_user(user)
+    token.payload.update({"plan": "gold", **claims})
+    return token
+
+
+def test_a_run_has_the_user_and_the_claims_of_the_jwt(anna):
+    task = submit(jwt(anna), "/claims/")
+    assert perform(task) == 200
+    assert answer() == {"user": "anna", "plan": "gold"}
+
+
+def test_a_jwt_is_stored_nowhere(anna):
+    token = str(jwt(anna))
+    task = submit(token, "/claims/")
+    signature = token.rpartition(".")[2]
+    assert [row for row in database() if signature in row or token in row] == []
+    perform(task)
+    assert [row for row in database() if signature in row or token in row] == []
+
+
+def test_what_is_stored_of_a_jwt_proves_nothing(anna):
+    task = submit(jwt(anna), "/claims/")
+    assert set(json.loads(task.auth_reference)) == {"token_type", "exp", "iat", "jti", "user_id", "plan"}
+
+
+def test_a_jwt_that_expires_before_the_run_does_not_run(anna):
+    task = submit(jwt(anna), "/claims/")
+    claims = json.loads(task.auth_reference)
+    AsyncTask.objects.update(auth_reference=json.dumps({**claims, "exp": claims["iat"] - 1}))
+    assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
+
+
+@pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
+def test_a_jwt_of_a_user_who_is_gone_does_not_run(anna, end):
+    task = submit(jwt(anna), "/claims/")
+    end()
+    assert (perform(task), ran) == (401, [])
+
+
+def test_an_expired_jwt_is_refused_at_submit(anna):
+    token = jwt(anna, exp=int((timezone.now() - dt.timedelta(minutes=1)).timestamp()))
+    response = bearer(token).post("/claims/", headers=SOLITUDE)
+    assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
+    assert not AsyncTask.objects.exists()
+
+
+# OAuth2 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def access(anna):
+    """Makes access tokens of Anna's."""
+    application = Application.objects.create(
+        user=anna,
+        name="an application",
+        client_type=Application.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
+    )
+
+    def make(scope="read write", user=anna):
+        expires, token = timezone.now() + dt.timedelta(hours=1), f"oauth-canary-{scope.replace(' ', '-')}"
+        return AccessToken.objects.create(user=user, application=application, token=token, expires=expires, scope=scope)
+
+    return make
+
+
+@pytest.fixture(params=["with the hooks", "by default"])
+def default(request):
+    """The same without any hooks: a token of the database needs none."""
+    if request.param == "by default":
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+            yield
+    else:
+        yield
+
+
+def test_a_run_has_the_user_and_the_scopes_of_the_access_token(access, default):
+    task = submit(access().token, "/scoped/")
+    assert perform(task) == 200
+    assert answer() == {"user": "anna", "scopes": ["read", "write"]}
+
+
+def test_an_access_token_without_the_scope_is_refused_at_submit(access, default):
+    response = bearer(access("read").token).post("/scoped/", headers=SOLITUDE)
+    assert (response.status_code, ran) == (403, [])
+    assert not AsyncTask.objects.exists()
+
+
+def test_a_scope_that_is_taken_away_is_missed_in_the_run(access, default):
+    task = submit(access().token, "/scoped/")
+    AccessToken.objects.update(scope="read")
+    assert (perform(task), task.state, ran) == (403, "API_ERROR", [])
+
+
+def revoke():
+    AccessToken.objects.get().revoke()
+
+
+def expire():
+    AccessToken.objects.update(expires=timezone.now() - dt.timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("end", [revoke, expire, lambda: User.objects.update(is_active=False)])
+def test_an_access_token_that_is_no_longer_valid_does_not_run(access, default, end):
+    task = submit(access().token, "/scoped/")
+    end()
+    assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
+
+
+def test_another_token_of_the_same_user_does_not_stand_in(access, default):
+    task = submit(access().token, "/scoped/")
+    revoke()
+    access("write")
+    assert (perform(task), ran) == (401, [])
+
+
+def test_an_access_token_is_stored_by_its_own_application_alone(access, default):
+    task = submit(access().token, "/scoped/")
+    for _ in range(2):
+        rows = [row for row in database("oauth2_provider_accesstoken") if "oauth-canary" in row]
+        assert rows == []
+        perform(task)
