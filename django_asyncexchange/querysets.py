@@ -44,6 +44,10 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def of_owner(self, user_pk: Any) -> Self:
         return self.filter(owner_id=user_pk)
 
+    def of_nobody(self) -> Self:
+        """Tasks submitted without an identity; those of a deleted user are not among them."""
+        return self.filter(owner=None, auth_backend="")
+
     def within(self, window: dt.timedelta) -> Self:
         """Tasks created in the last ``window``."""
         return self.filter(created__gt=after(-window))

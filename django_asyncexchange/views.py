@@ -136,7 +136,8 @@ class TaskView(APIView):
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
-        tasks = self.ordered(self.filtered(self.visible().within(self.dialect.policy.window), listing), listing)
+        visible = self.visible() if request.user.is_authenticated else AsyncTask.objects.none()
+        tasks = self.ordered(self.filtered(visible.within(self.dialect.policy.window), listing), listing)
         size = tasks.count()
         rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()
         page = Page(rows=self.snapshots(rows, "list"), size=size, listing=listing)
@@ -157,7 +158,7 @@ class TaskView(APIView):
             return tasks
         viewer = rendering.viewer(self.request)
         if viewer is None:
-            return tasks.of_owner(None)
+            return tasks.of_nobody()
         if self.dialect.PER_OWNER:
             return tasks.of_owner(self.request.user.pk)
         return tasks.of_account(viewer.account)

@@ -71,3 +71,25 @@ def test_a_call_beyond_the_capacity_is_not_accepted(anna):
     assert (first.status_code, second.status_code) == (202, 503)
     assert second["Retry-After"].isdigit()
     assert AsyncTask.objects.count() == 1
+
+
+class TestAnonymous:
+    """Where callers without an identity may submit, whoever knows an id may read it, and nothing more."""
+
+    @pytest.fixture(autouse=True)
+    def allowed(self, idle):
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)):
+            yield
+
+    def test_whoever_knows_the_id_may_read(self):
+        accepted = Client().get(REPORT)
+        assert Client().get(accepted["Content-Location"]).status_code == 200
+
+    def test_nobody_lists_the_tasks_of_strangers(self):
+        Client().get(REPORT)
+        assert Client().get("/api/remap/1.2/async").json()["rows"] == []
+
+    def test_the_tasks_of_a_deleted_user_are_nobodys(self, anna):
+        status = anna.get(REPORT)["Content-Location"]
+        User.objects.all().delete()
+        assert Client().get(status).status_code == 404
