@@ -127,7 +127,7 @@ def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
     triggers = {mount.TRIGGER_NAME.lower() for mount in conf.mounts if mount.TRIGGER is Trigger.HEADER}
     for name, text in request.headers.items():
         lower = name.lower()
-        if headers.is_harmful(lower) or headers.is_secret(lower) or lower in triggers:
+        if headers.is_harmful(lower) or headers.is_secret(lower, conf.SECRET_NAMES) or lower in triggers:
             continue
         if lower.replace("-", "_").upper() == proxy_header:
             continue
@@ -135,7 +135,7 @@ def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
             continue
         if lower == "accept-language" and cookie_language:
             continue
-        yield name, text
+        yield name, headers.mask_query(text, conf.SECRET_NAMES) if lower == "referer" else text
     if cookie_language:  # the cookie decided the language and is not stored
         yield "Accept-Language", translation.get_language() or ""
 

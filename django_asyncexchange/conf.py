@@ -77,6 +77,8 @@ class Conf:
     """Bodies up to this size, in bytes, stay in the database; larger ones go to ``STORAGES["asyncexchange"]``."""
     KEEP_REQUESTS = Setting[bool](False)
     """Whether a finished task keeps its captured request, so that an administrator can run it again."""
+    SECRET_NAMES = Setting[Sequence[str]](())
+    """More names of headers and query parameters that are credentials, as patterns in lower case with hyphens."""
     ENCRYPTION_KEYS = Setting[Sequence[str]](())
     """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = not encrypted."""
     SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 MASK = "***"
@@ -18,6 +19,9 @@ SECRET = (
     "*api-key*",
     "*apikey*",
     "*password*",
+    "*access-key*",
+    "*auth-key*",
+    "*session*",
     "remote-user",
     "x-remote-user",
     "x-forwarded-user",
@@ -66,24 +70,24 @@ UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-secur
 """Response headers that are never stored: they belong to a connection, a session or a server (3.2)."""
 
 
-def is_secret(name: str) -> bool:
-    """Whether the request header ``name`` may carry a credential."""
-    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in SECRET)
+def is_secret(name: str, more: Sequence[str] = ()) -> bool:
+    """Whether the request header ``name`` may carry a credential; ``more`` are patterns of the project's own."""
+    return any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in (*SECRET, *more))
 
 
-def is_secret_parameter(name: str) -> bool:
+def is_secret_parameter(name: str, more: Sequence[str] = ()) -> bool:
     """Whether the query parameter ``name`` (as it stands in the query) may carry a credential."""
-    return is_secret(unquote_plus(name).replace("_", "-"))
+    return is_secret(unquote_plus(name).replace("_", "-"), more)
 
 
-def mask_query(query: str) -> str:
-    """``query`` with the values of secret parameters masked; everything else to the letter."""
-    return PARAMETER.sub(lambda found: f"{found[1]}={MASK}" if is_secret_parameter(found[1]) else found[0], query)
+def mask_query(url: str, more: Sequence[str] = ()) -> str:
+    """``url`` with the values of secret parameters masked; everything else to the letter."""
+    return PARAMETER.sub(lambda found: f"{found[1]}={MASK}" if is_secret_parameter(found[1], more) else found[0], url)
 
 
-def drop_secrets(query: str) -> str:
+def drop_secrets(query: str, more: Sequence[str] = ()) -> str:
     """``query`` without its secret parameters; everything else to the letter."""
-    return "&".join(part for part in query.split("&") if not is_secret_parameter(part.partition("=")[0]))
+    return "&".join(part for part in query.split("&") if not is_secret_parameter(part.partition("=")[0], more))
 
 
 def is_harmful(name: str) -> bool:

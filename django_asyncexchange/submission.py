@@ -93,7 +93,7 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
 
 def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
     identity, callback, call = submission.identity, submission.callback, submission.call
-    key = submission.idempotency_key
+    key, secrets = submission.idempotency_key, conf.SECRET_NAMES
     who = identity.owner.account if identity.user_pk is None else f"user {identity.user_pk}"
     return AsyncTask(
         dialect=submission.dialect.name,
@@ -104,8 +104,8 @@ def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
         auth_backend=identity.auth_backend,
         auth_reference=identity.auth_reference,
         method=submission.method,
-        url=mask_query(submission.url),
-        request=encode(call if sealing.is_on() else replace(call, query=drop_secrets(call.query))),
+        url=mask_query(submission.url, secrets),
+        request=encode(call if sealing.is_on() else replace(call, query=drop_secrets(call.query, secrets))),
         callback_url=callback.url if callback else "",
         callback_method=callback.method if callback else "",
         idempotency=_digest(who, key) if key else None,

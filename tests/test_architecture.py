@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "exceptions headers messages signing states",
+    0: "exceptions headers messages ranges signing states",
     1: "dialects",
     2: "bodies conf migrations models querysets sealing",
     3: "admission capture executors gates http identity lifecycle notify "

@@ -438,3 +438,14 @@ def test_a_line_break_in_a_captured_header_reaches_no_answer():
 def test_a_request_is_a_value():
     call = Request(method="GET", scheme="http", host="h", script_name="", path="/", query="", headers=())
     assert hash(call) == hash(Request(**{name: getattr(call, name) for name in Request.__dataclass_fields__}))
+
+
+@pytest.mark.parametrize("name", ["X-Access-Key", "X-Auth-Key", "X-Session-Id", "X-Company-Ticket"])
+def test_other_credentials_are_not_captured_either(name, settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "SECRET_NAMES": ["x-company-*"]}
+    assert CANARY not in json.dumps(encode(capture.capture(sent(headers={name: CANARY}))))
+
+
+def test_a_secret_in_the_referer_is_masked():
+    captured = capture.capture(sent(headers={"Referer": f"https://example.com/?a=1&access_key={CANARY}"}))
+    assert dict(captured.headers)["Referer"] == "https://example.com/?a=1&access_key=***"

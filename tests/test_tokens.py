@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,3 +255,28 @@ def test_an_access_token_is_stored_by_its_own_application_alone(access, default)
         rows = [row for row in database("oauth2_provider_accesstoken") if "oauth-canary" in row]
         assert rows == []
         perform(task)
+
+
+# The guide ------------------------------------------------------------------------------------------------------------
+
+
+def bare(function):
+    """A function's code without its annotations and docstring."""
+    function.returns = None
+    for argument in function.args.args:
+        argument.annotation = None
+    if ast.get_docstring(function):
+        function.body = function.body[1:]
+    return ast.unparse(function)
+
+
+def functions(source):
+    return {node.name: bare(node) for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_guide_shows_the_hooks_of_these_tests():
+    guide = (Path(__file__).parents[1] / "docs" / "howto" / "identity.rst").read_text(encoding="utf-8")
+    code = guide.partition("   # myproject/tokens.py\n")[2].partition("\n.. code-block")[0]
+    here = functions(Path(__file__).read_text(encoding="utf-8"))
+    shown = functions(textwrap.dedent(code))
+    assert shown == {name: here[name] for name in ("snapshot_auth", "restore_auth")}

@@ -80,7 +80,7 @@ def rerun(site: Any, request: HttpRequest, queryset: QuerySet[AsyncTask]) -> Non
         messages.error(request, text % {"count": count, "why": refusal})
 
 
-@admin.action(description=_("Prune the selected tasks"), permissions=["delete"])
+@admin.action(description=_("Prune the selected tasks"), permissions=["prune"])
 def prune(site: Any, request: HttpRequest, queryset: QuerySet[AsyncTask]) -> TemplateResponse | None:
     tasks = chosen(request, queryset)
     final = [without_secrets(task) for task in tasks if State(task.state).is_final]

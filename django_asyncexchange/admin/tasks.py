@@ -71,11 +71,12 @@ class AsyncTaskAdmin(ModelAdmin):
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: AsyncTask | None = None) -> bool:
-        """To prune; ordinary deletion would leave the files of bodies behind."""
-        return obj is None and super().has_delete_permission(request)
+        """Never: ordinary deletion would leave the files of bodies behind. Pruning deletes."""
+        return False
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+    def has_prune_permission(self, request: HttpRequest) -> bool:
+        """For the action of that name: Django's own right to delete."""
+        return super().has_delete_permission(request)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
         return TaskList

@@ -1,0 +1,41 @@
+"""Which part of a stored answer a client asks for, and how it is cut out of a stream (RFC 9110, section 14)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+SINGLE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,99})-([0-9]{0,99})[ \t]*", re.IGNORECASE)
+
+
+def asked(header: str, size: int) -> range | None:
+    """The bytes that a ``Range`` header means of an answer of ``size`` bytes; empty where there are none of them.
+
+    None means the whole answer: the header is absent, malformed, in another unit, or asks for several ranges.
+    """
+    found = SINGLE.fullmatch(header.strip())
+    if found is None or not any(found.groups()):
+        return None
+    first, last = (int(digits) if digits else None for digits in found.groups())
+    if first is None:
+        return range(max(size - (last or 0), 0), size)
+    if last is None:
+        return range(min(first, size), size)
+    return range(min(first, size), min(last + 1, size)) if first <= last else None
+
+
+def unchanged(condition: str, etag: str | None) -> bool:
+    """Whether ``If-Range`` lets a part be sent. Only a strong ETag proves that the client has the other parts."""
+    return not condition or (condition.startswith('"') and condition == etag)
+
+
+def cut(chunks: Iterable[bytes], wanted: range) -> Iterator[bytes]:
+    """The ``wanted`` bytes of what passes; nothing beyond their end is asked for."""
+    position = 0
+    for chunk in chunks:
+        part = chunk[max(wanted.start - position, 0) : wanted.stop - position]
+        position += len(chunk)
+        if part:
+            yield part
+        if position >= wanted.stop:
+            return
