@@ -73,7 +73,7 @@ class Lent:
     """A file that its reader cannot close: ``request.body`` closes what it has read."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.readline = file.read, file.readline
+        self.read, self.readline, self.seek, self.seekable = file.read, file.readline, file.seek, file.seekable
 
     def close(self) -> None:
         """It is the lender's to close."""
