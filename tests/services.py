@@ -140,7 +140,12 @@ def stored(
 
 
 def submitted(
-    chunks: Iterable[bytes] = (), *, to: str | Request = "/ran/", dialect: str = "moysklad", account: str = "one"
+    chunks: Iterable[bytes] = (),
+    *,
+    to: str | Request = "/ran/",
+    dialect: str = "moysklad",
+    account: str = "one",
+    key: str = "",
 ) -> AsyncTask:
     """A task made as the middleware makes it, by the program 7 of ``account``."""
     call = captured(to) if isinstance(to, str) else to
@@ -150,6 +155,7 @@ def submitted(
         url=f"http://testserver{call.path}?async=true",
         dialect=conf.dialect(dialect),
         identity=Identity(owner=Owner(account=account, kind="application", id="7")),
+        idempotency_key=key,
     )
     return submit(submission, chunks)[0]
 

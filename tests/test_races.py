@@ -118,6 +118,14 @@ def test_of_40_submits_at_a_capacity_of_4_four_are_taken(known):
     assert (AsyncTask.objects.count(), Body.objects.count()) == (4, 4)
 
 
+@pytest.mark.parametrize("dialect", ["prefer", "moysklad", "cisco"])
+def test_of_20_submits_with_one_key_one_task_comes(dialect):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        tasks = together(*[lambda: submitted([b"x" * 100_000], dialect=dialect, key="one key")] * 20)
+    assert len({task.pk for task in tasks}) == 1
+    assert (AsyncTask.objects.count(), Body.objects.count()) == (1, 1)
+
+
 def test_submits_of_two_accounts_do_not_take_each_others_places():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         for first, second in ("ab", "cd", "ef"):
