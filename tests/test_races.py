@@ -193,15 +193,16 @@ def test_several_may_prune_at_once():
 
 
 def run_on(url):
-    """All of the above once more, in a process of its own."""
+    """All of the above once more, with waiting and submitting, in a process of its own."""
     here = Path(__file__)
+    files = [str(here.with_name(name)) for name in (here.name, "test_waiting.py", "test_submission.py")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(here), "-q", "-k", "not elsewhere", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *files, "-q", "-k", "not elsewhere", "-p", "no:cacheprovider"],
         cwd=here.parents[1],
         env={**os.environ, "DATABASE_URL": url, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
