@@ -70,10 +70,22 @@ def _reread(request: HttpRequest) -> None:
 
 
 class Lent:
-    """A file that its reader cannot close: ``request.body`` closes what it has read."""
+    """A file that its reader cannot close (``request.body`` would), and that is merely empty once its lender has."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.readline, self.seek, self.seekable = file.read, file.readline, file.seek, file.seekable
+        self.file = file
+
+    def read(self, *size: int) -> bytes:
+        return b"" if self.file.closed else self.file.read(*size)
+
+    def readline(self, *size: int) -> bytes:
+        return b"" if self.file.closed else self.file.readline(*size)
+
+    def seekable(self) -> bool:
+        return not self.file.closed
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
 
     def close(self) -> None:
         """It is the lender's to close."""

@@ -6,6 +6,7 @@ refuses in its own words, or reaches the stand-in. The view itself is never reac
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
 
 View = Callable[..., Any]
 
@@ -48,9 +50,17 @@ def _gates_of(wrapper: types.FunctionType) -> Iterator[View]:
         for decorator in cells["decorators"].cell_contents:
             view = decorator(view)
         yield from _gates(view)
+    if module == "django.utils.decorators" and "_pre_process_request" in cells:
+        yield from _csrf_gate(cells["_pre_process_request"].cell_contents)
     for name in cells:
         if (module, name) in WRAPPERS:
             yield _with_stand_in(wrapper, cells, WRAPPERS[module, name])
+
+
+def _csrf_gate(ask: Any) -> Iterator[View]:
+    """``csrf_protect`` and its like ask here, because a deferred run is not asked again."""
+    if isinstance(inspect.getclosurevars(ask).nonlocals.get("middleware"), CsrfViewMiddleware):
+        yield lambda request, *args, **kwargs: ask(request, *args, **kwargs) or PASSED
 
 
 def _with_stand_in(wrapper: types.FunctionType, cells: dict[str, types.CellType], view: str) -> View:

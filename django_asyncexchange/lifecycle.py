@@ -63,6 +63,12 @@ def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
     return sum(_end(pk, State.ERROR, dialect, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for pk in ids)
 
 
+def is_mine(task: AsyncTask) -> bool:
+    """Whether the attempt that ``task`` was claimed for is still the current one."""
+    rows = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)
+    return rows.exists()
+
+
 def report(task: AsyncTask, *, done: int, total: int | None = None, message: str = "") -> None:
     """Record how far a run has come. Only the current attempt may; a finished task keeps its last figures."""
     rows = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)

@@ -136,6 +136,8 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
         is_its_turn = turns.has_turn(dialect, task.account)
         task.sent = Now() if is_its_turn else None
         task.save(force_insert=True, using=alias)
+        if not isinstance(task.created, dt.datetime):  # MySQL returns nothing from an INSERT
+            task.refresh_from_db(using=alias, fields=["created"])
         bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
         lifecycle.announce(task_submitted, task)
         if is_its_turn and executor.is_transactional(alias):
@@ -151,6 +153,7 @@ def _dispatch(task: AsyncTask, executor: executors.Executor) -> None:
     except Exception as error:
         logger.exception("task %s could not be queued", task.pk)
         lifecycle.fail(task, Reason.DISPATCH)
+        AsyncTask.objects.filter(pk=task.pk).update(idempotency=None)  # the client tries again, and is right to
         raise SubmitFailed(headers=_retry_after()) from error
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from django.core import signals
 from django.core.handlers.base import BaseHandler
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse
-from django.urls import set_urlconf
+from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
 from . import admission, bodies, capture, http, identity, lifecycle, recovery, retention, turns
@@ -39,6 +39,7 @@ class Handler(BaseHandler):
 
     def __call__(self, request: HttpRequest) -> Any:
         signals.request_started.send(sender=type(self), environ=request.META)
+        set_script_prefix(request.META["SCRIPT_NAME"] or "/")
         set_urlconf(None)
         return self.get_response(request)
 
@@ -76,6 +77,8 @@ def _perform(task: AsyncTask) -> None:
     began = time.monotonic()
     try:
         with _time_limit(limit), _surroundings(task), _request(task) as request:
+            if not lifecycle.is_mine(task):  # cancelled since, and its body erased: it was perhaps not read whole
+                return
             answer = _answer(task, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
             try:
@@ -95,7 +98,18 @@ def _perform(task: AsyncTask) -> None:
         connections.close_all()  # whatever it was waiting for
         lifecycle.fail(task, Reason.RUN_TIMEOUT if is_late else Reason.EXCEPTION)
     else:
-        lifecycle.finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft)
+        _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft)
+
+
+def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
+    """Store the answer; one that the database does not take (too large a packet, say) still ends its task."""
+    try:
+        lifecycle.finish(task, draft=draft, **answer)
+    except DatabaseError:
+        logger.exception("task %s: the answer could not be stored", task.pk)
+        connections.close_all()  # MySQL drops the connection after too large a packet
+        bodies.discard(draft)
+        lifecycle.fail(task, Reason.STORAGE)
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, Group
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.urls import include, path
+from django.urls import get_script_prefix, include, path
 from django.utils import timezone, translation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request as ApiRequest
@@ -253,6 +253,7 @@ def reveals(request: HttpRequest) -> HttpResponse:
         "zone": timezone.get_current_timezone_name(),
         "task": str(request.async_task.id) if request.async_task else None,
         "user": str(request.user),
+        "prefix": get_script_prefix(),
     }
     MARK.set("spoilt")
     translation.activate("ru")

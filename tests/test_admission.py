@@ -442,3 +442,13 @@ class TestDecorators:
         request.user = User.objects.get()
         assert gates.refusal(request, view, (), {}).status_code == 302
         assert doors.ran == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_view_with_csrf_protection_of_its_own_asks_at_submit(settings):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(User.objects.create(username="browser"))
+    at_once, later = (browser.post("/zoo/guarded-form/", {"a": "1"}, headers=headers) for headers in ({}, SOLITUDE))
+    assert (at_once.status_code, later.status_code) == (403, 403)
+    assert not AsyncTask.objects.exists()

@@ -15,7 +15,7 @@ from django_asyncexchange.exceptions import CapacityExceeded
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
-from .services import IDLE, Idle, exchange, runs, stored, submitted
+from .services import BROKEN, IDLE, Idle, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -188,3 +188,11 @@ class TestQueueLimit:
 def test_a_submit_without_capacity_and_key_is_a_look_and_an_insert(django_assert_num_queries):
     with django_assert_num_queries(4):  # the other two are BEGIN and COMMIT
         submitted(dialect="solitude")
+
+
+def test_a_key_whose_call_the_broker_refused_may_be_used_again(anna):
+    form = {"content_type": "text/plain", "headers": {**PREFER, **KEY}}
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
+        assert anna.post("/ran/", "a=1", **form).status_code == 503
+    answer = anna.post("/ran/", "a=1", **form)
+    assert (answer.status_code, "Idempotency-Replayed" in answer) == (202, False)

@@ -9,11 +9,11 @@ import threading
 import pytest
 from django.conf import settings
 from django.core.signals import got_request_exception
-from django.db import OperationalError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.test import override_settings
 from django.utils import translation
 
-from django_asyncexchange import bodies, worker
+from django_asyncexchange import bodies, lifecycle, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
@@ -170,7 +170,7 @@ def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
     assert "could not be recorded" in caplog.text
 
 
-def test_a_database_that_is_down_at_the_end_is_logged(caplog):
+def test_a_database_that_refuses_the_answer_is_logged(caplog):
     def refuse(execute, sql, params, many, context):
         if sql.startswith("UPDATE") and "DONE" in params:
             raise OperationalError("the database is down")
@@ -179,7 +179,7 @@ def test_a_database_that_is_down_at_the_end_is_logged(caplog):
     task = stored()
     with connection.execute_wrapper(refuse):
         assert worker.run(str(task.pk)) is None
-    assert "could not be recorded" in caplog.text
+    assert "the answer could not be stored" in caplog.text
 
 
 # Cancelled meanwhile --------------------------------------------------------------------------------------------------
@@ -351,3 +351,30 @@ def test_a_task_of_a_newer_version_is_read():
     task = stored()
     AsyncTask.objects.filter(pk=task.pk).update(request={**task.request, "colour": "blue"})
     assert ended(task).state == "DONE"
+
+
+def test_an_answer_that_the_database_refuses_ends_its_task(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise DatabaseError("the packet is too large")
+
+    monkeypatch.setattr(bodies, "attach", refuse)
+    task = ended(stored(to="/answers/200/"))
+    assert (task.state, task.reason, Body.objects.count()) == ("ERROR", "storage", 0)
+
+
+def test_a_task_cancelled_before_its_view_begins_does_not_reach_it(monkeypatch):
+    claim = lifecycle.claim
+
+    def claim_and_cancel(task_id):
+        task = claim(task_id)
+        lifecycle.cancel(task)
+        return task
+
+    monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
+    assert (ended(stored()).state, runs()) == ("CANCEL", 0)
+
+
+def test_an_address_made_in_a_run_has_the_prefix_of_the_call():
+    request = captured("/reveals/", script_name="/app")
+    task = ended(stored(to=request))
+    assert json.loads(bodies.read(task.response_body()))["prefix"] == "/app/"

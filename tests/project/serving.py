@@ -24,8 +24,15 @@ def wsgi_server() -> Iterator[int]:
     try:
         yield server.effective_port
     finally:
-        server.trigger.pull_trigger(server.close)
+        server.trigger.pull_trigger(lambda: end(server))
         thread.join()
+
+
+def end(server: Any) -> None:
+    """Close everything, also connections that a client keeps open, in the server's own thread: its loop then ends."""
+    for channel in list(server.active_channels.values()):
+        channel.handle_close()
+    server.close()
 
 
 @contextlib.contextmanager
