@@ -109,7 +109,12 @@ def assume(request: HttpRequest, identity: Identity) -> None:
             raise IdentityLost
         user.backend = identity.auth_backend
     auth = import_string(conf.RESTORE_AUTH)(user, identity.auth_reference) if identity.auth_reference else None
-    request.user = user
-    request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
+    put_on(request, user)
     if identity.auth_backend:
         request._force_auth_user, request._force_auth_token = user, auth  # type: ignore[attr-defined]
+
+
+def put_on(request: HttpRequest, user: Any) -> None:
+    """Let ``request`` be the user's, for Django's lazy and asynchronous ways of asking too."""
+    request.user = user
+    request._cached_user = request._acached_user = user  # type: ignore[attr-defined]

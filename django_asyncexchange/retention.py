@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from . import bodies, lifecycle
@@ -16,12 +17,13 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
     """
     for dialect in conf.mounts:
         lifecycle.drop_overdue(dialect, batch)
+    longest = max((mount.policy.run_limit for mount in conf.mounts), default=dt.timedelta())  # a run may still write
     gone = sum(
         bodies.delete(rows)
         for rows in (
             Body.objects.of_expired_tasks(),
             Body.objects.of_forgotten_tasks(),
-            Body.objects.abandoned(bodies.ABANDONED_AFTER),
+            Body.objects.abandoned(max(bodies.ABANDONED_AFTER, 2 * longest)),
         )
     )
     forgotten = AsyncTask.objects.forgotten().filter(bodies=None).values_list("pk", flat=True)[:batch]

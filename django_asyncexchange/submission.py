@@ -136,7 +136,8 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
         is_its_turn = turns.has_turn(dialect, task.account)
         task.sent = Now() if is_its_turn else None
         task.save(force_insert=True, using=alias)
-        if not isinstance(task.created, dt.datetime):  # MySQL returns nothing from an INSERT
+        created: object = task.created
+        if not isinstance(created, dt.datetime):  # MySQL returns nothing from an INSERT
             task.refresh_from_db(using=alias, fields=["created"])
         bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
         lifecycle.announce(task_submitted, task)

@@ -44,6 +44,9 @@ class Handler(BaseHandler):
         return self.get_response(request)
 
     def resolve_request(self, request: HttpRequest) -> Any:
+        owner = getattr(request, "_force_auth_user", None)
+        if owner is not None and not request.user.is_authenticated:  # RemoteUserMiddleware has missed its header
+            identity.put_on(request, owner)
         match = super().resolve_request(request)
         admission.spare_throttles(match.func)
         return match

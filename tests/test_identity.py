@@ -261,3 +261,17 @@ def test_a_task_is_not_readable_by_another_user(session):
         other.get(f"/delay/replay/{'0' * 8}-{'0' * 4}-4000-8000-{'0' * 12}/"),
     )
     assert (foreign.status_code, foreign.content, list(foreign.items())) == (404, b"", list(unknown.items()))
+
+
+def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings, monkeypatch):
+    auth = "django.contrib.auth.middleware."
+    settings.MIDDLEWARE = [
+        part
+        for name in settings.MIDDLEWARE
+        for part in ((name, f"{auth}RemoteUserMiddleware") if name == f"{auth}AuthenticationMiddleware" else (name,))
+    ]
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    monkeypatch.setattr(worker, "_handler", None)
+    remote = {"REMOTE_USER": "remote"}
+    accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
+    assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
