@@ -16,6 +16,7 @@ from django.http import BadHeaderError, HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone, translation
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_asyncexchange import capture, http
@@ -449,3 +450,22 @@ def test_other_credentials_are_not_captured_either(name, settings):
 def test_a_secret_in_the_referer_is_masked():
     captured = capture.capture(sent(headers={"Referer": f"https://example.com/?a=1&access_key={CANARY}"}))
     assert dict(captured.headers)["Referer"] == "https://example.com/?a=1&access_key=***"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_any_answer_is_stored_and_replayed_to_the_byte():
+    client = Client(raise_request_exception=False)
+    client.force_login(User.objects.create(username="fuzz"))
+
+    @hypothesis_settings(max_examples=40, deadline=None)
+    @given(
+        st.binary(max_size=300), st.sampled_from([1, 1000]), st.sampled_from(["text/plain", "image/png", "a/b; c=d"])
+    )
+    def survives(body, times, content_type):
+        accepted = client.post("/zoo/raw/", body * times, content_type=content_type, headers={"Solitude-Async": "yes"})
+        replay = client.get(accepted.json()["replay"])
+        now = client.post("/zoo/raw/", body * times, content_type=content_type)
+        assert replay.status_code == now.status_code == 200
+        assert b"".join(replay) == b"".join(now) == body * times
+
+    survives()

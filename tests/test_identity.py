@@ -275,3 +275,28 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
     remote = {"REMOTE_USER": "remote"}
     accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
     assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
+
+
+class TestBadge:
+    """A project that authenticates in a middleware of its own."""
+
+    @pytest.fixture(autouse=True)
+    def badge(self, settings, monkeypatch):
+        place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
+        ours = "tests.project.middleware.Badge"
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], ours, *settings.MIDDLEWARE[place:]]
+        monkeypatch.setattr(worker, "_handler", None)
+        User.objects.create(username="boris")
+
+    def test_its_user_submits_and_runs(self):
+        badge = {"X-Badge": "boris"}
+        accepted = Client().post("/zoo/person/", headers={**SOLITUDE, **badge})
+        now = Client().post("/zoo/person/", headers=badge).json()
+        client = Client()
+        client.force_login(User.objects.get(username="boris"))
+        assert AsyncTask.objects.get().owner.username == "boris"
+        assert client.get(accepted.json()["replay"]).json() == now
+
+    def test_without_it_nobody_submits(self):
+        assert Client().post("/zoo/person/", headers=SOLITUDE).status_code == 401
+        assert not AsyncTask.objects.exists()
