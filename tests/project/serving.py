@@ -24,7 +24,8 @@ def wsgi_server() -> Iterator[int]:
     try:
         yield server.effective_port
     finally:
-        server.trigger.pull_trigger(lambda: end(server))
+        with contextlib.suppress(OSError):  # the loop was awake already, and has closed the trigger too
+            server.trigger.pull_trigger(lambda: end(server))
         thread.join()
 
 
