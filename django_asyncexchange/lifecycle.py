@@ -69,12 +69,6 @@ def is_mine(task: AsyncTask) -> bool:
     return rows.exists()
 
 
-def report(task: AsyncTask, *, done: int, total: int | None = None, message: str = "") -> None:
-    """Record how far a run has come. Only the current attempt may; a finished task keeps its last figures."""
-    rows = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)
-    rows.update(progress_done=done, progress_total=total, progress_message=message)
-
-
 def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers, draft: bodies.Draft) -> bool:
     """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped."""
     state = outcome(status)

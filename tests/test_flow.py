@@ -93,3 +93,22 @@ class TestAnonymous:
         status = anna.get(REPORT)["Content-Location"]
         User.objects.all().delete()
         assert Client().get(status).status_code == 404
+
+
+def test_two_mounts_of_one_class_have_options_of_their_own(anna):
+    remap = "django_asyncexchange.dialects.moysklad.MoySklad"
+    given = {
+        "wide": {"CLASS": remap, "PREFIX": "/api/remap/1.2", "CAPACITY": 2},
+        "narrow": {
+            "CLASS": remap,
+            "PREFIX": "/kladana/api/remap/1.2",
+            "CAPACITY": 1,
+            "TEXTS": {"61002": "Wait."},
+        },
+    }
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=given)):
+        wide = [anna.get(REPORT) for _ in range(3)]
+        narrow = [anna.get(f"/kladana{REPORT}") for _ in range(2)]
+    assert [answer.status_code for answer in wide] == [202, 202, 412]
+    assert [answer.status_code for answer in narrow] == [202, 412]
+    assert narrow[-1].json()["errors"] == [{"error": "Wait.", "code": 61002}]

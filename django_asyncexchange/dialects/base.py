@@ -201,10 +201,15 @@ class Dialect(abc.ABC):
         """How ``error`` is answered: its own row of ``CODES``, or its nearest parent's."""
         return next(self.CODES[cls] for cls in type(error).__mro__ if cls in self.CODES)
 
+    def wording(self, error: AsyncExchangeError, context: Context) -> str:
+        """The text of ``error``: the mount's own, or the dialect's in the reader's language."""
+        wire = self.wire(error)
+        own = self.policy.texts.get(str(wire.code))
+        return own or context.translate(wire.text) % collections.defaultdict(str, error.details)
+
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
         """An error, worded and shaped for this dialect's clients."""
-        wire = self.wire(error)
-        text = context.translate(wire.text) % collections.defaultdict(str, error.details)
+        wire, text = self.wire(error), self.wording(error, context)
         return json_response(self.error_document(wire, text, error), status=wire.status, headers=error.headers)
 
     @abc.abstractmethod

@@ -138,7 +138,7 @@ class Prefer(Dialect):
     def _error(self, task: Snapshot, context: Context) -> dict[str, str]:
         """Why the operation failed: by its answer, or for want of one."""
         if task.status_code is None:
-            return {"code": task.reason or "failed", "message": context.translate(self.wire(e.ResultFailed()).text)}
+            return {"code": task.reason or "failed", "message": self.wording(e.ResultFailed(), context)}
         message = context.translate(_("The call was answered with status %(status)s.")) % {"status": task.status_code}
         return {"code": f"http_{task.status_code}", "message": message}
 

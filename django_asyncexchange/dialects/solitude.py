@@ -161,8 +161,7 @@ class Solitude(Dialect):
         }
 
     def _explain(self, error: AsyncExchangeError, context: Context) -> Mapping[str, str]:
-        wire = self.wire(error)
-        return self.error_document(wire, context.translate(wire.text), error)
+        return self.error_document(self.wire(error), self.wording(error, context), error)
 
     def _date(self, moment: dt.datetime) -> str:
         return moment.astimezone(zoneinfo.ZoneInfo(self.policy.time_zone)).replace(tzinfo=None).isoformat()

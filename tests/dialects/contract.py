@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import datetime as dt
 import inspect
 import json
@@ -142,6 +143,12 @@ class DialectContract:
 
     def test_a_trigger_is_not_seen_in_an_ordinary_call(self, dialect: Dialect) -> None:
         assert not dialect.wants_async(call("POST", query="a=1&b=2", Accept="*/*"))
+
+    def test_a_mount_may_word_an_error_itself(self) -> None:
+        code = str(self.cls(name="dialect").wire(exceptions.CapacityExceeded()).code)
+        policy = dataclasses.replace(self.cls.POLICY, texts={code: "Our own 100 %."})
+        mounted = self.cls(name="dialect", policy=policy)
+        assert "Our own 100 %." in mounted.problem(exceptions.CapacityExceeded(), context()).body.decode()
 
     @pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
     def test_every_error_is_worded_without_details(self, dialect: Dialect, cls: type[AsyncExchangeError]) -> None:
