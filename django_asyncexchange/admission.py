@@ -6,6 +6,7 @@ itself, so they are left to the run (contract/security 4.4).
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
 import functools
 import re
@@ -18,14 +19,20 @@ from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import gates
+from . import addresses, gates
 from .conf import conf
 from .dialects.base import Dialect
-from .exceptions import IdempotencyKeyMalformed, NotAuthenticated, NotEligible
-from .messages import Call
+from .exceptions import AddressRefused, CallbackRefused, IdempotencyKeyMalformed, NotAuthenticated, NotEligible
+from .messages import Call, Callback
 
 MARK = "async_exchange"
 """Attribute of a view that says whether it may be called asynchronously: True, False, or the names of its actions."""
+RETENTION = "async_exchange_retention"
+"""Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
+REPEATABLE = "async_exchange_repeatable"
+"""Attribute of a view: whether its calls may be run again when a worker has died."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that may run twice (RFC 9110 section 9.2.1)."""
 
 
 ACCESS: Mapping[type, Callable[[Any], bool]] = {
@@ -45,16 +52,27 @@ def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Di
 
 
 def _mark(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
-    """What the view says itself: its handler first, then its class, then the function in the URLconf."""
+    mark = _said(request, view_func, MARK)
+    return mark if mark is None or isinstance(mark, bool) else _handler_name(request, view_func) in mark
+
+
+def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:
+    """How long the view wants the answer of a successful call to be kept; None = as the dialect's policy says."""
+    wanted: dt.timedelta | None = _said(request, view_func, RETENTION)
+    return wanted
+
+
+def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
+    """Whether the call may be run again when its worker has died: as the view says, else by its method."""
+    said = _said(request, view_func, REPEATABLE)
+    return request.method in SAFE if said is None else bool(said)
+
+
+def _said(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
+    """What the view says itself: its handler first, then the function in the URLconf, then its class."""
     cls = view_class(view_func)
-    name = _handler_name(request, view_func)
-    for place in (getattr(cls, name, None), view_func, cls):
-        mark = getattr(place, MARK, None)
-        if isinstance(mark, bool):
-            return mark
-        if mark is not None:
-            return name in mark
-    return None
+    places = (getattr(cls, _handler_name(request, view_func), None), view_func, cls)
+    return next((said for place in places if (said := getattr(place, name, None)) is not None), None)
 
 
 def view_class(view_func: Callable[..., Any]) -> Any:
@@ -201,3 +219,20 @@ def spare_throttles(view_func: Callable[..., Any]) -> None:
 
     setattr(check_throttles, MARK, True)
     cls.check_throttles = check_throttles  # type: ignore[method-assign]
+
+
+def callback(dialect: Dialect, call: Call) -> Callback | None:
+    """Where the call's end is to be reported. Raises CallbackRefused for an address that may not be called.
+
+    A callback that is merely preferred is passed over instead (RFC 7240 section 2).
+    """
+    wanted = dialect.callback(call)
+    if wanted is None:
+        return None
+    try:
+        addresses.check(wanted.url, conf.rules(dialect.policy))
+    except AddressRefused as error:
+        if dialect.OPTIONAL:
+            return None
+        raise CallbackRefused from error
+    return wanted

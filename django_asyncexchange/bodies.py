@@ -6,39 +6,42 @@ midway, a row knows the file, and a file without a finished task is swept.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import hashlib
-import io
 import logging
+import os
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
+from io import BufferedReader
 from itertools import chain
 from typing import Any
 
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
-from django.db import models
+from django.db import DatabaseError, InterfaceError, models, router, transaction
 from django.utils import timezone
 
-from . import sealing
+from . import buckets, moves, sealing
 from .conf import conf
+from .flows import Flow, Reader
+from .flows import TooLarge as TooLarge
 from .messages import value
 from .models import Body
+from .ranges import cut
 
 logger = logging.getLogger("django_asyncexchange")
 
 ALIAS = "asyncexchange"
-CHUNK = 64 * 1024
+CHUNK = 256 * 1024
+"""Bytes that are read from a file at a time. Smaller ones take a server longer, larger ones bring no more."""
 BATCH = 500
 ABANDONED_AFTER = dt.timedelta(hours=1)
 
 
-class TooLarge(Exception):
-    """There are more bytes than allowed."""
-
-
 class StorageFailed(Exception):
-    """The storage did not take the bytes."""
+    """The storage did not take the bytes, or does not give them all back."""
 
 
 @value
@@ -65,15 +68,16 @@ def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False) -> Draft:
     Raises TooLarge above ``limit`` bytes, StorageFailed where the storage refuses, and what ``chunks`` itself raises;
     then nothing is left behind. ``seal`` encrypts; size and digest are those of the plain bytes.
     """
-    flow = _Flow(chunks, limit)
+    flow = Flow(chunks, limit)
     target = storage()
     head = flow.take(conf.INLINE_BYTES if target else limit)
-    if target is None or flow.exhausted:
-        content = b"".join(sealing.sealed([head])) if seal else head
+    row = None if target is None or flow.exhausted else _reserved()
+    if target is None or row is None:
+        content = head + b"".join(flow)
+        content = b"".join(sealing.sealed([content])) if seal else content
         return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
-    row = Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
     source = chain([head], flow)
-    reader: Any = _Reader(sealing.sealed(source) if seal else source)
+    reader: Any = Reader(sealing.sealed(source) if seal else source)
     try:
         name = target.save(row.name, File(reader, name=row.name))
     except BaseException as error:
@@ -85,43 +89,121 @@ def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False) -> Draft:
         raise
     if name != row.name:
         Body.objects.filter(pk=row.pk).update(name=name)
-    digest = flow.digest.hexdigest()
-    return Draft(name=name, reserved=row.pk, size=flow.size, sha256=digest, is_sealed=seal)
+    return Draft(name=name, reserved=row.pk, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
+
+
+def _reserved() -> Body | None:
+    """A committed row with a new name; None inside a transaction of the project's own.
+
+    There a rollback would take the row, but not the file: such bytes go to the database, and share the row's fate.
+    """
+    try:
+        with transaction.atomic(using=router.db_for_write(Body), durable=True):
+            return Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
+    except RuntimeError:
+        return None
 
 
 def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> None:
-    """Make ``draft`` a body of the task. Call it in the transaction that makes the body true."""
+    """Make ``draft`` a body of the task. Call it in the transaction that makes the body true.
+
+    Raises StorageFailed where the draft was swept away as abandoned.
+    """
     if not draft.size:
         return
     fields: dict[str, Any] = {"task_id": task_id, "kind": kind, "attempt": attempt, "is_sealed": draft.is_sealed}
     fields |= {"size": draft.size, "sha256": draft.sha256}
-    if draft.reserved:
-        Body.objects.filter(pk=draft.reserved).update(**fields)
-    else:
-        Body.objects.create(content=draft.content, **fields)
+    if not draft.reserved:
+        moves.KEEP.insert(Body(content=draft.content, **fields))
+    elif not Body.objects.filter(pk=draft.reserved).update(**fields):
+        raise StorageFailed(f"{draft.name} is gone")
+
+
+def request_of(task_id: uuid.UUID) -> Body | None:
+    """The body of the captured call of the task; None where it has none, as most."""
+    return moves.REQUEST.first(task=task_id)  # type: ignore[no-any-return]
+
+
+def drop_request(task_id: uuid.UUID) -> None:
+    """Delete the body of the captured call with the current transaction; one in a file, once that is committed."""
+    rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
+    if not rows.filter(name="").delete()[0]:
+        transaction.on_commit(partial(delete, rows), using=router.db_for_write(Body), robust=True)
 
 
 def discard(draft: Draft) -> None:
-    """Remove a draft that will not be attached."""
-    if draft.reserved:
-        _erase(Body(pk=draft.reserved, name=draft.name))
+    """Remove a draft that will not be attached. One that is, by a commit whose receipt was lost, stays.
+
+    While the database is away it is left to the sweep, which knows it by its row.
+    """
+    if not draft.reserved:
+        return
+    attached = Body.objects.using(router.db_for_write(Body)).filter(pk=draft.reserved, task__isnull=False)
+    try:
+        if not attached.exists():
+            _erase(Body(pk=draft.reserved, name=draft.name))
+    except (DatabaseError, InterfaceError):
+        logger.warning("a body that is not needed is left to the sweep", exc_info=True)
 
 
-def stream(body: Body | None) -> Iterator[bytes]:
-    """The bytes of ``body`` in chunks; none for None."""
-    if body is not None:
-        yield from sealing.unsealed(_stored(body)) if body.is_sealed else _stored(body)
+def stream(body: Body | None, start: int = 0) -> Iterator[bytes]:
+    """The bytes of ``body`` from ``start`` on, in chunks; none for None. Raises StorageFailed where some are missing.
+
+    What comes before ``start`` is read only where it cannot be skipped: in sealed bodies and in files without a seek.
+    """
+    if body is None:
+        return
+    missing = body.size - start
+    for chunk in _unsealed(body, start) if body.is_sealed else _stored(body, start):
+        missing -= len(chunk)
+        yield chunk
+    if missing > 0:
+        raise StorageFailed(f"{missing} of {body.size} bytes are missing at the end of {body.name or body.pk}")
 
 
-def _stored(body: Body) -> Iterator[bytes]:
+def _unsealed(body: Body, start: int) -> Iterator[bytes]:
+    plain = sealing.unsealed(_stored(body, 0))
+    return cut(plain, range(start, body.size)) if start else plain
+
+
+def _stored(body: Body, start: int) -> Iterator[bytes]:
     if not body.name:
-        yield bytes(body.content or b"")
+        yield bytes(body.content or b"")[start:]
         return
     target = storage()
     if target is None:
         raise StorageFailed(f"no STORAGES[{ALIAS!r}] for {body.name}")
-    with target.open(body.name, "rb") as file:
+    try:
+        with target.open(body.name, "rb") as file:
+            if buckets.is_bucket(target) and buckets.is_whole(file):
+                yield from buckets.chunks(file, start, CHUNK)
+            else:
+                yield from _chunks(file, start)
+    except Exception as error:  # each storage has errors of its own
+        raise StorageFailed(f"{body.name} cannot be read: {error}") from error
+
+
+def _chunks(file: Any, start: int) -> Iterator[bytes]:
+    if not start:
         yield from file.chunks(CHUNK)
+    elif file.seekable():
+        file.seek(start)
+        yield from iter(partial(file.read, CHUNK), b"")
+    else:
+        yield from cut(file.chunks(CHUNK), range(start, sys.maxsize))
+
+
+def opened(body: Body) -> BufferedReader | None:
+    """The open file that has all bytes of ``body`` as they are, for a server to send; None where there is none."""
+    target = storage()
+    if path(body) is None or target is None:
+        return None
+    with contextlib.suppress(Exception):  # whoever reads it chunk by chunk tells what is wrong
+        file: Any = target.open(body.name, "rb").file
+        if isinstance(file, BufferedReader) and os.fstat(file.fileno()).st_size == body.size:
+            return file
+        file.close()  # its storage does something to the bytes when they are read, or some are missing
+    return None
 
 
 def read(body: Body | None) -> bytes:
@@ -129,12 +211,29 @@ def read(body: Body | None) -> bytes:
     return b"".join(stream(body))
 
 
+def path(body: Body) -> str | None:
+    """Where in this machine's files the bytes of ``body`` lie as they are; None where they do not."""
+    target = storage()
+    if not body.name or body.is_sealed or target is None:
+        return None
+    try:
+        return target.path(body.name)
+    except NotImplementedError:
+        return None
+
+
+def address(body: Body, *, seconds: int, content_type: str, disposition: str) -> str | None:
+    """Where everybody may fetch the bytes of ``body`` for so long without asking us; None where nobody can."""
+    target = storage()
+    if seconds < 1 or not body.name or body.is_sealed or target is None or not buckets.is_bucket(target):
+        return None
+    said = {"content_type": content_type, "disposition": disposition}
+    return buckets.address(target, body.name, seconds=seconds, **said)
+
+
 def delete(rows: models.QuerySet[Body]) -> int:
     """Delete these bodies, the files first; returns how many. A file that resists keeps its row for the next time."""
-    count = 0
-    for body in rows.only("pk", "name")[:BATCH]:
-        count += _erase(body)
-    return count
+    return sum(_erase(body) for body in rows.only("pk", "name")[:BATCH])
 
 
 def _erase(body: Body) -> bool:
@@ -147,65 +246,3 @@ def _erase(body: Body) -> bool:
             return False
     Body.objects.filter(pk=body.pk).delete()
     return True
-
-
-class _Flow:
-    """Counts and digests what passes, and stops at the limit."""
-
-    def __init__(self, chunks: Iterable[bytes], limit: int) -> None:
-        self.chunks = iter(chunks)
-        self.limit = limit
-        self.size = 0
-        self.digest = hashlib.sha256()
-        self.exhausted = False
-        self.failure: BaseException | None = None
-
-    def next(self) -> bytes:
-        """The next chunk; ``b""`` at the end."""
-        try:
-            chunk = next(self.chunks, None)
-            self.exhausted = chunk is None
-            self.size += len(chunk or b"")
-            if self.size > self.limit:
-                raise TooLarge(f"more than {self.limit} bytes")
-        except BaseException as error:
-            self.failure = error
-            raise
-        self.digest.update(chunk or b"")
-        return chunk or b""
-
-    def __iter__(self) -> Iterator[bytes]:
-        while not self.exhausted:
-            yield self.next()
-
-    def take(self, size: int) -> bytes:
-        """At least ``size + 1`` bytes, or all there are."""
-        head = bytearray()
-        while len(head) <= size and not self.exhausted:
-            head += self.next()
-        return bytes(head)
-
-
-class _Reader(io.RawIOBase):
-    """A readable file over chunks of any size; what is not asked for yet is not copied."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.chunks = iter(chunks)
-        self.rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        parts = []
-        while size and (self.rest or self._more()):
-            part = self.rest if size < 0 else self.rest[:size]
-            self.rest = self.rest[len(part) :]
-            size -= len(part) if size > 0 else 0
-            parts.append(part)
-        return b"".join(parts)
-
-    def _more(self) -> bool:
-        chunk = next((chunk for chunk in self.chunks if chunk), None)
-        self.rest = memoryview(chunk or b"")
-        return chunk is not None

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from .addresses import Rules
 from .dialects.base import Dialect, Policy
 from .signing import Signer
 
@@ -32,6 +33,8 @@ BUILT_IN: Mapping[str, str] = {
     }.items()
 }
 """Dialects that need no ``CLASS``, by the name of their mount."""
+READING = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
+"""Values of ``SENDFILE_BACKEND`` that hand nothing over."""
 
 
 class Setting(Generic[T]):
@@ -69,12 +72,18 @@ class Conf:
     """Whether callers without an identity may submit. Their tasks are readable by whoever knows the id."""
     EXECUTOR = Setting[str]("django_asyncexchange.executors.django_q.DjangoQ")
     """Dotted path of the executor class: what runs ``worker.run``."""
+    REQUIRE_WORKER = Setting[bool](False)
+    """Whether calls are refused while no worker has been heard of for a minute, instead of waiting for one."""
     MAX_REQUEST_BYTES = Setting[int](20 * 1024 * 1024)
     """Largest request body accepted for later, in bytes."""
     MAX_RESULT_BYTES = Setting[int](5 * 1024**3)
     """Largest answer kept, in bytes; a larger one ends its task in ERROR with reason storage."""
     INLINE_BYTES = Setting[int](64 * 1024)
     """Bodies up to this size, in bytes, stay in the database; larger ones go to ``STORAGES["asyncexchange"]``."""
+    SENDFILE = Setting[bool](False)
+    """Whether the web server in front sends stored files, as django-sendfile2's own settings say."""
+    PRESIGNED = Setting[bool](False)
+    """Whether links to files lead on to a presigned address of the S3 bucket, which nobody can revoke."""
     KEEP_REQUESTS = Setting[bool](False)
     """Whether a finished task keeps its captured request, so that an administrator can run it again."""
     SECRET_NAMES = Setting[Sequence[str]](())
@@ -85,12 +94,33 @@ class Conf:
     """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
     RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")
     """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
+    LEASE_SECONDS = Setting[float](30)
+    """A run counts as lost when its worker has not been heard of for so long, in seconds."""
     SWEEP_SECONDS = Setting[float](5)
     """How often a worker process looks for calls that wait for their account's turn, in seconds."""
     MAX_WAIT_SECONDS = Setting[float](30)
     """Longest time for which a client's ``Prefer: wait=N`` holds its request open, in seconds."""
     PRUNE_SECONDS = Setting[int](300)
     """How often a worker process deletes what has expired, in seconds; 0 = only the management command does."""
+
+    WEBHOOK_ADMIN = Setting[str]("django_asyncexchange.identity.administers")
+    """Dotted path of ``callable(request) -> bool``: who may manage the webhooks of its account."""
+    WEBHOOK_ALLOWED_NETWORKS = Setting[Sequence[str]](())
+    """Networks that webhooks may reach although they are not public, like ``"127.0.0.0/8"``."""
+    WEBHOOK_PORTS = Setting[Sequence[int]]((80, 443, 8443))
+    """Ports that webhooks may be sent to."""
+    WEBHOOK_REQUIRE_HTTPS = Setting[bool | None](None)
+    """Whether addresses have to be HTTPS, where the protocol does not say otherwise; None = unless ``DEBUG``."""
+    WEBHOOK_PROXY = Setting[str]("")
+    """A proxy that webhooks go through, and that guards what they reach instead of this application."""
+    WEBHOOK_SCHEDULE = Setting[Sequence[float]]((0, 30, 120, 300, 900, 1800, 7200, 18000, 36000))
+    """Pauses before each try of a delivery, in seconds; when they are used up, it is given up."""
+    WEBHOOK_IN_FLIGHT = Setting[int](2)
+    """How many deliveries may be on their way to one host at a time."""
+    WEBHOOK_USER_AGENT = Setting[str]("django-asyncexchange")
+    """What webhooks call themselves."""
+    QUEUES = Setting[Mapping[str, str]]({})
+    """Name of the queue (for django-q2, of the cluster) by job, ``run`` or ``deliver``; absent = the default one."""
 
     def names(self) -> Iterator[str]:
         """The names of all settings."""
@@ -105,6 +135,12 @@ class Conf:
     def project(self, name: str, default: Any = None) -> Any:
         """A setting of Django itself or of another app."""
         return getattr(settings, name, default)
+
+    @property
+    def has_server_in_front(self) -> bool:
+        """Whether django-sendfile2 tells a web server to send a file; its backends for development read it."""
+        backend = self.project("SENDFILE_BACKEND")
+        return bool(backend) and backend not in READING
 
     @property
     def mounts(self) -> tuple[Dialect, ...]:
@@ -122,8 +158,21 @@ class Conf:
 
     def signer(self, salt: str) -> Signer:
         """Signs with ``SECRET_KEY`` and accepts ``SECRET_KEY_FALLBACKS``."""
-        keys = (str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS))
-        return Signer(keys=keys, salt=f"django_asyncexchange.{salt}")
+        return Signer(keys=self.secret_keys, salt=f"django_asyncexchange.{salt}")
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """``SECRET_KEY``, then those that it replaced."""
+        return str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)
+
+    def rules(self, policy: Policy) -> Rules:
+        """What the webhooks of a mount may call."""
+        required = not settings.DEBUG if self.WEBHOOK_REQUIRE_HTTPS is None else self.WEBHOOK_REQUIRE_HTTPS
+        return Rules(
+            ports=tuple(self.WEBHOOK_PORTS),
+            networks=tuple(self.WEBHOOK_ALLOWED_NETWORKS),
+            https_only=required and policy.require_https,
+        )
 
 
 conf = Conf()

@@ -10,11 +10,13 @@
     │   ├── CompressionRequired  the mount insists on Accept-Encoding: gzip
     │   ├── RequestTooLarge      the body exceeds MAX_REQUEST_BYTES
     │   ├── CapacityExceeded     too many unfinished tasks
+    │   │   └── StorageExceeded  too many bytes are kept for the account (STORED_BYTES)
     │   ├── CallbackRefused      the callback's address or method is unusable
     │   ├── IdempotencyKeyMalformed
     │   ├── IdempotencyKeyReused the key belongs to another request
     │   ├── RequestErased        a finished task cannot be run again
     │   └── SubmitFailed         the task could not be stored or queued
+    │       └── NoWorker         nobody is there to run it (REQUIRE_WORKER)
     ├── TaskNotFound             no such task for this caller
     │   ├── MalformedId          the id is not a UUID
     │   └── RouteNotFound        no such address under the task endpoints
@@ -25,6 +27,20 @@
     │   ├── ResultCancelled      the task was cancelled
     │   └── LinkInvalid          a signed link that is forged or too old
     ├── NotCancellable           the task is already finished
+    ├── SubscriptionRefused      a webhook cannot be kept as asked
+    │   ├── FieldMissing         a field that must be there is not
+    │   ├── FieldMalformed       a field has a value of another kind
+    │   ├── EntityUnknown        it wants to hear of something that is no task
+    │   ├── MethodUnknown        it wants to be told by another method than POST
+    │   ├── ActionUnknown        there is no such event
+    │   ├── ActionRefused        there is, but not of tasks: they are not deleted by anybody
+    │   ├── FieldsRefused        changed fields are wanted of an event that changes none
+    │   ├── AddressRefused       the address may not or cannot be called
+    │   ├── AddressTooLong
+    │   ├── SubscriptionExists
+    │   ├── TooManySubscriptions
+    │   └── NotAdministrator     only an administrator of the account may
+    ├── SubscriptionNotFound     no such webhook for this caller
     ├── ListingRefused           the list's query cannot be obeyed
     │   ├── FilterRefused        unknown field, operator or combination
     │   ├── StateUnknown         a filter names a state that does not exist
@@ -87,6 +103,10 @@ class CapacityExceeded(SubmitRefused):
     """Too many asynchronous calls are unfinished."""
 
 
+class StorageExceeded(CapacityExceeded):
+    """As much is kept for this account as may be."""
+
+
 class CallbackRefused(SubmitRefused):
     """The callback cannot be called."""
 
@@ -105,6 +125,10 @@ class RequestErased(SubmitRefused):
 
 class SubmitFailed(SubmitRefused):
     """The call could not be queued; try again later."""
+
+
+class NoWorker(SubmitFailed):
+    """Nobody is there to run the call; try again later."""
 
 
 class TaskNotFound(AsyncExchangeError):
@@ -145,6 +169,62 @@ class LinkInvalid(ResultUnavailable):
 
 class NotCancellable(AsyncExchangeError):
     """The task is already finished."""
+
+
+class SubscriptionRefused(AsyncExchangeError):
+    """The webhook cannot be kept as asked."""
+
+
+class FieldMissing(SubscriptionRefused):
+    """A field is missing."""
+
+
+class FieldMalformed(SubscriptionRefused):
+    """A field has a value of another kind."""
+
+
+class EntityUnknown(SubscriptionRefused):
+    """There are no webhooks for entities of this kind."""
+
+
+class MethodUnknown(SubscriptionRefused):
+    """Webhooks are sent by POST."""
+
+
+class ActionUnknown(SubscriptionRefused):
+    """There is no such event."""
+
+
+class ActionRefused(SubscriptionRefused):
+    """Tasks have no such event."""
+
+
+class FieldsRefused(SubscriptionRefused):
+    """Only an UPDATE can tell which fields have changed."""
+
+
+class AddressRefused(SubscriptionRefused):
+    """This address cannot be called."""
+
+
+class AddressTooLong(AddressRefused):
+    """The address is too long."""
+
+
+class SubscriptionExists(SubscriptionRefused):
+    """There is such a webhook already."""
+
+
+class TooManySubscriptions(SubscriptionRefused):
+    """There are as many webhooks as allowed."""
+
+
+class NotAdministrator(SubscriptionRefused):
+    """Only an administrator of the account may do this."""
+
+
+class SubscriptionNotFound(AsyncExchangeError):
+    """There is no such webhook."""
 
 
 class ListingRefused(AsyncExchangeError):

@@ -23,7 +23,8 @@ from django.forms import DateTimeField, Field, MultipleChoiceField
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
-from .models import STATES, AsyncTask
+from .models import AsyncTask
+from .models.tasks import STATES
 
 ORDER = ("created", "started", "finished", "deletion_date", "url", "state")
 NULL = "null"

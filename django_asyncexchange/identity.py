@@ -7,19 +7,25 @@ does not run.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
-from django.contrib.auth.models import AnonymousUser
-from django.db import models
+from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser, UserManager
+from django.db import models, router
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
 
 from .conf import conf
 from .messages import Owner, value
+from .prepared import PreparedRows, Slot
+
+PLAIN: tuple[Any, ...] = (models.Manager, UserManager)
+"""Managers that always find the same rows. One of the project's own may hide some, or ask who is asking."""
 
 
 class IdentityLost(Exception):
@@ -50,6 +56,11 @@ def owner(request: Any) -> Owner:
     return resolved
 
 
+def administers(request: Any) -> bool:
+    """The default ``WEBHOOK_ADMIN``: staff, and whoever is alone in an account."""
+    return bool(request.user.is_staff) or owner(request).account == str(request.user.pk)
+
+
 def capture(request: Any) -> Identity:
     """The identity behind ``request`` (Django's or DRF's)."""
     user = request.user
@@ -71,6 +82,8 @@ def _backend_of(request: Any, user: Any) -> str:
     if session is not None and session.get(BACKEND_SESSION_KEY):
         return str(session[BACKEND_SESSION_KEY])
     backends: list[str] = conf.project("AUTHENTICATION_BACKENDS")
+    if len(backends) == 1:
+        return backends[0]
     return next((path for path in backends if load_backend(path).get_user(user.pk)), backends[0])
 
 
@@ -84,8 +97,8 @@ def restore_auth(user: Any, reference: str) -> Any:
     """The default ``RESTORE_AUTH``: that token object, fetched anew. Raises IdentityLost if gone or expired."""
     label, _, digest = reference.partition(":")
     model = apps.get_model(label)
-    key = next((field.name for field in model._meta.fields if field.related_model is type(user)), None)
-    tokens = model._default_manager.filter(**{key: user.pk}) if key else model._default_manager.all()
+    key = next((field.attname for field in model._meta.fields if field.related_model is type(user)), None)
+    tokens = _found(model, key, user.pk) if key else model._default_manager.all()
     token: Any = next((token for token in tokens if constant_time_compare(_digest(token), digest)), None)
     if token is None or (callable(getattr(token, "is_expired", None)) and token.is_expired()):
         raise IdentityLost
@@ -104,7 +117,7 @@ def assume(request: HttpRequest, identity: Identity) -> None:
     """Let every layer see the owner: sessions' ``user`` and ``auser``, and DRF's ``user`` and ``auth``."""
     user: Any = AnonymousUser()
     if identity.auth_backend:
-        user = load_backend(identity.auth_backend).get_user(identity.user_pk)
+        user = _known(load_backend(identity.auth_backend), identity.user_pk)
         if user is None:
             raise IdentityLost
         user.backend = identity.auth_backend
@@ -112,6 +125,27 @@ def assume(request: HttpRequest, identity: Identity) -> None:
     put_on(request, user)
     if identity.auth_backend:
         request._force_auth_user, request._force_auth_token = user, auth  # type: ignore[attr-defined]
+
+
+def _known(backend: Any, pk: Any) -> Any:
+    """What ``get_user`` says. Django's own is not called but done, without translating its question each time."""
+    if type(backend).get_user is not ModelBackend.get_user or type(get_user_model()._default_manager) not in PLAIN:
+        return backend.get_user(pk)
+    return next((user for user in _found(get_user_model(), "pk", pk) if backend.user_can_authenticate(user)), None)
+
+
+def _found(model: type[models.Model], name: str, wanted: Any) -> list[Any]:
+    """The rows that the model's manager finds."""
+    manager: Any = model._default_manager
+    if type(manager) in PLAIN:
+        return _prepared(model, name).all(router.db_for_read(model), wanted=wanted)
+    return list(manager.filter(**{name: wanted}))
+
+
+@functools.cache
+def _prepared(model: type[models.Model], name: str) -> PreparedRows:
+    field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("wanted", field)}))
 
 
 def put_on(request: HttpRequest, user: Any) -> None:

@@ -5,6 +5,7 @@ Together with ``submission`` this is the only room that opens transactions and w
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import uuid
@@ -12,37 +13,48 @@ from functools import partial
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models.functions import Now
 from django.dispatch import Signal
 
-from . import bodies, turns, waiting
+from . import bodies, flags, moves, notify, outages, processes, turns
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import NotCancellable
 from .identity import Identity
 from .messages import Headers, Owner
-from .models import AsyncTask, Body
+from .models import AsyncTask, Body, Webhook
 from .querysets import after
 from .signals import task_finished, task_started
 from .states import Reason, State, outcome
 
 logger = logging.getLogger("django_asyncexchange")
 
+GRACE = dt.timedelta(seconds=60)
+"""How long after its run limit a run counts as lost that nobody can see alive."""
+
 
 def claim(task_id: uuid.UUID | str) -> AsyncTask | None:
     """Take a PENDING task for running, exclusively; None where somebody was first or there is nothing to run."""
-    task: AsyncTask | None = AsyncTask.objects.with_now().filter(pk=task_id, state=State.PENDING).first()
+    task: AsyncTask | None = moves.TO_START.first(id=task_id)
     if task is None or drop_if_overdue(task):
         return None
-    rows = AsyncTask.objects.filter(pk=task.pk)
     limit = policy_of(task).queue_limit
-    if limit is not None:
-        rows = rows.filter(created__gte=after(-limit))
-    if not rows.move(State.PROCESSING, mine=task.attempt, started=Now(), attempt=task.attempt + 1):
-        return None
-    task.state, task.attempt, task.started = State.PROCESSING.value, task.attempt + 1, task.now
+    values = {"attempt": task.attempt + 1, "worker": processes.me(), "lease": _lease(task), "limit": limit}
+    alias = router.db_for_write(AsyncTask)
+    with transaction.atomic(using=alias) if task.is_heard else contextlib.nullcontext():
+        if not moves.start(is_limited=limit is not None).update(id=task.pk, mine=task.attempt, **values):
+            return None
+        task.state, task.attempt, task.started = State.PROCESSING.value, task.attempt + 1, task.now
+        if task.is_heard:
+            notify.announce(task, Webhook.UPDATE, is_heard=True)
     announce(task_started, task)
     return task
+
+
+def _lease(task: AsyncTask) -> dt.timedelta:
+    """How long a run counts as alive without a word; where none can be said while it writes, as long as it may take."""
+    if flags.are_used():
+        return policy_of(task).run_limit + GRACE
+    return dt.timedelta(seconds=conf.LEASE_SECONDS)
 
 
 def drop_if_overdue(task: AsyncTask) -> bool:
@@ -50,7 +62,7 @@ def drop_if_overdue(task: AsyncTask) -> bool:
     limit = policy_of(task).queue_limit
     if task.state != State.PENDING or limit is None or task.now <= task.created + limit:
         return False
-    return bool(_end(task.pk, State.ERROR, mount_of(task), overdue=limit, reason=Reason.QUEUE_TIMEOUT))
+    return _end(task, State.ERROR, mount_of(task), overdue=limit, reason=Reason.QUEUE_TIMEOUT)
 
 
 def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
@@ -59,53 +71,68 @@ def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
     if limit is None:
         return 0
     overdue = AsyncTask.objects.speaking(dialect.name).overdue(limit)
-    ids = list(overdue.order_by("pk").values_list("pk", flat=True)[:batch])  # one order for all: no deadlock
-    return sum(_end(pk, State.ERROR, dialect, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for pk in ids)
+    tasks = list(overdue.only("pk").order_by("pk")[:batch])  # one order for all: no deadlock
+    return sum(_end(task, State.ERROR, dialect, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
 
 
 def is_mine(task: AsyncTask) -> bool:
     """Whether the attempt that ``task`` was claimed for is still the current one."""
-    rows = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)
-    return rows.exists()
+    return moves.RUNNING.exists(id=task.pk, mine=task.attempt)
 
 
 def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers, draft: bodies.Draft) -> bool:
     """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped."""
     state = outcome(status)
-    with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        won = _end(
-            task.pk,
-            state,
-            mount_of(task),
-            mine=task.attempt,
-            reason=Reason.EXCEPTION if state is State.ERROR else "",
-            status_code=status,
-            reason_phrase=reason_phrase[:255],
-            response_headers=[list(pair) for pair in headers],
-        )
-        if won:
-            bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    won = _end(
+        task,
+        state,
+        mount_of(task),
+        mine=task.attempt,
+        draft=draft,
+        retention=task.retention if state is State.DONE else None,
+        reason=Reason.EXCEPTION if state is State.ERROR else "",
+        status_code=status,
+        reason_phrase=reason_phrase[:255],
+        response_headers=[list(pair) for pair in headers],
+    )
     if not won:
         bodies.discard(draft)
         logger.info("task %s: a late answer was dropped", task.pk)
-    return bool(won)
+    return won
 
 
 def fail(task: AsyncTask, reason: Reason) -> bool:
     """End ``task`` in ERROR without an answer. False = it was cancelled or taken over meanwhile."""
-    return bool(_end(task.pk, State.ERROR, mount_of(task), mine=task.attempt, reason=reason))
+    return _end(task, State.ERROR, mount_of(task), mine=task.attempt, reason=reason)
 
 
 def release(task: AsyncTask) -> bool:
-    """Put a lost run back into the queue, for another attempt. False = it ended or was taken over meanwhile."""
+    """Put a lost run back into the queue, for another attempt a little later. False = it ended or was taken over."""
+    pause = after(dt.timedelta(seconds=2**task.attempt))
     rows = AsyncTask.objects.filter(pk=task.pk)
-    return bool(rows.move(State.PENDING, mine=task.attempt, started=None, sent=None))
+    with transaction.atomic(using=router.db_for_write(AsyncTask)):
+        if not rows.move(State.PENDING, mine=task.attempt, started=None, sent=None, lease_until=None, not_before=pause):
+            return False
+        changed = moves.CHANGED.first(id=task.pk)
+        notify.announce(changed, Webhook.UPDATE, is_heard=changed.is_heard)
+    return True
 
 
 def cancel(task: AsyncTask) -> None:
     """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable."""
-    if not _end(task.pk, State.CANCEL, mount_of(task)):
+    with flags.raised(task.pk):
+        if _end(task, State.CANCEL, mount_of(task)):
+            return
+    gave_in = AsyncTask.objects.filter(pk=task.pk, state=State.CANCEL)
+    if task.state != State.PROCESSING:
+        gave_in = gave_in.filter(attempt__gt=task.attempt)  # a run that has begun since the caller looked
+    if not (flags.are_used() and gave_in.exists()):
         raise NotCancellable
+
+
+def give_in(task: AsyncTask) -> bool:
+    """End a run whose cancellation waits for it to let go of the database. False = it is cancelled already."""
+    return _end(task, State.CANCEL, mount_of(task), mine=task.attempt)
 
 
 def identity_of(task: AsyncTask) -> Identity:
@@ -129,42 +156,44 @@ def policy_of(task: AsyncTask) -> Policy:
     return mount.policy if mount else Policy()
 
 
+@outages.again_if_deadlocked
 def _end(
-    task_id: uuid.UUID,
+    task: AsyncTask,
     target: State,
     dialect: Dialect | None,
     *,
     mine: int | None = None,
+    draft: bodies.Draft | None = None,
     overdue: dt.timedelta | None = None,
+    retention: dt.timedelta | None = None,
     **changes: Any,
-) -> int:
-    """Move one task into a final state, with the dates on which its answer and itself will go."""
+) -> bool:
+    """Move one task into a final state, with its answer, and the dates on which that and itself will go."""
     policy = dialect.policy if dialect else Policy()
-    retention = policy.retention_of(target)
-    task = AsyncTask.objects.filter(pk=task_id)
-    won: int = (task if overdue is None else task.overdue(overdue)).move(
-        target,
-        mine=mine,
-        finished=Now(),
-        deletion_date=after(retention),
-        purge_date=after(max(policy.window, retention)),
-        **changes,
-        **({} if conf.KEEP_REQUESTS else {"request": {}}),
-    )
-    if won:
-        ended = task.get()
-        announce(task_finished, ended)
-        waiting.knock(task_id)
-        transaction.on_commit(partial(_afterwards, ended, dialect), robust=True, using=router.db_for_write(AsyncTask))
-    return won
-
-
-def _afterwards(task: AsyncTask, dialect: Dialect | None) -> None:
-    """What a finished task leaves behind: its captured body, and a turn for the next of its account."""
+    retention = policy.retention_of(target) if retention is None else retention
     if not conf.KEEP_REQUESTS:
-        bodies.delete(task.bodies.filter(kind=Body.REQUEST))
-    if dialect is not None:
-        turns.send_next(dialect, task.account)
+        changes["request"] = {}
+    move = moves.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
+    dates = {"kept": retention, "known": max(policy.window, retention)}
+    with transaction.atomic(using=router.db_for_write(AsyncTask)):
+        ended = move.made(id=task.pk, mine=mine, limit=overdue, **dates, **changes)
+        if ended is None:
+            return False
+        _tell(ended, dialect)
+        if not conf.KEEP_REQUESTS and task.has_request is not False:
+            bodies.drop_request(task.pk)
+        if draft is not None:
+            bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=mine or 0)
+    return True
+
+
+def _tell(task: AsyncTask, dialect: Dialect | None) -> None:
+    """Let everybody know of a task's end, each in their way."""
+    notify.announce(task, Webhook.UPDATE, Webhook.PROCESSED, is_heard=task.is_heard)
+    announce(task_finished, task)
+    if dialect is not None:  # the next of its account has its turn
+        alias = router.db_for_write(AsyncTask)
+        transaction.on_commit(partial(turns.send_next, dialect, task.account), robust=True, using=alias)
 
 
 def announce(signal: Signal, task: AsyncTask) -> None:

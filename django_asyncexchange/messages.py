@@ -64,6 +64,53 @@ class Callback:
 
 
 @value
+class Event:
+    """Something that happened to a task, to be told to those who asked for it."""
+
+    action: str
+    """CREATE, UPDATE or PROCESSED."""
+    task: Snapshot
+    base: str
+    """Absolute URL of the dialect's mount."""
+    fields: tuple[str, ...] = ()
+    """Names of what changed, where the subscription wants them."""
+
+
+@value
+class Notice:
+    """A message to a receiver, as it is sent on every try."""
+
+    method: str
+    url: str
+    content_type: str = ""
+    body: str = ""
+
+
+@value
+class Subscription:
+    """A webhook as a dialect sees it."""
+
+    id: uuid.UUID
+    owner: Owner
+    action: str
+    url: str
+    with_fields: bool = False
+    """Whether an UPDATE names the fields that have changed."""
+    enabled: bool = True
+    disabled_reason: str = ""
+    created: dt.datetime
+    delivered: int = 0
+    """Messages that have arrived."""
+    failed: int = 0
+    """Messages that were given up."""
+    last_success: dt.datetime | None = None
+    failing_since: dt.datetime | None = None
+    """When the first message was given up after the last one that arrived."""
+    secret: str = ""
+    """What its messages are signed with: only in the answer that makes it known."""
+
+
+@value
 class Request:
     """A captured call: everything a worker needs to perform it, and no credential."""
 
@@ -136,6 +183,8 @@ class Snapshot:
     content_type: str = ""
     """Content type of the stored response."""
     progress: Progress | None = None
+    callback: Callback | None = None
+    """Where the call wants its end to be reported."""
     content: bytes | None = None
     """Body of the stored response, only where ``Dialect.reads`` asked for it."""
 

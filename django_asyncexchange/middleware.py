@@ -15,6 +15,7 @@ from typing import IO, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -22,11 +23,17 @@ from . import admission, capture, http, identity, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
-from .exceptions import AsyncExchangeError, InternalError, RequestTooLarge, RouteNotFound
+from .exceptions import (
+    AsyncExchangeError,
+    InternalError,
+    RequestTooLarge,
+    RouteNotFound,
+    SubmitFailed,
+)
 from .exceptions import PermissionDenied as Forbidden
 from .messages import Call, Replay
 from .models import AsyncTask
-from .submission import Submission, submit
+from .submission import RETRY_AFTER_SECONDS, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -159,18 +166,23 @@ def accept(
     refused, seen = admission.refusal(request, view_func, args, kwargs, dialect)
     if refused is not None:
         return refused
+    context = rendering.context(request, dialect)
     wanted = Submission(
         call=capture.capture(request),
         method=call.method,
         url=intent.url,
+        base=context.base,
         dialect=dialect,
         identity=identity.capture(seen),
-        callback=dialect.callback(call),
+        retention=admission.retention(request, view_func),
+        is_repeatable=admission.is_repeatable(request, view_func),
+        callback=admission.callback(dialect, call),
+        muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
-    task, again = submit(wanted, intent.chunks())
+    task, again = submit(wanted, capture.without_csrf_token(intent.chunks(), request))
     intent.task_id = task.pk
-    response = http.respond(dialect.accepted(task.snapshot(), rendering.context(request, dialect)))
+    response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -204,10 +216,15 @@ def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> Ht
 
 
 def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpResponseBase:
-    """A mistake on our side: reported as Django reports it, answered in the dialect's shape."""
+    """A mistake on our side: reported as Django reports it, answered in the dialect's shape.
+
+    A database that is away, in the eyes of whatever asked it first, is none: the client may come again.
+    """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
-    return problem(request, intent, InternalError())
+    is_away = isinstance(error, OperationalError | InterfaceError)
+    later = SubmitFailed(headers=(("Retry-After", str(RETRY_AFTER_SECONDS)),))
+    return problem(request, intent, later if is_away else InternalError())
 
 
 def problem(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:

@@ -29,11 +29,16 @@ class WholeCollectionMixin:
         if not self.whole:
             return super().paginate_queryset(queryset, request, view=view)  # type: ignore[misc]
         rows = list(queryset.iterator(chunk_size=2000) if _streams(queryset) else queryset)
-        # What DRF's own pagination classes, by offset, by page and by cursor, read to word their answer.
-        self.request, self.count, self.limit, self.offset = request, len(rows), len(rows), 0
-        self.page = Paginator(rows, max(len(rows), 1)).page(1)
-        self.has_next = self.has_previous = False
+        self.frame(request, view, len(rows))
         return rows
+
+    def frame(self, request: Any, view: Any, count: int) -> None:
+        """Prepare for ``get_paginated_response``: one page of ``count`` rows, with none before or behind it."""
+        self.whole = True
+        # What DRF's own pagination classes, by offset, by page and by cursor, read to word their answer.
+        self.request, self.count, self.limit, self.offset = request, count, count, 0
+        self.page = Paginator(range(count), max(count, 1)).page(1)
+        self.has_next = self.has_previous = False
 
     def get_paginated_response(self, data: Any) -> Any:
         response = super().get_paginated_response(data)  # type: ignore[misc]

@@ -5,17 +5,42 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Self
 
-from django.db import models
+from django.db import connections, models, router
 from django.db.models.functions import Now
 
 from .states import FINAL, UNFINISHED, State, sources
+from .writes import PreparedUpdate
 
 
-def after(duration: dt.timedelta) -> models.Expression:
+def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
-    return models.ExpressionWrapper(
-        Now() + models.Value(duration, output_field=models.DurationField()), output_field=models.DateTimeField()
-    )
+    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=models.DateTimeField())
+
+
+def before(duration: dt.timedelta | models.Expression) -> models.Expression:
+    """Database time minus ``duration``."""
+    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=models.DateTimeField())
+
+
+class Told(models.Func):
+    """Tells whoever listens on a channel of PostgreSQL, once the transaction commits; NULL elsewhere.
+
+    To be had with a row that is written: telling is no statement of its own then.
+    """
+
+    function = "pg_notify"
+    output_field = models.TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return "NULL", []
+
+    as_mysql = as_sqlite
+
+
+def _expressed(duration: dt.timedelta | models.Expression) -> models.Expression:
+    if isinstance(duration, models.Expression):
+        return duration
+    return models.Value(duration, output_field=models.DurationField())
 
 
 class AsyncTaskQuerySet(models.QuerySet[Any]):
@@ -25,10 +50,16 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         One conditional UPDATE: only from a state that may lead there, and, where ``mine`` is given, only if that
         attempt is still the current one. Returns the number of rows changed: 1 = it is yours, 0 = somebody was first.
         """
+        return self._leaving(target, mine).update(state=target, **changes)
+
+    def prepared_move(self, target: State, *, mine: models.Expression | None = None, **changes: Any) -> PreparedUpdate:
+        """The same for what comes again and again: values that differ each time are slots."""
+        rows = self._leaving(target, mine)
+        return PreparedUpdate(lambda: rows, state=target, **changes)
+
+    def _leaving(self, target: State, mine: Any) -> Self:
         rows = self.filter(state__in=sources(target))
-        if mine is not None:
-            rows = rows.filter(attempt=mine)
-        return rows.update(state=target, **changes)
+        return rows if mine is None else rows.filter(attempt=mine)
 
     def with_now(self) -> Self:
         """Each task with ``now``, the database's time."""
@@ -50,23 +81,27 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
 
     def within(self, window: dt.timedelta) -> Self:
         """Tasks created in the last ``window``."""
-        return self.filter(created__gt=after(-window))
+        return self.filter(created__gt=before(window))
 
-    def overdue(self, limit: dt.timedelta) -> Self:
+    def overdue(self, limit: dt.timedelta | models.Expression) -> Self:
         """Tasks that have waited longer than ``limit`` and must not start any more."""
-        return self.filter(state=State.PENDING, created__lt=after(-limit))
+        return self.filter(state=State.PENDING, created__lt=before(limit))
 
     def waiting(self) -> Self:
         """Tasks that wait for their account's turn: accepted, not yet sent to the workers."""
-        return self.filter(state=State.PENDING, sent=None)
+        return self.due().filter(state=State.PENDING, sent=None)
+
+    def due(self) -> Self:
+        """Tasks that need not wait before they are tried again."""
+        return self.filter(models.Q(not_before=None) | models.Q(not_before__lte=Now()))
 
     def begun_before(self, age: dt.timedelta) -> Self:
         """Tasks whose current attempt began longer than ``age`` ago."""
-        return self.filter(started__lt=after(-age))
+        return self.filter(started__lt=before(age))
 
     def sent_before(self, age: dt.timedelta) -> Self:
         """Tasks that were sent to the workers longer than ``age`` ago, and that nobody has claimed."""
-        return self.filter(state=State.PENDING, sent__lt=after(-age))
+        return self.filter(state=State.PENDING, sent__lt=before(age))
 
     def unfinished(self) -> Self:
         return self.filter(state__in=UNFINISHED)
@@ -89,10 +124,59 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
 class BodyQuerySet(models.QuerySet[Any]):
     def abandoned(self, grace: dt.timedelta) -> Self:
         """Bodies that were reserved but never became part of a task."""
-        return self.filter(task=None, created__lte=after(-grace))
+        return self.filter(task=None, created__lte=before(grace))
+
+    def of_erased_requests(self) -> Self:
+        """Request bodies of finished tasks whose captured request is gone: what a crash at the end has left behind."""
+        return self.filter(kind="request", task__state__in=FINAL, task__request={})
+
+    def kept_for(self, dialect: str, account: str) -> int:
+        """How many bytes they are, of the tasks of one account on one mount."""
+        mine = self.filter(task__dialect=dialect, task__account=account)
+        return int(mine.aggregate(total=models.Sum("size"))["total"] or 0)
 
     def of_expired_tasks(self) -> Self:
         return self.filter(task__deletion_date__lte=Now())
 
     def of_forgotten_tasks(self) -> Self:
         return self.filter(task__purge_date__lte=Now())
+
+
+class DeliveryQuerySet(models.QuerySet[Any]):
+    def in_flight(self) -> Self:
+        """Deliveries that a process is sending."""
+        return self.filter(state="WAITING", lease_until__gt=Now())
+
+    def free(self) -> Self:
+        """Deliveries that it is time for, and that no process is sending."""
+        unheld = models.Q(lease_until=None) | models.Q(lease_until__lte=Now())
+        return self.filter(unheld, state="WAITING", due__lte=Now())
+
+
+class AccountQuerySet(models.QuerySet[Any]):
+    def hold(self, dialect: str, account: str) -> None:
+        """Serialise what is done for one account, on every database: whoever has written this row may count and insert.
+
+        A row that is there is only updated: MySQL's upsert locks the gap beside it too, where others want to insert.
+        """
+        if not self.filter(dialect=dialect, account=account).update(touched=Now()):
+            _write(self.model(dialect=dialect, account=account, touched=Now()), ["dialect", "account"], "touched")
+
+
+class WorkerQuerySet(models.QuerySet[Any]):
+    def greet(self, name: str) -> None:
+        """Write down that ``name`` was heard of, just now."""
+        _write(self.model(name=name, heard=Now()), ["name"], "heard")
+
+    def heard_within(self, span: dt.timedelta) -> Self:
+        return self.filter(heard__gt=before(span))
+
+    def silent_for(self, span: dt.timedelta) -> Self:
+        return self.filter(heard__lte=before(span))
+
+
+def _write(row: models.Model, unique: list[str], field: str) -> None:
+    """Insert ``row``, or set ``field`` where there is one like it, in one statement."""
+    manager = type(row)._default_manager
+    named = connections[router.db_for_write(type(row))].features.supports_update_conflicts_with_target
+    manager.bulk_create([row], update_conflicts=True, update_fields=[field], unique_fields=unique if named else None)

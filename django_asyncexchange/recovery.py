@@ -1,7 +1,7 @@
 """What a dead worker or a lost message leaves behind is started again or brought to an end (contract 0.4, engine C3).
 
-A run that is over its limit by ``GRACE`` has no worker any more: a living one would have interrupted it. Safe calls run
-again, others end in ERROR with reason lost, because nobody knows how far they came. Whoever was only slow changes
+A run counts as lost when its lease is over, or as soon as its process is seen to be dead. Calls that may be repeated
+run again, others end in ERROR with reason lost, because nobody knows how far they came. Whoever was only slow changes
 nothing: its attempt is no longer the current one.
 """
 
@@ -10,18 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
-from . import lifecycle
+from . import executors, lifecycle, processes
 from .models import AsyncTask
 from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
 
-GRACE = dt.timedelta(seconds=60)
-"""How long after its run limit a run counts as lost."""
-RESEND_AFTER = dt.timedelta(minutes=5)
+RESEND_AFTER = dt.timedelta(seconds=30)
 """How long after it was sent an unclaimed task is sent again. A message too many is harmless: one claim wins."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that may run twice (RFC 9110 section 9.2.1)."""
 BATCH = 500
 
 
@@ -31,13 +27,38 @@ def recover() -> dict[str, int]:
     Any number may run at once. ``turns.sweep`` sends what this has put back.
     """
     counts = {"again": 0, "lost": 0}
-    running = AsyncTask.objects.filter(state=State.PROCESSING).begun_before(GRACE).with_now()
+    running = AsyncTask.objects.filter(state=State.PROCESSING).with_now()
     for task in running.order_by("started", "pk")[:BATCH]:
-        if task.started is None or task.now <= task.started + lifecycle.policy_of(task).run_limit + GRACE:
-            continue
-        again = task.method in SAFE and task.attempt < lifecycle.policy_of(task).attempts
-        won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
-        if won:
-            logger.warning("task %s: attempt %d is lost, %s", task.pk, task.attempt, "again" if again else "ended")
-            counts["again" if again else "lost"] += 1
-    return {**counts, "resent": AsyncTask.objects.sent_before(RESEND_AFTER).update(sent=None)}
+        if _is_lost(task) and (became := give_up(task)):
+            counts[became] += 1
+    return {**counts, "resent": _resend()}
+
+
+def give_up(task: AsyncTask) -> str:
+    """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
+    again = task.is_repeatable and task.attempt < lifecycle.policy_of(task).attempts
+    won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
+    if not won:
+        return ""
+    logger.warning("task %s: attempt %d is lost, %s", task.pk, task.attempt, "again" if again else "ended")
+    return "again" if again else "lost"
+
+
+def _is_lost(task: AsyncTask) -> bool:
+    if task.worker and processes.is_gone(task.worker):
+        return True
+    until = task.lease_until
+    if until is None:  # claimed by an older version of this app
+        until = (task.started or task.created) + lifecycle.policy_of(task).run_limit + lifecycle.GRACE
+    return bool(task.now > until)
+
+
+def _resend() -> int:
+    """Let those be sent again whose message is nowhere: not those that still wait in the queue behind others."""
+    forgotten = AsyncTask.objects.sent_before(RESEND_AFTER)
+    oldest = list(forgotten.order_by("sent", "pk").values_list("pk", flat=True)[:BATCH])
+    if not oldest:
+        return 0
+    missing = forgotten.count() - (executors.waiting() or 0)
+    chosen = oldest[: max(missing, 0)]
+    return int(forgotten.filter(pk__in=chosen).update(sent=None)) if chosen else 0

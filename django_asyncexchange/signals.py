@@ -19,6 +19,14 @@ task_started = Signal()
 task_finished = Signal()
 """The task reached a final state."""
 
+webhook_delivered = Signal()
+"""A delivery has arrived. Sent with ``sender=Delivery`` and the keys of ``delivery``, ``webhook`` and ``task``."""
+webhook_failed = Signal()
+"""A delivery was given up; sent like ``webhook_delivered``."""
+webhook_disabled = Signal()
+"""Nothing arrives at a webhook any more, and it hears of nothing until it is enabled again. Sent with
+``sender=Webhook``, its key as ``webhook``, and ``reason``, a text."""
+
 
 @receiver([task_submitted, task_started, task_finished], dispatch_uid="django_asyncexchange.log")
 def log(*, signal: Signal, task: Any, **kwargs: Any) -> None:

@@ -39,8 +39,6 @@ class Reason(enum.StrEnum):
     """It ran longer than the run limit."""
     LOST = "lost"
     """Its worker died after the start; the outcome is not known."""
-    DISPATCH = "dispatch"
-    """The broker refused it; it never started."""
     QUEUE_TIMEOUT = "queue_timeout"
     """It waited longer than its dialect allows; it never started."""
     STORAGE = "storage"

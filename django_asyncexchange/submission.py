@@ -9,27 +9,27 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from django.db import DatabaseError, IntegrityError, connections, router, transaction
-from django.db.models.functions import Now
+from django.db import DatabaseError, IntegrityError, router, transaction
 
-from . import bodies, executors, lifecycle, sealing, turns
+from . import bodies, executors, lifecycle, moves, notify, outages, presence, sealing, turns
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
     AsyncExchangeError,
     CapacityExceeded,
     IdempotencyKeyReused,
+    NoWorker,
     RequestErased,
     RequestTooLarge,
+    StorageExceeded,
     SubmitFailed,
     Throttled,
 )
 from .headers import drop_secrets, mask_query
 from .identity import Identity
 from .messages import Callback, Headers, Request, value
-from .models import Account, AsyncTask, Body, encode
+from .models import Account, AsyncTask, Body, Webhook, encode
 from .signals import task_submitted
-from .states import Reason
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -46,7 +46,13 @@ class Submission:
     url: str
     dialect: Dialect
     identity: Identity
+    base: str
+    """Absolute URL of the dialect's mount."""
+    retention: dt.timedelta | None = None
+    is_repeatable: bool = False
     callback: Callback | None = None
+    muted: tuple[str, ...] = ()
+    """Beginnings of addresses whose webhooks are not to hear of the call."""
     idempotency_key: str = ""
 
 
@@ -54,7 +60,7 @@ def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, 
     """Store the call as PENDING and hand its id to the executor; committed when this returns.
 
     Returns (task, whether an earlier submit with the same idempotency key made it). Raises RequestTooLarge,
-    CapacityExceeded, IdempotencyKeyReused or SubmitFailed; then nothing is stored.
+    CapacityExceeded, IdempotencyKeyReused, NoWorker or SubmitFailed; then nothing is stored.
     """
     draft = _draft(chunks)
     task = _new_task(submission, draft)
@@ -105,9 +111,13 @@ def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
         auth_reference=identity.auth_reference,
         method=submission.method,
         url=mask_query(submission.url, secrets),
+        base=submission.base,
+        retention=submission.retention,
+        is_repeatable=submission.is_repeatable,
         request=encode(call if sealing.is_on() else replace(call, query=drop_secrets(call.query, secrets))),
         callback_url=callback.url if callback else "",
         callback_method=callback.method if callback else "",
+        muted=list(submission.muted),
         idempotency=_digest(who, key) if key else None,
         fingerprint=_digest(submission.dialect.name, call.method, call.path, call.query, draft.sha256) if key else "",
     )
@@ -127,65 +137,46 @@ def _earlier(task: AsyncTask) -> AsyncTask | None:
     return earlier
 
 
+@outages.again_if_deadlocked
 def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
-    alias = router.db_for_write(AsyncTask)
+    alias, policy = router.db_for_write(AsyncTask), dialect.policy
     executor = executors.load()
+    if presence.is_missed():
+        logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
+        raise NoWorker(headers=_retry_after())
     with transaction.atomic(using=alias):
-        if dialect.policy.capacity is not None or dialect.policy.rate is not None:
+        if any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes)):
             _require_room(dialect, task.account)
-        is_its_turn = turns.has_turn(dialect, task.account)
-        task.sent = Now() if is_its_turn else None
-        task.save(force_insert=True, using=alias)
-        created: object = task.created
-        if not isinstance(created, dt.datetime):  # MySQL returns nothing from an INSERT
-            task.refresh_from_db(using=alias, fields=["created"])
+        moves.accept(task, policy.share)
         bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
+        notify.announce(task, Webhook.CREATE, is_heard=task.is_heard)
         lifecycle.announce(task_submitted, task)
-        if is_its_turn and executor.is_transactional(alias):
+        if task.sent is not None and executor.is_transactional(alias):
             executor.send(str(task.pk))
-        elif is_its_turn:
-            transaction.on_commit(partial(_dispatch, task, executor), using=alias)
-
-
-def _dispatch(task: AsyncTask, executor: executors.Executor) -> None:
-    """Send the id of a committed row through a broker that knows no transaction of ours."""
-    try:
-        executor.send(str(task.pk))
-    except Exception as error:
-        logger.exception("task %s could not be queued", task.pk)
-        lifecycle.fail(task, Reason.DISPATCH)
-        AsyncTask.objects.filter(pk=task.pk).update(idempotency=None)  # the client tries again, and is right to
-        raise SubmitFailed(headers=_retry_after()) from error
+        elif task.sent is not None:
+            # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
+            transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
 
 
 def _require_room(dialect: Dialect, account: str) -> None:
-    """Raise CapacityExceeded where there are enough unfinished tasks, Throttled where there were too many lately."""
+    """Raise CapacityExceeded where there are enough unfinished tasks, StorageExceeded where as much is kept as may be,
+    Throttled where there were too many calls lately.
+    """
     capacity = dialect.policy.capacity
-    _hold(dialect.name, "" if dialect.policy.shared_capacity else account)
+    Account.objects.hold(dialect.name, "" if dialect.policy.shared_capacity else account)
     lifecycle.drop_overdue(dialect)
     waiting = AsyncTask.objects.speaking(dialect.name).unfinished()
     if not dialect.policy.shared_capacity:
         waiting = waiting.of_account(account)
     if capacity is not None and waiting.count() >= capacity:
         raise CapacityExceeded(capacity=capacity, headers=_retry_after())
+    room = dialect.policy.stored_bytes
+    if room is not None and Body.objects.kept_for(dialect.name, account) >= room:
+        raise StorageExceeded(headers=_retry_after())
     rate = dialect.policy.rate
     lately = AsyncTask.objects.speaking(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
     if rate is not None and lately.count() >= rate:
         raise Throttled(headers=(("Retry-After", "60"),))
-
-
-def _hold(dialect: str, account: str) -> None:
-    """Serialise submits of one account, on every database: whoever has written this row may count and insert.
-
-    One statement, because MySQL would deadlock between inserting the row and locking it.
-    """
-    named = connections[router.db_for_write(Account)].features.supports_update_conflicts_with_target
-    Account.objects.bulk_create(
-        [Account(dialect=dialect, account=account, touched=Now())],
-        update_conflicts=True,
-        update_fields=["touched"],
-        unique_fields=["dialect", "account"] if named else None,
-    )
 
 
 def _retry_after() -> Headers:
@@ -200,7 +191,14 @@ def rerun(task: AsyncTask) -> AsyncTask:
     if not task.request:
         raise RequestErased
     submission = Submission(
-        call=task.captured, method=task.method, url=task.url, dialect=dialect, identity=lifecycle.identity_of(task)
+        call=task.captured,
+        method=task.method,
+        url=task.url,
+        base=task.base,
+        dialect=dialect,
+        identity=lifecycle.identity_of(task),
+        retention=task.retention,
+        is_repeatable=task.is_repeatable,
     )
-    again, _ = submit(submission, bodies.stream(task.bodies.filter(kind=Body.REQUEST).first()))
+    again, _ = submit(submission, bodies.stream(bodies.request_of(task.pk)))
     return again

@@ -11,11 +11,10 @@ import uuid
 
 from django.db.models.functions import Now
 
-from . import executors
+from . import executors, moves
 from .conf import conf
 from .dialects.base import Dialect
 from .models import AsyncTask
-from .querysets import AsyncTaskQuerySet
 from .states import State
 
 logger = logging.getLogger("django_asyncexchange")
@@ -23,32 +22,31 @@ logger = logging.getLogger("django_asyncexchange")
 BATCH = 100
 
 
-def has_turn(dialect: Dialect, account: str) -> bool:
-    """Whether the workers may be given one more task of ``account``."""
-    return bool(_at_work(dialect, account).count() < dialect.policy.share)
-
-
-def _at_work(dialect: Dialect, account: str) -> AsyncTaskQuerySet:
-    return AsyncTask.objects.speaking(dialect.name).of_account(account).unfinished().exclude(sent=None)
-
-
 def send_next(dialect: Dialect, account: str) -> int:
     """Send what ``account`` has waiting and may have at work, oldest first; returns how many."""
+    if not moves.WAITING.exists(dialect=dialect.name, account=account):
+        return 0
     mine = AsyncTask.objects.speaking(dialect.name).of_account(account).waiting()
     oldest = list(mine.order_by("created", "pk").values_list("pk", flat=True)[:BATCH])
-    free = dialect.policy.share - _at_work(dialect, account).count() if oldest else 0
+    free = dialect.policy.share - moves.AT_WORK.count(dialect=dialect.name, account=account) if oldest else 0
     return sum(_send(pk) for pk in oldest[: max(free, 0)])
 
 
 def _send(pk: uuid.UUID) -> bool:
     """Send one task, once: whoever sets ``sent`` sends."""
     row = AsyncTask.objects.filter(pk=pk).waiting()
-    if not row.update(sent=Now()):
-        return False
+    return bool(row.update(sent=Now())) and hand_over(pk)
+
+
+def hand_over(pk: uuid.UUID) -> bool:
+    """Give the id of a task whose ``sent`` is set to the workers. What the broker refuses waits for the next sweep.
+
+    Where the message had arrived and only its receipt was lost, it is sent twice, and one claim wins.
+    """
     try:
         executors.load().send(str(pk))
     except Exception:
-        logger.exception("task %s could not be queued; it is tried again", pk)
+        logger.warning("task %s could not be queued; it is tried again", pk, exc_info=True)
         AsyncTask.objects.filter(pk=pk, state=State.PENDING).update(sent=None)
         return False
     return True

@@ -1,20 +1,22 @@
 """The task endpoints of every mounted dialect, for one ``path("", include("django_asyncexchange.urls"))``.
 
-Built from ``Dialect.ROUTES``. Every address works with and without a trailing slash, and any other address below a
-dialect's own first segment is its 404.
+Built from ``Dialect.ROUTES`` and ``Dialect.SUBSCRIPTIONS``. Every address works with and without a trailing slash, and
+any other address below a dialect's own first segment is its 404; beside its webhooks a project may have its own.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.urls import URLPattern, re_path
 
 from .conf import conf
-from .dialects.base import Dialect
+from .dialects.base import Dialect, Route
+from .endpoints import Endpoint
 from .views import TaskView
+from .webhook_views import WebhookView
 
 app_name = "asyncexchange"
 
@@ -23,17 +25,31 @@ ID = r"(?P<id>[^/]+)"
 
 def routes(dialect: Dialect) -> Iterator[URLPattern]:
     """The URL patterns of one mount."""
-    prefix = re.escape(dialect.prefix.lstrip("/") + "/") if dialect.prefix else ""
-    addresses: dict[str, dict[str, str]] = defaultdict(dict)
-    for verb, route in dialect.ROUTES.items():
-        addresses[route.path.strip("/")][route.method] = verb
-    for path, verbs in addresses.items():
-        pattern = re.escape(path).replace(re.escape("{id}"), ID)
-        view = TaskView.as_view(dialect=dialect, verbs=verbs)
-        yield re_path(rf"^{prefix}{pattern}/?\Z", view, name=f"{dialect.name}-{'-'.join(verbs.values())}")
-    for segment in {path.partition("/")[0] for path in addresses}:
+    yield from addresses(dialect, dialect.ROUTES, TaskView)
+    if dialect.SUBSCRIPTIONS is not None:
+        yield from addresses(dialect, dialect.SUBSCRIPTIONS.ROUTES, WebhookView)
+    for segment in {route.path.partition("/")[0] for route in dialect.ROUTES.values()}:
         nothing = TaskView.as_view(dialect=dialect, verbs={})
-        yield re_path(rf"^{prefix}{re.escape(segment)}(/[\s\S]*)?\Z", nothing, name=f"{dialect.name}-{segment}-nothing")
+        pattern = rf"^{prefix_of(dialect)}{re.escape(segment)}(/[\s\S]*)?\Z"
+        yield re_path(pattern, nothing, name=f"{dialect.name}-{segment}-nothing")
+
+
+def addresses(dialect: Dialect, table: Mapping[str, Route], view: type[Endpoint]) -> Iterator[URLPattern]:
+    """One pattern for each path in ``table``, with the verbs that its methods name."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for verb, route in table.items():
+        found[route.path.strip("/")][route.method] = verb
+    kind = "" if view is TaskView else "webhook-"
+    for path, verbs in sorted(found.items(), key=lambda item: "{id}" in item[0]):  # a word is not somebody's id
+        pattern = re.escape(path).replace(re.escape("{id}"), ID)
+        bound = view.as_view(dialect=dialect, routes=table, verbs=verbs)
+        yield re_path(
+            rf"^{prefix_of(dialect)}{pattern}/?\Z", bound, name=f"{dialect.name}-{kind}{'-'.join(verbs.values())}"
+        )
+
+
+def prefix_of(dialect: Dialect) -> str:
+    return re.escape(dialect.prefix.lstrip("/") + "/") if dialect.prefix else ""
 
 
 urlpatterns = [pattern for dialect in conf.mounts for pattern in routes(dialect)]

@@ -7,101 +7,55 @@ the caller may not see is answered exactly like one that does not exist.
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from types import MappingProxyType
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
-from django.core.signals import got_request_exception
+from django.db import router
 from django.db.models import QuerySet
-from django.http import Http404, QueryDict
+from django.http import QueryDict
 from django.http.response import HttpResponseBase
-from rest_framework import exceptions as drf
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from . import bodies, capture, exceptions, http, lifecycle, rendering
-from .conf import conf
-from .dialects.base import Dialect
+from .endpoints import Endpoint, key_of
 from .filters import AsyncTaskFilter
 from .messages import Context, Listing, Page, Replay, Response, Snapshot
 from .models import AsyncTask, Body
+from .moves import slot
+from .prepared import PreparedRows
 from .querysets import AsyncTaskQuerySet
 from .states import State
 
 logger = logging.getLogger("django_asyncexchange")
 
-REFUSALS: Mapping[type[Exception], type[exceptions.AsyncExchangeError]] = {
-    drf.NotAuthenticated: exceptions.NotAuthenticated,
-    drf.AuthenticationFailed: exceptions.NotAuthenticated,
-    drf.PermissionDenied: exceptions.PermissionDenied,
-    drf.MethodNotAllowed: exceptions.MethodNotAllowed,
-    drf.NotAcceptable: exceptions.NotAcceptable,
-    drf.Throttled: exceptions.Throttled,
-    drf.ParseError: exceptions.RequestMalformed,
-    Http404: exceptions.RouteNotFound,
-}
-"""What the framework raises → what a dialect words."""
+
+def _one(narrow: str, *who: str) -> PreparedRows:
+    """The task ``id`` of ``dialect``, if it is among those that the queryset's method ``narrow`` leaves."""
+
+    def tasks() -> AsyncTaskQuerySet:
+        found = AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now()
+        narrowed: AsyncTaskQuerySet = getattr(found, narrow)(*map(slot, who))
+        return narrowed
+
+    return PreparedRows(tasks)
 
 
-def key_of(id: str) -> uuid.UUID:
-    """The primary key named by ``id``. One spelling only: ``uuid.UUID`` itself takes hyphens anywhere."""
-    with suppress(ValueError):
-        key = uuid.UUID(id)
-        if str(key) == id.lower():
-            return key
-    raise exceptions.MalformedId(id=id)
+def polls() -> dict[str, PreparedRows]:
+    """What every poll asks, by what ``TaskView.scope`` says."""
+    return {
+        "all": _one("all"),
+        "of_nobody": _one("of_nobody"),
+        "of_owner": _one("of_owner", "owner"),
+        "of_account": _one("of_account", "account"),
+    }
 
 
-class AnyMediaType(BaseContentNegotiation):
-    """The dialect decides what is sent; no ``Accept`` header is refused."""
-
-    def select_parser(self, request: Any, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
-        return renderers[0], renderers[0].media_type
+POLLS = polls()
 
 
-class TaskView(APIView):
-    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``Dialect.ROUTES``."""
-
-    content_negotiation_class = AnyMediaType
-    dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
-    verbs: Mapping[str, str] = MappingProxyType({})
-
-    async_exchange = False  # polling later would never end
-    http_method_names = [name for name in APIView.http_method_names if name != "options"]
-    """DRF's own answer to OPTIONS is in no dialect's words, and would be 200 at addresses that do not exist."""
-
-    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
-        for method, name in self.verbs.items():
-            setattr(self, method.lower(), getattr(self, self.dialect.ROUTES[name].verb or name))
-        if "GET" in self.verbs:
-            self.head = self.get  # type: ignore[attr-defined]  # just set
-
-    @property
-    def is_public(self) -> bool:
-        """Whether the address itself proves the right to it. An empty address, which serves nothing, does not."""
-        return bool(self.verbs) and all(self.dialect.ROUTES[name].public for name in self.verbs.values())
-
-    def get_authenticators(self) -> Any:
-        # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
-        return [] if self.is_public else super().get_authenticators()
-
-    def get_permissions(self) -> Any:
-        if self.is_public or conf.ALLOW_ANONYMOUS:
-            return [AllowAny()]
-        return [IsAuthenticated(), *super().get_permissions()]
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        """None of DRF's own: a replayed answer carries exactly the stored headers."""
-        return {}
+class TaskView(Endpoint):
+    """One address of tasks, by the routes of ``Dialect.ROUTES``."""
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -123,7 +77,7 @@ class TaskView(APIView):
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
         try:
-            task = self.pick(AsyncTask.objects.all(), id)
+            task = self.pick(id, "all")
         except exceptions.TaskNotFound:
             raise exceptions.LinkInvalid from None  # without a signature nobody learns which tasks exist
         context = rendering.context(request, self.dialect, now=task.now)
@@ -143,34 +97,37 @@ class TaskView(APIView):
         page = Page(rows=self.snapshots(rows, "list"), size=size, listing=listing)
         return self.send(self.dialect.page(page, self.context()), None)
 
-    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.verbs:
-            raise exceptions.RouteNotFound
-        return super().http_method_not_allowed(request, *args, **kwargs)
-
     # Finding ---------------------------------------------------------------------------------------------------------
 
-    def visible(self) -> AsyncTaskQuerySet:
-        """The tasks that the caller may see: those of its account, or its own where the protocol has no accounts."""
-        tasks = AsyncTask.objects.speaking(self.dialect.name)
+    def scope(self) -> tuple[str, dict[str, Any]]:
+        """What the caller may see, as the queryset's method and its argument: the tasks of its account, or its own
+        where the protocol has no accounts.
+        """
         user: Any = self.request.user
         if user.is_staff and user.has_perm("asyncexchange.see_all_asynctasks"):
-            return tasks
+            return "all", {}
         viewer = rendering.viewer(self.request)
         if viewer is None:
-            return tasks.of_nobody()
+            return "of_nobody", {}
         if self.dialect.PER_OWNER:
-            return tasks.of_owner(self.request.user.pk)
-        return tasks.of_account(viewer.account)
+            return "of_owner", {"owner": user.pk}
+        return "of_account", {"account": viewer.account}
+
+    def visible(self) -> AsyncTaskQuerySet:
+        narrow, who = self.scope()
+        tasks: AsyncTaskQuerySet = getattr(AsyncTask.objects.speaking(self.dialect.name), narrow)(*who.values())
+        return tasks
 
     def find(self, id: str) -> AsyncTask:
-        return self.pick(self.visible(), id)
+        narrow, who = self.scope()
+        return self.pick(id, narrow, **who)
 
-    def pick(self, tasks: AsyncTaskQuerySet, id: str) -> AsyncTask:
-        key = key_of(id)
-        task: AsyncTask | None = tasks.speaking(self.dialect.name).filter(pk=key).with_now().first()
+    def pick(self, id: str, narrow: str, **who: Any) -> AsyncTask:
+        wanted = {"id": key_of(id), "dialect": self.dialect.name, **who}
+        find = partial(POLLS[narrow].first, router.db_for_read(AsyncTask), **wanted)
+        task: AsyncTask | None = find()
         if task is not None and lifecycle.drop_if_overdue(task):
-            task = tasks.filter(pk=key).with_now().first()
+            task = find()
         if task is None:
             raise exceptions.TaskNotFound(id=id)
         return task
@@ -210,27 +167,6 @@ class TaskView(APIView):
 
     def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Response):
-            return http.respond(answer)
+            return http.unless_known(http.respond(answer), self.request._request)
         assert task is not None and task.status_code is not None, "only a stored answer can be replayed"
         return http.replayed(answer, task, self.request._request)
-
-    def handle_exception(self, exc: Exception) -> Any:
-        return http.respond(rendering.problem(self.request, self.dialect, self.refusal(exc)))
-
-    def refusal(self, exc: Exception) -> exceptions.AsyncExchangeError:
-        """``exc`` as one of ours; an unexpected one is reported as Django reports it, and answered with a 500."""
-        if isinstance(exc, exceptions.AsyncExchangeError):
-            return exc
-        cls = next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None)
-        if cls is None:
-            logger.error("a task endpoint failed", exc_info=exc)
-            got_request_exception.send(sender=type(self), request=self.request)
-            return exceptions.InternalError()
-        headers = []
-        if cls is exceptions.NotAuthenticated and (challenge := self.get_authenticate_header(self.request)):
-            headers.append(("WWW-Authenticate", challenge))
-        if cls is exceptions.MethodNotAllowed:
-            headers.append(("Allow", ", ".join(sorted(self.verbs))))
-        if cls is exceptions.Throttled and getattr(exc, "wait", None):
-            headers.append(("Retry-After", str(max(1, int(exc.wait)))))  # type: ignore[attr-defined]
-        return cls(headers=tuple(headers))

@@ -15,18 +15,10 @@ from typing import Any
 from django.db import connections, router
 
 from .models import AsyncTask
+from .moves import FINISHED
 
-CHANNEL = "asyncexchange_finished"
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
 """Seconds between two looks where the database cannot tell: doubling from the one to the other."""
-
-
-def knock(task_id: uuid.UUID) -> None:
-    """Wake whoever waits for this task, when the current transaction commits."""
-    connection = connections[router.db_for_write(AsyncTask)]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(task_id)])
 
 
 def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
@@ -68,8 +60,8 @@ def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
         next((None for note in notifies(timeout=long) if note.payload == str(task_id)), None)
 
     with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {CHANNEL}")  # before the first look: nothing is missed between the two
+        cursor.execute(f"LISTEN {FINISHED}")  # before the first look: nothing is missed between the two
         try:
             yield listen
         finally:
-            cursor.execute(f"UNLISTEN {CHANNEL}")
+            cursor.execute(f"UNLISTEN {FINISHED}")

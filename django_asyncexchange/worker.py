@@ -9,29 +9,44 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.core import signals
 from django.core.handlers.base import BaseHandler
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
-from . import admission, bodies, capture, http, identity, lifecycle, recovery, retention, turns
+from . import (
+    admission,
+    bodies,
+    capture,
+    delivery,
+    http,
+    identity,
+    isolation,
+    lifecycle,
+    outages,
+    presence,
+    recovery,
+    retention,
+    turns,
+    watch,
+)
 from .conf import conf
-from .models import AsyncTask, Body
-from .states import Reason
+from .models import AsyncTask
+from .runs import Run
+from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
 
-
-class RunTimeout(SystemExit):
-    """The run limit is over. A SystemExit, so that no ``except Exception`` in a view holds it up."""
+FINISHING = 60.0
+"""For how long the beginning and the end of a run wait for a database that is away, in seconds."""
 
 
 class Handler(BaseHandler):
@@ -67,63 +82,90 @@ def handler() -> Handler:
 
 def run(task_id: str) -> None:
     """Perform the task ``task_id``, if nobody has yet. This name is stored in queues: never move it."""
+    task: AsyncTask | None = None
     try:
-        task = lifecycle.claim(task_id)
+        task = outages.outlast(partial(lifecycle.claim, task_id), FINISHING)
         if task is not None:
             contextvars.Context().run(_perform, task)
     except Exception:
         logger.exception("task %s: the run could not be recorded", task_id)
+        if task is not None:
+            _let_go(task)
+
+
+def _let_go(task: AsyncTask) -> None:
+    """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it."""
+    try:
+        outages.outlast(partial(recovery.give_up, task), FINISHING)
+    except Exception:
+        logger.exception("task %s: it is left to its lease", task.pk)
 
 
 def _perform(task: AsyncTask) -> None:
     limit = lifecycle.policy_of(task).run_limit.total_seconds()
-    began = time.monotonic()
+    before = isolation.in_transaction()
+    run: Run | None = None
     try:
-        with _time_limit(limit), _surroundings(task), _request(task) as request:
+        with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
             if not lifecycle.is_mine(task):  # cancelled since, and its body erased: it was perhaps not read whole
                 return
-            answer = _answer(task, request)
+            answer = _answer(run, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
+            if not answer.streaming:
+                isolation.settle(before)  # a stream may need until its end what its view has opened
             try:
-                draft = bodies.write(http.chunks_of(answer), limit=conf.MAX_RESULT_BYTES)
+                draft = bodies.write(run.counted(http.chunks_of(answer), answer), limit=conf.MAX_RESULT_BYTES)
             finally:
                 answer.close()
     except (bodies.TooLarge, bodies.StorageFailed):
-        logger.exception("task %s: the answer could not be stored", task.pk)
+        logger.exception("task %s: a body could not be read or stored", task.pk)
+        isolation.settle(before)
         lifecycle.fail(task, Reason.STORAGE)
     except Exception:
         logger.exception("task %s: the run raised", task.pk)
+        isolation.settle(before)
         lifecycle.fail(task, Reason.EXCEPTION)
     except SystemExit:
-        # RunTimeout of ours, the ceiling of whatever runs us, or a view that leaves: nobody knows how far it came.
-        is_late = time.monotonic() - began >= limit
-        logger.warning("task %s: interrupted, its run limit is %s s", task.pk, limit)
         connections.close_all()  # whatever it was waiting for
-        lifecycle.fail(task, Reason.RUN_TIMEOUT if is_late else Reason.EXCEPTION)
+        _interrupted(task, run)
     else:
+        isolation.settle(before)
         _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft)
 
 
+def _interrupted(task: AsyncTask, run: Run | None) -> None:
+    """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
+    logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside")
+    if run is not None and run.reason is State.CANCEL:
+        lifecycle.give_in(task)
+    else:
+        late = run is not None and run.age >= run.limit
+        lifecycle.fail(task, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION)
+
+
 def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
-    """Store the answer; one that the database does not take (too large a packet, say) still ends its task."""
+    """Store the answer, as soon as there is a database to store it in.
+
+    One that the database does not take (too large a packet, say) still ends its task.
+    """
     try:
-        lifecycle.finish(task, draft=draft, **answer)
-    except DatabaseError:
+        outages.outlast(partial(lifecycle.finish, task, draft=draft, **answer), FINISHING)
+    except (DatabaseError, InterfaceError, bodies.StorageFailed):
         logger.exception("task %s: the answer could not be stored", task.pk)
-        connections.close_all()  # MySQL drops the connection after too large a packet
         bodies.discard(draft)
         lifecycle.fail(task, Reason.STORAGE)
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
-    return capture.rebuilt(task.captured, bodies.stream(task.bodies.filter(kind=Body.REQUEST).first()))
+    body = bodies.request_of(task.pk) if task.has_request else None
+    return capture.rebuilt(task.captured, bodies.stream(body))
 
 
-def _answer(task: AsyncTask, request: HttpRequest) -> Any:
+def _answer(run: Run, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
-    request.async_task = task.snapshot()  # type: ignore[attr-defined]
+    request.async_task = run  # type: ignore[attr-defined]
     try:
-        identity.assume(request, lifecycle.identity_of(task))
+        identity.assume(request, lifecycle.identity_of(run.task))
     except identity.IdentityLost:
         return HttpResponse(status=401)
     return handler()(request)
@@ -141,50 +183,20 @@ def _surroundings(task: AsyncTask) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise RunTimeout in the main thread after ``seconds``. Elsewhere there is nothing to interrupt with: no limit.
-
-    A signal to the thread itself wakes what blocks (sleep, sockets, locks); SIGALRM is left to django-q2.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    armed, guard = [True], threading.Lock()
-
-    def interrupt(*_: object) -> None:
-        if armed[0]:
-            raise RunTimeout
-
-    def knock() -> None:
-        with guard:  # not a moment too late: the signal's default action is to end the process
-            if armed[0]:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-
-    before = signal.signal(signal.SIGUSR2, interrupt)
-    timer = threading.Timer(seconds, knock)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        try:
-            with guard:
-                armed[0] = False
-        finally:
-            timer.cancel()
-            signal.signal(signal.SIGUSR2, before)
-
-
 def keep_house(stop: threading.Event) -> None:
-    """Sweep every ``SWEEP_SECONDS`` and prune every ``PRUNE_SECONDS`` (0 = never) until ``stop`` is set."""
+    """Sweep at once and every ``SWEEP_SECONDS``, prune every ``PRUNE_SECONDS`` (0 = never), until ``stop`` is set."""
     pruned = time.monotonic()
-    while not stop.wait(conf.SWEEP_SECONDS):
+    while True:
         try:
+            presence.announce()
             recovery.recover()
             turns.sweep()
+            delivery.sweep()
             if conf.PRUNE_SECONDS and time.monotonic() - pruned >= conf.PRUNE_SECONDS:
                 pruned = time.monotonic()
                 retention.prune()
         except Exception:
             logger.exception("housekeeping failed; it is tried again")
+            close_old_connections()  # a broken one stays broken: nobody else closes those of this thread
+        if stop.wait(conf.SWEEP_SECONDS):
+            return

@@ -28,18 +28,13 @@ SOURCE = ROOT / "docs" / "promises.toml"
 class Promise:
     id: str
     text: str
-    open: str = ""
-    """What has to be built first; empty = it holds now."""
 
 
 def promises(source: Path = SOURCE) -> dict[str, Promise]:
     """All promises by id, in the order of the file."""
     document = tomllib.loads(source.read_text(encoding="utf-8"))
-    waiting = {id: work for work, ranges in document.pop("open", {}).items() for text in ranges for id in expand(text)}
     texts = {f"{seed}-{number}": text for seed, rows in document.items() for number, text in rows.items()}
-    if unknown := waiting.keys() - texts.keys():
-        raise ValueError(f"Open, but not promised: {sorted(unknown)}")
-    return {id: Promise(id=id, text=text, open=waiting.get(id, "")) for id, text in texts.items()}
+    return {id: Promise(id=id, text=text) for id, text in texts.items()}
 
 
 def expand(text: str) -> list[str]:

@@ -64,8 +64,9 @@ class Idle:
 
     sent: ClassVar[list[str]] = []
 
-    def send(self, task_id: str) -> None:
-        self.sent.append(task_id)
+    def send(self, id: str, job: str = "run") -> None:
+        if job == "run":
+            self.sent.append(id)
 
     def is_transactional(self, alias: str) -> bool:
         return False
@@ -74,7 +75,7 @@ class Idle:
 class Broken(Idle):
     """A broker that is down."""
 
-    def send(self, task_id: str) -> None:
+    def send(self, id: str, job: str = "run") -> None:
         raise ConnectionError("the broker is down")
 
 
@@ -105,6 +106,11 @@ def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Reques
     return Request(**{**fields, "method": method, "path": path, **changes})
 
 
+def prefix_of(dialect: str) -> str:
+    """Where the mount ``dialect`` lies; nowhere, where the tests have none of that name."""
+    return next((mount.prefix for mount in conf.mounts if mount.name == dialect), "")
+
+
 def stored(
     state: State = State.PENDING,
     *,
@@ -123,6 +129,8 @@ def stored(
         "owner_reference": str(owner.pk) if owner else "",
         "method": call.method,
         "url": f"http://testserver{call.path}?async=true",
+        "base": f"http://testserver{prefix_of(fields.get('dialect', 'moysklad'))}",
+        "is_repeatable": fields.get("method", call.method) in ("GET", "HEAD", "OPTIONS"),
         "request": encode(call),
     }
     if state is not State.PENDING:
@@ -153,6 +161,8 @@ def submitted(
         call=call,
         method=call.method,
         url=f"http://testserver{call.path}?async=true",
+        base=f"http://testserver{conf.dialect(dialect).prefix}",
+        is_repeatable=call.method in ("GET", "HEAD", "OPTIONS"),
         dialect=conf.dialect(dialect),
         identity=Identity(owner=Owner(account=account, kind="application", id="7")),
         idempotency_key=key,

@@ -32,6 +32,8 @@ if database["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
     }
+else:  # one server may have several test processes at a time
+    database["TEST"] = {"NAME": f"asyncexchange_{os.getpid()}"}
 DATABASES = {"default": database}
 
 SECRET_KEY = "a key for tests, long enough that no check complains about its length"

@@ -26,6 +26,8 @@ from django_asyncexchange.messages import Request
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.states import State
 
+from .services import stored
+
 LIST = "/admin/asyncexchange/asynctask/"
 ROWS = 100_000
 JSON = (("Content-Type", "application/json"),)
@@ -526,3 +528,9 @@ def test_the_pages_render_in_russian(site: Client):
 
 def test_the_admin_is_at_its_own_address():
     assert reverse("admin:asyncexchange_asynctask_changelist") == LIST
+
+
+def test_the_progress_of_a_run_is_shown(admin_client):
+    task = stored(State.PROCESSING, progress_done=3, progress_total=12, progress_message="on the way")
+    page = admin_client.get(reverse("admin:asyncexchange_asynctask_change", args=[task.pk])).content.decode()
+    assert "on the way" in page

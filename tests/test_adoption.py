@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from django_asyncexchange.checks.cluster import SHIPPED
+
 from .example.conftest import answers, stop
 from .services import until
 
@@ -17,10 +21,6 @@ LINES = """
 INSTALLED_APPS = [*INSTALLED_APPS, "django_q", "django_asyncexchange"]
 MIDDLEWARE = [*MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
 ASYNC_EXCHANGE = {"ALLOW_ANONYMOUS": True}
-"""
-CLUSTER = """
-Q_CLUSTER = {"orm": "default", "timeout": 360, "retry": 420, "save_limit": -1, "ack_failures": True, "max_attempts": 1}
-DATABASES["default"]["CONN_MAX_AGE"] = None
 """
 URLS = """
 from django.http import HttpResponse
@@ -35,6 +35,19 @@ urlpatterns += [path("hello/", hello), path("", include("django_asyncexchange.ur
 """
 
 
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.rst", "docs/quickstart.rst", "docs/howto/executors.rst")
+
+
+def cluster_of(page: str) -> str:
+    """The first ``Q_CLUSTER`` that ``page`` shows."""
+    shown = re.search(
+        r"^ +(Q_CLUSTER = \{.+?^ +\})$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert shown
+    return re.sub(r"^ +", "", shown[1], flags=re.MULTILINE) + "\n"
+
+
 class NewProject:
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -47,11 +60,11 @@ class NewProject:
             file.write(text)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environ = {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+        environ = {"PATH": "", "PYTHONPATH": str(ROOT)}
         return subprocess.run([sys.executable, *words], cwd=self.home, env=environ, capture_output=True, text=True)
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        environ = {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+        environ = {"PATH": "", "PYTHONPATH": str(ROOT)}
         with (self.home / "log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "manage.py", *words],
@@ -75,14 +88,24 @@ def test_the_check_says_what_is_missing_and_gives_the_cure(fresh):
     assert 'Q_CLUSTER = {"orm": "default"' in checked.stderr
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_cluster_that_a_page_shows_is_the_one_that_the_check_gives(page):
+    def value(text: str) -> object:
+        return ast.literal_eval(text.partition(" = ")[2].strip())
+
+    assert value(cluster_of(page)) == value(SHIPPED)
+
+
 def test_a_call_is_answered_later(fresh):
-    fresh.add("settings", CLUSTER)
-    assert fresh.run("manage.py", "check").returncode == 0
+    fresh.add("settings", cluster_of("README.rst"))
+    checked = fresh.run("manage.py", "check")
+    assert checked.returncode == 0
+    assert set(re.findall(r"asyncexchange\.\w+", checked.stderr)) <= {"asyncexchange.W001"}  # no storage of its own
     assert fresh.run("manage.py", "migrate").returncode == 0
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    processes = [fresh.start("runserver", "--noreload", str(port)), fresh.start("qcluster")]
+    processes = [fresh.start("runserver", "--noreload", str(port)), fresh.start("asyncexchange_worker")]
     try:
         until(lambda: answers(port))
         accepted = requests.get(

@@ -16,12 +16,15 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "exceptions headers messages ranges signing states",
+    0: "addresses codings exceptions headers messages processes ranges signing states",
     1: "dialects",
-    2: "bodies conf migrations models querysets sealing",
-    3: "admission capture executors gates http identity lifecycle notify "
-    "rendering recovery retention signals submission transport turns waiting worker",
-    4: "admin apps checks decorators filters management middleware pagination schema serializers testing urls views",
+    2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
+    "statements writes",
+    3: "admission attempts capture delivery executors faithful files gates http identity isolation lifecycle notify "
+    "offload presence profiles rendering recovery retention runs signals signatures submission subscriptions transport "
+    "turns waiting watch worker",
+    4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
+    "serializers urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 
@@ -31,9 +34,21 @@ UPSTREAM = {("executors", "worker"), ("lifecycle", "worker"), ("admission", "wor
 # What only one room may import.
 DOORS = {
     "django.conf.settings": {"conf", "migrations"},
-    "django_q": {"executors.django_q", "executors.django_q2"},
+    "celery": {"executors.celery"},
+    "django.tasks": {"executors.django_tasks"},
+    "django_q": {
+        "executors.django_q",
+        "executors.django_q_broker",
+        "executors.django_q_guard",
+        "executors.django_q_redis",
+    },
+    "django_tasks": {"executors.django_tasks"},
+    "kombu": {"executors.celery"},
+    "django_tasks_db": {"executors.django_tasks"},
     "requests": {"transport"},
-    "socket": {"transport"},
+    "requests_hardened": {"transport"},
+    "socket": {"addresses", "processes", "transport"},  # only the last opens any
+    "standardwebhooks": {"signatures"},
     "urllib3": {"transport"},
     "django.core.files.storage.storages": {"bodies"},
     "django.core.files.storage.default_storage": {"bodies"},

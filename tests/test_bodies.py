@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings
+from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
+from django.db import connections, transaction
 from django.test import override_settings
 
 from django_asyncexchange import bodies
@@ -147,8 +153,8 @@ def test_empty_chunks_in_between_end_nothing(place):
 
 
 def test_a_large_body_is_read_in_chunks(place):
-    chunks = list(bodies.stream(keep(pieces(300_000))))
-    assert max(map(len, chunks)) <= 64 * 1024
+    chunks = list(bodies.stream(keep(pieces(3 * bodies.CHUNK))))
+    assert max(map(len, chunks)) <= bodies.CHUNK
 
 
 def test_a_name_that_the_storage_changed_is_followed(renaming):
@@ -285,3 +291,136 @@ def test_a_stored_body_without_its_storage_cannot_be_read(place):
         pytest.raises(bodies.StorageFailed),
     ):
         bodies.read(body)
+
+
+# From somewhere in the middle ----------------------------------------------------------------------------------------
+
+
+class Tape(FileSystemStorage):
+    """Its files can only be read from the beginning."""
+
+    def _open(self, name, mode="rb"):
+        file = super()._open(name, mode)
+        file.seekable = lambda: False
+        return file
+
+
+class Counter(io.FileIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        Counter.count += len(data)
+        return data
+
+
+class Counting(FileSystemStorage):
+    def _open(self, name, mode="rb"):
+        return File(Counter(self.path(name)))
+
+
+WHOLE = b"".join(pieces(300_000))
+
+
+@pytest.fixture(params=["django.core.files.storage.FileSystemStorage", f"{__name__}.Tape"])
+def any_place(request, tmp_path):
+    yield from storages_in(tmp_path, request.param)
+
+
+@pytest.mark.usefixtures("any_place")
+@pytest.mark.parametrize("start", [0, 1, 65_536, 299_999, 300_000])
+def test_a_stored_body_is_read_from_anywhere(start):
+    assert b"".join(bodies.stream(keep(pieces(300_000)), start)) == WHOLE[start:]
+
+
+@pytest.mark.parametrize("start", [0, 1, 999, 1000])
+def test_a_small_body_is_read_from_anywhere(start):
+    assert b"".join(bodies.stream(keep(pieces(1000)), start)) == WHOLE[start:1000]
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("size", [1000, 300_000])
+@pytest.mark.parametrize("start", [0, 1, 900])
+def test_a_sealed_body_is_read_from_anywhere(size, start):
+    with override_settings(ASYNC_EXCHANGE=exchange(ENCRYPTION_KEYS=[Fernet.generate_key()])):
+        task = stored()
+        bodies.attach(bodies.write(pieces(size), limit=LIMIT, seal=True), task_id=task.pk, kind=Body.REQUEST)
+        assert b"".join(bodies.stream(task.bodies.get(), start)) == WHOLE[start:size]
+
+
+def test_what_comes_before_a_part_is_not_read(tmp_path):
+    for _ in storages_in(tmp_path, f"{__name__}.Counting"):
+        body = keep(pieces(300_000))
+        Counter.count = 0
+        assert b"".join(bodies.stream(body, 250_000)) == WHOLE[250_000:]
+        assert Counter.count == 50_000
+
+
+# What is not all there -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [0, 1000])
+@pytest.mark.parametrize("left", [0, 1, 299_999])
+def test_a_file_that_was_cut_short_is_no_body(place, start, left):
+    body = keep(pieces(300_000))
+    os.truncate(place / body.name, left)
+    with pytest.raises(bodies.StorageFailed):
+        list(bodies.stream(body, start))
+
+
+def test_a_file_that_is_gone_is_told(place):
+    body = keep(pieces(300_000))
+    (place / body.name).unlink()
+    with pytest.raises(bodies.StorageFailed):
+        bodies.read(body)
+
+
+def test_a_draft_that_was_swept_away_cannot_be_attached(place):
+    draft = bodies.write(pieces(300_000), limit=LIMIT)
+    Body.objects.all().delete()
+    with pytest.raises(bodies.StorageFailed):
+        bodies.attach(draft, task_id=stored().pk, kind=Body.RESPONSE)
+
+
+# Row first -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reservation_is_committed_before_bytes_are_written(place):
+    def seen_by_others():
+        try:
+            return list(Body.objects.values_list("name", flat=True))
+        finally:
+            connections.close_all()
+
+    def chunks():
+        yield b"x" * 100_000
+        with ThreadPoolExecutor(1) as other:
+            names.extend(other.submit(seen_by_others).result())
+
+    names = []
+    draft = bodies.write(chunks(), limit=LIMIT)
+    assert names == [draft.name]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rollback_of_the_projects_own_leaves_no_file_behind(place):
+    with pytest.raises(Gone), transaction.atomic():
+        bodies.write(pieces(300_000), limit=LIMIT)
+        raise Gone
+    assert (files(place), Body.objects.count()) == ([], 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_a_transaction_of_the_projects_own_a_large_body_is_kept_too(place):
+    with transaction.atomic():
+        body = keep(pieces(300_000))
+    assert (bodies.read(body), body.size, body.name) == (WHOLE, 300_000, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_a_transaction_of_the_projects_own_the_limit_holds(place):
+    with pytest.raises(bodies.TooLarge), transaction.atomic():
+        bodies.write(pieces(300_000), limit=299_999)

@@ -6,16 +6,21 @@ import copy
 import sqlite3
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from django.conf import settings
 from django.core import checks
 from django.test import override_settings
 
 from django_asyncexchange.checks import CheckId
-from django_asyncexchange.checks.cluster import _is_mended
+from django_asyncexchange.checks.databases import _is_mended
 
 from .services import exchange
 
+WAKING = "django_asyncexchange.executors.django_q_broker.WakingBroker"
+REDIS = "django_asyncexchange.executors.django_q_redis.WakingRedis"
 DJANGO_Q = "django_asyncexchange.executors.django_q.DjangoQ"
+CELERY = "django_asyncexchange.executors.celery.Celery"
+TASKS = "django_asyncexchange.executors.django_tasks.DjangoTasks"
 MIDDLEWARE = settings.MIDDLEWARE
 FILES = "django.core.files.storage.FileSystemStorage"
 
@@ -28,8 +33,20 @@ def found(deploy=False):
 
 def queued(**changes):
     """django-q2 is the executor; ``Q_CLUSTER`` changed, or without a key where it is None."""
-    cluster = {**settings.Q_CLUSTER, **changes}
-    return {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": cluster}
+    cluster = {**settings.Q_CLUSTER, "broker_class": WAKING, **changes}
+    ready = {key: value for key, value in cluster.items() if value is not None}
+    return {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": ready}
+
+
+def on_redis(**changes):
+    return queued(**{"orm": None, "redis": {"host": "127.0.0.1"}, "broker_class": REDIS, **changes})
+
+
+def in_queues(alternatives, **queues):
+    return {
+        **queued(ALT_CLUSTERS=alternatives),
+        "ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q, QUEUES=queues),
+    }
 
 
 def dialects(**mounts):
@@ -39,6 +56,20 @@ def dialects(**mounts):
 def storage(**options):
     ours = {"BACKEND": FILES, "OPTIONS": options}
     return {"STORAGES": {**settings.STORAGES, "asyncexchange": ours}}
+
+
+def sent_by_server(*, backend="django_sendfile.backends.nginx", root="/srv/results", **options):
+    given = {"SENDFILE_BACKEND": backend, "SENDFILE_ROOT": root, "ASYNC_EXCHANGE": exchange(SENDFILE=True)}
+    return {**storage(**{"location": "/srv/results/a", **options}), **given}
+
+
+def bucket(*, presigned=True, **options):
+    ours = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {"transfer_config": TransferConfig(use_threads=False), **options},
+    }
+    changed = {"STORAGES": {**settings.STORAGES, "asyncexchange": ours}}
+    return {**changed, "ASYNC_EXCHANGE": exchange(PRESIGNED=presigned)}
 
 
 def databases(**options):
@@ -68,29 +99,64 @@ WRONG = [
     (CheckId.DIALECT_WRONG, dialects(solitude={"CAPACITIES": 5})),
     (CheckId.DIALECTS_COLLIDE, dialects(again={"CLASS": "django_asyncexchange.dialects.solitude.Solitude"})),
     (CheckId.EXECUTOR_WRONG, {"ASYNC_EXCHANGE": exchange(EXECUTOR="tests.nowhere.Nothing")}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {"ASYNC_EXCHANGE": exchange(EXECUTOR=TASKS, QUEUES={"run": "nowhere"})}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {"ASYNC_EXCHANGE": exchange(EXECUTOR=CELERY)}),
     (CheckId.OWNER_WRONG, {"ASYNC_EXCHANGE": exchange(OWNER="tests.services.nobody")}),
     (CheckId.URLS_MISSING, {"ROOT_URLCONF": "tests.test_checks"}),
     (CheckId.STORAGE_MISSING, {"STORAGES": without(settings.STORAGES, "asyncexchange")}),
     (CheckId.STORAGE_PUBLIC, storage()),
     (CheckId.STORAGE_PUBLIC, storage(location=settings.MEDIA_ROOT)),
+    (CheckId.STORAGE_THREADS, bucket(transfer_config=None)),
+    (CheckId.STORAGE_THREADS, bucket(transfer_config=TransferConfig())),
+    (CheckId.SENDFILE_WRONG, sent_by_server(backend=None)),
+    (CheckId.SENDFILE_WRONG, sent_by_server(backend="django_sendfile.backends.simple")),
+    (CheckId.SENDFILE_WRONG, sent_by_server(root=None)),
+    (CheckId.SENDFILE_WRONG, sent_by_server(root="/srv/other")),
+    (CheckId.SENDFILE_WRONG, {**bucket(), "ASYNC_EXCHANGE": exchange(SENDFILE=True)}),
+    (CheckId.PRESIGNED_WRONG, {"ASYNC_EXCHANGE": exchange(PRESIGNED=True)}),
+    (CheckId.PRESIGNED_WRONG, bucket(querystring_auth=False)),
+    (CheckId.PRESIGNED_WRONG, bucket(custom_domain="cdn.example.com")),
+    (CheckId.NETWORKS_OPEN, {"ASYNC_EXCHANGE": exchange(WEBHOOK_ALLOWED_NETWORKS=["10.0.0.0/8"])}),
     (CheckId.CLUSTER_MISSING, {**queued(), "Q_CLUSTER": None}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {**in_queues({}, run="calls"), **PERSISTENT}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {**queued(broker_class="tests.nowhere.Nothing"), **PERSISTENT}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {**queued(orm=None), **PERSISTENT}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {**on_redis(orm="default"), **PERSISTENT}),
+    (CheckId.EXECUTOR_MISCONFIGURED, {**on_redis(redis={"socket_timeout": 0.5}), **PERSISTENT}),
+    (CheckId.CLUSTER_UNGUARDED, {**queued(broker_class=None), **PERSISTENT}),
+    (CheckId.CLUSTER_UNGUARDED, {**queued(broker_class="django_q.brokers.orm.ORM"), **PERSISTENT}),
+    (CheckId.CLUSTER_SYNC, {**queued(sync=True), **PERSISTENT}),
+    (CheckId.CLUSTER_NAMELESS, {**on_redis(name=None), **PERSISTENT}),
+    (CheckId.CLUSTER_AHEAD, {**queued(queue_limit=50), **PERSISTENT}),
+    (CheckId.CLUSTER_AHEAD, {**queued(bulk=50), **PERSISTENT}),
+    (CheckId.CLUSTER_AHEAD, {**queued(workers=8, queue_limit=None), **PERSISTENT}),
+    (CheckId.CLUSTER_RECYCLE, {**queued(recycle=10), **PERSISTENT}),
+    (CheckId.CLUSTER_RECYCLE, {**queued(max_rss=300), **PERSISTENT}),
     (CheckId.CLUSTER_RETRY, {**queued(retry=330), **PERSISTENT}),
     (CheckId.CLUSTER_TIMEOUT, {**queued(timeout=None), **PERSISTENT}),
     (CheckId.CLUSTER_TIMEOUT, {**queued(timeout=300), **PERSISTENT}),
+    (CheckId.CLUSTER_TIMEOUT, {**queued(timeout=360.5), **PERSISTENT}),
+    (CheckId.CLUSTER_TIMEOUT, {**in_queues({"calls": {"timeout": 60}}, run="calls"), **PERSISTENT}),
+    (CheckId.CLUSTER_TIMEOUT, {**in_queues({"hooks": {"timeout": 60}}, deliver="hooks"), **PERSISTENT}),
     (CheckId.CLUSTER_GUARD, {**queued(guard_cycle=0.3), **PERSISTENT}),
     (CheckId.CLUSTER_POOL, {**queued(), **databases(CONN_MAX_AGE=None, OPTIONS={"pool": True})}),
     (CheckId.CLUSTER_ACK, {**queued(ack_failures=False), **PERSISTENT}),
     (CheckId.CLUSTER_ACK, {**queued(max_attempts=0), **PERSISTENT}),
     (CheckId.CLUSTER_SAVES, {**queued(save_limit=250), **PERSISTENT}),
     (CheckId.CLUSTER_ALIAS, {**queued(orm="queue"), **PERSISTENT}),
-    (CheckId.CONNECTIONS_REOPENED, queued()),
+    (CheckId.CONNECTIONS_REOPENED, {**queued(), **databases(ENGINE="django.db.backends.postgresql")}),
+    (CheckId.CONNECTIONS_REOPENED, {**on_redis(), **databases(ENGINE="django.db.backends.postgresql")}),
+    (CheckId.CONNECTIONS_REOPENED, queued(broker_class=None)),
 ]
 
 urlpatterns = []
 """This module as a URLconf has no task endpoints."""
 
 # Nobody connects: the checks only read these settings.
-pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+pytestmark = [
+    pytest.mark.django_db,  # checks of models ask what the database can do
+    pytest.mark.filterwarnings("ignore:Overriding setting DATABASES"),
+]
 
 
 def test_correct_settings_have_no_finding():
@@ -100,6 +166,44 @@ def test_correct_settings_have_no_finding():
 def test_correct_settings_with_django_q2_have_no_finding():
     with override_settings(**queued(), **PERSISTENT):
         assert found() == set()
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        on_redis(),
+        on_redis(redis="redis://127.0.0.1:6379/0"),
+        in_queues({"letters": {"timeout": 90, "retry": 150}}, deliver="letters"),
+        queued(workers=None, queue_limit=4),
+    ],
+    ids=["Redis", "Redis by URL", "queues", "a worker for each core"],
+)
+def test_other_correct_settings_with_django_q2_have_no_finding(right):
+    with override_settings(**right, **PERSISTENT):
+        assert found() == set()
+
+
+def test_an_sqlite_file_may_be_opened_anew_for_each_call():
+    lite = databases(CONN_MAX_AGE=0, ENGINE="django.db.backends.sqlite3")
+    with override_settings(**queued(), **lite):
+        assert found() == set()
+
+
+def test_networks_may_be_open_while_developing():
+    with override_settings(DEBUG=True, ASYNC_EXCHANGE=exchange(WEBHOOK_ALLOWED_NETWORKS=["127.0.0.0/8"])):
+        assert found() == set()
+
+
+@pytest.mark.parametrize("right", [sent_by_server(), bucket(), bucket(transfer_config=None, use_threads=False)])
+def test_correct_settings_of_a_storage_have_no_finding(right):
+    with override_settings(**right):
+        assert found() == set()
+
+
+def test_sendfile_without_its_package_is_named(monkeypatch):
+    monkeypatch.setattr("django_asyncexchange.checks.storage.find_spec", lambda name: None)
+    with override_settings(**sent_by_server()):
+        assert found() == {CheckId.SENDFILE_WRONG}
 
 
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=by_name)
@@ -131,13 +235,13 @@ def test_without_django_q2_nobody_looks_at_its_settings():
 def test_a_longer_run_limit_needs_a_longer_timeout():
     mounts = {**settings.ASYNC_EXCHANGE["DIALECTS"], "solitude": {"RUN_LIMIT": 3600}}
     with override_settings(
-        ASYNC_EXCHANGE=exchange(EXECUTOR=DJANGO_Q, DIALECTS=mounts), Q_CLUSTER=settings.Q_CLUSTER, **PERSISTENT
+        **{**queued(), "ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q, DIALECTS=mounts)}, **PERSISTENT
     ):
         assert found() == {CheckId.CLUSTER_TIMEOUT}
 
 
 def test_every_id_has_its_misconfiguration():
-    elsewhere = {CheckId.CLUSTER_CACHE, CheckId.SQLITE_OLD}
+    elsewhere = {CheckId.CLUSTER_CACHE, CheckId.CLUSTER_CATCH_UP, CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED}
     assert set(CheckId) - {id for id, _ in WRONG} == elsewhere
 
 
@@ -169,3 +273,36 @@ def test_an_old_sqlite_is_named_before_a_deployment_only():
     with override_settings(**lite):
         named = {deploy: CheckId.SQLITE_OLD in found(deploy) for deploy in (False, True)}
     assert named == {False: False, True: not _is_mended(sqlite3.sqlite_version_info)}
+
+
+@pytest.mark.parametrize(
+    ("command", "is_named"),
+    [
+        ("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;", True),
+        ("pragma synchronous (off)", True),
+        ("PRAGMA synchronous = 1", True),
+        ("PRAGMA synchronous=NORMAL; PRAGMA synchronous=FULL;", False),
+        ("PRAGMA synchronous=EXTRA;", False),
+        ("PRAGMA journal_mode=WAL;", False),
+    ],
+)
+def test_an_sqlite_that_may_forget_what_it_committed_is_named_before_a_deployment_only(command, is_named):
+    lite = databases(ENGINE="django.db.backends.sqlite3", OPTIONS={"init_command": command})
+    with override_settings(**lite):
+        named = {deploy: CheckId.SQLITE_UNSYNCED in found(deploy) for deploy in (False, True)}
+    assert named == {False: False, True: is_named}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_named"),
+    [
+        ({"catch_up": True}, True),
+        ({"catch_up": None}, True),
+        ({"catch_up": None, "scheduler": False}, False),
+        ({}, False),
+    ],
+)
+def test_schedules_that_catch_up_are_named_before_a_deployment_only(changes, is_named):
+    with override_settings(**queued(**changes), **PERSISTENT):
+        named = {deploy: CheckId.CLUSTER_CATCH_UP in found(deploy) for deploy in (False, True)}
+    assert named == {False: False, True: is_named}

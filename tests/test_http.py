@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from django_asyncexchange import capture, http
 from django_asyncexchange.exceptions import RequestMalformed
+from django_asyncexchange.headers import is_secret
 from django_asyncexchange.messages import Request, Response
 from django_asyncexchange.models import AsyncTask, encode
 
@@ -52,7 +53,9 @@ def names(request):
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 QUERIES = st.text(string.ascii_letters + string.digits + "%+&=;,/?:@!$'()*[]{}|\\^~`\"<>é\xff\x80", max_size=60)
-TOKENS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
+TOKENS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12).filter(
+    lambda name: not is_secret(f"x-mine-{name}")
+)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.apps import apps
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.models import Session
 from django.test import Client, RequestFactory
 from django.utils import timezone, translation
@@ -31,7 +31,7 @@ class OtherBackend(ModelBackend):
 class Idle:
     """An executor that leaves running to the test."""
 
-    def send(self, task_id):
+    def send(self, task_id, job="run"):
         pass
 
     def is_transactional(self, alias):
@@ -136,6 +136,37 @@ def test_a_user_who_is_gone_does_not_run(session, later, end, path):
     end()
     assert perform(task) == ("API_ERROR", 401)
     assert doors.ran == []
+
+
+def test_a_user_whom_the_projects_manager_hides_meanwhile_does_not_run(session, later, monkeypatch):
+    hidden = []
+
+    class Shown(UserManager):
+        def get(self, **wanted):
+            return super().exclude(username__in=hidden).get(**wanted)
+
+    manager = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    assert perform(submit(session))[1] == 200
+    AsyncTask.objects.all().delete()
+    task = submit(session)
+    hidden.append("anna")
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_user_whom_the_backend_refuses_does_not_run(session, later, monkeypatch):
+    task = submit(session)
+    monkeypatch.setattr(OtherBackend, "user_can_authenticate", lambda self, user: False)
+    AsyncTask.objects.update(auth_backend=OTHER)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_backend_with_a_way_of_its_own_is_asked(session, later, monkeypatch):
+    task = submit(session)
+    monkeypatch.setattr(OtherBackend, "get_user", lambda self, pk: None, raising=False)
+    AsyncTask.objects.update(auth_backend=OTHER)
+    assert perform(task) == ("API_ERROR", 401)
 
 
 def test_a_revoked_token_does_not_run(bearer, later):

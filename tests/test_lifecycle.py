@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from typing import ClassVar
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, submission
+from django_asyncexchange import bodies, lifecycle, submission, turns, worker
 from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable, RequestTooLarge, SubmitFailed
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.signals import task_finished, task_started, task_submitted
 from django_asyncexchange.states import FINAL, Reason, State
 
-from .services import BROKEN, IDLE, Idle, captured, exchange, stored, submitted
+from .services import BROKEN, IDLE, Idle, captured, exchange, runs, stored, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -186,16 +187,38 @@ def test_a_call_that_the_database_refuses_leaves_no_file(place):
     assert (files(place), Body.objects.count(), AsyncTask.objects.count()) == ([], 0, 0)
 
 
-def test_a_broker_that_is_down_is_told_to_the_client():
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)), pytest.raises(SubmitFailed) as refusal:
-        submitted()
-    assert dict(refusal.value.headers).keys() == {"Retry-After"}
+def test_a_call_that_the_broker_refuses_is_accepted_and_waits(caplog):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
+        task = submitted()
+    assert AsyncTask.objects.values("pk", "state", "sent").get() == {"pk": task.pk, "state": "PENDING", "sent": None}
+    assert f"task {task.pk} could not be queued; it is tried again" in caplog.text
 
 
-def test_a_task_that_could_not_be_sent_ends():
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)), pytest.raises(SubmitFailed):
-        submitted()
-    assert AsyncTask.objects.values("state", "reason").get() == {"state": "ERROR", "reason": "dispatch"}
+def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
+        task = submitted()
+    assert (turns.sweep(), Idle.sent[-1]) == (1, str(task.pk))
+
+
+class Deaf(Idle):
+    """A broker that takes a message, and whose receipt does not arrive."""
+
+    sent: ClassVar[list[str]] = []
+
+    def send(self, id, job="run"):
+        super().send(id, job)
+        raise TimeoutError("no receipt")
+
+
+@pytest.mark.urls("tests.services")
+def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Deaf")):
+        task = submitted()
+    turns.sweep()
+    for id in Deaf.sent[-1], Idle.sent[-1]:
+        assert id == str(task.pk)
+        worker.run(id)
+    assert (runs(), again(task).attempt) == (1, 1)
 
 
 # Claim ----------------------------------------------------------------------------------------------------------------
@@ -295,6 +318,16 @@ def test_the_late_answer_of_a_cancelled_task_is_dropped():
     before = AsyncTask.objects.values().get()
     assert not finish(task)
     assert AsyncTask.objects.values().get() == before
+
+
+def test_an_answer_whose_commit_was_not_heard_of_is_kept_when_it_is_recorded_again(place):
+    task = lifecycle.claim(submitted().pk)
+    draft = bodies.write([b"x" * 100_000], limit=10**6)
+    answer = {"status": 200, "reason_phrase": "OK", "headers": (), "draft": draft}
+    assert lifecycle.finish(task, **answer)
+    assert not lifecycle.finish(task, **answer)
+    task = AsyncTask.objects.get()
+    assert (task.state, bodies.read(task.response_body())) == (State.DONE, b"x" * 100_000)
 
 
 def test_the_body_of_a_late_answer_is_gone(place):

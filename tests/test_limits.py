@@ -15,7 +15,8 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import Client, override_settings
 
-from django_asyncexchange.exceptions import CapacityExceeded, Throttled
+from django_asyncexchange import retention
+from django_asyncexchange.exceptions import CapacityExceeded, StorageExceeded, Throttled
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
 
@@ -73,6 +74,13 @@ def test_of_200_submits_at_once_each_account_gets_its_four():
     assert Counter(AsyncTask.objects.values_list("account", flat=True)) == {"one": 4, "two": 4}
 
 
+def test_of_200_submits_at_once_each_of_20_new_accounts_gets_its_four():
+    names = [f"account {number}" for number in range(CLIENTS)]
+    with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=4)):
+        assert flood(*names) == {None: 80, CapacityExceeded: 120}
+    assert Counter(AsyncTask.objects.values_list("account", flat=True)) == dict.fromkeys(names, 4)
+
+
 def test_of_200_submits_at_once_as_many_are_accepted_as_the_rate_allows():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=None, RATE=7)):
         assert flood("one") == {None: 7, Throttled: 193}
@@ -93,7 +101,7 @@ def run_on(url):
         env={**os.environ, "DATABASE_URL": url, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -106,6 +114,49 @@ def test_elsewhere_postgresql_counts_as_well(postgres_url):
 @pytest.mark.service
 def test_elsewhere_mariadb_counts_as_well(mariadb_url):  # noqa: F811
     run_on(mariadb_url)
+
+
+# Bytes ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept():
+    """Something is kept for the account ``one``: 100 bytes of an answer."""
+    task = stored(State.DONE, account="one", answer=b"x" * 100)
+    assert Body.objects.get().task == task
+
+
+@pytest.mark.parametrize("account", ["one", "other"])
+@pytest.mark.parametrize("room", [100, 101, None])
+def test_an_account_submits_while_there_is_room_for_it(kept, account, room):
+    with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=room)):
+        if (account, room) == ("one", 100):
+            with pytest.raises(StorageExceeded):
+                submitted(account=account)
+        else:
+            submitted(account=account)
+
+
+def test_what_is_pruned_makes_room(kept):
+    with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=100)):
+        AsyncTask.objects.update(deletion_date=soon(seconds=-1))
+        retention.prune()
+        submitted(account="one")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "status", "word"), [("moysklad", 412, 61002), ("solitude", 503, "storage"), ("prefer", 429, "storage")]
+)
+def test_without_room_the_answer_says_when_to_come_back(dialect, status, word):
+    user = User.objects.create(username="anna")
+    stored(State.DONE, owner=user, account=str(user.pk), dialect=dialect, answer=b"x")
+    client = Client()
+    client.force_login(user)
+    with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=1)):
+        call = ASKS[dialect]
+        response = client.generic(call["method"], call["path"], headers=call.get("headers"))
+    assert (response.status_code, response["Retry-After"]) == (status, "5")
+    assert CODES.get(dialect, lambda document: document["code"])(response.json()) == word
 
 
 # A minute -------------------------------------------------------------------------------------------------------------

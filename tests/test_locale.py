@@ -29,6 +29,7 @@ CALL = re.compile(r"""\b(?:n?gettext|_)\((?:u?(?:'(?:\\.|[^'])*'|"(?:\\.|[^"])*"
 """A marked text in what Django makes of a template."""
 TOLD = (
     exceptions.CapacityExceeded,
+    exceptions.NoWorker,
     exceptions.RequestErased,
     exceptions.RequestTooLarge,
     exceptions.SubmitFailed,

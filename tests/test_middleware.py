@@ -274,16 +274,19 @@ class TestRun:
 OURS = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
 
 
+@pytest.mark.django_db  # checks of models ask what the database can do
 def test_a_middleware_behind_ours_is_named_by_a_check(settings):
     settings.MIDDLEWARE = [OURS, *(name for name in settings.MIDDLEWARE if name != OURS)]
     assert "asyncexchange.E002" in {message.id for message in run_checks()}
 
 
+@pytest.mark.django_db  # checks of models ask what the database can do
 def test_a_project_without_ours_is_told_by_a_check(settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != OURS]
     assert "asyncexchange.E001" in {message.id for message in run_checks()}
 
 
+@pytest.mark.django_db  # checks of models ask what the database can do
 def test_at_the_end_of_the_list_no_check_speaks_of_it():
     assert not {"asyncexchange.E001", "asyncexchange.E002"} & {message.id for message in run_checks()}
 
@@ -398,4 +401,11 @@ class TestRefusals:
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": "tests.project.views.broken"}
         response = client.post("/zoo/place/", headers=SOLITUDE)
         assert (response.status_code, response.json()["error"]) == (500, "internal_error")
+        assert not AsyncTask.objects.exists()
+
+    def test_a_database_that_is_away_before_anything_is_stored_is_answered_as_for_a_while(self, client, settings):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": "tests.project.views.cut_off"}
+        response = client.post("/zoo/place/", headers=SOLITUDE)
+        assert (response.status_code, response.json()["error"]) == (503, "unavailable")
+        assert response.headers["Retry-After"] == "5"
         assert not AsyncTask.objects.exists()

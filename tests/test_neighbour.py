@@ -23,8 +23,9 @@ from django_q.models import OrmQ, Task
 from django_q.signing import SignedPackage
 
 from django_asyncexchange import bodies, lifecycle, worker
-from django_asyncexchange.executors import ENTRY_POINT
-from django_asyncexchange.executors.django_q import HOUSEKEEPER, DjangoQ
+from django_asyncexchange.executors import ENTRY_POINTS
+from django_asyncexchange.executors.django_q import DjangoQ
+from django_asyncexchange.executors.housekeeper import HOUSEKEEPER
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import State
 
@@ -122,7 +123,7 @@ def pid_of(task):
 
 
 def test_the_entry_point_is_the_worker():
-    assert import_string(ENTRY_POINT) is worker.run
+    assert import_string(ENTRY_POINTS["run"]) is worker.run
 
 
 def test_the_housekeeper_is_found_by_its_name():
@@ -132,7 +133,7 @@ def test_the_housekeeper_is_found_by_its_name():
 def test_a_message_names_the_entry_point_and_one_id():
     id = str(uuid.uuid4())
     message = SignedPackage.loads(package_of(id))
-    assert (message["func"], message["args"], message["kwargs"]) == (ENTRY_POINT, (id,), {})
+    assert (message["func"], message["args"], message["kwargs"]) == (ENTRY_POINTS["run"], (id,), {})
 
 
 def test_a_message_holds_nothing_of_the_call():
@@ -171,7 +172,7 @@ def test_row_and_message_are_committed_together():
 
 def test_a_thread_has_one_broker():
     executor = DjangoQ()
-    assert executor._broker() is executor._broker()
+    assert executor._broker("run") is executor._broker("deliver")
 
 
 # A cluster ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -223,7 +224,8 @@ def test_a_streamed_answer_gets_a_length_when_it_is_replayed(client):
 
 
 def test_an_answer_larger_than_the_inline_limit_is_streamed(client):
-    assert later(client, "/zoo/large/").streaming
+    with contextlib.closing(later(client, "/zoo/large/")) as replayed:
+        assert replayed.streaming
 
 
 def test_a_body_without_a_content_type_is_replayed_without_one(client):

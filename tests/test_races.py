@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 import pymysql
 import pytest
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.db.models import F
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, retention, worker
+from django_asyncexchange import bodies, lifecycle, outages, retention, worker
 from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable
-from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models import AsyncTask, Body, Webhook
 from django_asyncexchange.states import State
 
 from . import services
@@ -133,6 +134,13 @@ def test_submits_of_two_accounts_do_not_take_each_others_places():
     assert Counter(AsyncTask.objects.values_list("account", flat=True)) == dict.fromkeys("abcdef", 4)
 
 
+def test_of_40_submits_of_an_account_that_listens_all_are_taken_and_told_of():
+    listens = Webhook.objects.create(dialect="moysklad", account="one", action="CREATE", url="https://there.example/")
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": {"CAPACITY": None}})):
+        together(*[lambda: submitted(account="one")] * 40)
+    assert (AsyncTask.objects.count(), listens.deliveries.count()) == (40, 40)
+
+
 def finish(task):
     draft = bodies.write([b"{}"], limit=100)
     return lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
@@ -189,20 +197,61 @@ def test_several_may_prune_at_once():
     assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_of_two_transactions_that_wait_for_each_other_both_are_done():
+    one, other = stored(), stored()
+    meeting = threading.Barrier(2)
+
+    def changing(*tasks):
+        begun = []
+
+        @outages.again_if_deadlocked
+        def change():
+            with transaction.atomic():
+                for task in tasks:
+                    AsyncTask.objects.filter(pk=task.pk).update(attempt=F("attempt") + 1)
+                    if not begun:
+                        begun.append(task)
+                        meeting.wait(PATIENCE)
+
+        return change
+
+    together(changing(one, other), changing(other, one))
+    assert list(AsyncTask.objects.values_list("attempt", flat=True)) == [2, 2]
+
+
 # Elsewhere ------------------------------------------------------------------------------------------------------------
 
 
+ELSEWHERE = (
+    "races",
+    "waiting",
+    "submission",
+    "presence",
+    "rows",
+    "watch",
+    "leaks",
+    "recovery",
+    "delivery",
+    "bells",
+    "django_q_broker",
+    "plans",
+    "prepared",
+)
+"""Whose tests say something about a database."""
+
+
 def run_on(url):
-    """All of the above once more, with waiting and submitting, in a process of its own."""
+    """All of the above and of others once more, in a process of its own."""
     here = Path(__file__)
-    files = [str(here.with_name(name)) for name in (here.name, "test_waiting.py", "test_submission.py")]
+    files = [str(here.with_name(f"test_{name}.py")) for name in ELSEWHERE]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, "-q", "-k", "not elsewhere", "-p", "no:cacheprovider"],
         cwd=here.parents[1],
         env={**os.environ, "DATABASE_URL": url, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
+import sys
 
 import pytest
 from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 
-from django_asyncexchange import bodies, lifecycle, recovery, turns, worker
+from django_asyncexchange import bodies, lifecycle, processes, recovery, turns, worker
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
@@ -47,9 +50,12 @@ def test_a_lost_run_of_a_safe_call_waits_again(method):
     assert (fresh(task).state, task.attempt, task.sent) == (State.PENDING, 1, None)
 
 
-def test_it_is_sent_again_and_runs(idle):
+def test_it_is_sent_again_a_little_later_and_runs(idle):
     task = running()
     recovery.recover()
+    assert (turns.sweep(), worker.run(str(task.pk)), idle) == (0, None, [])
+    assert fresh(task).state == State.PENDING
+    AsyncTask.objects.update(not_before=ago(seconds=1))
     assert (turns.sweep(), idle) == (1, [str(task.pk)])
     worker.run(idle[0])
     assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
@@ -113,7 +119,7 @@ def test_a_forgotten_message_is_sent_again(idle):
 
 
 def test_a_message_on_its_way_is_not_sent_again(idle):
-    stored(sent=ago(minutes=4))
+    stored(sent=ago(seconds=25))
     recovery.recover()
     assert (turns.sweep(), idle) == (0, [])
 
@@ -121,7 +127,75 @@ def test_a_message_on_its_way_is_not_sent_again(idle):
 def test_the_command_says_what_it_did(capsys):
     running(), running("POST"), stored(sent=ago(minutes=6))
     call_command("asyncexchange_sweep")
-    assert capsys.readouterr().out == "1 again, 1 lost, 1 resent, 1 sent\n"
+    assert capsys.readouterr().out == "1 again, 1 lost, 1 resent, 1 sent, 0 reminded\n"
+
+
+class TestLeases:
+    def leased(self, method="GET", **span):
+        return running(method, minutes=0, lease_until=timezone.now() + dt.timedelta(**span), worker="elsewhere//1/2")
+
+    def test_a_run_whose_lease_is_over_is_lost(self):
+        task = self.leased(seconds=-1)
+        assert recovery.recover()["again"] == 1
+        assert (fresh(task).lease_until, task.state) == (None, State.PENDING)
+
+    def test_a_run_with_a_lease_is_not_lost_however_long_it_takes(self):
+        task = self.leased(seconds=5)
+        AsyncTask.objects.update(started=ago(days=1))
+        recovery.recover()
+        assert fresh(task).state == State.PROCESSING
+
+    def test_a_run_whose_process_is_dead_is_lost_at_once(self):
+        task = self.leased("POST", hours=1)
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            name = f"{processes.me().rsplit('/', 2)[0]}/{child.pid}/{processes._start(child.pid)}"
+            AsyncTask.objects.filter(pk=task.pk).update(worker=name)
+            recovery.recover()
+            assert fresh(task).state == State.PROCESSING
+            child.kill()
+        assert recovery.recover()["lost"] == 1
+        assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+    def test_a_process_of_another_machine_is_not_judged(self):
+        assert not processes.is_gone("elsewhere/boot/pid:[1]/1/1")
+        assert not processes.is_gone("")
+
+    def test_a_process_id_that_was_used_again_is_another_process(self):
+        machine = processes.me().rsplit("/", 2)[0]
+        assert processes.is_gone(f"{machine}/{os.getpid()}/1")
+        assert not processes.is_gone(processes.me())
+
+    def test_a_claim_says_who_and_until_when(self):
+        task = lifecycle.claim(stored().pk)
+        assert (fresh(task).worker, task.lease_until > timezone.now()) == (processes.me(), True)
+
+    def test_a_call_that_says_it_may_be_repeated_is(self):
+        task = running("POST", is_repeatable=True)
+        assert recovery.recover()["again"] == 1
+        assert fresh(task).state == State.PENDING
+
+
+class Counting(Idle):
+    """A queue that knows how many wait in it."""
+
+    inside = 0
+
+    def waiting(self):
+        return self.inside
+
+
+class TestBacklog:
+    @pytest.fixture(autouse=True)
+    def counted(self):
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Counting")):
+            yield
+
+    @pytest.mark.parametrize(("inside", "resent"), [(0, 3), (1, 2), (3, 0), (9, 0)])
+    def test_what_still_waits_in_the_queue_is_not_sent_twice(self, monkeypatch, inside, resent):
+        monkeypatch.setattr(Counting, "inside", inside)
+        for minutes in (3, 2, 1):
+            stored(sent=ago(minutes=minutes))
+        assert recovery.recover()["resent"] == resent
 
 
 def test_with_nothing_to_do_it_takes_two_statements(django_assert_num_queries):

@@ -5,13 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import random
+import zlib
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
+from cryptography.fernet import Fernet
 from django.conf import settings as project
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
-from django.test import AsyncClient, Client
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import AsyncClient, Client, RequestFactory
 from django.utils.http import http_date
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,8 +92,20 @@ def link(task: AsyncTask) -> str:
     return f"{prefix}/async/{task.pk}/download?temp_url_sig={signature}&temp_url_expires={expires}"
 
 
+answers: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """As every server does, whether it has sent an answer to its end or not."""
+    yield
+    while answers:
+        answers.pop().close()
+
+
 def get(address: str, **headers: str) -> Any:
-    return Client().get(address, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    answers.append(Client().get(address, headers={name.replace("_", "-"): text for name, text in headers.items()}))
+    return answers[-1]
 
 
 def content_of(response: Any) -> bytes:
@@ -400,6 +418,142 @@ def test_what_the_view_compressed_is_cut_as_it_is(every_middleware):
     assert (content_of(response), sent(response)["Content-Encoding"]) == (packed[3:10], "gzip")
 
 
+# Compressed on the way ------------------------------------------------------------------------------------------------
+
+TEXT = b"a line of a report\n" * 20_000
+LINES = {"Content_Type": "text/csv; charset=utf-8"}
+
+
+@pytest.mark.parametrize("server", [wsgi_server, asgi_server])
+def test_text_is_compressed_for_who_can_read_it(server):
+    address = filed(TEXT, **LINES)
+    with server() as port:
+        packed = ask(port, "GET", address, headers={"Accept-Encoding": "gzip"})
+        plain = ask(port, "GET", address)
+    assert (packed[0], gzip.decompress(packed[3])) == (200, TEXT)
+    assert len(packed[3]) < len(TEXT) / 10
+    lines = {name.lower(): text for name, text in packed[2]}
+    etag = f'"{hashlib.sha256(TEXT).hexdigest()}"'
+    assert (lines["content-encoding"], lines["etag"]) == ("gzip", f"W/{etag}")
+    assert varies(lines["vary"])
+    assert (lines["accept-ranges"], "content-length" in lines) == ("none", False)
+    lines = {name.lower(): text for name, text in plain[2]}
+    assert (plain[0], plain[3], lines["content-length"], lines["etag"]) == (200, TEXT, str(len(TEXT)), etag)
+    assert (varies(lines["vary"]), lines["accept-ranges"], "content-encoding" in lines) == (True, "bytes", False)
+
+
+def varies(told: str) -> bool:
+    """Whether ``Vary`` names the coding, and once."""
+    return [field.strip() for field in told.split(",")].count("Accept-Encoding") == 1
+
+
+def test_a_compressed_answer_is_one_stream_of_gzip_without_a_name():
+    content = content_of(get(filed(TEXT, **LINES), Accept_Encoding="gzip"))
+    unpacked = zlib.decompressobj(wbits=31)
+    assert (unpacked.decompress(content), unpacked.unused_data, unpacked.eof) == (TEXT, b"", True)
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "*;q=0"])
+def test_nobody_gets_a_coding_that_it_did_not_ask_for(accepted):
+    response = get(filed(TEXT, **LINES), Accept_Encoding=accepted)
+    assert content_of(response) == TEXT
+    assert "Content-Encoding" not in sent(response)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Type": BINARY},
+        {**LINES, "Content_Encoding": "br"},
+        {**LINES, "Content_Digest": "sha-256=:x:"},
+    ],
+)
+def test_what_is_no_text_or_bound_to_its_bytes_is_sent_as_it_is(headers):
+    response = get(filed(TEXT, **headers), Accept_Encoding="gzip")
+    assert content_of(response) == TEXT
+    assert not varies(sent(response)["Vary"])
+
+
+def test_a_small_answer_is_sent_as_it_is():
+    response = get(filed(TEXT[:1000], **LINES), Accept_Encoding="gzip")
+    assert (content_of(response), response.streaming) == (TEXT[:1000], False)
+
+
+def test_a_middleware_does_not_compress_again(every_middleware):
+    response = get(filed(TEXT, **LINES), Accept_Encoding="gzip")
+    assert gzip.decompress(content_of(response)) == TEXT
+    assert varies(sent(response)["Vary"])
+
+
+@pytest.mark.parametrize("server", [wsgi_server, asgi_server])
+def test_head_of_a_compressed_answer_says_what_get_would(opened, server):
+    address = filed(TEXT, **LINES)
+    with server() as port:
+        head = ask(port, "HEAD", address, headers={"Accept-Encoding": "gzip"})
+        assert (head[0], head[3], opened) == (200, b"", [])
+        whole = ask(port, "GET", address, headers={"Accept-Encoding": "gzip"})
+    framing = {"transfer-encoding", "connection"}
+    assert [line for line in lines_of(head) if line[0] not in framing] == [
+        line for line in lines_of(whole) if line[0] not in framing
+    ]
+
+
+def test_a_part_of_a_text_is_never_compressed():
+    response = get(filed(TEXT, **LINES), Range="bytes=5-100004", Accept_Encoding="gzip")
+    assert (response.status_code, content_of(response)) == (206, TEXT[5:100_005])
+    lines = sent(response)
+    assert ("Content-Encoding" in lines, varies(lines["Vary"]), lines["ETag"][0]) == (False, True, '"')
+
+
+def test_a_compressed_download_starts_again_instead_of_being_mixed():
+    address = filed(TEXT, **LINES)
+    etag = sent(get(address, Accept_Encoding="gzip"))["ETag"]
+    response = get(address, Range="bytes=5-", If_Range=etag, Accept_Encoding="gzip")
+    assert (response.status_code, gzip.decompress(content_of(response))) == (200, TEXT)
+
+
+@pytest.mark.parametrize(("accepted", "is_weak"), [("gzip", True), ("identity", False)])
+def test_what_the_client_has_in_either_coding_is_not_sent_again(opened, accepted, is_weak):
+    address = filed(TEXT, **LINES)
+    etag = f'"{hashlib.sha256(TEXT).hexdigest()}"'
+    for known in (etag, f"W/{etag}"):
+        response = get(address, If_None_Match=known, Accept_Encoding=accepted)
+        lines = sent(response)
+        assert (response.status_code, lines["ETag"].startswith("W/")) == (304, is_weak)
+        assert varies(lines["Vary"])
+    assert opened == []
+
+
+def test_a_condition_is_about_the_result_not_about_its_coding():
+    etag = f'"{hashlib.sha256(TEXT).hexdigest()}"'
+    assert get(filed(TEXT, **LINES), If_Match=etag, Accept_Encoding="gzip").status_code == 200
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_replay_is_compressed_too_and_keeps_the_views_headers(django_user_model, status):
+    user = django_user_model.objects.create(username="anna")
+    headers = [
+        ["Content-Type", "application/json"],
+        ["ETag", '"7"'],
+        ["Vary", "Cookie"],
+        ["X-Own", "1"],
+        ["X-Own", "2"],
+    ]
+    state = State.DONE if status == 200 else State.API_ERROR
+    task = stored(state, dialect="mailru", owner=user, status_code=status, response_headers=headers)
+    bodies.attach(bodies.write([TEXT], limit=10**9), task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    client = Client()
+    client.force_login(user)
+    response = client.get(f"/async_api/v2/responses/{task.pk}.json", headers={"Accept-Encoding": "gzip"})
+    assert (response.status_code, gzip.decompress(content_of(response))) == (status, TEXT)
+    lines = list(response.items())
+    assert [text for name, text in lines if name == "X-Own"] == ["1", "2"]
+    assert {("ETag", 'W/"7"'), ("Content-Encoding", "gzip")} <= set(lines)
+    assert dict(lines)["Vary"].startswith("Cookie, Accept-Encoding")
+    plain = client.get(f"/async_api/v2/responses/{task.pk}.json")
+    assert (content_of(plain), plain.headers["ETag"], plain.headers["Content-Length"]) == (TEXT, '"7"', str(len(TEXT)))
+
+
 # Nothing in a file runs -----------------------------------------------------------------------------------------------
 
 SCRIPTS = {
@@ -421,3 +575,76 @@ def test_a_page_of_a_view_is_an_attachment_without_an_origin(content_type, heade
     assert lines["Content-Disposition"].endswith(f'_result.{suffix}"')
     assert lines["Content-Type"] == content_type
     assert content_of(response) == (content[:10] if headers else content)
+
+
+# The server's own way of sending files --------------------------------------------------------------------------------
+
+
+class Backwards(FileSystemStorage):
+    """Its files are not what was stored in them, and as long."""
+
+    def _save(self, name: str, content: Any) -> str:
+        return super()._save(name, ContentFile(content.read()[::-1]))
+
+    def open(self, name: str, mode: str = "rb") -> Any:
+        with super().open(name, mode) as file:
+            return ContentFile(file.read()[::-1])
+
+
+def handed(address: str, **headers: str) -> tuple[list[bytes], bytes]:
+    """(the files that were handed to ``wsgi.file_wrapper``, all that was sent)"""
+    files = []
+
+    def wrapper(file: Any, block: int) -> Iterator[bytes]:
+        files.append(file.name)
+        yield from iter(partial(file.read, block), b"")
+        file.close()
+
+    asked = RequestFactory().get(address, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    content = WSGIHandler()({**asked.environ, "wsgi.file_wrapper": wrapper}, lambda *told: None)
+    try:
+        return files, b"".join(content)
+    finally:
+        getattr(content, "close", lambda: None)()
+
+
+def test_a_whole_file_is_handed_to_a_server_that_knows_how_to_send_one(settings, tmp_path):
+    files, content = handed(filed())
+    assert (files, content) == ([str(tmp_path / Body.objects.get().name)], WHOLE)
+
+
+@pytest.mark.parametrize("headers", [{"Range": "bytes=2-3"}, {"Accept_Encoding": "gzip"}])
+def test_what_is_not_all_of_a_file_is_not_handed_over(headers):
+    files, content = handed(filed(Content_Type="text/csv"), **headers)
+    assert files == []
+    assert content not in (b"", WHOLE)
+
+
+def test_a_file_of_a_storage_that_changes_the_bytes_is_not_handed_over(settings, tmp_path):
+    backend = {"BACKEND": f"{__name__}.Backwards", "OPTIONS": {"location": tmp_path}}
+    settings.STORAGES = {**project.STORAGES, "asyncexchange": backend}
+    address = filed()
+    assert (tmp_path / Body.objects.get().name).read_bytes() == WHOLE[::-1]
+    assert handed(address) == ([], WHOLE)
+
+
+def test_a_sealed_file_is_not_handed_over(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+    task = stored(State.DONE, dialect="moysklad", status_code=200)
+    draft = bodies.write([WHOLE], limit=10**9, seal=True)
+    bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    assert handed(link(task)) == ([], WHOLE)
+
+
+def test_middlewares_that_change_a_file_on_its_way_are_heeded(settings):
+    settings.MIDDLEWARE = [f"{__name__}.shout", *settings.MIDDLEWARE]
+    assert handed(filed()) == ([], WHOLE.upper())
+
+
+def shout(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        response.streaming_content = (chunk.upper() for chunk in response.streaming_content)
+        return response
+
+    return middleware

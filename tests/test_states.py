@@ -25,7 +25,7 @@ def test_there_are_six_states_stored_as_written():
 
 
 def test_reasons_are_stored_as_written():
-    assert {reason.value for reason in Reason} >= {"exception", "run_timeout", "lost", "dispatch", "storage"}
+    assert {reason.value for reason in Reason} >= {"exception", "run_timeout", "lost", "queue_timeout", "storage"}
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)

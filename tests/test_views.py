@@ -9,6 +9,7 @@ import uuid
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +21,7 @@ from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
 from django_asyncexchange.urls import routes
+from django_asyncexchange.views import TaskView
 
 from .services import exchange, soon, stored
 
@@ -46,7 +48,9 @@ def by_name(address):
     return address.name
 
 
-ALL = [Address(mount, pattern) for mount in conf.mounts for pattern in routes(mount)]
+ALL = [
+    Address(mount, pattern) for mount in conf.mounts for pattern in routes(mount) if pattern.callback.cls is TaskView
+]
 ADDRESSES = [address for address in ALL if address.verbs]
 OF_ONE_TASK = [
     (address, method) for address in ADDRESSES if "{id}" in address.route.path for method in sorted(address.verbs)
@@ -282,6 +286,19 @@ def test_an_answer_of_ours_is_not_cached(people, address):
     method = next(iter(address.verbs))
     response = as_(people["anna"]).generic(method, address.path(uuid.uuid4()))
     assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("address", [address for address in ADDRESSES if "GET" in address.verbs], ids=by_name)
+def test_a_cache_in_front_of_the_whole_site_keeps_nothing_of_ours(people, address, settings):
+    site = "django.middleware.cache.{}CacheMiddleware".format
+    settings.MIDDLEWARE = [site("Update"), site("FetchFrom"), *settings.MIDDLEWARE]
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": address.name}
+    }
+    task = of(address, State.PROCESSING, people["anna"])
+    hers, theirs = as_(people["anna"]), as_(people["otto"])
+    kept = [client.get(address.path(task.pk)).headers.get("Cache-Control") for client in (hers, theirs) for _ in "12"]
+    assert len(cache._cache) == 0, kept
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0", ""])
@@ -602,3 +619,28 @@ def test_a_long_list_takes_no_more_queries_than_a_short_one(people, state):
 def test_a_list_does_not_read_bodies(people, state):
     stored(state, owner=people["anna"], answer=b"x" * 1000)
     assert not [sql for sql in queries_of(people) if Body._meta.db_table in sql]
+
+
+# Unchanged ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path"),
+    [("moysklad", f"{BASE}/{{id}}"), ("prefer", "/async/operations/{id}"), ("prefer", "/async/tasks")],
+)
+def test_who_polls_is_told_once_only_until_something_changes(people, dialect, path):
+    task = stored(State.PROCESSING, owner=people["anna"], dialect=dialect)
+    client, address = as_(people["anna"]), path.format(id=task.pk)
+    first = client.get(address)
+    again = client.get(address, headers={"If-None-Match": first["ETag"]})
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+    assert (again["ETag"], again["Cache-Control"]) == (first["ETag"], first["Cache-Control"])
+    AsyncTask.objects.filter(pk=task.pk).update(state=State.CANCEL)
+    changed = client.get(address, headers={"If-None-Match": first["ETag"]})
+    assert (changed.status_code, changed["ETag"] != first["ETag"]) == (200, True)
+
+
+def test_an_answer_that_tells_where_to_go_is_told_each_time(people):
+    task = stored(State.PROCESSING, owner=people["anna"], dialect="prefer")
+    answer = as_(people["anna"]).get(f"/async/tasks/{task.pk}", headers={"If-None-Match": "*"})
+    assert (answer.status_code, "ETag" in answer) == (202, False)

@@ -133,7 +133,7 @@ def test_a_request_body_that_is_lost_ends_in_error():
     task = stored(to=captured(method="POST"))
     Body.objects.create(task=task, kind=Body.REQUEST, name="gone", size=5)
     task = ended(task)
-    assert (task.state, task.reason, runs()) == ("ERROR", "exception", 0)
+    assert (task.state, task.reason, runs()) == ("ERROR", "storage", 0)
 
 
 def test_a_task_whose_mount_was_taken_down_still_ends():

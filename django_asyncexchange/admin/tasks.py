@@ -31,8 +31,9 @@ FIELDS = (
     (_("Who"), ("owner", "account", "owner_kind", "owner_reference")),
     (_("Request"), ("request_headers", "request_body")),
     (_("Response"), ("status", "answer_headers", "answer_body")),
+    (_("Progress"), ("progress_done", "progress_total", "progress_message")),
     (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
-    (_("Internals"), ("attempt", "auth_backend", "captured_call")),
+    (_("Internals"), ("attempt", "is_repeatable", "worker", "lease_until", "auth_backend", "captured_call")),
 )
 
 

@@ -3,83 +3,141 @@
 from __future__ import annotations
 
 import math
-import sqlite3
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..conf import conf, mountings
 from ..dialects.base import Dialect
+from ..executors import clusters, supervisor
 from .registry import CheckId, Finding, registered
 
-SQLITE_MENDED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""SQLite versions in which, and in whose branch after which, the WAL-reset bug is mended."""
+SHIPPED = (
+    'Q_CLUSTER = {"orm": "default", "broker_class": "django_asyncexchange.executors.django_q_broker.WakingBroker", '
+    '"workers": 2, "queue_limit": 4, "timeout": 360, "retry": 420, "save_limit": -1, "ack_failures": True, '
+    '"max_attempts": 1, "catch_up": False}'
+)
+"""What the README shows."""
+AHEAD = 4
+"""Messages that a cluster may take ahead, for each of its workers."""
+SOON = 100
+"""A worker process costs as much to start as some hundred short calls to run."""
+DELIVERIES = 60
+"""One message about deliveries is worked on for no more seconds than that (``delivery.BUDGET``, and the last tries)."""
+SMALLEST = 50_000
+"""Less memory than that, in KiB, no worker gets by with."""
 
 
-def _uses_django_q() -> bool:
+def uses_django_q() -> bool:
     return conf.EXECUTOR.startswith("django_asyncexchange.executors.django_q.")
 
 
-def _cluster() -> Mapping[str, Any] | None:
-    """``Q_CLUSTER``, where django-q2 is the executor and it is there."""
-    return conf.project("Q_CLUSTER") if _uses_django_q() else None
+def cluster() -> Mapping[str, Any]:
+    """``Q_CLUSTER``, where django-q2 is the executor and it is there; else nothing."""
+    return (conf.project("Q_CLUSTER") if uses_django_q() else None) or {}
+
+
+def is_guarded() -> bool:
+    """Whether the broker is one of ours."""
+    try:
+        return supervisor.has_guarded_broker()
+    except (ImportError, TypeError):
+        return False
+
+
+def _each() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Each cluster that our jobs are sent to: its name, where its settings are, and all that hold for it."""
+    given = cluster()
+    for name in clusters.queues() if given else ():
+        own = (given.get("ALT_CLUSTERS") or {}).get(name)
+        place = "Q_CLUSTER" if own is None else f"Q_CLUSTER['ALT_CLUSTERS'][{name!r}]"
+        yield name, place, {**given, **(own or {})}
 
 
 @registered()
 def check_cluster() -> Iterator[Finding]:
-    """What would lose, double or cut off a run (contract/engine A3)."""
-    if _uses_django_q() and not conf.project("Q_CLUSTER"):
+    """Whether there is one, and whether it can hang."""
+    if uses_django_q() and not cluster():
         yield (
             CheckId.CLUSTER_MISSING,
             "Q_CLUSTER is missing, so django-q2 would look for a Redis on this host.",
-            'The simplest: Q_CLUSTER = {"orm": "default", "timeout": 360, "retry": 420, "save_limit": -1, '
-            '"ack_failures": True, "max_attempts": 1}.',
+            f"The simplest: {SHIPPED}",
         )
-    cluster = _cluster()
-    if not cluster:
-        return
-    mounts = [made for _, made in mountings() if isinstance(made, Dialect)]
-    longest = max((made.policy.run_limit.total_seconds() for made in mounts), default=0)
-    timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
-    if not timeout or timeout <= longest:
+    given = cluster()
+    if given and not is_guarded():
         yield (
-            CheckId.CLUSTER_TIMEOUT,
-            f"Q_CLUSTER['timeout'] is {timeout}: the hard limit has to exceed the longest RUN_LIMIT ({longest:g} s).",
-            f"Set it to {math.ceil(longest) + 60} or more.",
+            CheckId.CLUSTER_UNGUARDED,
+            "Q_CLUSTER has a broker that does not tell when its cluster hangs: one does when a worker is killed.",
+            "Set 'broker_class': 'django_asyncexchange.executors.django_q_broker.WakingBroker' (with Redis: "
+            "'django_asyncexchange.executors.django_q_redis.WakingRedis'), and run manage.py asyncexchange_worker.",
         )
-    if timeout and retry <= timeout:
+    if given.get("sync"):
         yield (
-            CheckId.CLUSTER_RETRY,
-            f"Q_CLUSTER['retry'] ({retry}) is not longer than its timeout ({timeout}): a long run is delivered again.",
-            f"Set it to {timeout + 60} or more.",
+            CheckId.CLUSTER_SYNC,
+            "Q_CLUSTER['sync'] is on: calls are run by the web process, before the client gets its 202.",
+            "Remove it, or name django_asyncexchange.executors.inline.Inline as the EXECUTOR of tests.",
         )
-    guard = cluster.get("guard_cycle", 0.5)
-    if (guard / 0.25) % 1:
+    if given.keys() & {"redis", "django_redis"} and not given.keys() & {"name", "cluster_name"}:
         yield (
-            CheckId.CLUSTER_GUARD,
-            f"Q_CLUSTER['guard_cycle'] is {guard}: only multiples of 0.25 ever hit the backup timeout.",
-            "Set it to 0.5.",
+            CheckId.CLUSTER_NAMELESS,
+            "Q_CLUSTER has no name: another project on the same Redis would take its messages, and throw them away.",
+            "Set 'name' to something that is this project's alone.",
         )
+
+
+def _needed(name: str, longest: float) -> tuple[float, str]:
+    """What the time limit of the cluster ``name`` has to exceed, in seconds, and what takes so long there."""
+    if name == (conf.QUEUES.get("run") or clusters.default()):
+        return longest, "RUN_LIMIT"
+    return (DELIVERIES, "run of deliveries") if name == conf.QUEUES.get("deliver") else (0, "run")
 
 
 @registered()
-def check_cluster_costs() -> Iterator[Finding]:
-    """What repeats work or wastes most of the time (contract/engine A3, A4)."""
-    cluster = _cluster()
-    if not cluster:
-        return
-    if not cluster.get("ack_failures") or cluster.get("max_attempts") != 1:
-        yield (
-            CheckId.CLUSTER_ACK,
-            "Q_CLUSTER would deliver a failed task again; retries are this app's.",
-            "Set 'ack_failures': True and 'max_attempts': 1.",
-        )
-    if cluster.get("save_limit", 250) >= 0:
-        yield (
-            CheckId.CLUSTER_SAVES,
-            "Q_CLUSTER saves a result row per task, which nobody reads and which slows the queue down tenfold.",
-            "Set 'save_limit': -1.",
-        )
-    alias = cluster.get("orm")
+def check_cluster_times() -> Iterator[Finding]:
+    """What would double or cut off a run (contract/engine A3)."""
+    mounts = [made for _, made in mountings() if isinstance(made, Dialect)]
+    longest = max((made.policy.run_limit.total_seconds() for made in mounts), default=0)
+    for name, place, given in _each():
+        timeout, retry, guard = given.get("timeout"), given.get("retry", 60), given.get("guard_cycle", 0.5)
+        least, what = _needed(name, longest)
+        if not isinstance(timeout, int) or timeout <= least:
+            yield (
+                CheckId.CLUSTER_TIMEOUT,
+                f"{place}['timeout'] is {timeout}: the hard limit, in whole seconds, has to exceed the longest {what} "
+                f"({least:g} s).",
+                f"Set it to {math.ceil(least) + 60} or more.",
+            )
+        elif retry <= timeout:
+            yield (
+                CheckId.CLUSTER_RETRY,
+                f"{place}['retry'] ({retry}) is not longer than its timeout ({timeout}): a long run comes again.",
+                f"Set it to {timeout + 60} or more.",
+            )
+        if (guard / 0.25) % 1:
+            yield (
+                CheckId.CLUSTER_GUARD,
+                f"{place}['guard_cycle'] is {guard}: only multiples of 0.25 ever hit the backup timeout.",
+                "Set it to 0.5.",
+            )
+
+
+@registered()
+def check_cluster_repeats() -> Iterator[Finding]:
+    """What repeats work, or keeps rows of it (contract/engine A3, A4)."""
+    for _, place, given in _each():
+        if not given.get("ack_failures") or given.get("max_attempts") != 1:
+            yield (
+                CheckId.CLUSTER_ACK,
+                f"{place} would deliver a failed task again; retries are this app's.",
+                "Set 'ack_failures': True and 'max_attempts': 1.",
+            )
+        if given.get("save_limit", 250) >= 0:
+            yield (
+                CheckId.CLUSTER_SAVES,
+                f"{place} saves a result row per task, which nobody reads and which slows the queue down tenfold.",
+                "Set 'save_limit': -1.",
+            )
+    alias = cluster().get("orm")
     if alias and alias != "default":
         yield (
             CheckId.CLUSTER_ALIAS,
@@ -89,47 +147,33 @@ def check_cluster_costs() -> Iterator[Finding]:
 
 
 @registered()
-def check_databases() -> Iterator[Finding]:
-    cluster = _cluster() or {}
-    given: Mapping[str, Mapping[str, Any]] = conf.project("DATABASES", {})
-    for alias, database in given.items():
-        if cluster and database.get("OPTIONS", {}).get("pool"):
+def check_cluster_processes() -> Iterator[Finding]:
+    """What its processes take ahead, and how often they are replaced (contract/engine A3)."""
+    for _, place, given in _each():
+        workers = given.get("workers") or os.cpu_count() or 4
+        ahead = max(given.get("queue_limit", workers**2), given.get("bulk", 1))
+        if ahead > AHEAD * workers:
             yield (
-                CheckId.CLUSTER_POOL,
-                f"DATABASES[{alias!r}] has a connection pool, which django-q2's forked workers would share.",
-                "Remove OPTIONS['pool']; persistent connections (CONN_MAX_AGE) do the same for workers.",
+                CheckId.CLUSTER_AHEAD,
+                f"{place} takes {ahead} messages ahead for {workers} workers: so many calls wait for others "
+                "to end while another cluster is idle, and are late when this one dies.",
+                f"Set 'queue_limit' and 'bulk' to {2 * workers}.",
             )
-    alias = cluster.get("orm") or ""
-    if alias in given and given[alias].get("CONN_MAX_AGE", 0) == 0:
-        yield (
-            CheckId.CONNECTIONS_REOPENED,
-            f"DATABASES[{alias!r}] opens a new connection for each call of the queue (CONN_MAX_AGE is 0).",
-            "Set CONN_MAX_AGE to None, at least in the workers.",
-        )
-    sqlite = any("sqlite" in database.get("ENGINE", "") for database in given.values())
-    caches = {cache.get("BACKEND", "") for cache in conf.project("CACHES", {}).values()}
-    if cluster and sqlite and any("DatabaseCache" in backend for backend in caches):
-        yield (
-            CheckId.CLUSTER_CACHE,
-            "django-q2 writes its statistics twice a second into the cache, which is the same SQLite database.",
-            "Use another cache, or name one in Q_CLUSTER['cache'].",
-        )
+        recycle, memory = given.get("recycle", 500), given.get("max_rss")
+        if recycle < SOON or (memory and memory < SMALLEST):
+            yield (
+                CheckId.CLUSTER_RECYCLE,
+                f"{place} replaces a worker process after {recycle} calls, or at {memory} KiB of memory: that costs "
+                "more than most calls.",
+                "Set 'recycle' to 5000, and 'max_rss', which counts KiB, to what a worker may need, like 300_000.",
+            )
 
 
 @registered(deploy=True)
-def check_sqlite() -> Iterator[Finding]:
-    given = conf.project("DATABASES", {}).values()
-    if any("sqlite" in database.get("ENGINE", "") for database in given) and not _is_mended(
-        sqlite3.sqlite_version_info
-    ):
+def check_schedules() -> Iterator[Finding]:
+    if cluster() and cluster().get("scheduler", True) and cluster().get("catch_up", True):
         yield (
-            CheckId.SQLITE_OLD,
-            f"SQLite {sqlite3.sqlite_version} can lose committed rows when several processes write (WAL reset bug).",
-            "Use SQLite 3.51.3 (or 3.50.7, 3.44.6), or another database, in production.",
+            CheckId.CLUSTER_CATCH_UP,
+            "Q_CLUSTER['catch_up'] is on: after an outage, each missed turn of each schedule is run before the calls.",
+            "Set 'catch_up': False.",
         )
-
-
-def _is_mended(version: tuple[int, ...]) -> bool:
-    if version >= SQLITE_MENDED[0]:
-        return True
-    return any(version[:2] == mended[:2] and version >= mended for mended in SQLITE_MENDED)

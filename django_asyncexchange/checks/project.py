@@ -1,4 +1,4 @@
-"""The project's settings: middleware, ``ASYNC_EXCHANGE``, URLs, storage."""
+"""The project's settings: middleware, ``ASYNC_EXCHANGE``, URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from django.core import checks
-from django.core.files.storage import FileSystemStorage
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
@@ -15,7 +14,6 @@ from ..dialects.base import Dialect
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
-STORAGE = "asyncexchange"
 
 
 @registered(checks.Tags.security)
@@ -91,25 +89,4 @@ def check_urls() -> Iterator[Finding]:
             CheckId.URLS_MISSING,
             "The task endpoints are not in the URLconf.",
             'Add path("", include("django_asyncexchange.urls")) to the root URLconf.',
-        )
-
-
-@registered(checks.Tags.files)
-def check_storage() -> Iterator[Finding]:
-    given = conf.project("STORAGES", {}).get(STORAGE)
-    if given is None:
-        yield (
-            CheckId.STORAGE_MISSING,
-            f"STORAGES has no {STORAGE!r}: bodies of every size are kept in the database.",
-            f"Add a storage {STORAGE!r} that is not served publicly, for bodies above INLINE_BYTES.",
-        )
-        return
-    options = given.get("OPTIONS", {})
-    backend = import_string(given["BACKEND"])
-    location = options.get("location")
-    if issubclass(backend, FileSystemStorage) and (location is None or location == conf.project("MEDIA_ROOT")):
-        yield (
-            CheckId.STORAGE_PUBLIC,
-            f"STORAGES[{STORAGE!r}] writes into MEDIA_ROOT, which is served to everybody.",
-            "Give it OPTIONS['location'], a directory of its own.",
         )

@@ -26,6 +26,9 @@ class CheckId(enum.StrEnum):
     CLUSTER_TIMEOUT = "asyncexchange.E012"
     CLUSTER_GUARD = "asyncexchange.E013"
     CLUSTER_POOL = "asyncexchange.E014"
+    SENDFILE_WRONG = "asyncexchange.E015"
+    PRESIGNED_WRONG = "asyncexchange.E016"
+    EXECUTOR_MISCONFIGURED = "asyncexchange.E017"
     STORAGE_MISSING = "asyncexchange.W001"
     CLUSTER_ACK = "asyncexchange.W002"
     CLUSTER_SAVES = "asyncexchange.W003"
@@ -33,6 +36,15 @@ class CheckId(enum.StrEnum):
     CLUSTER_CACHE = "asyncexchange.W005"
     CONNECTIONS_REOPENED = "asyncexchange.W006"
     SQLITE_OLD = "asyncexchange.W007"
+    STORAGE_THREADS = "asyncexchange.W008"
+    CLUSTER_UNGUARDED = "asyncexchange.W009"
+    CLUSTER_SYNC = "asyncexchange.W010"
+    CLUSTER_NAMELESS = "asyncexchange.W011"
+    CLUSTER_AHEAD = "asyncexchange.W012"
+    CLUSTER_RECYCLE = "asyncexchange.W013"
+    CLUSTER_CATCH_UP = "asyncexchange.W014"
+    SQLITE_UNSYNCED = "asyncexchange.W015"
+    NETWORKS_OPEN = "asyncexchange.W016"
 
 
 Finding = tuple[CheckId, str, str]

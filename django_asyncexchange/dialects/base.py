@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import abc
 import collections
-import dataclasses
-import datetime as dt
-import enum
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..exceptions import AsyncExchangeError
-from ..messages import Call, Callback, Context, Headers, Listing, Page, Replay, Response, Snapshot, value
+from ..messages import (
+    Call,
+    Callback,
+    Context,
+    Event,
+    Headers,
+    Listing,
+    Notice,
+    Page,
+    Replay,
+    Response,
+    Snapshot,
+)
 from ..states import State
+from .policy import Policy as Policy
+from .subscriptions import Subscriptions
+from .tables import Route as Route
+from .tables import Trigger as Trigger
+from .tables import Wire as Wire
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
 """On every kick-off, status, list and not-yet answer: a cached 404 or 200 would hang a poller (contract G)."""
@@ -26,76 +41,6 @@ NO_STORE: Headers = (("Cache-Control", "no-store"),)
 def gettext_noop(text: str) -> str:
     """Mark ``text`` for translation; ``Context.translate`` turns it into the reader's language."""
     return text
-
-
-class Trigger(enum.IntEnum):
-    """By what a dialect recognises a call. The lower one wins where a call carries several (contract F)."""
-
-    PATH = 1
-    HEADER = 2
-    QUERY = 3
-    PREFERENCE = 4
-
-
-@value
-class Route:
-    """One endpoint: its method and its path below the mount's prefix; ``{id}`` stands for the task's id."""
-
-    method: str
-    path: str
-    verb: str = ""
-    """The verb that answers, where it is not the route's own name in ``Dialect.ROUTES``."""
-    public: bool = False
-    """Needs no credentials, because the address itself proves the right (a signed link)."""
-
-
-@value
-class Wire:
-    """How a dialect words an error: its own code, the HTTP status, the text (English, ``%(detail)s`` filled in)."""
-
-    code: int | str
-    status: int
-    text: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The numbers of a dialect; each can be overridden per mount (``CAPACITY`` for ``capacity``, and so on)."""
-
-    capacity: int | None = None
-    """Unfinished tasks allowed per account; None = unlimited."""
-    retention: dt.timedelta = dt.timedelta(hours=24)
-    """How long the answer of a successful call is kept after it finished."""
-    error_retention: dt.timedelta = dt.timedelta(hours=24)
-    """How long the answer of a failed call is kept after it finished."""
-    window: dt.timedelta = dt.timedelta(days=7)
-    """How long a task stays known after it finished, and how far back a list reaches."""
-    run_limit: dt.timedelta = dt.timedelta(minutes=5)
-    """A run that takes longer ends in ERROR with reason run_timeout."""
-    link_lifetime: dt.timedelta = dt.timedelta(minutes=5)
-    """How long a signed download link works."""
-    time_zone: str = "UTC"
-    """Zone of dates without an offset on this wire."""
-    language: str = ""
-    """Language of messages where the client states no preference; empty = the project's."""
-    attempts: int = 3
-    """How often a safe call (GET, HEAD, OPTIONS) is run in all, if its worker dies. Others are never run again."""
-    share: int = 8
-    """Unfinished tasks of one account that the workers are given at a time; its others wait their turn."""
-    rate: int | None = None
-    """Calls that an account may submit within a minute; None = unlimited."""
-    queue_limit: dt.timedelta | None = None
-    """A task that waits longer than this never starts; it ends in ERROR with reason queue_timeout."""
-    shared_capacity: bool = False
-    """Whether ``capacity`` counts the tasks of all accounts together."""
-    texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Other texts for errors, by their code on this wire."""
-    views: tuple[str, ...] = ()
-    """More eligible views of this mount only: URL names, or path patterns with a leading slash and ``*``."""
-
-    def retention_of(self, state: State) -> dt.timedelta:
-        """How long the stored answer of a task in the final ``state`` is kept."""
-        return self.retention if state is State.DONE else self.error_retention
 
 
 class Dialect(abc.ABC):
@@ -110,6 +55,8 @@ class Dialect(abc.ABC):
 
     The first path segment of every route belongs to the dialect.
     """
+    SUBSCRIPTIONS: ClassVar[Subscriptions | None] = None
+    """The webhook resource; None where the protocol has none."""
     TRIGGER: ClassVar[Trigger]
     TRIGGER_NAME: ClassVar[str] = ""
     """The header or query parameter that asks, where the trigger is one. Such a header does not reach the view."""
@@ -153,6 +100,10 @@ class Dialect(abc.ABC):
         """Where ``call`` wants its end to be reported; raises CallbackRefused."""
         return None
 
+    def muted(self, call: Call) -> tuple[str, ...]:
+        """Beginnings of addresses whose webhooks are not to hear of ``call``."""
+        return ()
+
     # Rendering -------------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -194,6 +145,16 @@ class Dialect(abc.ABC):
     def cancelled(self, task: Snapshot, context: Context) -> Response:
         """The answer to a successful cancellation."""
         raise NotImplementedError
+
+    # Telling ---------------------------------------------------------------------------------------------------------
+
+    def notification(self, event: Event, url: str, id: uuid.UUID) -> Notice:
+        """What a webhook at ``url`` is told about ``event``; ``id`` is the message's own."""
+        raise NotImplementedError
+
+    def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice | None:
+        """How the end of a call that asked for ``callback`` is reported; None = there is nothing to report."""
+        return None
 
     # Errors ----------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
+import uuid
 import zoneinfo
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -33,29 +34,25 @@ from ..exceptions import (
     ResultNotReady,
     ResultUnavailable,
     RouteNotFound,
+    StorageExceeded,
     SubmitFailed,
     SubmitRefused,
     TaskNotFound,
     Throttled,
 )
-from ..messages import Call, Callback, Context, Replay, Response, Snapshot
+from ..messages import Call, Callback, Context, Event, Notice, Replay, Response, Snapshot
 from ..states import State
+from . import mailru_callbacks as callbacks
 from .base import Dialect, Policy, Route, Trigger, Wire, json_response
 from .base import gettext_noop as _
+from .mailru_callbacks import is_answered
 
 PREFIX = "/async_api"
-LOCATION_HEADER = "X-Callback-Location"
-METHOD_HEADER = "X-Callback-Method"
-CALLBACK_METHODS = ("GET", "POST")
-URL_LENGTH = 2048
 
 DAY = dt.timedelta(hours=24)
 
 RESOURCES = re.compile(r"/v[0-9]+/(requests|responses)(/.*)?", re.DOTALL)
 """Below the mount, the dialect's own addresses: never calls of the ordinary API (A1)."""
-
-URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)
-"""An absolute address with a host and nothing that parsers read differently: userinfo, spaces, backslashes."""
 
 METHOD_REFUSED = Wire(code="callback", status=400, text=_("The callback's method has to be GET or POST."))
 
@@ -68,6 +65,8 @@ class MailRuPolicy(Policy):
     error_retention: dt.timedelta = DAY
     window: dt.timedelta = DAY
     time_zone: str = "Europe/Moscow"
+    delivery: str = "mailru"
+    require_https: bool = False
     attempts: int = 1  # an unknown outcome is left to people (S000-35)
     api: str = "/api"
     """Where the synchronous API lives: what takes the place of the mount's prefix."""
@@ -96,6 +95,7 @@ class MailRu(Dialect):
         IdempotencyKeyReused: Wire(code="key", status=422, text=_("The idempotency key belongs to another request.")),
         RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
         CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
+        StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
         SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
         TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
         RouteNotFound: Wire(code="not_found", status=404, text=_("There is no such address.")),
@@ -140,16 +140,7 @@ class MailRu(Dialect):
         return self.policy.api.rstrip("/") + self._below(call.path) or "/", call.query
 
     def callback(self, call: Call) -> Callback | None:
-        """Looked at now, called much later; where the address leads is checked when it is called (A1, A7)."""
-        url = call.header(LOCATION_HEADER).strip(" \t")
-        if not url:
-            return None
-        if not is_callable(url):
-            raise CallbackRefused(field=LOCATION_HEADER)
-        method = call.header(METHOD_HEADER).strip(" \t") or "GET"
-        if method not in CALLBACK_METHODS:
-            raise CallbackRefused(field=METHOD_HEADER)
-        return Callback(url=url, method=method)
+        return callbacks.asked(call)
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
@@ -180,14 +171,23 @@ class MailRu(Dialect):
             raise ResultFailed()
         return Replay()
 
+    # Telling ---------------------------------------------------------------------------------------------------------
+
+    def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice | None:
+        """Once there is an answer, 4xx and 5xx included; without one there is nothing to tell (A7)."""
+        if not is_answered(event.task):
+            return None
+        url = f"{urlsplit(event.base).path}/{self.ROUTES['result'].path.format(id=event.task.id)}"
+        return callbacks.notice(callback, event.task, url)
+
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def wire(self, error: AsyncExchangeError) -> Wire:
-        return METHOD_REFUSED if error.details.get("field") == METHOD_HEADER else super().wire(error)
+        return METHOD_REFUSED if error.details.get("field") == callbacks.METHOD_HEADER else super().wire(error)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> Mapping[str, str]:
         if isinstance(error, CallbackRefused):
-            return {str(error.details.get("field", LOCATION_HEADER)): text}
+            return {str(error.details.get("field", callbacks.LOCATION_HEADER)): text}
         return {"error": text, "code": str(wire.code)}
 
     # Parts -----------------------------------------------------------------------------------------------------------
@@ -224,18 +224,3 @@ class MailRu(Dialect):
 
     def _date(self, moment: dt.datetime) -> str:
         return moment.astimezone(zoneinfo.ZoneInfo(self.policy.time_zone)).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def is_answered(task: Snapshot) -> bool:
-    """Whether the call's own answer is stored; one of 5xx counts (0.4)."""
-    return task.state.is_final and task.status_code is not None
-
-
-def is_callable(url: str) -> bool:
-    """Whether ``url`` is an address that could be called (A1)."""
-    if len(url) > URL_LENGTH or not URL.fullmatch(url):
-        return False
-    try:
-        return urlsplit(url).port != 0  # reading it is what refuses a port or an IPv6 address that cannot be
-    except ValueError:
-        return False

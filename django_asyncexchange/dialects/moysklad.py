@@ -1,7 +1,8 @@
-"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002; contract B without webhooks).
+"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002; contract B).
 
 The client polls ``async/{id}``, then follows ``async/{id}/result`` to a signed link that works for five minutes.
-Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``.
+Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``, the
+webhooks in ``moysklad_webhooks``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import re
+import uuid
 import zoneinfo
 from collections.abc import Mapping
 
@@ -24,15 +27,21 @@ from ..exceptions import (
     ResultFailed,
     ResultNotReady,
 )
-from ..messages import Call, Context, Listing, Page, Replay, Response, Snapshot, header
+from ..messages import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot, header
 from ..states import State
 from . import moysklad_errors, moysklad_filter
 from .base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
-from .moysklad_documents import page_document, result_url, task_document, task_url
+from .moysklad_documents import filename, page_document, result_url, task_document, task_url
+from .moysklad_webhooks import WebhookEntity, notification
 from .query import last, without
 
 RETRY_AFTER = ("Retry-After", "1")
 SPELLINGS = ("true", "false")
+
+PREFIX_HEADER = "X-Lognex-WebHook-DisableByPrefix"
+DISABLE_HEADER = "X-Lognex-WebHook-Disable"
+HOST = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?", re.IGNORECASE)
+"""A beginning of an address has a whole host: ``https://exam`` would be one of many."""
 
 UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
     State.PENDING: ResultNotReady,
@@ -41,20 +50,6 @@ UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
     State.CANCEL: ResultCancelled,
 }
 """Where there is nothing to fetch, and why (B4)."""
-
-SUFFIXES = {
-    "": "json",
-    "application/json": "json",
-    "text/csv": "csv",
-    "text/plain": "txt",
-    "text/html": "html",
-    "text/xml": "xml",
-    "application/xml": "xml",
-    "application/pdf": "pdf",
-    "application/zip": "zip",
-    "application/vnd.ms-excel": "xls",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-}
 
 FILE_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -74,6 +69,9 @@ class RemapPolicy(Policy):
     error_retention: dt.timedelta = dt.timedelta(days=7)
     time_zone: str = "Europe/Moscow"
     language: str = "ru"
+    webhooks: int = 15
+    delivery: str = "moysklad"
+    require_https: bool = False
     require_gzip: bool = False
     """Whether ``Accept-Encoding: gzip`` is mandatory: MoySklad's own servers insist, its samples differ (B1)."""
     web_app: str = "https://online.moysklad.ru/app"
@@ -92,6 +90,7 @@ class MoySklad(Dialect):
         "cancel": Route(method="PUT", path="async/{id}/cancel"),
         "download": Route(method="GET", path="async/{id}/download", public=True),
     }
+    SUBSCRIPTIONS = WebhookEntity()
     TRIGGER = Trigger.QUERY
     TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
@@ -120,6 +119,16 @@ class MoySklad(Dialect):
             raise PagingRefused()
         if self.policy.require_gzip and not accepts_gzip(call.header("Accept-Encoding")):
             raise CompressionRequired()
+
+    def muted(self, call: Call) -> tuple[str, ...]:
+        """The call may spare some webhooks, by the beginning of their addresses, or all (B1)."""
+        if call.header(DISABLE_HEADER):
+            return ("",)
+        prefixes = [prefix.strip() for prefix in call.header(PREFIX_HEADER).split(",")]
+        for prefix in filter(None, prefixes):
+            if not HOST.fullmatch(prefix):
+                raise ParameterRefused(parameter=PREFIX_HEADER, value=prefix, allowed="https://example.com/path")
+        return tuple(filter(None, prefixes))
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
@@ -173,6 +182,9 @@ class MoySklad(Dialect):
 
     def cancelled(self, task: Snapshot, context: Context) -> Response:
         return Response(status=204, headers=NO_STORE)
+
+    def notification(self, event: Event, url: str, id: uuid.UUID) -> Notice:
+        return notification(event, url, id)
 
     # Errors ----------------------------------------------------------------------------------------------------------
 
@@ -229,10 +241,3 @@ def accepts_gzip(header: str) -> bool:
 def claim(task: Snapshot, expires: str) -> str:
     """What a link's signature vouches for; the attempt, so that a link never leads to another answer."""
     return f"{task.id}:{task.attempt}:{expires}"
-
-
-def filename(task: Snapshot) -> str:
-    """The published name; its ending says what the file really is."""
-    media = task.content_type.partition(";")[0].strip().lower()
-    suffix = "json" if media.endswith("+json") else SUFFIXES.get(media, "bin")
-    return f"asynctask_{task.id}_result.{suffix}"

@@ -13,6 +13,20 @@ from .moysklad_errors import errors_of
 NAMESPACE = uuid.UUID("5a1f0c5e-7d3b-5c86-9b1e-3f6f0a2d4c71")
 """Under it, ids of ours that are no UUIDs become stable UUIDs. Changing it changes every id on the wire."""
 
+SUFFIXES = {
+    "": "json",
+    "application/json": "json",
+    "text/csv": "csv",
+    "text/plain": "txt",
+    "text/html": "html",
+    "text/xml": "xml",
+    "application/xml": "xml",
+    "application/pdf": "pdf",
+    "application/zip": "zip",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}
+
 
 def identifier(kind: str, reference: str) -> str:
     """``reference`` as the UUID that this protocol wants: itself, or a stable one made of it (B3)."""
@@ -72,32 +86,43 @@ def task_document(task: Snapshot, *, base: str, zone: dt.tzinfo, web_app: str) -
 
 
 def page_document(page: Page, rows: list[dict[str, Any]], base: str) -> dict[str, object]:
-    listing = page.listing
+    return {**page_meta(page, base, path="async", kind="async"), "rows": rows}
+
+
+def page_meta(page: Page, base: str, *, path: str, kind: str) -> dict[str, object]:
+    """All of a list's document but its rows; ``path`` is the list's own below ``base``."""
+    listing, address = page.listing, f"{base}/{path}"
     employee = meta(f"{base}/context/employee", "employee", metadataHref=f"{base}/entity/employee/metadata")
     numbers = {"size": page.size, "limit": listing.limit, "offset": listing.offset}
-    address = f"{base}/async" + (f"?{listing.echo}" if listing.echo else "")
+    href = address + (f"?{listing.echo}" if listing.echo else "")
     return {
         "context": {"employee": {"meta": employee}},
-        "meta": meta(address, "async", **numbers, **neighbours(page, base)),
-        "rows": rows,
+        "meta": meta(href, kind, **numbers, **neighbours(page, address)),
     }
 
 
-def neighbours(page: Page, base: str) -> dict[str, str]:
+def neighbours(page: Page, address: str) -> dict[str, str]:
     """``nextHref`` and ``previousHref``, each only where there is such a page (B5)."""
     listing, found = page.listing, {}
     if listing.offset + listing.limit < page.size:
-        found["nextHref"] = slice_url(base, listing, listing.offset + listing.limit, listing.limit)
+        found["nextHref"] = slice_url(address, listing, listing.offset + listing.limit, listing.limit)
     if listing.offset >= listing.limit:
-        found["previousHref"] = slice_url(base, listing, listing.offset - listing.limit, listing.limit)
+        found["previousHref"] = slice_url(address, listing, listing.offset - listing.limit, listing.limit)
     elif listing.offset:
         # MoySklad's own page before offset 1 of limit 1000 is 0…999; ours is never shorter than what precedes.
         limit = max(listing.offset, listing.limit - listing.offset)
-        found["previousHref"] = slice_url(base, listing, 0, limit)
+        found["previousHref"] = slice_url(address, listing, 0, limit)
     return found
 
 
-def slice_url(base: str, listing: Listing, offset: int, limit: int) -> str:
+def slice_url(address: str, listing: Listing, offset: int, limit: int) -> str:
     """The request's own query with another page."""
     kept = [part for part in listing.echo.split("&") if part and part.partition("=")[0] not in {"limit", "offset"}]
-    return f"{base}/async?" + "&".join([*kept, f"offset={offset}", f"limit={limit}"])
+    return f"{address}?" + "&".join([*kept, f"offset={offset}", f"limit={limit}"])
+
+
+def filename(task: Snapshot) -> str:
+    """The published name; its ending says what the file really is."""
+    media = task.content_type.partition(";")[0].strip().lower()
+    suffix = "json" if media.endswith("+json") else SUFFIXES.get(media, "bin")
+    return f"asynctask_{task.id}_result.{suffix}"

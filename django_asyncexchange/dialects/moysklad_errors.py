@@ -11,11 +11,19 @@ import json
 from typing import Any
 
 from ..exceptions import (
+    ActionRefused,
+    ActionUnknown,
+    AddressRefused,
+    AddressTooLong,
     CapacityExceeded,
     CompressionRequired,
     DateMalformed,
     DateOutOfRange,
     DirectionUnknown,
+    EntityUnknown,
+    FieldMalformed,
+    FieldMissing,
+    FieldsRefused,
     FilterRefused,
     HttpRefused,
     IdempotencyKeyMalformed,
@@ -25,7 +33,9 @@ from ..exceptions import (
     ListingRefused,
     MalformedId,
     MethodNotAllowed,
+    MethodUnknown,
     NotAcceptable,
+    NotAdministrator,
     NotAuthenticated,
     NotCancellable,
     NotEligible,
@@ -44,8 +54,12 @@ from ..exceptions import (
     StateUnknown,
     SubmitFailed,
     SubmitRefused,
+    SubscriptionExists,
+    SubscriptionNotFound,
+    SubscriptionRefused,
     TaskNotFound,
     Throttled,
+    TooManySubscriptions,
 )
 from ..messages import Snapshot
 from .base import Wire
@@ -83,6 +97,28 @@ CODES = {
     NotCancellable: Wire(
         code=61007, status=412, text=_("The asynchronous task cannot be cancelled: it is already finished.")
     ),
+    SubscriptionRefused: Wire(code=30000, status=412, text=_("The webhook cannot be kept as asked.")),
+    EntityUnknown: Wire(
+        code=30000, status=412, text=_("There are no webhooks for %(value)s here; %(parameter)s can be: %(allowed)s.")
+    ),
+    MethodUnknown: Wire(code=30001, status=412, text=_("The method is %(value)s; it can be: %(allowed)s.")),
+    ActionUnknown: Wire(code=30002, status=412, text=_("The action is %(value)s; it can be: %(allowed)s.")),
+    SubscriptionExists: Wire(
+        code=30003, status=412, text=_("There is already a webhook for this entity, action and address.")
+    ),
+    NotAdministrator: Wire(code=30004, status=403, text=_("Only an administrator may manage webhooks.")),
+    AddressRefused: Wire(code=30005, status=412, text=_("The address is not an http(s) address that can be called.")),
+    TooManySubscriptions: Wire(
+        code=30007, status=412, text=_("There are as many webhooks for this entity and action as allowed.")
+    ),
+    ActionRefused: Wire(
+        code=30008, status=412, text=_("Asynchronous tasks have no action %(value)s; it can be: %(allowed)s.")
+    ),
+    FieldsRefused: Wire(code=30009, status=412, text=_("diffType can be given with the action UPDATE only.")),
+    AddressTooLong: Wire(code=30010, status=412, text=_("The address is longer than %(limit)s characters.")),
+    FieldMissing: Wire(code=3000, status=412, text=_("The field %(parameter)s has to be given.")),
+    FieldMalformed: Wire(code=2016, status=412, text=_("The field %(parameter)s cannot be %(value)s.")),
+    SubscriptionNotFound: Wire(code=1021, status=404, text=_("There is no such webhook.")),
     ListingRefused: Wire(code=1040, status=400, text=_("The list cannot be shown this way.")),
     FilterRefused: Wire(code=1034, status=400, text=_("The filter cannot be applied: %(value)s")),
     StateUnknown: Wire(

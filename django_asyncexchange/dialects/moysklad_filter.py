@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from ..exceptions import (
@@ -105,12 +106,20 @@ def parse(query: str, zone: dt.tzinfo) -> Listing:
         conditions = []
     text = join(part.text if part.name == "filter" else part.whole for part in conditions)
     last = {part.name: part.text for part in segments}
-    return Listing(
+    return listing(
+        last,
         filters=filters(text, zone),
         order=order(last.get("order", "")),
+        echo=echo(segments, conditions, text),
+    )
+
+
+def listing(last: Mapping[str, str], **more: Any) -> Listing:
+    """``limit`` and ``offset`` by the last of each parameter, and what else is known."""
+    return Listing(
         limit=min(whole_number("limit", last.get("limit", str(MAX_LIMIT)), least=1), MAX_LIMIT),
         offset=whole_number("offset", last.get("offset", "0"), least=0),
-        echo=echo(segments, conditions, text),
+        **more,
     )
 
 
@@ -168,10 +177,15 @@ def order(text: str) -> tuple[str, ...]:
         field, comma, direction = part.partition(",")
         if field not in ORDER:
             raise OrderUnknown(parameter="order", field=field, allowed=", ".join(ORDER))
-        if (sign := DIRECTIONS.get((comma + direction).lower())) is None:
-            raise DirectionUnknown(parameter="order", field=field, value=direction, allowed="asc, desc")
-        chosen.setdefault(field, sign + ORDER[field])
+        chosen.setdefault(field, sign_of(field, comma + direction) + ORDER[field])
     return tuple(chosen.values())
+
+
+def sign_of(field: str, direction: str) -> str:
+    """``-`` for descending: ``direction`` is empty, ``,asc`` or ``,desc``."""
+    if (sign := DIRECTIONS.get(direction.lower())) is None:
+        raise DirectionUnknown(parameter="order", field=field, value=direction[1:], allowed="asc, desc")
+    return sign
 
 
 # Filtering -----------------------------------------------------------------------------------------------------------

@@ -11,22 +11,22 @@ import datetime as dt
 import email.utils
 import http
 import json
-import re
-from urllib.parse import parse_qsl, urlencode
+import uuid
 
 from .. import exceptions as e
-from ..messages import Call, Context, Listing, Page, Replay, Response, Snapshot
+from ..messages import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
 from ..states import State
+from . import prefer_documents as documents
+from . import prefer_webhooks as webhooks
 from . import preferences
 from .base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
 from .base import gettext_noop as _
+from .prefer_documents import date, document_of, links_of, percent_of
 
 PREFIX = "/async"
 RETRY_AFTER = ("Retry-After", "1")
 PROBLEM = ("Content-Type", "application/problem+json")
 EXTENSIONS = frozenset({"errors", "parameter", "reason"})
-LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
-UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # no database compares with a zero character
 
 
 class Prefer(Dialect):
@@ -46,6 +46,7 @@ class Prefer(Dialect):
         e.SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
         e.RequestTooLarge: Wire(code="request_too_large", status=413, text=_("The request body is too large.")),
         e.CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
+        e.StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
         e.IdempotencyKeyMalformed: Wire(
             code="key_malformed", status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
         ),
@@ -58,6 +59,15 @@ class Prefer(Dialect):
         e.ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
         e.ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
         e.NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
+        e.SubscriptionRefused: Wire(code="webhook", status=400, text=_("The field %(parameter)s cannot be %(value)s.")),
+        e.FieldMissing: Wire(code="missing", status=400, text=_("The field %(parameter)s has to be given.")),
+        e.AddressRefused: Wire(code="address", status=400, text=_("This address cannot be called.")),
+        e.SubscriptionExists: Wire(code="exists", status=409, text=_("There is such a webhook already.")),
+        e.TooManySubscriptions: Wire(code="too_many", status=409, text=_("There are as many webhooks as allowed.")),
+        e.NotAdministrator: Wire(
+            code="not_administrator", status=403, text=_("Only an administrator may manage webhooks.")
+        ),
+        e.SubscriptionNotFound: Wire(code="no_webhook", status=404, text=_("There is no such webhook.")),
         e.ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
         e.FilterRefused: Wire(code="filter", status=400, text=_("The filter cannot be applied.")),
         e.PagingMalformed: Wire(code="paging", status=400, text=_("The parameter %(parameter)s cannot be %(value)s.")),
@@ -79,6 +89,7 @@ class Prefer(Dialect):
         "monitor": Route(method="GET", path="operations/{id}"),
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
     }
+    SUBSCRIPTIONS = webhooks.Webhooks()
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
@@ -95,14 +106,16 @@ class Prefer(Dialect):
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
         """RFC 7240 §3, §4.1; pollers of either kind find their address."""
-        links = links_of(task, context)
+        links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
-        applied = (("Preference-Applied", "respond-async"), ("Vary", "Prefer"))
-        return json_response(document_of(task, context), status=202, headers=(*places, RETRY_AFTER, *applied))
+        applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
+        document = document_of(task, context.base, context.now)
+        return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response:
         """RFC 9110 §15.4.4: once the task is finished, what came of it is elsewhere, even where that is an error."""
-        document, address = document_of(task, context), links_of(task, context)["self"]
+        document = document_of(task, context.base, context.now)
+        address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
             return json_response(document, status=303, headers=(("Location", f"{address}/result"),))
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
@@ -129,7 +142,7 @@ class Prefer(Dialect):
             "createdDateTime": date(task.created),
             "lastActionDateTime": date(task.finished or task.started or task.created),
             "percentComplete": percent_of(task),
-            "resourceLocation": links_of(task, context).get("result"),
+            "resourceLocation": links_of(task, context.base, context.now).get("result"),
             "error": self._error(task, context) if task.state in {State.API_ERROR, State.ERROR} else None,
         }
         headers = () if task.state.is_final else (RETRY_AFTER,)
@@ -146,22 +159,23 @@ class Prefer(Dialect):
         return Response(status=204, headers=NO_STORE)
 
     def listing(self, query: str) -> Listing:
-        """``limit`` and ``offset`` as in DRF; every other parameter is the FilterSet's, ``order_by`` too."""
-        pairs = decoded(query)
-        paging = {name: text for name, text in pairs if name in {"limit", "offset"}}
-        return Listing(
-            filters=tuple((name, text) for name, text in pairs if name not in paging),
-            limit=min(whole_number("limit", paging.get("limit", str(LIMIT)), least=1), MAX_LIMIT),
-            offset=whole_number("offset", paging.get("offset", "0"), least=0),
-        )
+        return documents.listing(query)
 
     def page(self, page: Page, context: Context) -> Response:
-        """The document of DRF's ``LimitOffsetPagination``."""
-        before, after = page.listing.offset - page.listing.limit, page.listing.offset + page.listing.limit
-        previous = slice_url(page.listing, before, context) if page.listing.offset else None
-        following = slice_url(page.listing, after, context) if after < page.size else None
-        results = [document_of(task, context) for task in page.rows]
-        return json_response({"count": page.size, "next": following, "previous": previous, "results": results})
+        results = [document_of(task, context.base, context.now) for task in page.rows]
+        return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
+
+    def callback(self, call: Call) -> Callback | None:
+        """``callback;url="…"`` beside ``respond-async``, told by POST."""
+        wanted = preferences.parse(call.header("Prefer")).get("callback")
+        url = wanted.parameters.get("url", "") if wanted else ""
+        return Callback(url=url, method="POST") if url else None
+
+    def notification(self, event: Event, url: str, id: uuid.UUID) -> Notice:
+        return webhooks.notification(event, url)
+
+    def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice:
+        return webhooks.notification(event, callback.url)
 
     def problem(self, error: e.AsyncExchangeError, context: Context) -> Response:
         response = super().problem(error, context)
@@ -175,63 +189,3 @@ class Prefer(Dialect):
             more["errors"] = json.loads(errors)
         title = http.HTTPStatus(wire.status).phrase
         return {"type": "about:blank", "title": title, "status": wire.status, "detail": text, "code": wire.code, **more}
-
-
-def links_of(task: Snapshot, context: Context) -> dict[str, str]:
-    """The task's addresses, each while it can be followed."""
-    address = f"{context.base}/tasks/{task.id}"
-    links = {"self": address, "operation": f"{context.base}/operations/{task.id}"}
-    if not task.state.is_final:
-        links["cancel"] = address
-    elif task.status_code is not None and not task.is_expired(context.now):
-        links["result"] = f"{address}/result"
-    return links
-
-
-def document_of(task: Snapshot, context: Context) -> dict[str, object]:
-    """The status document: every key is always there, null where it does not apply."""
-    return {
-        "id": str(task.id),
-        "state": task.state,
-        "reason": task.reason,
-        "method": task.method,
-        "request": task.url,
-        "created": date(task.created),
-        "started": date(task.started),
-        "finished": date(task.finished),
-        "progress": task.progress and dataclasses.asdict(task.progress),
-        "deletion_date": date(task.deletion_date),
-        "links": links_of(task, context),
-    }
-
-
-def percent_of(task: Snapshot) -> int | None:
-    """Whole per cent, where known: success is all of it, and a total lets the rest be measured."""
-    if task.state is State.DONE or not (task.progress and task.progress.total):
-        return 100 if task.state is State.DONE else None
-    return max(0, min(100, task.progress.done * 100 // task.progress.total))
-
-
-def date(moment: dt.datetime | None) -> str | None:
-    """RFC 3339 in UTC, always with milliseconds."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
-
-
-def decoded(query: str) -> list[tuple[str, str]]:
-    if UNREADABLE.search(query):
-        raise e.QueryMalformed()
-    try:
-        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except ValueError:
-        raise e.QueryMalformed() from None
-
-
-def whole_number(name: str, text: str, *, least: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:  # more does not fit a database's integer
-        raise e.PagingMalformed(parameter=name, value=text)
-    return int(text)
-
-
-def slice_url(listing: Listing, offset: int, context: Context) -> str:
-    start = (("offset", str(offset)),) if offset > 0 else ()
-    return f"{context.base}/tasks?{urlencode((*listing.filters, ('limit', str(listing.limit)), *start))}"

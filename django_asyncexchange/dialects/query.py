@@ -1,8 +1,9 @@
-"""Raw query strings as dialects read them: one parameter taken out, the rest left byte for byte."""
+"""Raw query strings as dialects read and write them: some parameters touched, the rest left byte for byte."""
 
 from __future__ import annotations
 
-from urllib.parse import unquote_plus
+from collections.abc import Mapping
+from urllib.parse import unquote_plus, urlencode
 
 
 def last(query: str, name: str) -> str | None:
@@ -19,3 +20,10 @@ def without(query: str, name: str) -> str:
 def name_of(part: str) -> str:
     """The decoded name in ``name=value``."""
     return unquote_plus(part.partition("=")[0])
+
+
+def appended(url: str, parameters: Mapping[str, str]) -> str:
+    """``url`` with ``parameters`` at the end of its query: the only ones of these names, and no fragment behind."""
+    address, _, query = url.partition("#")[0].partition("?")
+    own = [part for part in query.split("&") if part and name_of(part) not in parameters]
+    return f"{address}?{'&'.join([*own, urlencode(parameters)])}"

@@ -29,6 +29,7 @@ from ..exceptions import (
     ResultCancelled,
     ResultFailed,
     ResultUnavailable,
+    StorageExceeded,
     SubmitFailed,
     SubmitRefused,
     TaskNotFound,
@@ -65,6 +66,7 @@ class Solitude(Dialect):
         NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
         RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
         CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),
+        StorageExceeded: Wire(code="storage", status=503, text=_("As much is kept for this account as may be.")),
         IdempotencyKeyReused: Wire(
             code="idempotency_key_reused", status=422, text=_("The idempotency key was used for another request.")
         ),

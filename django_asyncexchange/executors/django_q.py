@@ -8,55 +8,89 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from django.db import connection
 from django.utils.module_loading import import_string
 from django_q.brokers import Broker, get_broker
+from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
-from . import ENTRY_POINT
+from ..conf import conf
+from . import ENTRY_POINTS, clusters, django_q_guard, housekeeper
 
-HOUSEKEEPER = "django_asyncexchange.worker.keep_house"
+BLOCKING = 1.0
+"""For how many seconds Redis itself keeps whoever asks an empty queue waiting."""
 
 
 class DjangoQ:
-    """Sends through the cluster of ``Q_CLUSTER``."""
+    """Sends through the cluster of ``Q_CLUSTER``, or the one that ``QUEUES`` names for the job."""
 
     def __init__(self) -> None:
         self._local = threading.local()
 
-    def send(self, task_id: str) -> None:
-        async_task(
-            ENTRY_POINT,
-            task_id,
-            q_options={"broker": self._broker(), "save": False, "ack_failure": True, "task_name": task_id},
-        )
+    def send(self, id: str, job: str = "run") -> None:
+        options = {"broker": self._broker(job), "save": False, "ack_failure": True, "task_name": id}
+        async_task(ENTRY_POINTS[job], id, q_options=options)
 
     def is_transactional(self, alias: str) -> bool:
         """With the ORM broker in the same database, the row and its message commit or vanish together."""
         return bool(alias == Conf.ORM)
 
-    def _broker(self) -> Broker:
-        """One broker per thread and process: a new one per call means a new connection per call."""
-        if getattr(self._local, "pid", None) != os.getpid():
-            self._local.broker, self._local.pid = get_broker(), os.getpid()
-        broker: Broker = self._local.broker
-        return broker
+    def waiting(self) -> int:
+        """Messages that no cluster has taken yet."""
+        return int(self._broker("run").queue_size())
 
-
-def start_housekeeper(**kwargs: Any) -> None:
-    """Delete what has expired, now and then, in each worker process, beside its main thread."""
-
-    def keep() -> None:
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What the system checks say of ``Q_CLUSTER``: what is wrong, and what to do."""
+        given = conf.project("Q_CLUSTER") or {}
+        known = {clusters.default(), *(given.get("ALT_CLUSTERS") or {})}
+        for name in sorted(set(conf.QUEUES.values()) - known):
+            yield (
+                f"QUEUES names {name!r}, which is no cluster that could be started.",
+                f"Add 'ALT_CLUSTERS': {{{name!r}: {{}}}} to Q_CLUSTER.",
+            )
+        path, alias = given.get("broker_class"), given.get("orm")
         try:
-            import_string(HOUSEKEEPER)(threading.Event())
-        finally:
-            connection.close()
+            broker = import_string(path) if path else ORM if alias else None
+        except ImportError as error:
+            yield f"Q_CLUSTER['broker_class'] cannot be imported: {error}", "Name a class that is there."
+            return
+        is_orm = isinstance(broker, type) and issubclass(broker, ORM)
+        if is_orm and not alias:
+            yield "Q_CLUSTER['broker_class'] keeps messages in a database, and none is named.", "Set 'orm': 'default'."
+        if alias and not is_orm:
+            yield (
+                "Q_CLUSTER names a database by 'orm', and its broker_class does not keep messages there.",
+                "Remove 'orm'; or name the broker that belongs to it.",
+            )
+        redis = given.get("redis")
+        patience = redis.get("socket_timeout") if isinstance(redis, dict) else None
+        if patience is not None and patience <= BLOCKING:
+            yield (
+                f"the socket_timeout of Redis is {patience}: whoever waits for a message is cut off each time.",
+                "Set it to 5, or remove it.",
+            )
 
-    threading.Thread(target=keep, name="asyncexchange-housekeeper", daemon=True).start()
+    def _broker(self, job: str) -> Broker:
+        """One broker per queue, thread and process: a new one per call means a new connection per call."""
+        if getattr(self._local, "pid", None) != os.getpid():
+            self._local.brokers, self._local.pid = {}, os.getpid()
+        known: dict[str | None, Broker] = self._local.brokers
+        name = conf.QUEUES.get(job)
+        if name not in known:
+            known[name] = get_broker(name)
+        return known[name]
 
 
-post_spawn.connect(start_housekeeper, dispatch_uid="django_asyncexchange.housekeeper")
+def start_worker(**kwargs: Any) -> None:
+    """In each worker process. It keeps house, unless the guard of its cluster does."""
+    if django_q_guard.is_on():
+        django_q_guard.start_worker()
+    else:
+        housekeeper.start()
+
+
+post_spawn.connect(start_worker, dispatch_uid="django_asyncexchange.worker")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from django.utils.module_loading import import_string
 
-from . import ENTRY_POINT
+from . import ENTRY_POINTS
 
 
 class Inline:
     """No queue: the 202 leaves when the task is already finished."""
 
-    def send(self, task_id: str) -> None:
-        import_string(ENTRY_POINT)(task_id)
+    needs_worker = False
+
+    def send(self, id: str, job: str = "run") -> None:
+        import_string(ENTRY_POINTS[job])(id)
 
     def is_transactional(self, alias: str) -> bool:
         return False

@@ -94,15 +94,11 @@ def table(title: str, rows: list[Promise]) -> Iterator[str]:
 
 
 def shown_by(row: Promise, tests: list[str]) -> str:
-    if row.open:
-        return f"open: {row.open}"
     return ", ".join(f"``{test.removeprefix('tests/')}``" for test in tests) or "**no test**"
 
 
 def verdict(row: Promise, results: dict[str, str] | None) -> str:
     """The worst outcome of the promise's tests in the last recorded run."""
-    if row.open:
-        return "open"
     if not results:
         return "see CI"
     return next(outcome for outcome in ("failed", "skipped", "passed") if outcome in results.values())

@@ -60,9 +60,14 @@ def require_administrator(request: Request) -> None:
     Called from within views: rights to a report are known only once it is built, so that an asynchronous call is
     accepted first and ends in API_ERROR.
     """
-    member = member_of(request.user)
-    if member is None or not member.is_administrator:
+    if not administers(request):
         raise PermissionDenied
+
+
+def administers(request: HttpRequest | Request) -> bool:
+    """Whether the caller is an administrator of the account: the setting ``ASYNC_EXCHANGE["WEBHOOK_ADMIN"]``."""
+    member = member_of(request.user)
+    return member is not None and member.is_administrator
 
 
 def owner_of(request: HttpRequest) -> Owner:

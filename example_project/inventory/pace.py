@@ -11,12 +11,15 @@ from django.conf import settings
 PORTION = 250
 
 
-def portions(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """``rows`` in portions, with the delay spread between them: slow work that can be watched and interrupted."""
-    starts = range(0, len(rows), PORTION)
-    for start in starts:
-        yield rows[start : start + PORTION]
-        time.sleep(settings.EXAMPLE_DELAY / len(starts))
+def portions(rows: Sequence[Any], of: int) -> Iterator[Sequence[Any]]:
+    """``rows`` in portions, and between them the share of the delay that they have among ``of`` rows.
+
+    Slow work that can be watched and interrupted.
+    """
+    for start in range(0, len(rows), PORTION):
+        portion = rows[start : start + PORTION]
+        yield portion
+        time.sleep(settings.EXAMPLE_DELAY * len(portion) / of)
 
 
 def linger() -> None:

@@ -31,3 +31,7 @@ class RemapPagination(WholeCollectionMixin, Pages):
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self.meta_type = view.meta_type
         return super().paginate_queryset(queryset, request, view)
+
+    def frame(self, request: Any, view: Any, count: int) -> None:
+        self.meta_type = view.meta_type
+        super().frame(request, view, count)

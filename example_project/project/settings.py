@@ -148,12 +148,13 @@ Q_CLUSTER: dict[str, Any] = {
     "recycle": 5000,
     "max_rss": 300_000,
     "guard_cycle": 0.5,
-    "poll": 0.02,
 }
 if os.environ.get("BROKER_URL"):
     Q_CLUSTER["redis"] = os.environ["BROKER_URL"]
+    Q_CLUSTER["broker_class"] = "django_asyncexchange.executors.django_q_redis.WakingRedis"
 else:
     Q_CLUSTER["orm"] = "default"
+    Q_CLUSTER["broker_class"] = "django_asyncexchange.executors.django_q_broker.WakingBroker"
 
 ASYNC_EXCHANGE = {
     "DIALECTS": {
@@ -166,5 +167,8 @@ ASYNC_EXCHANGE = {
         "tickets": {"CLASS": "tickets.dialect.Ticket", "PREFIX": "/api"},
     },
     "OWNER": "inventory.access.owner_of",
+    "WEBHOOK_ADMIN": "inventory.access.administers",
     "KEEP_REQUESTS": True,  # so that the admin can run a task again
 }
+if DEBUG:  # a receiver on this computer, on any port
+    ASYNC_EXCHANGE |= {"WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], "WEBHOOK_PORTS": range(1, 65536)}

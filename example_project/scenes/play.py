@@ -6,7 +6,7 @@ import contextlib
 import threading
 from pathlib import Path
 
-from . import calltypes, campaigns, prefer, recording, remap, solitude
+from . import calltypes, campaigns, prefer, recording, remap, solitude, webhooks
 from .stage import stage
 from .telling import Mismatch, console, title
 
@@ -41,6 +41,7 @@ def play(*, stay: bool, port: int, delay: float, products: int, record: Path | N
             campaigns.play(base)
             calltypes.play(base)
             prefer.play(base, delay=delay)
+            webhooks.play(base)
         except Mismatch as error:
             console.print(f"[bold red]✗ {error}[/]")
             return 1

@@ -1,4 +1,4 @@
-"""A real web server and a real worker cluster on a database of their own, in a scratch folder."""
+"""A real web server and real workers on a database of their own, in a scratch folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stage(*, port: int, delay: float, products: int) -> Iterator[str]:
         log = Path(scratch, "log")
         with log.open("wb") as output, contextlib.ExitStack() as ends:
             server = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", "project.wsgi:application"]
-            for command in (server, [sys.executable, "manage.py", "qcluster"]):
+            for command in (server, [sys.executable, "manage.py", "asyncexchange_worker"]):
                 ends.enter_context(running(command, environ, output))
             base = f"http://127.0.0.1:{port}"
             await_answer(f"{base}/", log)

@@ -242,7 +242,7 @@ def test_addresses_start_at_the_script_name_and_have_no_host(mailru: MailRu) -> 
         (snapshot(State.PENDING), "enqueued", False),
         (snapshot(State.PROCESSING), "started", True),
         *((lost(reason), "unknown", True) for reason in WITHOUT_ANSWER),
-        (lost(Reason.DISPATCH, started=None), "unknown", False),
+        (lost(Reason.QUEUE_TIMEOUT, started=None), "unknown", False),
         (snapshot(State.CANCEL), "cancelled", False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The example project as its users run it: the plain commands, a real web server and a real qcluster."""
+"""The example project as its users run it: the plain commands, a real web server and real workers."""
 
 from __future__ import annotations
 
@@ -138,6 +138,6 @@ def answers(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def worked(project: Project, site: Site) -> Iterator[Site]:
-    """The same web server with a qcluster beside it."""
-    with project.running("qcluster"):
+    """The same web server with workers beside it."""
+    with project.running("asyncexchange_worker"):
         yield site

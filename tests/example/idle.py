@@ -12,7 +12,7 @@ from .conftest import Project, Site, answers
 
 @contextlib.contextmanager
 def idle_copy(project: Project, home: Path, port: int) -> Iterator[tuple[Project, Site]]:
-    """A copy of ``project`` in ``home`` with a web server but without a qcluster."""
+    """A copy of ``project`` in ``home`` with a web server but without workers."""
     copy = Project(home)
     with (
         contextlib.closing(sqlite3.connect(project.database)) as source,

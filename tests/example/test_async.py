@@ -1,4 +1,4 @@
-"""The documentation's asynchronous journeys, on the example project, through a real server and a real qcluster."""
+"""The documentation's asynchronous journeys, on the example project, through a real server and real workers."""
 
 from __future__ import annotations
 

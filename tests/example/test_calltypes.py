@@ -247,7 +247,7 @@ def test_an_update_that_fails_later_tells_why(idle: tuple[Project, Site]) -> Non
         assert (waiting.status_code, read(waiting)) == (202, {"progress": "IN_QUEUE"})
         assert waiting.headers["Location"] == accepted[0].headers["Location"]
     send(site, "POST", CALL_TYPES, fields)
-    with project.running("qcluster"):
+    with project.running("asyncexchange_worker"):
         ends = [polled(site, answer) for answer in accepted]
     at_once = [send(site, "PUT", address, fields, media) for media in (XML, JSON)]
     assert ends[1].json()["apiError"][0]["errorType"] == "invalidInput.duplicateName"

@@ -109,7 +109,7 @@ def test_the_status_is_enqueued_until_somebody_runs_the_call(project: Project, t
         assert (accepted.headers["Location"], status) == (f"/async_api/v2/requests/{id}.json", "enqueued")
         assert re.fullmatch(DATE, created)
         assert site.get(f"/async_api/v2/responses/{id}.json").status_code == 404
-        with copy.running("qcluster"):
+        with copy.running("asyncexchange_worker"):
             assert finished(site, accepted).json()["created"] == created
 
 

@@ -24,8 +24,10 @@ def wsgi_server() -> Iterator[int]:
     try:
         yield server.effective_port
     finally:
-        with contextlib.suppress(OSError):  # the loop was awake already, and has closed the trigger too
-            server.trigger.pull_trigger(lambda: end(server))
+        server.task_dispatcher.shutdown()  # a thread at work would write into a number that is reused by then
+        with server.trigger.lock:  # and so would we, if the loop were awake already
+            server.trigger.thunks.append(lambda: end(server))
+            server.pull_trigger()
         thread.join()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
 from django.http import (
     FileResponse,
     Http404,
@@ -101,6 +102,11 @@ def suspicious(request: HttpRequest) -> HttpResponse:
 
 def broken(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("this animal is ill")
+
+
+def cut_off(request: HttpRequest) -> HttpResponse:
+    """For OWNER: whose database is away."""
+    raise OperationalError("no connection")
 
 
 def not_allowed(request: HttpRequest) -> HttpResponse:

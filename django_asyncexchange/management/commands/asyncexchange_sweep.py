@@ -1,4 +1,4 @@
-"""Recover what dead workers and lost messages left behind, and send what waits: for cron, or any other scheduler."""
+"""Recover what dead workers and lost messages left behind, send what waits or is due: for cron, or the like."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ... import recovery, turns
+from ... import delivery, recovery, turns
 
 
 class Command(BaseCommand):
-    help = "Recover lost runs, send forgotten and waiting calls to the workers again."
+    help = "Recover lost runs, send forgotten and waiting calls and deliveries to the workers again."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        counts = {**recovery.recover(), "sent": turns.sweep()}
+        counts = {**recovery.recover(), "sent": turns.sweep(), "reminded": delivery.sweep()}
         self.stdout.write(", ".join(f"{count} {what}" for what, count in counts.items()))

@@ -58,7 +58,11 @@ class Series(AccountView):
             .annotate(count=Count("pk"), amount=Sum("amount"), cost_amount=Sum("cost_amount"))
             .order_by("point")
         )
-        series = [{"date": wire_date(p["point"]), **self.figures(p)} for portion in portions(points) for p in portion]
+        series = [
+            {"date": wire_date(point["point"]), **self.figures(point)}
+            for portion in portions(points, of=len(points))
+            for point in portion
+        ]
         return Response(document(request, self.meta_type, series=series))
 
     def figures(self, point: dict[str, Any]) -> dict[str, int]:

@@ -11,6 +11,8 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_asyncexchange.rows import WholeCollectionView
+
 from ..access import IsMember
 from ..mounts import base_of, language_of
 from ..pace import portions
@@ -32,23 +34,31 @@ class AccountView(GenericAPIView):
         return context | {"base": base_of(self.request), "language": language_of(self.request)}
 
 
-class Report(AccountView):
-    """A report in rows. Long by nature, therefore callable asynchronously."""
+class Report(WholeCollectionView, AccountView):
+    """A report in rows. Long by nature, therefore callable asynchronously: then it has all of them."""
 
     async_exchange = True
     meta_type: str
+    size = 0
 
     def get(self, request: Request) -> Response:
         return self.answer()
 
     def answer(self) -> Response:
         """Build the page that was asked for, or the whole report in a deferred call."""
-        found = self.paginate_queryset(self.get_queryset())
-        rows = [row for portion in portions(found) for row in self.rows(portion)]
-        return self.get_paginated_response(rows)
+        found = self.get_queryset()
+        if self.request.async_task is not None:
+            self.size = found.count()
+            return self.whole_collection(found)
+        page = self.paginate_queryset(found)
+        self.size = len(page)
+        return self.get_paginated_response(self.represent(page))
 
     def get_queryset(self) -> QuerySet[Any]:
         raise NotImplementedError
+
+    def represent(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
+        return [row for part in portions(portion, of=self.size) for row in self.rows(part)]
 
     def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
         """Rows of the report for some of the things that ``get_queryset`` found."""

@@ -35,9 +35,9 @@ class StockByStore(Report):
         """Product → its figures, store by store."""
         figures = {
             (product, store): {"stock": stock, "reserve": reserve, "inTransit": in_transit}
-            for product, store, stock, reserve, in_transit in Stock.objects.filter(product__in=products).values_list(
-                "product_id", "store_id", "stock", "reserve", "in_transit"
-            )
+            for product, store, stock, reserve, in_transit in Stock.objects.using(self.snapshot)
+            .filter(product__in=products)
+            .values_list("product_id", "store_id", "stock", "reserve", "in_transit")
         }
         return {
             product: [
@@ -52,7 +52,7 @@ class StockByStore(Report):
         base, language = base_of(self.request), language_of(self.request)
         return {
             store.pk: {"meta": entity_meta(base, "store", store.pk), "name": store.label(language)}
-            for store in Store.objects.filter(account=self.account_id)
+            for store in Store.objects.using(self.snapshot).filter(account=self.account_id)
         }
 
 

@@ -1,6 +1,6 @@
-"""What is stored: tasks, their bodies, and one row per account to count against.
+"""A task: one call that is answered later.
 
-A model knows its columns and how to turn itself into a value; everything that changes a state is in ``querysets.move``.
+It knows its columns and how to turn itself into a value; everything that changes a state is in ``querysets.move``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from . import sealing
-from .conf import conf
-from .exceptions import RequestErased
-from .messages import Owner, Progress, Request, Snapshot, header
-from .querysets import AsyncTaskQuerySet, BodyQuerySet
-from .states import Reason, State
+from .. import sealing
+from ..conf import conf
+from ..exceptions import RequestErased
+from ..messages import Callback, Owner, Progress, Request, Snapshot, header
+from ..querysets import AsyncTaskQuerySet
+from ..states import Reason, State
+from .bodies import Body
 
 SEALED = "sealed"
 """Key under which an encrypted request is stored."""
@@ -47,7 +48,13 @@ class AsyncTask(models.Model):
 
     method = models.CharField(_("method"), max_length=32)
     url = models.TextField(_("request"))
+    base = models.TextField(blank=True, editable=False)
+    """Absolute URL of the dialect's mount as the client reached it: a worker has no request to ask."""
     request = models.JSONField(_("captured request"))
+    retention = models.DurationField(_("retention"), null=True)
+    """How long the answer is kept if the call succeeds; NULL = as the dialect's policy says."""
+    is_repeatable = models.BooleanField(_("repeatable"), default=False)
+    """Whether the machine may run the call again when the outcome of a run is not known."""
 
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     reason_phrase = models.CharField(max_length=255, blank=True, editable=False)
@@ -55,12 +62,21 @@ class AsyncTask(models.Model):
 
     callback_url = models.TextField(_("callback"), blank=True)
     callback_method = models.CharField(max_length=8, blank=True, editable=False)
+    muted = models.JSONField(default=list, editable=False)
+    """Webhooks whose addresses begin with one of these do not hear of this task."""
     idempotency = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001  (NULLs differ)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
 
     progress_done = models.PositiveBigIntegerField(_("done so far"), null=True)
     progress_total = models.PositiveBigIntegerField(_("to be done"), null=True)
     progress_message = models.CharField(_("progress"), max_length=255, blank=True)
+
+    worker = models.CharField(_("worker"), max_length=255, blank=True)
+    """Which process runs the current attempt: host, boot, process id and when that process started."""
+    lease_until = models.DateTimeField(_("leased until"), null=True)
+    """The run counts as lost from this moment on; its worker moves it on while it lives."""
+    not_before = models.DateTimeField(null=True, editable=False)
+    """A run that is to be repeated waits until then."""
 
     created = models.DateTimeField(_("created"), db_default=Now())
     sent = models.DateTimeField(_("sent to the workers"), null=True)
@@ -73,6 +89,10 @@ class AsyncTask(models.Model):
 
     now: dt.datetime
     """Database time, on instances that come from ``with_now()``."""
+    has_request: bool | None = None
+    """Whether the captured call has a body, on tasks that were claimed; None where nobody has looked."""
+    is_heard: bool
+    """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
 
     class Meta:
         verbose_name = _("asynchronous task")
@@ -131,6 +151,7 @@ class AsyncTask(models.Model):
             content_type=header(self.headers, "Content-Type") or "",
             content=content,
             progress=self.progress,
+            callback=Callback(url=self.callback_url, method=self.callback_method) if self.callback_url else None,
         )
 
     @property
@@ -139,59 +160,6 @@ class AsyncTask(models.Model):
         if self.progress_done is None:
             return None
         return Progress(done=self.progress_done, total=self.progress_total, message=self.progress_message)
-
-
-class Body(models.Model):
-    """Bytes of a request or response: ``content`` in the database, or ``name`` in ``STORAGES["asyncexchange"]``.
-
-    A side table, so that lists of tasks never touch the bytes.
-    """
-
-    REQUEST = "request"
-    RESPONSE = "response"
-
-    task = models.ForeignKey(AsyncTask, models.CASCADE, null=True, related_name="bodies")
-    is_sealed = models.BooleanField(default=False)
-    kind = models.CharField(max_length=8, choices=[(REQUEST, REQUEST), (RESPONSE, RESPONSE)])
-    attempt = models.PositiveIntegerField(default=0)
-    content = models.BinaryField(null=True)
-    name = models.CharField(max_length=255, blank=True)
-    size = models.PositiveBigIntegerField(default=0)
-    sha256 = models.CharField(max_length=64, blank=True)
-    created = models.DateTimeField(db_default=Now())
-
-    objects = BodyQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("body")
-        verbose_name_plural = _("bodies")
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["task", "kind", "attempt"], name="asyncexchange_one_body"),
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["created"], name="asyncexchange_reserved"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {self.task_id}, {self.size} B"
-
-
-class Account(models.Model):
-    """One row per account and mount: whoever writes it may count and insert that account's tasks."""
-
-    dialect = models.CharField(max_length=64)
-    account = models.CharField(max_length=150)
-    touched = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        verbose_name = _("account")
-        verbose_name_plural = _("accounts")
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["dialect", "account"], name="asyncexchange_one_account"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.account} ({self.dialect})"
 
 
 def encode(request: Request) -> dict[str, Any]:

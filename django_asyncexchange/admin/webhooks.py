@@ -1,0 +1,186 @@
+"""Webhooks and what they were sent: made and changed by the same rules as over HTTP, and sent again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from .. import addresses, delivery, subscriptions
+from ..conf import conf
+from ..dialects.subscriptions import Wish
+from ..exceptions import AddressRefused, AsyncExchangeError
+from ..messages import Owner
+from ..models import Delivery, DeliveryAttempt, Webhook
+
+if TYPE_CHECKING:
+    WebhookModelAdmin = admin.ModelAdmin[Webhook]
+    DeliveryModelAdmin = admin.ModelAdmin[Delivery]
+    AttemptInline = admin.TabularInline[DeliveryAttempt, Delivery]
+    WebhookModelForm = forms.ModelForm[Webhook]
+else:
+    WebhookModelAdmin = DeliveryModelAdmin = admin.ModelAdmin
+    AttemptInline = admin.TabularInline
+    WebhookModelForm = forms.ModelForm
+
+WISHES = ("action", "url", "with_fields", "enabled")
+
+
+class WebhookForm(WebhookModelForm):
+    """The address is looked at here, so that the form can say what is wrong with it."""
+
+    class Meta:
+        model = Webhook
+        fields = ("dialect", "account", *WISHES)
+        widgets = {"url": forms.URLInput(attrs={"class": "vURLField"})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "dialect" in self.fields:
+            names = [(mount.name, mount.name) for mount in conf.mounts if mount.SUBSCRIPTIONS]
+            self.fields["dialect"] = forms.ChoiceField(choices=names, label=_("dialect"))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        mounts = {mount.name: mount for mount in conf.mounts}
+        dialect = mounts.get(cleaned.get("dialect") or self.instance.dialect)
+        try:
+            if dialect is not None and cleaned.get("url"):
+                addresses.check(cleaned["url"], conf.rules(dialect.policy))
+        except AddressRefused as error:
+            raise ValidationError({"url": gettext(str(error))}) from error
+        return cleaned
+
+
+@admin.action(description=_("Send once more what was given up"), permissions=["change"])
+def resend_failed(site: Any, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+    _say(request, delivery.resend(Delivery.objects.filter(webhook__in=queryset, state=Delivery.FAILED)))
+
+
+@admin.action(description=_("New secret"), permissions=["change"])
+def rotate(site: Any, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+    for webhook in queryset:
+        _tell_secret(request, webhook, subscriptions.rotate(webhook).secret)
+        site.log_change(request, webhook, gettext("New secret."))
+
+
+@admin.action(description=_("Send the selected deliveries once more"), permissions=["resend"])
+def resend(site: Any, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
+    _say(request, delivery.resend(Delivery.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))))
+
+
+def _say(request: HttpRequest, count: int) -> None:
+    text = ngettext("%(count)d delivery is sent once more.", "%(count)d deliveries are sent once more.", count)
+    messages.success(request, text % {"count": count})
+
+
+def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
+    text = gettext("The secret of %(webhook)s is shown this once: %(secret)s")
+    messages.warning(request, text % {"webhook": webhook, "secret": secret})
+
+
+@admin.register(Webhook)
+class WebhookAdmin(WebhookModelAdmin):
+    form = WebhookForm
+    list_display = ("url", "action", "dialect", "account", "enabled", "delivered", "failed", "last_success", "created")
+    list_filter = ("action", "enabled", "dialect")
+    search_fields = ("url", "account")
+    ordering = ("-created",)
+    readonly_fields = ("disabled_reason", "delivered", "failed", "last_success", "failing_since", "created")
+    fields = ("dialect", "account", *WISHES, *readonly_fields)
+    actions = (resend_failed, rotate)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
+        """Whose it is stays as it is."""
+        return self.readonly_fields if obj is None else ("dialect", "account", *self.readonly_fields)
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
+        wish = Wish(**{name: form.cleaned_data.get(name) for name in WISHES})
+        dialect = conf.dialect(obj.dialect)
+        if change:
+            subscriptions.change(Webhook.objects.get(pk=obj.pk), dialect, wish)
+            return
+        made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, wish)
+        obj.pk = made.id
+        obj.refresh_from_db()
+        _tell_secret(request, obj, made.secret)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Its deliveries go with a webhook, though nobody may delete them alone. There may be too many to be listed."""
+        shown = [str(webhook) for webhook in objs]
+        deliveries = Delivery.objects.filter(webhook__in=[webhook.pk for webhook in objs]).count()
+        counts = {self.opts.verbose_name_plural: len(shown), Delivery._meta.verbose_name_plural: deliveries}
+        return shown, counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
+        subscriptions.remove(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+        for webhook in queryset:
+            subscriptions.remove(webhook)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Limits and duplicates are known only when it is saved."""
+        try:
+            answer: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
+        except AsyncExchangeError as error:
+            messages.error(request, gettext(str(error)))
+            return HttpResponseRedirect(request.get_full_path())
+        return answer
+
+
+class Attempts(AttemptInline):
+    model = DeliveryAttempt
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("at", "status_code", "error", "milliseconds", "answer")
+    ordering = ("at", "pk")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(DeliveryModelAdmin):
+    list_display = ("id", "event", "url", "state", "tries", "created", "due", "finished")
+    list_filter = ("state", "created", "event")
+    list_select_related = ()
+    ordering = ("-created",)
+    search_fields = ("url",)
+    show_full_result_count = False
+    fields = readonly_fields = (
+        "id",
+        "webhook",
+        "task",
+        "event",
+        "method",
+        "url",
+        "body",
+        "state",
+        "tries",
+        "created",
+        "due",
+        "finished",
+    )
+    inlines = (Attempts,)
+    actions = (resend,)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
+        """It goes with its task."""
+        return False
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        return super().has_change_permission(request)

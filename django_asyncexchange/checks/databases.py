@@ -1,0 +1,87 @@
+"""Databases: connections that cost or break, and what an SQLite file may lose."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..conf import conf
+from .cluster import cluster, is_guarded
+from .registry import CheckId, Finding, registered
+
+SQLITE_MENDED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""SQLite versions in which, and in whose branch after which, the WAL-reset bug is mended."""
+SYNCHRONOUS = re.compile(r"\bsynchronous\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE)
+LASTING = {"full", "extra", "2", "3"}
+"""Values of SQLite's ``synchronous`` with which what is committed survives a power cut."""
+
+
+def _databases() -> Mapping[str, Mapping[str, Any]]:
+    given: Mapping[str, Mapping[str, Any]] = conf.project("DATABASES", {})
+    return given
+
+
+def _is_sqlite(database: Mapping[str, Any]) -> bool:
+    return "sqlite" in database.get("ENGINE", "")
+
+
+@registered()
+def check_connections() -> Iterator[Finding]:
+    """What forked workers do with them (contract/engine A4)."""
+    if not cluster():
+        return
+    for alias, database in _databases().items():
+        if database.get("OPTIONS", {}).get("pool"):
+            yield (
+                CheckId.CLUSTER_POOL,
+                f"DATABASES[{alias!r}] has a connection pool, which django-q2's forked workers would share.",
+                "Remove OPTIONS['pool']; persistent connections (CONN_MAX_AGE) do the same for workers.",
+            )
+    alias = cluster().get("orm") or "default"
+    database = _databases().get(alias, {})
+    is_cheap = _is_sqlite(database) and is_guarded()  # a file is opened quickly, and our broker does not do it twice
+    if database and database.get("CONN_MAX_AGE", 0) == 0 and not is_cheap:
+        yield (
+            CheckId.CONNECTIONS_REOPENED,
+            f"DATABASES[{alias!r}] opens a new connection for each call of the queue (CONN_MAX_AGE is 0).",
+            "Set CONN_MAX_AGE to None, at least in the workers.",
+        )
+
+
+@registered()
+def check_cache() -> Iterator[Finding]:
+    sqlite = any(_is_sqlite(database) for database in _databases().values())
+    given: Mapping[str, Any] = conf.project("CACHES", {}).get(cluster().get("cache", "default"), {})
+    if cluster() and sqlite and "DatabaseCache" in given.get("BACKEND", ""):
+        yield (
+            CheckId.CLUSTER_CACHE,
+            "django-q2 writes its statistics twice a second into the cache, which is the same SQLite database.",
+            "Use another cache, or name one in Q_CLUSTER['cache'].",
+        )
+
+
+@registered(deploy=True)
+def check_sqlite() -> Iterator[Finding]:
+    files = {alias: database for alias, database in _databases().items() if _is_sqlite(database)}
+    if files and not _is_mended(sqlite3.sqlite_version_info):
+        yield (
+            CheckId.SQLITE_OLD,
+            f"SQLite {sqlite3.sqlite_version} can lose committed rows when several processes write (WAL reset bug).",
+            "Use SQLite 3.51.3 (or 3.50.7, 3.44.6), or another database, in production.",
+        )
+    for alias, database in files.items():
+        asked = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
+        if asked and asked[-1].lower() not in LASTING:
+            yield (
+                CheckId.SQLITE_UNSYNCED,
+                f"DATABASES[{alias!r}] has 'synchronous = {asked[-1]}': a power cut may take calls that were accepted.",
+                "Write PRAGMA synchronous=FULL, which is also SQLite's default.",
+            )
+
+
+def _is_mended(version: tuple[int, ...]) -> bool:
+    if version >= SQLITE_MENDED[0]:
+        return True
+    return any(version[:2] == mended[:2] and version >= mended for mended in SQLITE_MENDED)

@@ -1,0 +1,106 @@
+"""Where results are kept, and who sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from django.core import checks
+from django.core.files.storage import FileSystemStorage, Storage
+from django.utils.module_loading import import_string
+
+from .. import buckets
+from ..conf import conf
+from .registry import CheckId, Finding, registered
+
+STORAGE = "asyncexchange"
+
+
+def _given() -> tuple[type[Storage] | None, dict[str, Any]]:
+    """(class, options) of the storage for bodies."""
+    given = conf.project("STORAGES", {}).get(STORAGE)
+    return (None, {}) if given is None else (import_string(given["BACKEND"]), given.get("OPTIONS", {}))
+
+
+@registered(checks.Tags.files)
+def check_storage() -> Iterator[Finding]:
+    backend, options = _given()
+    if backend is None:
+        yield (
+            CheckId.STORAGE_MISSING,
+            f"STORAGES has no {STORAGE!r}: bodies of every size are kept in the database.",
+            f"Add a storage {STORAGE!r} that is not served publicly, for bodies above INLINE_BYTES.",
+        )
+        return
+    location = options.get("location")
+    if issubclass(backend, FileSystemStorage) and (location is None or location == conf.project("MEDIA_ROOT")):
+        yield (
+            CheckId.STORAGE_PUBLIC,
+            f"STORAGES[{STORAGE!r}] writes into MEDIA_ROOT, which is served to everybody.",
+            "Give it OPTIONS['location'], a directory of its own.",
+        )
+    transfer = _of_bucket(options, "transfer_config", None)
+    if buckets.is_bucket(backend) and getattr(transfer, "use_threads", _of_bucket(options, "use_threads", True)):
+        yield (
+            CheckId.STORAGE_THREADS,
+            f"STORAGES[{STORAGE!r}] uploads with ten threads, each of which holds a part in memory.",
+            "Set OPTIONS['transfer_config'] to boto3's TransferConfig(use_threads=False): a worker then holds a few.",
+        )
+
+
+@registered(checks.Tags.files)
+def check_sendfile() -> Iterator[Finding]:
+    if conf.SENDFILE and (wrong := next(_sendfile_mistakes(), None)):
+        yield CheckId.SENDFILE_WRONG, f"ASYNC_EXCHANGE['SENDFILE'] has no effect: {wrong[0]}", wrong[1]
+
+
+def _sendfile_mistakes() -> Iterator[tuple[str, str]]:
+    backend, options = _given()
+    root = conf.project("SENDFILE_ROOT")
+    if find_spec("django_sendfile") is None:
+        yield "django-sendfile2 is not installed.", "pip install django-asyncexchange[sendfile]"
+    if not conf.has_server_in_front:
+        yield (
+            f"SENDFILE_BACKEND is {conf.project('SENDFILE_BACKEND')!r}, which leaves the work to Django.",
+            "Name the backend of your web server, for example 'django_sendfile.backends.nginx'.",
+        )
+    if backend is None or not issubclass(backend, FileSystemStorage):
+        yield (
+            f"STORAGES[{STORAGE!r}] does not keep its files in this machine's file system.",
+            "Use FileSystemStorage, or remove SENDFILE.",
+        )
+    elif root is None or not Path(options.get("location") or "").is_relative_to(root):
+        yield (
+            f"SENDFILE_ROOT is {root!r}, and the location of STORAGES[{STORAGE!r}] is not below it.",
+            "Set SENDFILE_ROOT to that location.",
+        )
+
+
+@registered(checks.Tags.files)
+def check_presigned() -> Iterator[Finding]:
+    if conf.PRESIGNED and (wrong := next(_presigned_mistakes(), None)):
+        yield CheckId.PRESIGNED_WRONG, f"ASYNC_EXCHANGE['PRESIGNED'] cannot work: {wrong[0]}", wrong[1]
+
+
+def _presigned_mistakes() -> Iterator[tuple[str, str]]:
+    backend, options = _given()
+    if backend is None or not buckets.is_bucket(backend):
+        yield (
+            f"STORAGES[{STORAGE!r}] is no S3 bucket.",
+            f"Use {buckets.BACKEND}, or remove PRESIGNED.",
+        )
+    elif not _of_bucket(options, "querystring_auth", True):
+        yield "the addresses of its storage are not signed.", "Set OPTIONS['querystring_auth'] to True."
+    elif _of_bucket(options, "custom_domain", None):
+        yield (
+            "a custom domain says neither the type nor the name of a file.",
+            "Remove OPTIONS['custom_domain'].",
+        )
+
+
+def _of_bucket(options: dict[str, Any], name: str, default: Any) -> Any:
+    """An option of django-storages, which may also be a setting."""
+    prefix = "AWS_" if name == "querystring_auth" else "AWS_S3_"
+    return options.get(name, conf.project(f"{prefix}{name.upper()}", default))

@@ -1,0 +1,44 @@
+"""Send deliveries of webhooks once more: after a receiver was down for longer than it was tried for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.dateparse import parse_datetime
+
+from ... import delivery
+from ...models import Delivery
+
+
+class Command(BaseCommand):
+    help = "Send deliveries that were given up, or all that are over, once more, with their ids and bodies."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--webhook", help="only those of the webhook with this id")
+        parser.add_argument("--since", help="only those made since then: 2026-11-24T00:00:00Z")
+        parser.add_argument("--all", action="store_true", help="those that have arrived as well")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = Delivery.objects.all() if options["all"] else Delivery.objects.filter(state=Delivery.FAILED)
+        if options["webhook"]:
+            rows = rows.filter(webhook=key_of(options["webhook"]))
+        if options["since"]:
+            rows = rows.filter(created__gte=moment_of(options["since"]))
+        self.stdout.write(f"{delivery.resend(rows)} deliveries are sent once more")
+
+
+def key_of(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise CommandError(f"{text!r} is not the id of a webhook") from None
+
+
+def moment_of(text: str) -> dt.datetime:
+    moment = parse_datetime(text)
+    if moment is None or moment.tzinfo is None:
+        raise CommandError(f"{text!r} is not a moment with its time zone, like 2026-11-24T00:00:00Z")
+    return moment

@@ -1,0 +1,46 @@
+"""The bytes of requests and responses, beside their tasks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from ..querysets import BodyQuerySet
+
+
+class Body(models.Model):
+    """Bytes of a request or response: ``content`` in the database, or ``name`` in ``STORAGES["asyncexchange"]``.
+
+    A side table, so that lists of tasks never touch the bytes.
+    """
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+    task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, null=True, related_name="bodies")
+    is_sealed = models.BooleanField(default=False)
+    kind = models.CharField(max_length=8, choices=[(REQUEST, REQUEST), (RESPONSE, RESPONSE)])
+    attempt = models.PositiveIntegerField(default=0)
+    content = models.BinaryField(null=True)
+    name = models.CharField(max_length=255, blank=True)
+    size = models.PositiveBigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    created = models.DateTimeField(db_default=Now())
+
+    objects = BodyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("body")
+        verbose_name_plural = _("bodies")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["task", "kind", "attempt"], name="asyncexchange_one_body"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["created"], name="asyncexchange_reserved"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.task_id}, {self.size} B"

@@ -1,0 +1,146 @@
+"""Who wants to hear about tasks, what is told to whom, and how each try went."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import conf
+from ..querysets import DeliveryQuerySet
+
+
+class Webhook(models.Model):
+    """A subscription of one account on one mount: ``action`` of its tasks is told to ``url``."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    PROCESSED = "PROCESSED"
+    ACTIONS = (CREATE, UPDATE, PROCESSED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dialect = models.CharField(_("dialect"), max_length=64)
+    account = models.CharField(_("account"), max_length=150)
+    owner = models.ForeignKey(
+        conf.project("AUTH_USER_MODEL"), models.SET_NULL, null=True, related_name="+", verbose_name=_("owner")
+    )
+    owner_kind = models.CharField(_("kind of owner"), max_length=32, blank=True)
+    owner_reference = models.CharField(_("owner's reference"), max_length=150, blank=True)
+
+    action = models.CharField(_("action"), max_length=16, choices=[(action, action) for action in ACTIONS])
+    with_fields = models.BooleanField(_("with changed fields"), default=False)
+    """Whether an UPDATE names the fields that changed (``diffType`` FIELDS)."""
+    url = models.TextField(_("address"))
+    url_digest = models.CharField(max_length=64, editable=False)
+    """SHA-256 of ``url``: not every database can keep a long text unique."""
+    enabled = models.BooleanField(_("enabled"), default=True)
+    disabled_reason = models.CharField(_("why it is disabled"), max_length=255, blank=True)
+
+    secret = models.TextField(blank=True, editable=False)
+    """Sealed; signs what is sent. The former one signs too until ``former_until``."""
+    former_secret = models.TextField(blank=True, editable=False)
+    former_until = models.DateTimeField(null=True, editable=False)
+
+    delivered = models.PositiveBigIntegerField(_("delivered"), default=0)
+    failed = models.PositiveBigIntegerField(_("failed"), default=0)
+    last_success = models.DateTimeField(_("last success"), null=True)
+    failing_since = models.DateTimeField(_("failing since"), null=True)
+    """When the first delivery was given up after the last success."""
+    created = models.DateTimeField(_("created"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["dialect", "account", "action", "url_digest"], name="asyncexchange_one_webhook"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} → {self.url}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.url_digest = self.digest
+        super().save(*args, **kwargs)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.url.encode()).hexdigest()
+
+
+class Delivery(models.Model):
+    """One event for one receiver: written with the change that it tells of, sent until it has arrived or is given up.
+
+    Its id is the message's own on every try. Method, address and body are made once.
+    """
+
+    WAITING = "WAITING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
+    STATES = (WAITING, DELIVERED, FAILED)
+    CALLBACK = "CALLBACK"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    webhook = models.ForeignKey(Webhook, models.CASCADE, null=True, related_name="deliveries")
+    """NULL: a callback that one call asked for."""
+    task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, related_name="deliveries")
+    event = models.CharField(_("event"), max_length=16)
+    """The webhook's action, or CALLBACK."""
+
+    method = models.CharField(_("method"), max_length=8)
+    url = models.TextField(_("address"))
+    host = models.CharField(max_length=255, editable=False)
+    """Host and port of ``url``: only a few deliveries at a time go to one."""
+    content_type = models.CharField(max_length=255, blank=True, editable=False)
+    body = models.TextField(_("body"), blank=True)
+
+    state = models.CharField(_("state"), max_length=16, choices=[(s, s) for s in STATES], default=WAITING)
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    due = models.DateTimeField(_("due"), db_default=Now())
+    sent = models.DateTimeField(null=True, editable=False)
+    """When the executor was last told of it."""
+    lease_until = models.DateTimeField(null=True, editable=False)
+    """A process is sending it until then."""
+    sender = models.CharField(max_length=255, blank=True, editable=False)
+    """The process that sends it, or has sent it last, by the name that ``processes`` gives it."""
+    created = models.DateTimeField(_("created"), db_default=Now())
+    finished = models.DateTimeField(_("finished"), null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["state", "due"], name="asyncexchange_due"),
+            models.Index(fields=["lease_until", "host"], name="asyncexchange_in_flight"),
+            models.Index(fields=["webhook", "created"], name="asyncexchange_told"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} → {self.url} ({self.state})"
+
+
+class DeliveryAttempt(models.Model):
+    """How one try went."""
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
+    at = models.DateTimeField(_("at"), db_default=Now())
+    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
+    milliseconds = models.PositiveIntegerField(_("milliseconds"))
+    error = models.CharField(_("error"), max_length=16, blank=True)
+    answer = models.TextField(_("answer"), blank=True)
+    """The first kilobyte of the receiver's answer."""
+
+    class Meta:
+        verbose_name = _("delivery attempt")
+        verbose_name_plural = _("delivery attempts")
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["at"], name="asyncexchange_tried")]
+
+    def __str__(self) -> str:
+        return f"{self.status_code or self.error}, {self.milliseconds} ms"

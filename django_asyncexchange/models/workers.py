@@ -1,0 +1,26 @@
+"""Who runs calls: what a project asks for that would rather refuse a call than keep it for nobody."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from ..querysets import WorkerQuerySet
+
+
+class Worker(models.Model):
+    """One row for each machine with workers, by its name in ``processes``. Written while ``REQUIRE_WORKER`` is on."""
+
+    name = models.CharField(primary_key=True, max_length=255)
+    heard = models.DateTimeField(db_default=Now(), db_index=True)
+    """When any process there was last heard of."""
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return self.name

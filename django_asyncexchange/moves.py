@@ -1,0 +1,112 @@
+"""The moves that every task makes, prepared: who is moved, and the values that differ, come with each."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from django.db import models, router
+from django.db.models import Case, Exists, OuterRef, Value, When
+from django.db.models.functions import Cast, Now
+from django.db.models.lookups import LessThan
+
+from .models import AsyncTask, Body, Webhook
+from .prepared import Counted, Prepared, PreparedRows, Slot
+from .querysets import Told, after, before
+from .states import State
+from .writes import PreparedChange, PreparedInsert, PreparedUpdate, tells
+
+FINISHED = "asyncexchange_finished"
+"""The channel on which PostgreSQL tells that a task has ended: its id."""
+
+LEASE, LIMIT, KEPT, KNOWN = (Slot(name, models.DurationField()) for name in ("lease", "limit", "kept", "known"))
+MINE = Slot("mine", models.PositiveIntegerField())
+
+
+def slot(name: str) -> Slot:
+    """For a value of this column."""
+    return Slot(name, AsyncTask._meta.get_field(name))  # type: ignore[arg-type]
+
+
+RUNNING = Prepared(lambda: AsyncTask.objects.filter(pk=slot("id"), attempt=MINE, state=State.PROCESSING))
+"""Attempt ``mine`` of ``id``, as long as it is the current one."""
+
+
+def _of_account() -> Any:
+    return AsyncTask.objects.filter(dialect=slot("dialect"), account=slot("account"))
+
+
+AT_WORK = Prepared(lambda: _of_account().unfinished().exclude(sent=None))
+"""What the workers have been given of an account's tasks; little at a time."""
+WAITING = Prepared(lambda: _of_account().waiting()[:1])
+"""Whether an account has tasks that wait for their turn."""
+
+
+def _with_listeners() -> Any:
+    webhooks = Webhook.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account"), enabled=True)
+    return AsyncTask.objects.filter(pk=slot("id")).annotate(is_heard=Exists(webhooks))
+
+
+def _with_request() -> Any:
+    request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
+    return _with_listeners().with_now().annotate(has_request=Exists(request))
+
+
+def _with_knock() -> Any:
+    key = Cast("id", models.TextField())
+    return _with_listeners().annotate(knock=Told(Value(FINISHED), key))
+
+
+ACCEPTED = PreparedRows(lambda: _with_listeners().values("created", "sent", "is_heard"))
+"""What is told of ``id`` when it was submitted just now."""
+ACCEPT = PreparedInsert(
+    AsyncTask,
+    ACCEPTED,
+    sent=Case(When(LessThan(Counted("at_work", AT_WORK), Slot("share", models.IntegerField())), then=Now())),
+)
+KEEP = PreparedInsert(Body)
+"""Bytes that belong to a task, where they stay in the database."""
+REQUEST = PreparedRows(lambda: Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST))
+"""The body of the captured call of ``task``."""
+TO_START = PreparedRows(lambda: _with_request().filter(state=State.PENDING))
+"""``id`` with all that its run has to know beforehand, as long as it waits."""
+CHANGED = PreparedRows(_with_listeners)
+"""``id`` with all that is told of a change."""
+ENDED = PreparedRows(_with_knock)
+"""The same, and whoever waits for the end of the task is told of it."""
+
+
+def accept(task: AsyncTask, share: int) -> None:
+    """Write a task as it is submitted: sent now, unless ``share`` of its account are at work; then it waits for its
+    turn. Tells when it was ``created`` and ``sent``, and whether it ``is_heard``.
+    """
+    alias = router.db_for_write(AsyncTask)
+    if tells(alias):
+        ACCEPT.insert(task, share=share)
+    else:
+        ACCEPT.insert(task, share=share, at_work=AT_WORK.count(dialect=task.dialect, account=task.account))
+        ACCEPTED.fill(task, alias, id=task.pk)
+
+
+@functools.cache
+def start(*, is_limited: bool) -> PreparedUpdate:
+    """Of ``id`` and attempt ``mine``, for ``lease``; unless it waits longer than ``limit``, where it is limited."""
+    rows = AsyncTask.objects.filter(pk=slot("id")).due()
+    if is_limited:
+        rows = rows.filter(created__gte=before(LIMIT))
+    changes = {"attempt": slot("attempt"), "started": Now(), "worker": slot("worker"), "lease_until": after(LEASE)}
+    return rows.prepared_move(State.PROCESSING, mine=MINE, **changes)
+
+
+@functools.cache
+def end(target: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool) -> PreparedChange:
+    """Of ``id`` and, where it matters, attempt ``mine``, or if it waits longer than ``limit``; with columns ``names``.
+
+    Its answer is ``kept`` so long, and itself ``known``. Gives the task as ``ENDED``.
+    """
+    rows = AsyncTask.objects.filter(pk=slot("id"))
+    if is_overdue:
+        rows = rows.overdue(LIMIT)
+    dates = {"finished": Now(), "deletion_date": after(KEPT), "purge_date": after(KNOWN)}
+    values = dates | {name: slot(name) for name in names}
+    return PreparedChange(rows.prepared_move(target, mine=MINE if is_mine else None, **values), ENDED)

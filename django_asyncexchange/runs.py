@@ -1,0 +1,77 @@
+"""A run that is under way: what is known of it, and what its view may ask and tell as ``request.async_task``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.db import connections, router
+
+from . import statements
+from .messages import Progress, Snapshot
+from .models import AsyncTask
+from .states import Reason, State
+
+
+class Run:
+    """The current run of a task. Everything known of the task is there too: ``id``, ``state``, ``owner`` and so on."""
+
+    def __init__(self, task: AsyncTask, limit: float) -> None:
+        self.task = task
+        self.limit = limit
+        """Seconds that it may take."""
+        self.snapshot: Snapshot = task.snapshot()
+        self.thread = threading.get_ident()
+        self.connections = statements.of_this_thread()
+        self.is_private = connections[router.db_for_write(AsyncTask)].in_atomic_block
+        """Whether nobody else can see the task, because it was claimed within a transaction that is still open."""
+        self.began = self.renewed = self.told = time.monotonic()
+        self.reason: Reason | State | None = None
+        """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
+        self.interrupted = self.signalled = 0.0
+        self.is_over = False
+        self.guard = threading.Lock()
+        self.recorded: Progress | None = None
+        self._reported: Progress | None = None
+        self._source: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.snapshot, name)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the run is not wanted any more, for a view that would rather end by itself."""
+        return self.reason is not None
+
+    def report(self, done: int, total: int | None = None, message: str = "") -> None:
+        """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap."""
+        self._reported = Progress(done=max(0, int(done)), total=total, message=message[:255])
+
+    def counted(self, chunks: Iterable[bytes], answer: Any) -> Iterable[bytes]:
+        """``chunks`` of the body of ``answer``; where nothing else tells how far it is, their bytes do."""
+        self._source = getattr(answer, "progress", None)
+        if self._source is not None or self._reported is not None:
+            return chunks
+        length = answer.headers.get("Content-Length", "")
+        return self._counting(chunks, int(length) if length.isdigit() else None)
+
+    def _counting(self, chunks: Iterable[bytes], total: int | None) -> Iterator[bytes]:
+        done = 0
+        for chunk in chunks:
+            done += len(chunk)
+            self._reported = Progress(done=done, total=total)
+            yield chunk
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it has come, by what its view reports, its answer counts, or the bytes written."""
+        if self._source is not None:
+            return Progress(done=self._source.done, total=self._source.total)
+        return self._reported
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began

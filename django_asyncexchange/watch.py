@@ -1,0 +1,213 @@
+"""Watches over the runs of this process: one thread beside them that keeps their leases and ends what has to end.
+
+It looks a few times a second whether a run is still wanted, moves its lease on, records its progress, and interrupts
+one that was cancelled, has lost its lease or takes too long: first its statement in the database, then its thread, and
+in the end, in a worker, the process (contract/engine C5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import OperationalError, connections, router
+
+from . import flags, lifecycle, statements
+from .conf import conf
+from .models import AsyncTask
+from .querysets import after
+from .runs import Run
+from .states import Reason, State
+
+logger = logging.getLogger("django_asyncexchange")
+
+TICK = 0.25
+"""Seconds between two looks."""
+PROGRESS_EVERY = 1.0
+"""Seconds between two records of progress."""
+AGAIN = 1.0
+"""Seconds between two interruptions of one run."""
+PATIENCE = 3.0
+"""How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
+CEILING = 15.0
+"""By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
+
+
+class Interrupted(SystemExit):
+    """The run is over. A SystemExit, so that no ``except Exception`` in a view holds it up."""
+
+
+_runs: set[Run] = set()
+_lock = threading.Lock()
+_awake = threading.Event()
+_watcher: tuple[int, threading.Thread] | None = None
+_own: list[int] = []
+"""The process that only works for us, and may end itself. Never a web server."""
+
+
+def this_is_a_worker() -> None:
+    """Say that this process has nothing else to do than running calls."""
+    _own[:] = [os.getpid()]
+
+
+def _is_worker() -> bool:
+    return _own == [os.getpid()]
+
+
+@contextlib.contextmanager
+def over(task: AsyncTask, limit: float) -> Iterator[Run]:
+    """Watch over the run of ``task``, in this thread, for at most ``limit`` seconds.
+
+    Raises Interrupted inside, or what a database raises whose statement was cancelled. Beside the main thread only
+    statements can be interrupted; a view there has to ask.
+    """
+    run = Run(task, limit)
+    with _interruptible(run), _ceiling(limit):
+        with _lock:
+            _runs.add(run)
+            _start()
+        try:
+            yield run
+        finally:
+            with run.guard:  # not a moment too late: nothing may hit what follows
+                run.is_over = True
+            with _lock:
+                _runs.discard(run)
+
+
+@contextlib.contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """SIGUSR2 to the main thread wakes what blocks there: sleep, sockets, locks. SIGALRM is left to django-q2."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        if run.reason is not None and not run.is_over:
+            raise Interrupted
+
+    before = signal.signal(signal.SIGUSR2, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+@contextlib.contextmanager
+def _ceiling(limit: float) -> Iterator[None]:
+    """Code in C that keeps the interpreter to itself is ended by nothing inside: its process goes, with a trace."""
+    if not _is_worker() or sys.__stderr__ is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(limit + CEILING, exit=True, file=sys.__stderr__)  # Celery's has no descriptor
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _start() -> None:
+    """One watcher for each process; a fork leaves it behind."""
+    global _watcher
+    if _watcher is None or _watcher[0] != os.getpid() or not _watcher[1].is_alive():
+        thread = threading.Thread(target=_watch, name="asyncexchange-watcher", daemon=True)
+        _watcher = os.getpid(), thread
+        thread.start()
+    _awake.set()
+
+
+def _watch() -> None:
+    while True:
+        with _lock:
+            runs = list(_runs)
+            if not runs:
+                _awake.clear()
+        if runs:
+            time.sleep(TICK)
+            for run in runs:
+                _look(run)
+        else:
+            connections.close_all()
+            _awake.wait()
+
+
+def _look(run: Run) -> None:
+    if run.is_over:
+        return
+    try:
+        if run.reason is None:
+            run.reason, run.interrupted = _objection(run), time.monotonic()
+        if run.reason is not None:
+            _interrupt(run)
+    except Exception:
+        logger.warning("task %s: its run could not be looked after; it is tried again", run.id, exc_info=True)
+        connections.close_all()
+
+
+def _objection(run: Run) -> Reason | State | None:
+    """Why the run should end; None while all is well."""
+    if run.age > run.limit:
+        return Reason.RUN_TIMEOUT
+    if run.is_private:
+        return None
+    return None if not flags.is_up(run.id) and _is_ours(run) else State.CANCEL
+
+
+def _is_ours(run: Run) -> bool:
+    """Look, and move the lease on or record progress where it is time to. False = cancelled, or taken over."""
+    mine = AsyncTask.objects.filter(pk=run.id, attempt=run.attempt, state=State.PROCESSING)
+    changes = _changes(run)
+    if not changes:
+        return bool(mine.exists())
+    if not flags.are_used():
+        return bool(mine.update(**changes))
+    try:
+        with connections[router.db_for_write(AsyncTask)].cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 100")
+        return bool(mine.update(**changes))
+    except OperationalError:  # the run itself is writing
+        run.recorded = None
+        return True
+
+
+def _changes(run: Run) -> dict[str, Any]:
+    """What is to be written of the run by now."""
+    now = time.monotonic()
+    changes: dict[str, Any] = {}
+    if now - run.renewed >= conf.LEASE_SECONDS / 6 and not flags.are_used():  # its pid proves a life there
+        run.renewed = now
+        changes["lease_until"] = after(dt.timedelta(seconds=conf.LEASE_SECONDS))
+    progress = run.progress
+    if progress is not None and progress != run.recorded and now - run.told >= PROGRESS_EVERY:
+        run.told, run.recorded = now, progress
+        changes["progress_done"] = progress.done
+        changes["progress_total"] = progress.total
+        changes["progress_message"] = progress.message
+    return changes
+
+
+def _interrupt(run: Run) -> None:
+    """Once a second: what the first time has raised is still being unwound, rolled back and closed."""
+    if time.monotonic() - run.signalled < AGAIN:
+        return
+    with run.guard:
+        if run.is_over:
+            return
+        run.signalled = time.monotonic()
+        if run.thread == threading.main_thread().ident:
+            signal.pthread_kill(run.thread, signal.SIGUSR2)  # before its statement fails, which a view may catch
+        statements.cancel(run.connections)
+    if _is_worker() and time.monotonic() - run.interrupted > PATIENCE:
+        logger.error("task %s: its run ignores that it is over; its worker process ends", run.id)
+        if run.reason is Reason.RUN_TIMEOUT:
+            lifecycle.fail(run.task, Reason.RUN_TIMEOUT)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,33 @@
+"""How many trivial calls two workers get done in a second, out of a queue that was filled before they began."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from django.db import connections
+
+from . import people
+from .crew import Crew
+from .door import Door
+from .figures import ROUNDS, Figure, figure, scale
+
+FLOOR = "messages that want nothing done"
+
+
+def measure() -> Iterator[Figure]:
+    calls = scale(5000, 40)
+    crew, door = Crew(), Door()
+    tokens = itertools.cycle(people.crowd(max(calls // 8, 1)))
+    contestants = {"ours": lambda: door.submit("GET", token=next(tokens)), FLOOR: crew.bare()}
+    rounds = []
+    for _ in range(ROUNDS):
+        rates = {}
+        for name, send in contestants.items():
+            sent = {send() for _ in range(calls)}
+            connections.close_all()  # nothing of ours waits while they work
+            with crew.at_work():
+                moments = sorted(crew.line.of_all(sent).values())
+            rates[name] = (calls - 1) / (moments[-1] - moments[0])
+        rounds.append(rates)
+    yield figure(rounds, FLOOR, name=f"Calls done a second, {crew.name}", unit="/s", target=0.7, more_is_better=True)

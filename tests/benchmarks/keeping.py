@@ -1,0 +1,74 @@
+"""Claiming a task, and sweeping with nothing to do, beside a million finished tasks and beside a thousand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from django.test.utils import override_settings
+
+from django_asyncexchange import delivery, lifecycle, recovery, retention, turns
+from django_asyncexchange.conf import conf
+
+from . import tables
+from .door import Door
+from .figures import ROUNDS, Figure, figure, interleaved, scale
+from .plans import sequential_scans
+
+ROWS, ACCOUNTS, FEW = scale(1_000_000, 5000), 1000, 1000
+SMALL = f"the same at {FEW:,} rows"
+
+
+def sweep() -> None:
+    recovery.recover()
+    turns.sweep()
+    delivery.sweep()
+
+
+def measure() -> Iterator[Figure]:
+    tables.fill("default", FEW, ACCOUNTS)
+    tables.fill("large", ROWS, ACCOUNTS)
+    for alias in ("default", "large"):
+        tables.settle(alias)
+    work = {"Sweep, nothing to do": always(sweep), "Prune, nothing to do": always(prune), "Claim a task": claiming}
+    for what, prepare in work.items():
+        calls = scale(100, 5)
+        ready = {alias: prepare(alias, calls) for alias in ("large", "default")}
+        scans = sequential_scans("large", within("large", ready["large"]))
+        contestants = {"ours": within("large", ready["large"]), SMALL: within("default", ready["default"])}
+        yield figure(
+            interleaved(contestants, calls),
+            SMALL,
+            name=f"{what}, {ROWS:,} finished tasks",
+            target=1.2,
+            fault=f"{len(scans)} sequential scans" if scans else "",
+        )
+
+
+def prune() -> None:
+    retention.prune()
+
+
+def always(work: Callable[[], object]) -> Callable[[str, int], Callable[[], object]]:
+    return lambda alias, calls: work
+
+
+def claiming(alias: str, calls: int) -> Callable[[], object]:
+    """Claims one of tasks that were submitted for it."""
+    needed = calls * ROUNDS + max(5, calls // 10) + 1
+    with tables.of(alias), override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
+        door, tokens = Door(), itertools.cycle(f"token-{number}" for number in range(1, 101))
+        tasks = iter([door.submit(token=next(tokens)) for _ in range(needed)])
+
+    def claim() -> None:
+        assert lifecycle.claim(next(tasks)) is not None
+
+    return claim
+
+
+def within(alias: str, work: Callable[[], object]) -> Callable[[], object]:
+    def go() -> None:
+        with tables.of(alias):
+            work()
+
+    return go

@@ -1,0 +1,49 @@
+"""Settings as the documentation recommends them. The environment says which database and broker."""
+
+from __future__ import annotations
+
+import os
+
+from tests.journeys import settings as journeys
+from tests.journeys.settings import *  # noqa: F403
+
+INSTALLED_APPS = list(
+    dict.fromkeys(
+        [
+            *journeys.INSTALLED_APPS,
+            "django_q",
+            "django_celery_results",
+            "django_tasks_db",
+            "tests.benchmarks.apps.Benchmarks",
+        ]
+    )
+)
+ROOT_URLCONF = "tests.benchmarks.site"
+DATABASES = {alias: {**given, "CONN_MAX_AGE": None} for alias, given in journeys.DATABASES.items()}
+if "init_command" in DATABASES["default"].get("OPTIONS", {}):
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"]["OPTIONS"],
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+if os.environ.get("BENCH_LARGE"):  # a second database like the first one, with many more rows
+    DATABASES["large"] = {**DATABASES["default"], "NAME": os.environ["BENCH_LARGE"]}
+DATABASE_ROUTERS = ["tests.benchmarks.tables.Router"]
+
+Q_CLUSTER = {**journeys.Q_CLUSTER, "poll": 0.2}
+if not journeys.BROKER_URL:  # for what stands beside us
+    CELERY_BROKER_URL = os.environ["BENCH_REDIS"]
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{journeys.NAME}:"}
+CELERY_IMPORTS = ["tests.benchmarks.peers"]
+CELERY_DB_REUSE_MAX = 1000
+CELERY_RESULT_BACKEND = "django-db"
+ASYNC_EXCHANGE = {
+    "DIALECTS": {"prefer": {"PREFIX": "/async"}},
+    "EXECUTOR": journeys.EXECUTOR_PATH,
+    "VIEWS": ["/works/*"],
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}

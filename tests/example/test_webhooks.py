@@ -1,0 +1,34 @@
+"""Webhooks of the example project: who keeps them, and that they come."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ..receivers import receiving
+from .conftest import Site
+
+ENTITY = "/api/remap/1.2/entity/webhook"
+
+
+@pytest.mark.parametrize(("token", "status"), [("token-anna", 200), ("token-ivan", 403)])
+def test_an_administrator_of_the_account_keeps_a_webhook_and_an_employee_does_not(
+    site: Site, token: str, status: int
+) -> None:
+    wanted = {"url": "https://example.com/done", "action": "PROCESSED", "entityType": "async"}
+    answer = site.call("POST", ENTITY, token, json=wanted)
+    assert answer.status_code == status
+    if status == 200:
+        assert site.call("DELETE", f"{ENTITY}/{answer.json()['id']}", token).status_code == 200
+
+
+def test_the_end_of_a_report_arrives_at_the_accounts_receiver(worked: Site) -> None:
+    with receiving() as receiver:
+        wanted = {"url": receiver.url(), "action": "PROCESSED", "entityType": "async"}
+        kept = worked.call("POST", ENTITY, json=wanted).json()
+        accepted = worked.get("/api/remap/1.2/report/dashboard/day?async=true")
+        [seen] = worked.until(lambda: receiver.seen, bool)
+        [event] = json.loads(seen.body)["events"]
+        worked.call("DELETE", f"{ENTITY}/{kept['id']}")
+    assert (event["action"], event["meta"]["href"]) == ("PROCESSED", accepted.headers["Content-Location"])

@@ -1,0 +1,41 @@
+"""``python -m tests.faults.outbox WEBHOOKS``: what the site has to tell, as JSON. And that site's settings.
+
+A process of its own, because it looks into the database of another project than the tests'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from tests.faults.settings import *  # noqa: F403
+from tests.faults.settings import ASYNC_EXCHANGE as GIVEN
+from tests.faults.settings import MOUNT
+from tests.faults.settings import Q_CLUSTER as CLUSTER
+from tests.journeys.settings import NAME
+
+QUEUE = f"{NAME}_deliver"
+Q_CLUSTER = {**CLUSTER, "ALT_CLUSTERS": {QUEUE: {}}}
+ASYNC_EXCHANGE = {
+    **GIVEN,
+    "DIALECTS": {"prefer": {**MOUNT, "WEBHOOKS": 100}},
+    "QUEUES": {"deliver": QUEUE},
+    "WEBHOOK_IN_FLIGHT": int(os.environ.get("FAULT_IN_FLIGHT") or 2),
+}
+
+
+def rows(webhooks: list[str]) -> list[dict[str, object]]:
+    from django_asyncexchange.models import Delivery
+
+    found = Delivery.objects.filter(webhook__in=webhooks)
+    return [
+        {"id": str(row.pk), "state": row.state, "tries": row.tries, "made": row.created.timestamp()} for row in found
+    ]
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    print(json.dumps(rows(json.loads(sys.argv[1]))))

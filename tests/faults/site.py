@@ -1,0 +1,94 @@
+"""The project that things happen to: views that leave a trace of each run, and some that harm their worker."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import time
+import uuid
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.http import HttpResponse
+from django.urls import path
+from rest_framework.decorators import api_view
+
+from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.executors.django_q import DjangoQ
+
+from ..journeys import site
+
+BODY = b"." * 100_000
+"""More than fits into a row."""
+
+
+def trace(request, name):
+    """``name``, the task, a name of the run's own, its process and its host."""
+    run, host = uuid.uuid4().hex[:8], socket.gethostname()[:30]
+    Group.objects.create(name=f"{name} {request.async_task.id} {run} {os.getpid()} {host}")
+
+
+def seconds(request):
+    return float(request.query_params.get("seconds", 0))
+
+
+@allow_async
+@api_view(["GET", "POST"])
+def works(request, name):
+    """Takes a while, and says who has done it."""
+    trace(request, name)
+    time.sleep(seconds(request))
+    return HttpResponse(BODY, content_type="text/plain", headers={"X-Process": str(os.getpid())})
+
+
+@allow_async
+@api_view(["POST"])
+def commits(request, name):
+    """Takes a while, and leaves its trace with the last thing it does, or not at all."""
+    with transaction.atomic():
+        time.sleep(seconds(request))
+        trace(request, name)
+    return HttpResponse(BODY, content_type="text/plain")
+
+
+@allow_async
+@api_view(["GET", "POST"])
+def poisons(request, name):
+    """Takes its process away, every time."""
+    trace(request, name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@allow_async
+@api_view(["POST"])
+def shrugs(request, name):
+    """Swallows what it can."""
+    trace(request, name)
+    try:
+        time.sleep(seconds(request))
+    except Exception:
+        time.sleep(seconds(request))
+    return HttpResponse()
+
+
+@allow_async
+@api_view(["POST"])
+def hogs(request, name):
+    """Stays in C, and keeps the interpreter to itself."""
+    trace(request, name)
+    ctypes.PyDLL(None).sleep(600)
+    return HttpResponse()
+
+
+VIEWS = {"works": works, "commits": commits, "poisons": poisons, "shrugs": shrugs, "hogs": hogs}
+
+urlpatterns = [*site.urlpatterns, *(path(f"{word}/<name>/", view) for word, view in VIEWS.items())]
+
+
+class Dying(DjangoQ):
+    """For the web server: it dies when the call is committed, and nothing has been sent yet."""
+
+    def send(self, id, job="run"):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,46 @@
+"""A worker whose clock is wrong, or jumps. What counts is the database's clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import libfaketime
+import pytest
+
+from .conftest import long_or_short
+from .rig import RECOVERY, WORKER, rigged, until
+
+pytestmark = pytest.mark.service
+
+LIBRARY = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+CALLS = long_or_short(200, 40)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("+60", "+60"), ("-60", "-60"), ("+0", "-3600"), ("+0", "+3600")],
+    ids=["ahead", "behind", "jumps back", "jumps ahead"],
+)
+def test_a_worker_whose_clock_is_wrong_doubles_nothing_and_loses_nothing(databases, tmp_path, told, before, after):
+    """Beside one whose clock is right, on the same queue; and one worker of each is killed at work."""
+    clock = tmp_path / "clock"
+    clock.write_text(before)
+    wrong = {
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    with rigged(tmp_path, databases("PostgreSQL"), JOURNEY_LEASE="10") as rig:
+        rig.serve()
+        rig.work()
+        until(rig.whole, RECOVERY)
+        rig.work(WORKER, **wrong)
+        until(rig.whole, RECOVERY)
+        with rig.flood(CALLS, seconds=0.2):
+            until(lambda: len(rig.accepted) > CALLS // 4, RECOVERY)
+            clock.write_text(after)
+            rig.kill("worker")
+            took = rig.recovers()
+        told(f"clock {before} s, then {after} s, and a worker killed", rig.verdict(), recovered=took)

@@ -1,0 +1,200 @@
+"""Workers that deliver are killed over it, and one receiver of 51 is a black hole: real workers, real receivers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import requests
+from standardwebhooks import Webhook as Verifier
+
+from ..journeys import cells
+from ..services import until
+from .conftest import CELLS, ORM, REDIS, long_or_short, on
+from .inbox import inbox
+from .rig import RECOVERY, children, rigged
+
+pytestmark = pytest.mark.service
+
+KILLS = long_or_short(50, 5)
+EVENTS = long_or_short(2000, 200)
+RECEIVERS = 10
+ROUNDS = long_or_short(3, 1)
+CALLS = long_or_short(20, 8)
+"""In each half of a round."""
+PAUSE = 2.0
+"""Seconds between two of them: each has fifty receivers."""
+GOOD = 50
+WORST = 1.2
+"""How much later, at the 95th percentile, fifty receivers may hear of an end because of one that hangs."""
+NOISE = 1.0 if "PYTEST_XDIST_WORKER" in os.environ else 0.1
+"""Seconds that other tests beside this one may cost; who waited for the one that hangs would wait for ten."""
+ADMINISTRATOR = {"Authorization": "Token token-anna"}
+
+
+@pytest.fixture
+def rig(request, databases, tmp_path):
+    """A site whose deliveries have a queue, and so a cluster, of their own."""
+    broker, kind = request.param
+    server = cells.address("TEST_REDIS_URL") if broker == REDIS else ""
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.faults.outbox", **getattr(request.function, "environment", {})}
+    with rigged(tmp_path, databases(kind), server, **settings) as rig:
+        rig.serve()
+        rig.work()
+        yield rig
+        if server:
+            cells.clear(server, rig.cast.environment["JOURNEY_NAME"])
+
+
+def subscribe(rig, port):
+    """(the id of a new webhook, its secret)"""
+    url = f"http://127.0.0.1:{rig.port}/async/webhooks"
+    answer = requests.post(url, json={"url": f"http://127.0.0.1:{port}/"}, headers=ADMINISTRATOR, timeout=30)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"], answer.json()["secret"]
+
+
+def told_of(rig, webhooks):
+    """What was to be told, by id."""
+    return {row["id"]: row for row in json.loads(rig.ask("tests.faults.outbox", json.dumps(webhooks)))}
+
+
+def by_id(messages):
+    found = defaultdict(list)
+    for message in messages:
+        found[message.id].append(message)
+    return found
+
+
+# Death ----------------------------------------------------------------------------------------------------------------
+
+
+def below(pid):
+    """The processes below ``pid``."""
+    return {each for child in children(pid) for each in (child, *below(child))}
+
+
+def holder(port, pids):
+    """Which of ``pids`` has the connection from the local ``port``."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{line[9]}]" for line in lines if int(line[1].rpartition(":")[2], 16) == port}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if sockets & {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}:
+                return pid
+    return None
+
+
+class Killer:
+    """Kills whoever delivers, over some of the messages: before they are answered, or while the answer is noted."""
+
+    def __init__(self, rig, every):
+        self.rig, self.every = rig, every
+        self.killed = []
+        self.chance = random.Random(7)
+        self.until_next = every
+
+    def __call__(self, message):
+        self.until_next -= 1
+        if self.until_next > 0 or len(self.killed) >= KILLS:
+            return True
+        pid = holder(message.sender, below(self.rig.supervisor.pid))
+        if pid is None or pid in self.killed:
+            return True
+        self.until_next = self.every
+        self.killed.append(pid)
+        if len(self.killed) % 2:
+            os.kill(pid, signal.SIGKILL)
+            return False
+        threading.Timer(self.chance.uniform(0, 0.03), os.kill, (pid, signal.SIGKILL)).start()
+        return True
+
+
+@on(*long_or_short(CELLS, [(ORM, "PostgreSQL")]))
+def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
+    with inbox(RECEIVERS) as here:
+        webhooks = dict(subscribe(rig, port) for port in here.ports)
+        verifiers = {port: Verifier(secret) for port, secret in zip(here.ports, webhooks.values(), strict=True)}
+        killer = here.before = Killer(rig, every=EVENTS // (KILLS + 5))
+        began = time.monotonic()
+        with rig.flood(EVENTS // RECEIVERS, seconds=0):
+            pass
+        verdict = rig.verdict()
+        until(lambda: len({message.id for message in here.messages}) >= EVENTS, 10 * RECOVERY)
+        until(lambda: {row["state"] for row in told_of(rig, [*webhooks]).values()} == {"DELIVERED"}, 2 * RECOVERY)
+        took = time.monotonic() - began
+    rows, arrived = told_of(rig, [*webhooks]), by_id(here.messages)
+    assert len(killer.killed) == KILLS
+    assert set(arrived) == set(rows)
+    assert len(rows) == EVENTS == len(rig.accepted) * RECEIVERS
+    assert {len({message.body for message in messages}) for messages in arrived.values()} == {1}
+    for message in here.messages:
+        verifiers[message.port].verify(message.body, message.headers)
+    late = sorted(min(message.at for message in messages) - rows[id]["made"] for id, messages in arrived.items())
+    told(
+        "workers killed while delivering",
+        verdict,
+        kills=len(killer.killed),
+        events=len(rows),
+        arrived=len(arrived),
+        messages=len(here.messages),
+        slowest=late[-1],
+        p95=percentile(late, 0.95),
+        took=took,
+    )
+
+
+test_every_event_arrives_whoever_is_killed_while_delivering_it.environment = {"FAULT_IN_FLIGHT": "50"}
+
+
+# A black hole ---------------------------------------------------------------------------------------------------------
+
+
+def percentile(figures, part):
+    return sorted(figures)[int(part * (len(figures) - 1))]
+
+
+def half(rig, here, webhooks):
+    """How late each of fifty receivers heard of the ends of some calls, in seconds."""
+    here.messages.clear()
+    for _ in range(CALLS):
+        began = time.monotonic()
+        assert rig.submit("GET")
+        threading.Event().wait(max(0, PAUSE - (time.monotonic() - began)))
+    until(lambda: len({message.id for message in here.messages}) == CALLS * GOOD, 2 * RECOVERY)
+    rows = told_of(rig, webhooks)
+    return [messages[0].at - rows[id]["made"] for id, messages in by_id(here.messages).items()]
+
+
+@on((ORM, "PostgreSQL"))
+def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
+    alone, beside = [], []
+    with inbox(GOOD + 1) as here:
+        hole = here.ports[-1]
+        here.silent.add(hole)
+        webhooks = [subscribe(rig, port)[0] for port in here.ports[:-1]]
+        half(rig, here, webhooks)  # to warm up
+        for _ in range(ROUNDS):
+            alone += half(rig, here, webhooks)
+            silent, _ = subscribe(rig, hole)
+            beside += half(rig, here, webhooks)
+            requests.delete(
+                f"http://127.0.0.1:{rig.port}/async/webhooks/{silent}", headers=ADMINISTRATOR, timeout=30
+            ).raise_for_status()
+    figures = percentile(alone, 0.95), percentile(beside, 0.95)
+    told(
+        "one black hole among 51 receivers",
+        rig.verdict(),
+        events=len(alone) + len(beside),
+        **{"p95 without it": f"{figures[0] * 1000:.0f} ms", "p95 with it": f"{figures[1] * 1000:.0f} ms"},
+        ratio=f"{figures[1] / figures[0]:.2f}",
+    )
+    assert figures[1] <= WORST * figures[0] + NOISE

@@ -1,0 +1,65 @@
+"""Calls that harm the worker that runs them: they kill it, keep it, or do not let go of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import CELLS, FEW, long_or_short, on
+from .rig import RECOVERY, rigged, until
+
+pytestmark = pytest.mark.service
+
+
+@on(*long_or_short(CELLS, FEW))
+def test_a_call_that_kills_its_worker_comes_to_an_end(rig, told):
+    """A safe one has as many attempts as the mount gives, an unsafe one has one; and others are run meanwhile."""
+    safe, unsafe = rig.submit("GET", view="poisons"), rig.submit("POST", view="poisons")
+    took = rig.recovers()
+    verdict = rig.judge()
+    assert len(rig.traces(safe)) == 3
+    assert len(rig.traces(unsafe)) == 1
+    assert verdict.states == {"ERROR lost": 2, "DONE": 1}
+    assert verdict.safe_not_done == [safe]
+    verdict.safe_not_done = []
+    assert verdict.mistakes == {}
+    told("calls that kill their workers", verdict, recovered=took)
+
+
+LIMIT = 3
+"""Seconds a run may take."""
+
+
+@pytest.fixture
+def hasty(databases, tmp_path):
+    with rigged(tmp_path, databases("PostgreSQL"), FAULT_RUN_LIMIT=str(LIMIT)) as rig:
+        rig.serve()
+        rig.work()
+        yield rig
+
+
+@pytest.mark.parametrize("view", ["works", "commits", "shrugs"])
+def test_a_call_that_takes_too_long_ends_and_its_worker_goes_on(hasty, told, view):
+    until(hasty.whole, RECOVERY)
+    workers = hasty.pids("worker")
+    call = hasty.submit("POST", seconds=40, view=view)
+    until(lambda: hasty.monitor(call) == "Failed", RECOVERY)
+    took = hasty.recovers()
+    verdict = hasty.judge()
+    assert verdict.states == {"ERROR run_timeout": 1, "DONE": 1}
+    assert verdict.mistakes == {}
+    assert hasty.pids("worker") == workers
+    told(f"run limit, the view {view}", verdict, recovered=took)
+
+
+@pytest.mark.parametrize("number", long_or_short([1, 2], [2]), ids=lambda number: f"{number} of 2 workers")
+def test_calls_that_keep_the_interpreter_to_themselves_lose_their_processes(hasty, told, number):
+    """Nothing inside can interrupt them. Each process ends 15 s after the limit, and with it the run."""
+    calls = [hasty.submit("POST", view="hogs") for _ in range(number)]
+    until(lambda: all(hasty.traces(call) for call in calls), RECOVERY)
+    pids = {pid for call in calls for pid in hasty.traces(call)}
+    until(lambda: all(hasty.monitor(call) == "Failed" for call in calls), RECOVERY)
+    until(lambda: not pids & set(hasty.pids("worker")), RECOVERY)
+    took = hasty.recovers()
+    verdict = hasty.judge()
+    assert (verdict.ended_lost, verdict.done, verdict.mistakes) == (number, 1, {})
+    told("stuck in C", verdict, recovered=took)

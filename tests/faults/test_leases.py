@@ -1,0 +1,90 @@
+"""A worker that is not dead, only slow: its lease runs out, somebody else runs the call, and then it wakes up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from .conftest import long_or_short
+from .rig import RECOVERY, rigged, until
+
+pytestmark = pytest.mark.service
+
+LEASE = 3
+"""Seconds."""
+
+
+@pytest.fixture
+def rig(databases, tmp_path):
+    with rigged(tmp_path, databases("PostgreSQL"), JOURNEY_LEASE=str(LEASE)) as rig:
+        rig.serve()
+        rig.work()
+        yield rig
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["while the other runs it", "when it is done"])
+def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_on(rig, told, is_over):
+    took = []
+    for _ in range(long_or_short(10, 1)):
+        call = rig.submit("GET", seconds=2)
+        task = f"/async/tasks/{call}"
+        [slow] = until(lambda call=call: rig.traces(call), RECOVERY)
+        os.kill(slow, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            until(lambda call=call: len(rig.traces(call)) == 2, RECOVERY)
+            took.append(time.monotonic() - began)
+            if is_over:
+                until(lambda task=task: rig.call("GET", task).status_code == 303, RECOVERY)
+        finally:
+            os.kill(slow, signal.SIGCONT)
+        done = until(lambda task=task: (now := rig.call("GET", task)).status_code == 303 and now, RECOVERY)
+        result = rig.call("GET", urlsplit(done.headers["Location"]).path)
+        assert {slow, int(result.headers["X-Process"])} == set(rig.traces(call))
+        assert result.headers["X-Process"] != str(slow)
+        until(lambda slow=slow: is_at_work(rig, slow), RECOVERY)
+    how = "after" if is_over else "during"
+    told(
+        f"worker stopped past its lease, continued {how} the next run",
+        rig.verdict(),
+        kills=len(took),
+        slowest=max(took),
+    )
+
+
+def is_at_work(rig, pid):
+    """Whether a process has a part in what comes now."""
+    calls = [rig.submit("GET", seconds=0.2) for _ in range(3)]
+    until(lambda: all(rig.monitor(call) == "Succeeded" for call in calls), RECOVERY)
+    return any(pid in rig.traces(call) for call in calls)
+
+
+def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_again(rig, told):
+    call = rig.submit("POST", seconds=1)
+    [slow] = until(lambda: rig.traces(call), RECOVERY)
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        until(lambda: rig.monitor(call) == "Failed", RECOVERY)
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    rig.recovers()
+    verdict = rig.verdict()
+    assert verdict.ended_lost == 1
+    told("worker stopped over an unsafe call", verdict)
+
+
+def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases, tmp_path, told):
+    """The queue's own clock runs from the moment of fetching: what is fetched and waits for a worker comes again."""
+    with rigged(tmp_path, databases("PostgreSQL"), FAULT_RETRY="6", FAULT_RUN_LIMIT="4.5", FAULT_SHARE="6") as rig:
+        rig.serve()
+        rig.work()
+        until(rig.whole, RECOVERY)
+        for _ in range(6):
+            rig.submit("POST", seconds=4)
+        verdict = rig.verdict()
+        assert verdict.done == 6
+        told("messages redelivered during their runs", verdict)

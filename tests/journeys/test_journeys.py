@@ -1,0 +1,202 @@
+"""What every client may rely on, whatever carries its calls to the workers and wherever they are stored."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+
+from ..project.wire import Wire
+from ..services import until
+from ..test_races import mariadb_url  # noqa: F401  (a fixture)
+from . import cells
+
+pytestmark = pytest.mark.service
+
+CHOSEN = cells.ALL if os.environ.get("TEST_JOURNEYS") == "all" else cells.FEW
+WIRED = [cell for cell in CHOSEN if cells.BROKERS[cell[0]].server]
+ASKING = {"Prefer": "respond-async"}
+PATIENCE = cells.PATIENCE
+OURS = {"asyncresult", "cache-control", "date", "sunset", "vary"}
+"""Headers that differ between an answer at once and the same one later."""
+
+
+class Journey:
+    """A site with its workers, and a client."""
+
+    def __init__(
+        self, port: int, wire: Wire | None, start_worker: Callable[[], subprocess.Popen[bytes]], said: Callable[[], str]
+    ) -> None:
+        self.port, self.wire, self.start_worker, self.said = port, wire, start_worker, said
+        self.worker = start_worker()
+
+    def replace_worker(self, pid: int) -> None:
+        """Start a worker again whose process ``pid`` was all it had; others replace their children themselves."""
+        if self.worker.pid == pid:
+            self.worker.wait(PATIENCE)
+            self.worker = self.start_worker()
+
+    def call(self, method: str, path: str, who: str = "anna", **options: Any) -> requests.Response:
+        plain = {"Authorization": f"Token token-{who}", "Accept-Encoding": "identity"}
+        headers = {**plain, **options.pop("headers", {})}
+        url = path if path.startswith("http") else f"http://127.0.0.1:{self.port}{path}"
+        return requests.request(method, url, headers=headers, timeout=PATIENCE, allow_redirects=False, **options)
+
+    def submit(self, method: str, path: str, who: str = "anna", **options: Any) -> str:
+        """Where the task of a call can be asked for."""
+        accepted = self.call(method, path, who, headers=ASKING, **options)
+        assert accepted.status_code == 202, (accepted.text, self.said())
+        return accepted.headers["Location"]
+
+    def ended(self, status: str, who: str = "anna") -> str:
+        """Where the result is, as soon as there is one."""
+        try:
+            polled = until(lambda: (now := self.call("GET", status, who)).status_code != 202 and now, 2 * PATIENCE)
+        except AssertionError as error:
+            raise AssertionError(self.said()) from error
+        assert polled.status_code == 303, polled.text
+        return polled.headers["Location"]
+
+    def later(self, method: str, path: str, who: str = "anna", **options: Any) -> requests.Response:
+        """The answer of a call that was sent for later."""
+        return self.call("GET", self.ended(self.submit(method, path, who, **options), who), who)
+
+    def monitor(self, status: str) -> dict[str, Any]:
+        """What the monitor of a task says."""
+        document: dict[str, Any] = self.call("GET", status.replace("/tasks/", "/operations/")).json()
+        return document
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The URL of a database of ours on each server, made when it is first asked for."""
+    made: dict[str, str] = {}
+    name = f"asyncexchange_journeys_{uuid.uuid4().hex[:12]}"
+    makers = {
+        "SQLite": lambda: cells.sqlite(tmp_path_factory.mktemp("sqlite")),
+        "PostgreSQL": lambda: cells.postgresql(name, request.getfixturevalue("postgres_url")),
+        "MariaDB": lambda: cells.mariadb(name, request.getfixturevalue("mariadb_url")),
+    }
+    with contextlib.ExitStack() as stack:
+
+        def database(kind: str) -> str:
+            if kind not in made:
+                made[kind] = stack.enter_context(makers[kind]())
+            return made[kind]
+
+        yield database
+
+
+@pytest.fixture(scope="module", params=CHOSEN, ids=" and ".join)
+def journey(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A cell of the matrix, at work."""
+    broker, database = cells.BROKERS[request.param[0]], databases(request.param[1])
+    server = cells.address(broker.server) if broker.server else ""
+    name, home = f"journey_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("journey")
+    with contextlib.ExitStack() as stack:
+        cast = cells.Cast(home, database, broker, name)
+        cast.run("tests.journeys.prepare")
+        link, wire = stack.enter_context(cells.wired(server))
+        if server:
+            stack.callback(cells.clear, server, name)
+        start = partial(cast.running, broker.worker, BROKER_URL=server)
+        port = free_port()
+        web = stack.enter_context(cast.serve(port, BROKER_URL=link))
+        journey = Journey(port, wire, lambda: stack.enter_context(start()), cast.said)
+        assert cells.served(web, port), cast.said()
+        yield journey
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of ``host`` on which nothing listens, from a range of which no outgoing connection is given one."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
+            return port
+
+
+def seen(answer: requests.Response) -> tuple[int, bytes, dict[str, str]]:
+    headers = {name.lower(): text for name, text in answer.headers.items() if name.lower() not in OURS}
+    return answer.status_code, answer.content, headers
+
+
+@pytest.mark.parametrize("size", [0, 3_000, 3_000_000])
+def test_an_answer_later_is_the_answer_at_once(journey, size):
+    body = os.urandom(size)
+    at_once = journey.call("POST", "/mirror/?a=1", data=body, headers={"Content-Type": "text/plain"})
+    later = journey.later("POST", "/mirror/?a=1", data=body)
+    assert at_once.content == body
+    assert seen(later) == seen(at_once)
+
+
+def test_what_a_view_refuses_is_the_answer(journey):
+    at_once, later = journey.call("POST", "/refuses/"), journey.later("POST", "/refuses/")
+    assert (later.status_code, later.json()) == (400, {"name": ["This is no name."]})
+    assert seen(later) == seen(at_once)
+
+
+def test_a_view_that_raises_has_failed(journey):
+    status = journey.submit("GET", "/raises/")
+    assert journey.call("GET", journey.ended(status)).status_code == 500
+    assert journey.monitor(status)["status"] == "Failed"
+
+
+def test_a_call_runs_as_whoever_sent_it_and_is_nobody_elses(journey):
+    tasks = {who: journey.submit("POST", "/mirror/", who) for who in ("anna", "boris")}
+    results = {who: journey.ended(status, who) for who, status in tasks.items()}
+    assert [journey.call("GET", results[who], who).headers["X-Caller"] for who in tasks] == ["anna", "boris"]
+    assert journey.call("GET", results["anna"], "boris").status_code == 404
+
+
+def test_a_call_that_is_cancelled_before_its_turn_never_runs(journey):
+    name = uuid.uuid4().hex
+    held = [journey.submit("POST", f"/holds/{name}/") for _ in range(2)]  # as many as have a turn
+    waiting = journey.submit("POST", f"/counts/{name}/")
+    assert journey.call("DELETE", waiting).status_code == 204
+    journey.call("PUT", f"/marks/{name}/")
+    for status in held:
+        journey.ended(status)
+    journey.later("POST", "/mirror/")  # it would have been next
+    assert journey.monitor(waiting)["status"] == "Canceled"
+    assert journey.call("GET", f"/traces/{name}/").json() == []
+
+
+def test_of_many_calls_each_runs_once(journey):
+    name = uuid.uuid4().hex
+    with ThreadPoolExecutor(4) as pool:
+        for status in list(pool.map(lambda _: journey.submit("POST", f"/counts/{name}/"), range(24))):
+            journey.ended(status)
+    assert len(journey.call("GET", f"/traces/{name}/").json()) == 24
+
+
+def test_a_safe_call_whose_worker_process_is_killed_runs_again(journey):
+    name = uuid.uuid4().hex
+    status = journey.submit("GET", f"/dies/{name}/")
+    [pid] = until(lambda: journey.call("GET", f"/traces/{name}/").json(), PATIENCE)
+    journey.replace_worker(int(pid))
+    journey.later("POST", "/mirror/")  # with Django Tasks, a worker looks around when it has something to do
+    assert journey.call("GET", journey.ended(status)).json() == {"survived": name}
+
+
+@pytest.mark.parametrize("journey", WIRED, indirect=True, ids=" and ".join, scope="module")
+def test_a_call_that_the_broker_never_got_is_accepted_and_runs_once(journey):
+    name = uuid.uuid4().hex
+    journey.wire.cut()
+    try:
+        status = journey.submit("POST", f"/counts/{name}/")
+        journey.ended(status)
+    finally:
+        journey.wire.mend()
+    journey.later("POST", "/mirror/")
+    assert len(journey.call("GET", f"/traces/{name}/").json()) == 1

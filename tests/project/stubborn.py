@@ -1,0 +1,22 @@
+"""A URLconf: a view that nothing inside its process can end politely."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from django.http import HttpResponse
+from django.urls import path
+
+from ..services import PATIENCE
+
+
+def stubborn(request):
+    """As code in C that lets no signal through; it ends by itself long after any test has looked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    print("entered", flush=True)
+    time.sleep(6 * PATIENCE)
+    return HttpResponse()
+
+
+urlpatterns = [path("stubborn/", stubborn)]

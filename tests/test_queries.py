@@ -1,0 +1,138 @@
+"""What each operation asks the database, statement by statement: one more is a decision, not an accident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from django_asyncexchange import delivery, recovery, retention, turns, worker
+from django_asyncexchange.executors.django_q import DjangoQ
+from django_asyncexchange.models import AsyncTask, Delivery
+from django_asyncexchange.states import State
+
+from .services import IDLE, exchange, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+WHO = ["SELECT session", "SELECT user"]
+LATER = {"Prefer": "respond-async"}
+FORM = {"content_type": "text/plain", "headers": LATER}
+BEGIN, END = "BEGIN", "COMMIT"
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield
+
+
+@pytest.fixture
+def anna(client, django_user_model):
+    user = django_user_model.objects.create_user("anna")
+    client.force_login(user)
+    client.user = user
+    return client
+
+
+def asked(work: Callable[[], Any]) -> list[str]:
+    """The statements of ``work``: what they do, and the table."""
+    with CaptureQueriesContext(connection) as queries:
+        work()
+    return [short(query["sql"]) for query in queries]
+
+
+def short(sql: str) -> str:
+    while "COUNT" not in sql and (outer := re.sub(r"\([^()]*\)", "", sql)) != sql:
+        sql = outer  # without the questions within it
+    found = re.match(r'(?:SELECT.*? FROM|INSERT INTO|UPDATE|DELETE FROM) [`"]([a-z_]+)[`"]', sql, re.S)
+    return f"{sql.split()[0]} {found[1].rpartition('_')[2]}" if found else sql.split()[0]
+
+
+def done(task: AsyncTask) -> None:
+    worker.run(str(task.pk))
+    assert AsyncTask.objects.get(pk=task.pk).state == State.DONE
+
+
+def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
+    submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
+    submit()
+    assert asked(submit) == [*WHO, BEGIN, "INSERT asynctask", END]
+
+
+def test_a_submit_with_a_body_writes_that_too(anna):
+    submit = lambda: anna.post("/answers/200/", "a=1", **FORM)  # noqa: E731
+    submit()
+    assert asked(submit) == [*WHO, BEGIN, "INSERT asynctask", "INSERT body", END]
+
+
+def test_a_run_is_a_claim_the_view_and_an_end(anna):
+    for _ in range(2):
+        anna.get("/answers/200/", headers=LATER)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    claim = ["SELECT asynctask", "UPDATE asynctask"]
+    prepare = ["SELECT asynctask", "SELECT user"]
+    end = [BEGIN, "UPDATE asynctask", "INSERT body", END]
+    assert asked(lambda: worker.run(str(second.pk))) == [*claim, *prepare, *end, "SELECT asynctask"]
+
+
+def test_a_run_with_a_body_reads_it_and_erases_it_with_the_end(anna):
+    for _ in range(2):
+        anna.post("/answers/200/", "a=1", **FORM)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    claim = ["SELECT asynctask", "UPDATE asynctask"]
+    prepare = ["SELECT body", "SELECT asynctask", "SELECT user"]
+    end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
+    assert asked(lambda: worker.run(str(second.pk))) == [*claim, *prepare, *end, "SELECT asynctask"]
+
+
+def test_a_message_that_comes_twice_costs_one_look(anna):
+    task = stored(State.DONE)
+    assert asked(lambda: worker.run(str(task.pk))) == ["SELECT asynctask"]
+
+
+def test_a_message_is_one_statement_with_the_bell(anna):
+    executor = DjangoQ()
+    executor.send("one")
+    assert asked(lambda: executor.send("two")) == ["INSERT ormq"]
+
+
+@pytest.mark.parametrize("state", State)
+def test_asking_for_a_task_is_one_look(anna, state):
+    task = stored(state, owner=anna.user, dialect="prefer")
+    assert asked(lambda: anna.get(f"/async/tasks/{task.pk}")) == [*WHO, "SELECT asynctask"]
+
+
+def test_a_page_is_a_count_and_its_rows(anna):
+    for _ in range(3):
+        stored(State.DONE, owner=anna.user, dialect="prefer")
+    expected = [*WHO, "SELECT asynctask", "SELECT asynctask"]
+    assert asked(lambda: anna.get("/async/tasks?state=DONE&order_by=-deletion_date")) == expected
+
+
+def test_a_cancellation_is_a_look_and_an_end(anna):
+    task = stored(owner=anna.user, dialect="prefer")
+    end = [BEGIN, "UPDATE asynctask", "DELETE body", END]
+    expected = [*WHO, "SELECT asynctask", *end, "SELECT asynctask", "SELECT body"]
+    assert asked(lambda: anna.delete(f"/async/tasks/{task.pk}")) == expected
+
+
+def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
+    stored(State.DONE)
+    assert asked(turns.sweep) == ["SELECT asynctask"]
+    assert asked(recovery.recover) == ["SELECT asynctask", "SELECT asynctask"]
+    assert not Delivery.objects.exists()
+    assert asked(delivery.sweep) == ["SELECT delivery", "SELECT delivery", "SELECT delivery"]
+
+
+def test_with_nothing_to_do_pruning_only_looks():
+    stored(State.DONE)
+    done = [seen for seen in asked(retention.prune) if not seen.startswith("SELECT")]
+    assert done == ["BEGIN", "DELETE worker", "COMMIT"]

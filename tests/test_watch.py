@@ -1,0 +1,415 @@
+"""Runs are watched over: cancelled ones end within moments, leases are kept, progress is recorded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, connections, transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import include, path
+from django.utils import timezone
+
+from django_asyncexchange import flags, lifecycle, watch, worker
+from django_asyncexchange.exceptions import NotCancellable
+from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.states import State
+
+from .services import IDLE, PATIENCE, exchange, stage, stored, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+
+# Views ---------------------------------------------------------------------------------------------------------------
+
+
+def sleeps(request):
+    stage.entered.set()
+    time.sleep(PATIENCE)
+    return HttpResponse(b"slept")
+
+
+def writes(request):
+    """Holds the database, as a long transaction of a view does."""
+    with transaction.atomic():
+        Group.objects.create(name=f"written {uuid.uuid4()}")
+        stage.entered.set()
+        time.sleep(PATIENCE)
+    return HttpResponse(b"written")
+
+
+def asks(request):
+    """Something that takes the database long."""
+    stage.entered.set()
+    with connection.cursor() as cursor:
+        cursor.execute(LONG[connection.vendor])
+    return HttpResponse(b"asked")
+
+
+LONG = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e9) SELECT COUNT(*) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+    "mysql": "SELECT SLEEP(60)",
+}
+
+
+def is_polite(request):
+    """Ends by itself when it is asked to."""
+    stage.entered.set()
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while time.monotonic() < deadline and not request.async_task.is_cancelled:
+            time.sleep(0.01)
+    except watch.Interrupted:
+        pass
+    Group.objects.create(name="was polite")
+    return HttpResponse()
+
+
+def reports(request):
+    request.async_task.report(3, 12, "on the way")
+    stage.entered.set()
+    assert stage.released.wait(PATIENCE)
+    return HttpResponse()
+
+
+class Counted:
+    done, total = 5, 50
+
+
+def counts(request):
+    """An answer that counts its own rows."""
+
+    def rows():
+        stage.entered.set()
+        yield b"row"
+        assert stage.released.wait(PATIENCE)
+
+    answer = StreamingHttpResponse(rows())
+    answer.progress = Counted()
+    return answer
+
+
+def streams(request):
+    def chunks():
+        yield b"x" * 1000
+        stage.entered.set()
+        assert stage.released.wait(PATIENCE)
+
+    return StreamingHttpResponse(chunks(), headers={"Content-Length": "4000"})
+
+
+def leaves_a_mark(request):
+    """Takes a little while, and writes with the end of its answer what shall be written once."""
+    with transaction.atomic():
+        time.sleep(0.4)
+        Group.objects.create(name=f"mark {request.async_task.id}")
+        AsyncTask.objects.filter(pk=request.async_task.id).update(progress_message="almost")
+    return HttpResponse()
+
+
+def knows(request):
+    task = request.async_task
+    return HttpResponse(f"{task.id} {task.state} {task.attempt} {task.is_cancelled}")
+
+
+VIEWS = (leaves_a_mark, sleeps, writes, asks, is_polite, reports, counts, streams, knows)
+urlpatterns = [path("", include("django_asyncexchange.urls")), *(path(f"{view.__name__}/", view) for view in VIEWS)]
+
+
+@pytest.fixture(autouse=True)
+def quiet(settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
+    stage.entered.clear()
+    stage.released.clear()
+    yield
+    stage.released.set()
+
+
+def meanwhile(work):
+    """Do ``work`` in another thread as soon as the view is under way; wait for it at the end."""
+
+    def do():
+        try:
+            assert stage.entered.wait(PATIENCE)
+            work()
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            connections.close_all()
+
+    problems = []
+    thread = threading.Thread(target=do)
+    thread.start()
+
+    def join():
+        thread.join()
+        assert problems == []
+
+    return join
+
+
+def cancelled(task):
+    lifecycle.cancel(AsyncTask.objects.get(pk=task.pk))
+
+
+# Cancel --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["sleeps", "writes", "asks"])
+def test_a_run_that_is_cancelled_ends(view):
+    task = stored(to=f"/{view}/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    task.refresh_from_db()
+    assert (task.state, task.status_code) == (State.CANCEL, None)
+
+
+def test_what_it_had_written_is_rolled_back():
+    task = stored(to="/writes/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    assert not Group.objects.exists()
+
+
+def test_its_worker_goes_on():
+    task = stored(to="/sleeps/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    following = stored(to="/knows/")
+    worker.run(str(following.pk))
+    following.refresh_from_db()
+    assert following.state == State.DONE
+
+
+def test_a_polite_view_hears_of_it():
+    task = stored(to="/is_polite/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    task.refresh_from_db()
+    assert task.state == State.CANCEL
+    assert Group.objects.filter(name="was polite").exists()
+
+
+def test_a_second_cancellation_is_refused():
+    task = stored(to="/writes/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    with pytest.raises(NotCancellable):
+        cancelled(task)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a run is told by its row")
+def test_a_run_that_began_after_the_caller_looked_gives_in_all_the_same():
+    task = stored(to="/writes/")  # as the caller has seen it: waiting
+    joined = meanwhile(lambda: lifecycle.cancel(task))
+    worker.run(str(task.pk))
+    joined()
+    assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
+
+
+def test_no_flag_is_left():
+    task = stored(to="/writes/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    assert not flags.is_up(task.pk)
+
+
+def test_a_run_that_was_taken_over_ends():
+    task = stored(to="/sleeps/")
+    joined = meanwhile(lambda: AsyncTask.objects.filter(pk=task.pk).update(attempt=7))
+    worker.run(str(task.pk))
+    joined()
+    task.refresh_from_db()
+    assert (task.state, task.attempt) == (State.PROCESSING, 7)
+
+
+@pytest.fixture
+def connections_stay_open():
+    """As Django's test client has it: a test's own transaction is not closed under it."""
+    for seam in (request_started, request_finished):
+        seam.disconnect(close_old_connections)
+    yield
+    for seam in (request_started, request_finished):
+        seam.connect(close_old_connections)
+
+
+def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay_open):
+    """Nobody else can see its task: a project's own tests run like that."""
+    with transaction.atomic():
+        task = stored(to="/reports/")
+        joined = meanwhile(lambda: (time.sleep(3 * watch.TICK), stage.released.set()))
+        worker.run(str(task.pk))
+        joined()
+    task.refresh_from_db()
+    assert task.state == State.DONE
+
+
+# Leases and progress -------------------------------------------------------------------------------------------------
+
+
+def seen(task, **wanted):
+    """Wait until the row says so."""
+    return until(lambda: AsyncTask.objects.filter(pk=task.pk, **wanted).exists())
+
+
+@pytest.mark.parametrize(
+    ("view", "progress"),
+    [("reports", (3, 12, "on the way")), ("counts", (5, 50, "")), ("streams", (1000, 4000, ""))],
+)
+def test_progress_is_recorded(view, progress):
+    task = stored(to=f"/{view}/")
+    done, total, message = progress
+    joined = meanwhile(
+        lambda: (
+            seen(task, progress_done=done, progress_total=total, progress_message=message),
+            stage.released.set(),
+        )
+    )
+    worker.run(str(task.pk))
+    joined()
+
+
+def test_the_status_shows_it(client, admin_user):
+    task = stored(to="/reports/", dialect="prefer", owner=admin_user)
+    client.force_login(admin_user)
+    told = []
+
+    def look():
+        seen(task, progress_done=3)
+        told.append(client.get(f"/async/tasks/{task.pk}").json()["progress"])
+        told.append(client.get(f"/async/operations/{task.pk}").json()["percentComplete"])
+        stage.released.set()
+
+    joined = meanwhile(look)
+    worker.run(str(task.pk))
+    joined()
+    assert told == [{"done": 3, "total": 12, "message": "on the way"}, 25]
+
+
+def test_a_long_run_keeps_its_lease(settings, monkeypatch):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "LEASE_SECONDS": 3}
+    monkeypatch.setattr(flags, "are_used", lambda: False)
+    task = stored(to="/reports/")
+    first = []
+
+    def look():
+        first.append(AsyncTask.objects.get(pk=task.pk).lease_until)
+        seen(task, lease_until__gt=first[0])
+        stage.released.set()
+
+    joined = meanwhile(look)
+    worker.run(str(task.pk))
+    joined()
+    assert first[0] < timezone.now() + dt.timedelta(seconds=3)
+
+
+def test_a_view_knows_its_task():
+    task = stored(to="/knows/")
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    assert bytes(task.response_body().content) == f"{task.pk} PROCESSING 1 False".encode()
+
+
+def test_there_is_one_watcher_for_a_process():
+    for _ in range(3):
+        worker.run(str(stored(to="/knows/").pk))
+    assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watcher"][1:]
+
+
+# Processes of their own ----------------------------------------------------------------------------------------------
+
+STUBBORN = """
+    import sys
+    import django
+    django.setup()
+    from django.conf import settings
+    from django.db import connection
+    settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
+    settings.ROOT_URLCONF = "tests.project.stubborn"
+    from django_asyncexchange import watch, worker
+    watch.this_is_a_worker()
+    worker.run(sys.argv[1])
+    print("survived", flush=True)
+"""
+
+
+def apart(task):
+    """A worker process that runs ``task`` and nothing else."""
+    database = str(connection.settings_dict["NAME"])
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(STUBBORN), str(task.pk), database],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
+def test_a_worker_whose_run_ignores_everything_ends_itself():
+    task = stored(to="/stubborn/")
+    with apart(task) as child:
+        assert child.stdout.readline() == "entered\n"  # not on its way there, where it can still be interrupted
+        cancelled(task)
+        assert child.wait(3 * PATIENCE) == -signal.SIGKILL
+    task.refresh_from_db()
+    assert task.state == State.CANCEL
+
+
+def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
+    stop = threading.Event()
+    stop.set()
+    worker.keep_house(stop)
+    assert not watch._is_worker()
+
+
+STORM = int(os.environ.get("TEST_CANCEL_STORM", "30"))
+
+
+def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late():
+    """Each task is cancelled or done, never both, and the same thread goes on with the next (long form: 300).
+
+    A cancellation after the view's own commit and before its answer is stored finds its mark there.
+    """
+    random.seed(7)
+    for _ in range(STORM):
+        task = stored(to="/leaves_a_mark/")
+        moment = random.uniform(0, 0.6)
+        refused = []
+
+        def cancel(task=task, moment=moment, refused=refused):
+            threading.Event().wait(moment)
+            try:
+                cancelled(task)
+            except NotCancellable:
+                refused.append(task.pk)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=cancel)
+        thread.start()
+        worker.run(str(task.pk))
+        thread.join()
+        task.refresh_from_db()
+        marks = Group.objects.filter(name=f"mark {task.pk}").count()
+        assert (task.state, len(refused)) in {(State.DONE, 1), (State.CANCEL, 0)}
+        assert marks == 1 or task.state == State.CANCEL
