@@ -34,7 +34,9 @@ class Inbox:
         self.ports: list[int] = []
         self.messages: list[Message] = []
         self.silent: set[int] = set()
-        """Ports that take messages, say nothing, and write nothing down."""
+        """Ports that take messages, say nothing, and do not write them down."""
+        self.held: list[float] = []
+        """How long these were waited for, in seconds."""
         self.before: Callable[[Message], bool] = lambda message: True
         """Asked before each answer; False = there will be none."""
         self.stop: Callable[[], object] = lambda: None
@@ -51,7 +53,9 @@ class Inbox:
         headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers["content-length"]))
         if port in self.silent:
+            began = time.monotonic()
             await reader.read()
+            self.held.append(time.monotonic() - began)
             return
         message = Message(port, writer.get_extra_info("peername")[1], headers, body, time.time())
         self.messages.append(message)
