@@ -729,9 +729,9 @@ class TestSending:
         monkeypatch.setattr(delivery, "BUDGET", 1000)
         monkeypatch.setattr(delivery, "EXTRA", 1000)
         monkeypatch.setattr(delivery, "SLOW", 0)
-        let_go = threading.Event()
+        let_go = threading.Semaphore(0)
         with receiving() as slow, receiving() as receiver:
-            slow.before = lambda seen: let_go.wait(PATIENCE)
+            slow.before = lambda seen: let_go.acquire(timeout=PATIENCE)
             silent, _ = subscribed(slow.url())
             good, _ = subscribed(receiver.url(), account="two")
             task = finished()
@@ -748,11 +748,15 @@ class TestSending:
             until(lambda: len(slow.seen) == 3)  # one as the event of the task has another name of its host
             passed[0] = 1000
             event(good)
-            until(lambda: receiver.seen)
-            let_go.set()
+            until(lambda: len(receiver.seen) == 1)
+            let_go.release()
+            until(lambda: silent.deliveries.filter(state=Delivery.DELIVERED).count() == 1)
+            event(good)
+            until(lambda: len(receiver.seen) == 2)
+            assert len(slow.seen) == 3  # there would be a place for one more
+            let_go.release(2)
             thread.join(PATIENCE)
         assert not thread.is_alive()
-        assert silent.deliveries.filter(tries=0).count() == 2
 
     def test_many_slow_hosts_do_not_take_all_places(self, monkeypatch):
         monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=4, total=4)})
