@@ -10,7 +10,6 @@ import os
 import random
 import threading
 import time
-import types
 import uuid
 from email.utils import format_datetime
 
@@ -55,6 +54,8 @@ from .services import BROKEN, IDLE, PATIENCE, Idle, exchange, stored, submitted,
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
 ANY_PORT = range(1, 65536)
+LONG = 1000.0
+"""Longer than any test, in seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,26 @@ def deliver():
 def later(**span):
     """As if time had passed for all deliveries."""
     Delivery.objects.update(due=F("due") - dt.timedelta(**span))
+
+
+class Clock:
+    """The clock of deliveries, which may be moved."""
+
+    passed = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.passed
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """With it, a call of deliveries takes on more until ``LONG`` has passed, and ends after twice that."""
+    clock = Clock()
+    monkeypatch.setattr(delivery, "time", clock)
+    monkeypatch.setattr(delivery, "BUDGET", LONG)
+    monkeypatch.setattr(delivery, "EXTRA", LONG)
+    monkeypatch.setattr(delivery, "COST", 0)  # a look during which it is moved seems to take long
+    return clock
 
 
 def bodies(receiver):
@@ -559,7 +580,7 @@ class TestSending:
             deliver()
             assert len(receiver.seen) == sent
 
-    def test_what_was_left_to_a_process_that_ends_is_not_forgotten(self, settings, monkeypatch):
+    def test_what_was_left_to_a_process_that_ends_is_not_forgotten(self, clock, monkeypatch):
         left, is_ending = [], threading.Event()
 
         def remind():
@@ -567,11 +588,11 @@ class TestSending:
             is_ending.set()
 
         def look(seen):
-            is_ending.wait(10)  # nothing more is taken by then
+            clock.passed = 2 * LONG
+            is_ending.wait(PATIENCE)  # nothing more is taken by then
             finished(account="two")
             connections.close_all()
 
-        monkeypatch.setattr(delivery, "BUDGET", 0.2)
         monkeypatch.setattr(delivery, "remind", remind)
         with receiving() as receiver:
             receiver.before = look
@@ -721,13 +742,8 @@ class TestSending:
         assert {job for _, job in told} == {"deliver"}
         assert delivery.due().exists()
 
-    def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, monkeypatch):
-        passed = [0]
-        clock = types.SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
-        monkeypatch.setattr(delivery, "time", clock)
+    def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
         monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
-        monkeypatch.setattr(delivery, "BUDGET", 1000)
-        monkeypatch.setattr(delivery, "EXTRA", 1000)
         monkeypatch.setattr(delivery, "SLOW", 0)
         let_go = threading.Semaphore(0)
         with receiving() as slow, receiving() as receiver:
@@ -746,7 +762,7 @@ class TestSending:
             thread = threading.Thread(target=sender)
             thread.start()
             until(lambda: len(slow.seen) == 3)  # one as the event of the task has another name of its host
-            passed[0] = 1000
+            clock.passed = LONG
             event(good)
             until(lambda: len(receiver.seen) == 1)
             let_go.release()
