@@ -37,9 +37,12 @@ CELERY_IMPORTS = ["tests.benchmarks.peers"]
 CELERY_DB_REUSE_MAX = 1000
 CELERY_RESULT_BACKEND = "django-db"
 ASYNC_EXCHANGE = {
-    "DIALECTS": {"prefer": {"PREFIX": "/async"}},
+    "DIALECTS": {"prefer": {"PREFIX": "/async", "WEBHOOKS": 100}},
     "EXECUTOR": journeys.EXECUTOR_PATH,
     "VIEWS": ["/works/*"],
+    "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"],
+    "WEBHOOK_PORTS": range(1, 65536),
+    "WEBHOOK_REQUIRE_HTTPS": False,
 }
 LOGGING = {
     "version": 1,
