@@ -38,8 +38,8 @@ def _of_account() -> Any:
 
 AT_WORK = Prepared(lambda: _of_account().unfinished().exclude(sent=None))
 """What the workers have been given of an account's tasks; little at a time."""
-WAITING = Prepared(lambda: _of_account().waiting()[:1])
-"""Whether an account has tasks that wait for their turn."""
+SEND = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")).waiting(), sent=Now())
+"""Of ``id``, once: whoever sets ``sent`` sends."""
 
 
 def _with_listeners() -> Any:
@@ -62,7 +62,7 @@ ACCEPTED = PreparedRows(lambda: _with_listeners().values("created", "sent", "is_
 ACCEPT = PreparedInsert(
     AsyncTask,
     ACCEPTED,
-    sent=Case(When(LessThan(Counted("at_work", AT_WORK), Slot("share", models.IntegerField())), then=Now())),
+    sent=Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now())),
 )
 KEEP = PreparedInsert(Body)
 """Bytes that belong to a task, where they stay in the database."""
@@ -86,6 +86,13 @@ def accept(task: AsyncTask, share: int) -> None:
     else:
         ACCEPT.insert(task, share=share, at_work=AT_WORK.count(dialect=task.dialect, account=task.account))
         ACCEPTED.fill(task, alias, id=task.pk)
+
+
+@functools.cache
+def waiting(share: int) -> PreparedRows:
+    """The oldest ``share`` tasks of an account that wait for their turn; each knows how many are ``at_work``."""
+    rows = _of_account().waiting().order_by("created", "pk").only("pk")
+    return PreparedRows(lambda: rows.annotate(at_work=Counted(AT_WORK))[:share])
 
 
 @functools.cache

@@ -102,20 +102,23 @@ class Prepared:
 
 
 class Counted(models.Expression):
-    """How many rows a question finds, inside of another statement. For MySQL, which would lock what it counts, a slot
-    for what was asked before.
+    """How many rows a question finds, inside of another statement.
+
+    ``before``: the name of a slot for what was asked before, for MySQL, which would lock what a writing one counts.
     """
 
-    def __init__(self, name: str, question: Prepared) -> None:
+    def __init__(self, question: Prepared, before: str = "") -> None:
         super().__init__(output_field=models.IntegerField())
-        self._slot, self._question = Slot(name, models.IntegerField()), question
+        self._question, self._before = question, before
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         sql, parameters = self._question.statement.translated(connection.alias)
         return f"(SELECT COUNT(*) FROM ({sql}) AS counted)", parameters
 
     def as_mysql(self, compiler: Any, connection: Any) -> Any:
-        return self._slot.as_sql(compiler, connection)
+        if not self._before:
+            return self.as_sql(compiler, connection)
+        return Slot(self._before, self.output_field).as_sql(compiler, connection)
 
 
 class PreparedRows:

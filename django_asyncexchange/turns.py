@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from django.db.models.functions import Now
+from django.db import router, transaction
 
 from . import executors, moves
 from .conf import conf
@@ -19,23 +19,24 @@ from .states import State
 
 logger = logging.getLogger("django_asyncexchange")
 
-BATCH = 100
-
 
 def send_next(dialect: Dialect, account: str) -> int:
     """Send what ``account`` has waiting and may have at work, oldest first; returns how many."""
-    if not moves.WAITING.exists(dialect=dialect.name, account=account):
-        return 0
-    mine = AsyncTask.objects.speaking(dialect.name).of_account(account).waiting()
-    oldest = list(mine.order_by("created", "pk").values_list("pk", flat=True)[:BATCH])
-    free = dialect.policy.share - moves.AT_WORK.count(dialect=dialect.name, account=account) if oldest else 0
-    return sum(_send(pk) for pk in oldest[: max(free, 0)])
+    share = dialect.policy.share
+    oldest = moves.waiting(share).all(dialect=dialect.name, account=account)
+    return sum(_send(task.pk) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
 
 
 def _send(pk: uuid.UUID) -> bool:
-    """Send one task, once: whoever sets ``sent`` sends."""
-    row = AsyncTask.objects.filter(pk=pk).waiting()
-    return bool(row.update(sent=Now())) and hand_over(pk)
+    """Send one task, unless somebody else does."""
+    executor, alias = executors.load(), router.db_for_write(AsyncTask)
+    if not executor.is_transactional(alias):
+        return bool(moves.SEND.update(id=pk)) and hand_over(pk)
+    with transaction.atomic(using=alias):
+        is_mine = bool(moves.SEND.update(id=pk))
+        if is_mine:
+            executor.send(str(pk))
+    return is_mine
 
 
 def hand_over(pk: uuid.UUID) -> bool:

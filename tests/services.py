@@ -57,6 +57,7 @@ def until(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
 
 IDLE = f"{__name__}.Idle"
 BROKEN = f"{__name__}.Broken"
+TORN = f"{__name__}.Torn"
 
 
 class Idle:
@@ -77,6 +78,13 @@ class Broken(Idle):
 
     def send(self, id: str, job: str = "run") -> None:
         raise ConnectionError("the broker is down")
+
+
+class Torn(Broken):
+    """One whose messages would be committed with the tasks."""
+
+    def is_transactional(self, alias: str) -> bool:
+        return True
 
 
 # Owners ---------------------------------------------------------------------------------------------------------------

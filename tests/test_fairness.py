@@ -16,7 +16,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
-from .services import BROKEN, IDLE, PATIENCE, Idle, exchange, runs, stored, submitted
+from .services import BROKEN, IDLE, PATIENCE, TORN, Idle, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -187,6 +187,13 @@ def test_a_broker_that_fails_stops_no_answer_from_being_stored(sent, caplog):
     with override_settings(ASYNC_EXCHANGE=shared(BROKEN)):
         assert finish(ids[0])
     assert task_of(ids[0]).state == State.DONE
+
+
+def test_a_turn_and_its_message_are_committed_together_or_not_at_all():
+    [id] = waiting(1)
+    with override_settings(ASYNC_EXCHANGE=shared(TORN)), pytest.raises(ConnectionError):
+        turns.send_next(conf.dialect("solitude"), "one")
+    assert task_of(id).sent is None
 
 
 # Races ----------------------------------------------------------------------------------------------------------------

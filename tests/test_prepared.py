@@ -47,7 +47,7 @@ def test_it_is_translated_once(monkeypatch):
 
 
 def test_an_insert_may_depend_on_how_many_there_are_already():
-    alone = Case(When(Exact(Counted("found", OF_ACCOUNT), Slot("others", models.IntegerField())), then=Now()))
+    alone = Case(When(Exact(Counted(OF_ACCOUNT, "found"), Slot("others", models.IntegerField())), then=Now()))
     insert = PreparedInsert(AsyncTask, sent=alone)
     tasks = of_account("one", "one", "two")
     for task in tasks:

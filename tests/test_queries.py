@@ -12,6 +12,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange import delivery, recovery, retention, turns, worker
+from django_asyncexchange.conf import conf
 from django_asyncexchange.executors.django_q import DjangoQ
 from django_asyncexchange.models import AsyncTask, Delivery
 from django_asyncexchange.states import State
@@ -96,6 +97,16 @@ def test_a_run_with_a_body_reads_it_and_erases_it_with_the_end(anna):
 def test_a_message_that_comes_twice_costs_one_look(anna):
     task = stored(State.DONE)
     assert asked(lambda: worker.run(str(task.pk))) == ["SELECT asynctask"]
+
+
+def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():
+    dialect = conf.dialect("prefer")
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
+        stored(dialect="prefer", account="one")
+        turns.send_next(dialect, "one")
+        stored(dialect="prefer", account="one")
+        send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
+        assert asked(lambda: turns.send_next(dialect, "one")) == ["SELECT asynctask", *send]
 
 
 def test_a_message_is_one_statement_with_the_bell(anna):
