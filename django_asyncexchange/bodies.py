@@ -126,8 +126,8 @@ def request_of(task_id: uuid.UUID) -> Body | None:
 
 def drop_request(task_id: uuid.UUID) -> None:
     """Delete the body of the captured call with the current transaction; one in a file, once that is committed."""
-    rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
-    if not rows.filter(name="").delete()[0]:
+    if not moves.ERASE.delete(task=task_id):
+        rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
         transaction.on_commit(partial(delete, rows), using=router.db_for_write(Body), robust=True)
 
 

@@ -25,6 +25,7 @@ from .models import AsyncTask, Body, Webhook
 from .querysets import after
 from .signals import task_finished, task_started
 from .states import Reason, State, outcome
+from .writes import tells
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -34,27 +35,43 @@ GRACE = dt.timedelta(seconds=60)
 
 def claim(task_id: uuid.UUID | str) -> AsyncTask | None:
     """Take a PENDING task for running, exclusively; None where somebody was first or there is nothing to run."""
+    task = _claim_at_once(task_id) or _claim(task_id)
+    if task is not None:
+        announce(task_started, task)
+    return task
+
+
+def _claim_at_once(task_id: uuid.UUID | str) -> AsyncTask | None:
+    """The usual case in one statement: nobody hears of it, and it may have waited for as long as it has."""
+    leases = tuple((mount.name, _lease(mount.policy)) for mount in conf.mounts if mount.policy.queue_limit is None)
+    if not leases or not tells(router.db_for_write(AsyncTask)):
+        return None
+    task: AsyncTask | None = moves.start_at_once(leases).made(id=task_id, worker=processes.me())
+    return task
+
+
+def _claim(task_id: uuid.UUID | str) -> AsyncTask | None:
+    """Each case: look, decide, take."""
     task: AsyncTask | None = moves.TO_START.first(id=task_id)
     if task is None or drop_if_overdue(task):
         return None
-    limit = policy_of(task).queue_limit
-    values = {"attempt": task.attempt + 1, "worker": processes.me(), "lease": _lease(task), "limit": limit}
+    policy = policy_of(task)
+    values = {"attempt": task.attempt + 1, "worker": processes.me(), "lease": _lease(policy)}
+    limit = policy.queue_limit
     alias = router.db_for_write(AsyncTask)
     with transaction.atomic(using=alias) if task.is_heard else contextlib.nullcontext():
-        if not moves.start(is_limited=limit is not None).update(id=task.pk, mine=task.attempt, **values):
+        start = moves.start(is_limited=limit is not None)
+        if not start.update(id=task.pk, mine=task.attempt, limit=limit, **values):
             return None
         task.state, task.attempt, task.started = State.PROCESSING.value, task.attempt + 1, task.now
         if task.is_heard:
             notify.announce(task, Webhook.UPDATE, is_heard=True)
-    announce(task_started, task)
     return task
 
 
-def _lease(task: AsyncTask) -> dt.timedelta:
+def _lease(policy: Policy) -> dt.timedelta:
     """How long a run counts as alive without a word; where none can be said while it writes, as long as it may take."""
-    if flags.are_used():
-        return policy_of(task).run_limit + GRACE
-    return dt.timedelta(seconds=conf.LEASE_SECONDS)
+    return policy.run_limit + GRACE if flags.are_used() else dt.timedelta(seconds=conf.LEASE_SECONDS)
 
 
 def drop_if_overdue(task: AsyncTask) -> bool:
@@ -197,6 +214,8 @@ def _tell(task: AsyncTask, dialect: Dialect | None) -> None:
 
 
 def announce(signal: Signal, task: AsyncTask) -> None:
-    """Send ``signal`` once the change is committed."""
+    """Send ``signal`` once the change is committed, if anybody listens."""
+    if not signal.has_listeners(AsyncTask):
+        return
     send = partial(signal.send_robust, sender=AsyncTask, task=task.snapshot())
     transaction.on_commit(send, using=router.db_for_write(AsyncTask), robust=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from typing import Any
 
 from django.db import models, router
-from django.db.models import Case, Exists, OuterRef, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Cast, Now
 from django.db.models.lookups import LessThan
 
@@ -14,10 +15,13 @@ from .models import AsyncTask, Body, Webhook
 from .prepared import Counted, Prepared, PreparedRows, Slot
 from .querysets import Told, after, before
 from .states import State
-from .writes import PreparedChange, PreparedInsert, PreparedUpdate, tells
+from .writes import PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
 
 FINISHED = "asyncexchange_finished"
 """The channel on which PostgreSQL tells that a task has ended: its id."""
+
+SMALL = 64 * 1024
+"""Bytes of a body that are read along with its task, at most."""
 
 LEASE, LIMIT, KEPT, KNOWN = (Slot(name, models.DurationField()) for name in ("lease", "limit", "kept", "known"))
 MINE = Slot("mine", models.PositiveIntegerField())
@@ -38,18 +42,30 @@ def _of_account() -> Any:
 
 AT_WORK = Prepared(lambda: _of_account().unfinished().exclude(sent=None))
 """What the workers have been given of an account's tasks; little at a time."""
-SEND = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")).waiting(), sent=Now())
+SEND = PreparedUpdate(lambda: _of_id().waiting(), sent=Now())
 """Of ``id``, once: whoever sets ``sent`` sends."""
 
 
+def _requests() -> Any:
+    return Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
+
+
+def _of_id() -> Any:
+    return AsyncTask.objects.filter(pk=slot("id"))
+
+
+def _listeners() -> Exists:
+    return Exists(Webhook.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account"), enabled=True))
+
+
 def _with_listeners() -> Any:
-    webhooks = Webhook.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account"), enabled=True)
-    return AsyncTask.objects.filter(pk=slot("id")).annotate(is_heard=Exists(webhooks))
+    return _of_id().annotate(is_heard=_listeners())
 
 
-def _with_request() -> Any:
+def _with_request(rows: Any) -> Any:
     request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
-    return _with_listeners().with_now().annotate(has_request=Exists(request))
+    plain = request.filter(name="", is_sealed=False, size__lte=SMALL).values("content")
+    return rows.with_now().annotate(has_request=Exists(request), content=Subquery(plain))
 
 
 def _with_knock() -> Any:
@@ -66,10 +82,14 @@ ACCEPT = PreparedInsert(
 )
 KEEP = PreparedInsert(Body)
 """Bytes that belong to a task, where they stay in the database."""
-REQUEST = PreparedRows(lambda: Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST))
+REQUEST = PreparedRows(_requests)
 """The body of the captured call of ``task``."""
-TO_START = PreparedRows(lambda: _with_request().filter(state=State.PENDING))
+ERASE = PreparedDelete(lambda: _requests().filter(name=""))
+"""That body, where it is in the database."""
+TO_START = PreparedRows(lambda: _with_request(_with_listeners().filter(state=State.PENDING)))
 """``id`` with all that its run has to know beforehand, as long as it waits."""
+STARTED = PreparedRows(lambda: _with_request(_of_id()))
+"""The same when it runs."""
 CHANGED = PreparedRows(_with_listeners)
 """``id`` with all that is told of a change."""
 ENDED = PreparedRows(_with_knock)
@@ -96,13 +116,22 @@ def waiting(share: int) -> PreparedRows:
 
 
 @functools.cache
+def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChange:
+    """Of ``id``, where it came through one of these mounts, and nobody hears of it. Gives the task as ``STARTED``."""
+    lease = Case(*(When(dialect=name, then=Value(lease)) for name, lease in leases), output_field=LEASE.output_field)
+    rows = _of_id().filter(~_listeners(), dialect__in=[name for name, _ in leases]).due()
+    changes = {"attempt": F("attempt") + 1, "started": Now(), "worker": slot("worker"), "lease_until": after(lease)}
+    return PreparedChange(rows.prepared_move(State.PROCESSING, **changes), STARTED)
+
+
+@functools.cache
 def start(*, is_limited: bool) -> PreparedUpdate:
     """Of ``id`` and attempt ``mine``, for ``lease``; unless it waits longer than ``limit``, where it is limited."""
-    rows = AsyncTask.objects.filter(pk=slot("id")).due()
+    rows = _of_id().due()
     if is_limited:
         rows = rows.filter(created__gte=before(LIMIT))
     changes = {"attempt": slot("attempt"), "started": Now(), "worker": slot("worker"), "lease_until": after(LEASE)}
-    return rows.prepared_move(State.PROCESSING, mine=MINE, **changes)
+    return rows.prepared_move(State.PROCESSING, mine=MINE, **changes)  # type: ignore[no-any-return]
 
 
 @functools.cache
@@ -111,7 +140,7 @@ def end(target: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: boo
 
     Its answer is ``kept`` so long, and itself ``known``. Gives the task as ``ENDED``.
     """
-    rows = AsyncTask.objects.filter(pk=slot("id"))
+    rows = _of_id()
     if is_overdue:
         rows = rows.overdue(LIMIT)
     dates = {"finished": Now(), "deletion_date": after(KEPT), "purge_date": after(KNOWN)}

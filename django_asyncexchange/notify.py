@@ -70,8 +70,8 @@ def _of_webhooks(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) ->
 
 
 def _of_callback(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) -> Iterator[Delivery]:
-    known = task.snapshot()
-    if known.callback is None or Webhook.PROCESSED not in actions:
+    known = task.snapshot() if task.callback_url and Webhook.PROCESSED in actions else None
+    if known is None or known.callback is None:
         return
     row = Delivery(task=task, event=Delivery.CALLBACK)
     event = Event(action=Webhook.PROCESSED, task=known, base=task.base)

@@ -107,8 +107,8 @@ def _perform(task: AsyncTask) -> None:
     run: Run | None = None
     try:
         with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
-            if not lifecycle.is_mine(task):  # cancelled since, and its body erased: it was perhaps not read whole
-                return
+            if task.has_request and task.content is None and not lifecycle.is_mine(task):
+                return  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
             if not answer.streaming:
@@ -157,8 +157,9 @@ def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
-    body = bodies.request_of(task.pk) if task.has_request else None
-    return capture.rebuilt(task.captured, bodies.stream(body))
+    if task.has_request and task.content is None:
+        return capture.rebuilt(task.captured, bodies.stream(bodies.request_of(task.pk)))
+    return capture.rebuilt(task.captured, [bytes(task.content or b"")])
 
 
 def _answer(run: Run, request: HttpRequest) -> Any:

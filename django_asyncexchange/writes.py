@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.models import NOT_PROVIDED
-from django.db.models.sql import InsertQuery, UpdateQuery
+from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
 from .prepared import PreparedRows, Slot, Sql, Translated, sql_of
 
@@ -30,6 +30,23 @@ class PreparedUpdate:
     def _translated(self, alias: str) -> Sql:
         query: Any = self._rows().using(alias).query.chain(UpdateQuery)
         query.add_update_values(self._changes)
+        return sql_of(query, alias)
+
+
+class PreparedDelete:
+    """A DELETE of a queryset with slots, of rows that no others belong to, without the signals of a ``delete()``."""
+
+    def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
+        self._rows = rows
+        self._statement = Translated(lambda: rows().model, self._translated)
+
+    def delete(self, **values: Any) -> int:
+        """How many rows were deleted."""
+        with self._statement.written(self._statement.alias, values) as cursor:
+            return int(cursor.rowcount)
+
+    def _translated(self, alias: str) -> Sql:
+        query: Any = self._rows().using(alias).query.chain(DeleteQuery)
         return sql_of(query, alias)
 
 

@@ -11,10 +11,10 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_asyncexchange import delivery, recovery, retention, turns, worker
+from django_asyncexchange import delivery, lifecycle, moves, recovery, retention, turns, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.executors.django_q import DjangoQ
-from django_asyncexchange.models import AsyncTask, Delivery
+from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.states import State
 
 from .services import IDLE, exchange, stored
@@ -77,26 +77,43 @@ def test_a_run_is_a_claim_the_view_and_an_end(anna):
         anna.get("/answers/200/", headers=LATER)
     first, second = AsyncTask.objects.all()
     done(first)
-    claim = ["SELECT asynctask", "UPDATE asynctask"]
-    prepare = ["SELECT asynctask", "SELECT user"]
     end = [BEGIN, "UPDATE asynctask", "INSERT body", END]
-    assert asked(lambda: worker.run(str(second.pk))) == [*claim, *prepare, *end, "SELECT asynctask"]
+    expected = ["UPDATE asynctask", "SELECT user", *end, "SELECT asynctask"]
+    assert asked(lambda: worker.run(str(second.pk))) == expected
 
 
-def test_a_run_with_a_body_reads_it_and_erases_it_with_the_end(anna):
+def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_end(anna):
     for _ in range(2):
         anna.post("/answers/200/", "a=1", **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
-    claim = ["SELECT asynctask", "UPDATE asynctask"]
-    prepare = ["SELECT body", "SELECT asynctask", "SELECT user"]
     end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
-    assert asked(lambda: worker.run(str(second.pk))) == [*claim, *prepare, *end, "SELECT asynctask"]
+    expected = ["UPDATE asynctask", "SELECT user", *end, "SELECT asynctask"]
+    assert asked(lambda: worker.run(str(second.pk))) == expected
 
 
-def test_a_message_that_comes_twice_costs_one_look(anna):
+def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * moves.SMALL)):
+        for _ in range(2):
+            anna.post("/answers/200/", "a" * (moves.SMALL + 1), **FORM)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    read = ["SELECT body", "SELECT asynctask"]
+    end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
+    expected = ["UPDATE asynctask", *read, "SELECT user", *end, "SELECT asynctask"]
+    assert asked(lambda: worker.run(str(second.pk))) == expected
+
+
+def test_a_message_that_comes_twice_changes_nothing_and_looks_once(anna):
     task = stored(State.DONE)
-    assert asked(lambda: worker.run(str(task.pk))) == ["SELECT asynctask"]
+    assert asked(lambda: worker.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]
+
+
+def test_where_somebody_hears_of_it_a_claim_looks_first(anna):
+    task = stored(dialect="prefer", account="one")
+    Webhook.objects.create(dialect="prefer", account="one", url="http://here/", action=Webhook.CREATE)
+    claim = ["UPDATE asynctask", "SELECT asynctask", BEGIN, "UPDATE asynctask", "SELECT webhook", END]
+    assert asked(lambda: lifecycle.claim(task.pk)) == claim
 
 
 def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():

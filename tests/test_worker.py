@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError, connection, connections
 from django.test import override_settings
 from django.utils import translation
 
-from django_asyncexchange import bodies, lifecycle, worker
+from django_asyncexchange import bodies, lifecycle, moves, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
@@ -362,7 +362,7 @@ def test_an_answer_that_the_database_refuses_ends_its_task(monkeypatch):
     assert (task.state, task.reason, Body.objects.count()) == ("ERROR", "storage", 0)
 
 
-def test_a_task_cancelled_before_its_view_begins_does_not_reach_it(monkeypatch):
+def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkeypatch):
     claim = lifecycle.claim
 
     def claim_and_cancel(task_id):
@@ -371,7 +371,9 @@ def test_a_task_cancelled_before_its_view_begins_does_not_reach_it(monkeypatch):
         return task
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
-    assert (ended(stored()).state, runs()) == ("CANCEL", 0)
+    task, size = stored(to=captured(method="POST")), moves.SMALL + 1  # too large to be read with the claim
+    Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
+    assert (ended(task).state, runs()) == ("CANCEL", 0)
 
 
 def test_an_address_made_in_a_run_has_the_prefix_of_the_call():

@@ -91,6 +91,8 @@ class AsyncTask(models.Model):
     """Database time, on instances that come from ``with_now()``."""
     has_request: bool | None = None
     """Whether the captured call has a body, on tasks that were claimed; None where nobody has looked."""
+    content: bytes | None = None
+    """That body, where it was looked up too: a small one, in the database, as it is."""
     is_heard: bool
     """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
 
