@@ -111,12 +111,17 @@ def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> 
     """
     if not draft.size:
         return
-    fields: dict[str, Any] = {"task_id": task_id, "kind": kind, "attempt": attempt, "is_sealed": draft.is_sealed}
-    fields |= {"size": draft.size, "sha256": draft.sha256}
+    said = columns(draft, task_id=task_id, kind=kind, attempt=attempt)
     if not draft.reserved:
-        moves.KEEP.insert(Body(content=draft.content, **fields))
-    elif not Body.objects.filter(pk=draft.reserved).update(**fields):
+        moves.KEEP.insert(Body(**said))
+    elif not Body.objects.filter(pk=draft.reserved).update(**said):
         raise StorageFailed(f"{draft.name} is gone")
+
+
+def columns(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> dict[str, Any]:
+    """What a row says that makes ``draft`` a body of the task."""
+    known = {"content": draft.content, "is_sealed": draft.is_sealed, "size": draft.size, "sha256": draft.sha256}
+    return {"task_id": task_id, "kind": kind, "attempt": attempt, **known}
 
 
 def request_of(task_id: uuid.UUID) -> Body | None:

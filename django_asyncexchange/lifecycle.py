@@ -25,7 +25,7 @@ from .models import AsyncTask, Body, Webhook
 from .querysets import after
 from .signals import task_finished, task_started
 from .states import Reason, State, outcome
-from .writes import tells
+from .writes import chains, tells
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -190,10 +190,14 @@ def _end(
     retention = policy.retention_of(target) if retention is None else retention
     if not conf.KEEP_REQUESTS:
         changes["request"] = {}
+    values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
+    ended = _ended_at_once(task, target, values, changes, draft) if mine is not None else None
+    if ended is not None:
+        _tell(ended, dialect)
+        return True
     move = moves.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
-    dates = {"kept": retention, "known": max(policy.window, retention)}
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        ended = move.made(id=task.pk, mine=mine, limit=overdue, **dates, **changes)
+        ended = move.made(**values, **changes)
         if ended is None:
             return False
         _tell(ended, dialect)
@@ -202,6 +206,27 @@ def _end(
         if draft is not None:
             bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=mine or 0)
     return True
+
+
+def _ended_at_once(
+    task: AsyncTask, target: State, values: dict[str, Any], changes: dict[str, Any], draft: bodies.Draft | None
+) -> AsyncTask | None:
+    """``task`` ended in one statement, where it was claimed so, and its bodies lie in the database.
+
+    None = it may still be ended in the other way.
+    """
+    has_answer = draft is not None and draft.size > 0
+    is_kept_elsewhere = (task.has_request and task.content is None) or (draft is not None and draft.reserved)
+    is_simple = task.has_request is not None and not (task.is_heard or task.callback_url or is_kept_elsewhere)
+    if not is_simple or not chains(router.db_for_write(AsyncTask)):
+        return None
+    erases = bool(task.has_request) and not conf.KEEP_REQUESTS
+    more: list[dict[str, Any]] = [{"task": task.pk}] * erases
+    if draft is not None and has_answer:
+        said = bodies.columns(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+        more.append(Body(**said).__dict__)
+    move = moves.end_at_once(target, tuple(changes), has_request=erases, has_answer=has_answer)
+    return move.made({**values, **changes}, *more)  # type: ignore[no-any-return]
 
 
 def _tell(task: AsyncTask, dialect: Dialect | None) -> None:

@@ -15,7 +15,7 @@ from .models import AsyncTask, Body, Webhook
 from .prepared import Counted, Prepared, PreparedRows, Slot
 from .querysets import Told, after, before
 from .states import State
-from .writes import PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
+from .writes import PreparedChain, PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
 
 FINISHED = "asyncexchange_finished"
 """The channel on which PostgreSQL tells that a task has ended: its id."""
@@ -62,15 +62,18 @@ def _with_listeners() -> Any:
     return _of_id().annotate(is_heard=_listeners())
 
 
+def _unheard() -> Any:
+    return _of_id().annotate(is_heard=Value(False))
+
+
 def _with_request(rows: Any) -> Any:
     request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
     plain = request.filter(name="", is_sealed=False, size__lte=SMALL).values("content")
     return rows.with_now().annotate(has_request=Exists(request), content=Subquery(plain))
 
 
-def _with_knock() -> Any:
-    key = Cast("id", models.TextField())
-    return _with_listeners().annotate(knock=Told(Value(FINISHED), key))
+def _with_knock(rows: Any) -> Any:
+    return rows.annotate(knock=Told(Value(FINISHED), Cast("id", models.TextField())))
 
 
 ACCEPTED = PreparedRows(lambda: _with_listeners().values("created", "sent", "is_heard"))
@@ -88,12 +91,14 @@ ERASE = PreparedDelete(lambda: _requests().filter(name=""))
 """That body, where it is in the database."""
 TO_START = PreparedRows(lambda: _with_request(_with_listeners().filter(state=State.PENDING)))
 """``id`` with all that its run has to know beforehand, as long as it waits."""
-STARTED = PreparedRows(lambda: _with_request(_of_id()))
-"""The same when it runs."""
+STARTED = PreparedRows(lambda: _with_request(_unheard()))
+"""The same of a task that runs, and that nobody hears of."""
 CHANGED = PreparedRows(_with_listeners)
 """``id`` with all that is told of a change."""
-ENDED = PreparedRows(_with_knock)
+ENDED = PreparedRows(lambda: _with_knock(_with_listeners()))
 """The same, and whoever waits for the end of the task is told of it."""
+ENDED_UNHEARD = PreparedRows(lambda: _with_knock(_unheard()))
+"""The same of a task that nobody hears of."""
 
 
 def accept(task: AsyncTask, share: int) -> None:
@@ -143,6 +148,19 @@ def end(target: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: boo
     rows = _of_id()
     if is_overdue:
         rows = rows.overdue(LIMIT)
+    return PreparedChange(_ending(rows, target, names, mine=MINE if is_mine else None), ENDED)
+
+
+@functools.cache
+def end_at_once(target: State, names: tuple[str, ...], *, has_request: bool, has_answer: bool) -> PreparedChain:
+    """The same of ``id`` and attempt ``mine``, unless somebody hears of it; with what goes and what comes in the
+    database at its end. Gives the task as ``ENDED_UNHEARD``.
+    """
+    change = PreparedChange(_ending(_of_id().filter(~_listeners()), target, names, mine=MINE), ENDED_UNHEARD)
+    return PreparedChain(change, *[ERASE] * has_request, *[KEEP] * has_answer)
+
+
+def _ending(rows: Any, target: State, names: tuple[str, ...], *, mine: Slot | None) -> PreparedUpdate:
     dates = {"finished": Now(), "deletion_date": after(KEPT), "purge_date": after(KNOWN)}
     values = dates | {name: slot(name) for name in names}
-    return PreparedChange(rows.prepared_move(target, mine=MINE if is_mine else None, **values), ENDED)
+    return rows.prepared_move(target, mine=mine, **values)  # type: ignore[no-any-return]

@@ -53,21 +53,20 @@ class Translated:
             self._ready[alias] = self._translated(alias)
         return self._ready[alias]
 
+    def filled(self, alias: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """The statement with these values."""
+        sql, parameters = self.translated(alias)
+        connection = connections[alias]
+        return sql, [
+            each.output_field.get_db_prep_save(values[each.name], connection) if isinstance(each, Slot) else each
+            for each in parameters
+        ]
+
     @contextlib.contextmanager
     def executed(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """The cursor with what came of it."""
-        sql, parameters = self.translated(alias)
-        connection = connections[alias]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                sql,
-                [
-                    each.output_field.get_db_prep_save(values[each.name], connection)
-                    if isinstance(each, Slot)
-                    else each
-                    for each in parameters
-                ],
-            )
+        with connections[alias].cursor() as cursor:
+            cursor.execute(*self.filled(alias, values))
             yield cursor
 
     @contextlib.contextmanager

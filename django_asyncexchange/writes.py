@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import NOT_PROVIDED
 from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
@@ -38,11 +39,11 @@ class PreparedDelete:
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
         self._rows = rows
-        self._statement = Translated(lambda: rows().model, self._translated)
+        self.statement = Translated(lambda: rows().model, self._translated)
 
     def delete(self, **values: Any) -> int:
         """How many rows were deleted."""
-        with self._statement.written(self._statement.alias, values) as cursor:
+        with self.statement.written(self.statement.alias, values) as cursor:
             return int(cursor.rowcount)
 
     def _translated(self, alias: str) -> Sql:
@@ -54,20 +55,20 @@ class PreparedChange:
     """An UPDATE of one row, and that row as it is then: in one statement, or else asked once more."""
 
     def __init__(self, update: PreparedUpdate, row: PreparedRows) -> None:
-        self._update, self._row = update, row
-        self._statement = Translated(lambda: update.statement.model, self._translated)
+        self._update, self.row = update, row
+        self.statement = Translated(lambda: update.statement.model, self._translated)
 
     def made(self, **values: Any) -> Any:
         """The row as an instance; None where none was changed. ``values`` fill the slots of both."""
-        alias = self._statement.alias
+        alias = self.statement.alias
         if not tells(alias):
-            return self._row.first(**values) if self._update.update(**values) else None
-        with self._statement.written(alias, values) as cursor:
+            return self.row.first(**values) if self._update.update(**values) else None
+        with self.statement.written(alias, values) as cursor:
             row = cursor.fetchone()
-        return None if row is None else self._row.columns(alias).instance(row)
+        return None if row is None else self.row.columns(alias).instance(row)
 
     def _translated(self, alias: str) -> Sql:
-        return self._row.columns(alias).told_by(self._update.statement.translated(alias))
+        return self.row.columns(alias).told_by(self._update.statement.translated(alias))
 
 
 class PreparedInsert:
@@ -78,7 +79,7 @@ class PreparedInsert:
         row, a queryset with ``values()``; or else what the database fills in.
         """
         self._model, self._given = model, given
-        self._statement = Translated(lambda: model, self._translated)
+        self.statement = Translated(lambda: model, self._translated)
         self._told = told or PreparedRows(self._filled_in)
 
     def insert(self, instance: Any, using: str | None = None, **values: Any) -> None:
@@ -86,9 +87,9 @@ class PreparedInsert:
 
         ``values`` are for slots of ``given`` and ``told``.
         """
-        alias = using or self._statement.alias
+        alias = using or self.statement.alias
         meta: Any = self._model._meta
-        with self._statement.written(alias, values | instance.__dict__) as cursor:
+        with self.statement.written(alias, values | instance.__dict__) as cursor:
             if tells(alias):
                 self._told.columns(alias).fill(instance, cursor.fetchone())
             elif instance.pk is None:
@@ -112,6 +113,42 @@ class PreparedInsert:
         compiler.returning_fields = None
         [statement] = compiler.as_sql()
         return self._told.columns(alias).told_by(statement) if tells(alias) else statement
+
+
+class PreparedChain:
+    """A change of one row and what is written if it is made, in one statement of PostgreSQL."""
+
+    def __init__(self, change: PreparedChange, *others: PreparedDelete | PreparedInsert) -> None:
+        self._change, self._others = change, others
+        self._ready: dict[str, str] = {}
+        """SQL by alias."""
+
+    def made(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
+        """The row as an instance; None where it was not changed. ``more``: the values of the others, in turn."""
+        alias = self._change.statement.alias
+        filled = [each.statement.filled(alias, given) for each, given in zip(self._others, more, strict=True)]
+        first, parameters = self._change.statement.filled(alias, values)
+        if alias not in self._ready:
+            self._ready[alias] = self._together(first, *(sql for sql, _ in filled))
+        with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
+            cursor.execute(self._ready[alias], [*parameters, *chain.from_iterable(each for _, each in filled)])
+            row = cursor.fetchone()
+        return None if row is None else self._change.row.columns(alias).instance(row)
+
+    @staticmethod
+    def _together(first: str, *others: str) -> str:
+        parts = [f"changed AS ({first})"]
+        for number, sql in enumerate(others):
+            insert, _, values = sql.partition(" VALUES (")
+            values, *_ = values.partition(") RETURNING ")
+            then = f"{insert} SELECT {values} FROM changed" if values else f"{sql} AND EXISTS (TABLE changed)"
+            parts.append(f"other_{number} AS ({then})")
+        return f"WITH {', '.join(parts)} TABLE changed"
+
+
+def chains(alias: str) -> bool:
+    """Whether statements can be chained."""
+    return connections[alias].vendor == "postgresql"
 
 
 def tells(alias: str) -> bool:

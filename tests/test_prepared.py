@@ -104,7 +104,7 @@ def statements(request, monkeypatch):
         monkeypatch.delitem(
             vars(AsyncTask._meta), "db_returning_fields", raising=False
         )  # Django has kept what it could
-        monkeypatch.setattr(moves.ACCEPT._statement, "_ready", {})  # and so have we
+        monkeypatch.setattr(moves.ACCEPT.statement, "_ready", {})  # and so have we
     yield 1 if tells("default") else 2
     vars(AsyncTask._meta).pop("db_returning_fields", None)
 

@@ -16,6 +16,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.executors.django_q import DjangoQ
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.states import State
+from django_asyncexchange.writes import chains
 
 from .services import IDLE, exchange, stored
 
@@ -60,6 +61,11 @@ def done(task: AsyncTask) -> None:
     assert AsyncTask.objects.get(pk=task.pk).state == State.DONE
 
 
+def written(*statements: str) -> list[str]:
+    """A transaction, or the one statement that they are on PostgreSQL."""
+    return ["WITH"] if chains("default") else [BEGIN, *statements, END]
+
+
 def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
     submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
     submit()
@@ -77,7 +83,7 @@ def test_a_run_is_a_claim_the_view_and_an_end(anna):
         anna.get("/answers/200/", headers=LATER)
     first, second = AsyncTask.objects.all()
     done(first)
-    end = [BEGIN, "UPDATE asynctask", "INSERT body", END]
+    end = written("UPDATE asynctask", "INSERT body")
     expected = ["UPDATE asynctask", "SELECT user", *end, "SELECT asynctask"]
     assert asked(lambda: worker.run(str(second.pk))) == expected
 
@@ -87,7 +93,7 @@ def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_en
         anna.post("/answers/200/", "a=1", **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
-    end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
+    end = written("UPDATE asynctask", "DELETE body", "INSERT body")
     expected = ["UPDATE asynctask", "SELECT user", *end, "SELECT asynctask"]
     assert asked(lambda: worker.run(str(second.pk))) == expected
 

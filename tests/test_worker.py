@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 
@@ -172,7 +173,7 @@ def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
 
 def test_a_database_that_refuses_the_answer_is_logged(caplog):
     def refuse(execute, sql, params, many, context):
-        if sql.startswith("UPDATE") and "DONE" in params:
+        if sql.startswith(("UPDATE", "WITH")) and "DONE" in params:
             raise OperationalError("the database is down")
         return execute(sql, params, many, context)
 
@@ -353,12 +354,15 @@ def test_a_task_of_a_newer_version_is_read():
     assert ended(task).state == "DONE"
 
 
-def test_an_answer_that_the_database_refuses_ends_its_task(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise DatabaseError("the packet is too large")
+def test_an_answer_that_the_database_refuses_ends_its_task():
+    def refuse(execute, sql, params, many, context):
+        if re.search("INSERT INTO .asyncexchange_body", sql):
+            raise DatabaseError("the packet is too large")
+        return execute(sql, params, many, context)
 
-    monkeypatch.setattr(bodies, "attach", refuse)
-    task = ended(stored(to="/answers/200/"))
+    task = stored(to="/answers/200/")
+    with connection.execute_wrapper(refuse):
+        task = ended(task)
     assert (task.state, task.reason, Body.objects.count()) == ("ERROR", "storage", 0)
 
 
