@@ -226,7 +226,7 @@ def _ended_at_once(
         said = bodies.columns(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
         more.append(Body(**said).__dict__)
     move = moves.end_at_once(target, tuple(changes), has_request=erases, has_answer=has_answer)
-    return move.made({**values, **changes}, *more)  # type: ignore[no-any-return]
+    return move.changed({**values, **changes}, *more)  # type: ignore[no-any-return]
 
 
 def _tell(task: AsyncTask, dialect: Dialect | None) -> None:

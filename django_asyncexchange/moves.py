@@ -76,13 +76,19 @@ def _with_knock(rows: Any) -> Any:
     return rows.annotate(knock=Told(Value(FINISHED), Cast("id", models.TextField())))
 
 
-ACCEPTED = PreparedRows(lambda: _with_listeners().values("created", "sent", "is_heard"))
+TOLD = ("created", "sent", "is_heard")
+ACCEPTED = PreparedRows(lambda: _with_listeners().values(*TOLD))
 """What is told of ``id`` when it was submitted just now."""
-ACCEPT = PreparedInsert(
-    AsyncTask,
-    ACCEPTED,
-    sent=Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now())),
+ACCEPT, ACCEPT_UNHEARD = (
+    PreparedInsert(
+        AsyncTask,
+        told,
+        sent=Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now())),
+    )
+    for told in (ACCEPTED, PreparedRows(lambda: _unheard().values(*TOLD)))
 )
+LISTENERS = Prepared(lambda: Webhook.objects.filter(dialect=slot("dialect"), account=slot("account"), enabled=True))
+"""The webhooks of an account."""
 KEEP = PreparedInsert(Body)
 """Bytes that belong to a task, where they stay in the database."""
 REQUEST = PreparedRows(_requests)
@@ -111,6 +117,14 @@ def accept(task: AsyncTask, share: int) -> None:
     else:
         ACCEPT.insert(task, share=share, at_work=AT_WORK.count(dialect=task.dialect, account=task.account))
         ACCEPTED.fill(task, alias, id=task.pk)
+
+
+@functools.cache
+def accept_at_once(*others: PreparedInsert, is_sent: bool) -> PreparedChain:
+    """The same with what belongs to it, unless somebody hears of it. ``is_sent``: the last is its message, which is not
+    written where it has to wait for its turn.
+    """
+    return PreparedChain(ACCEPT_UNHEARD, *others, unless=LISTENERS, last_if="sent" if is_sent else "")
 
 
 @functools.cache

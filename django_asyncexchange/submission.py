@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from django.db import DatabaseError, IntegrityError, router, transaction
 
 from . import bodies, executors, lifecycle, moves, notify, outages, presence, sealing, turns
 from .conf import conf
-from .dialects.base import Dialect
+from .dialects.base import Dialect, Policy
 from .exceptions import (
     AsyncExchangeError,
     CapacityExceeded,
@@ -30,6 +31,7 @@ from .identity import Identity
 from .messages import Callback, Headers, Request, value
 from .models import Account, AsyncTask, Body, Webhook, encode
 from .signals import task_submitted
+from .writes import PreparedInsert, chains
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -144,8 +146,14 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
     if presence.is_missed():
         logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
         raise NoWorker(headers=_retry_after())
+    is_limited = any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes))
+    if not is_limited and _accepted_at_once(task, draft, policy, executor):
+        lifecycle.announce(task_submitted, task)
+        if task.sent is not None and not executor.is_transactional(alias):
+            transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
+        return
     with transaction.atomic(using=alias):
-        if any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes)):
+        if is_limited:
             _require_room(dialect, task.account)
         moves.accept(task, policy.share)
         bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
@@ -156,6 +164,24 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
         elif task.sent is not None:
             # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
             transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
+
+
+def _accepted_at_once(task: AsyncTask, draft: bodies.Draft, policy: Policy, executor: executors.Executor) -> bool:
+    """Write ``task`` and what belongs to it in one statement. False = it takes more, and nothing was written."""
+    alias = router.db_for_write(AsyncTask)
+    if draft.reserved or not chains(alias):
+        return False
+    others: list[tuple[PreparedInsert, Mapping[str, Any]]] = []
+    if draft.size:
+        body = Body(**bodies.columns(draft, task_id=task.pk, kind=Body.REQUEST))
+        others.append((moves.KEEP, body.__dict__))
+    if is_sent := executor.is_transactional(alias):
+        message = executors.message(executor, str(task.pk))
+        if message is None:
+            return False
+        others.append(message)
+    accept = moves.accept_at_once(*(statement for statement, _ in others), is_sent=is_sent)
+    return accept.inserted(task, {"share": policy.share}, *(values for _, values in others))
 
 
 def _require_room(dialect: Dialect, account: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models import NOT_PROVIDED
 from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
-from .prepared import PreparedRows, Slot, Sql, Translated, sql_of
+from .prepared import Prepared, PreparedRows, Slot, Sql, Translated, sql_of
 
 TELLING = {"postgresql", "sqlite"}
 """The databases that tell. MySQL cannot, and MariaDB would lock whatever else it has to look at for that."""
@@ -54,21 +53,21 @@ class PreparedDelete:
 class PreparedChange:
     """An UPDATE of one row, and that row as it is then: in one statement, or else asked once more."""
 
-    def __init__(self, update: PreparedUpdate, row: PreparedRows) -> None:
-        self._update, self.row = update, row
+    def __init__(self, update: PreparedUpdate, told: PreparedRows) -> None:
+        self._update, self.told = update, told
         self.statement = Translated(lambda: update.statement.model, self._translated)
 
     def made(self, **values: Any) -> Any:
         """The row as an instance; None where none was changed. ``values`` fill the slots of both."""
         alias = self.statement.alias
         if not tells(alias):
-            return self.row.first(**values) if self._update.update(**values) else None
+            return self.told.first(**values) if self._update.update(**values) else None
         with self.statement.written(alias, values) as cursor:
             row = cursor.fetchone()
-        return None if row is None else self.row.columns(alias).instance(row)
+        return None if row is None else self.told.columns(alias).instance(row)
 
     def _translated(self, alias: str) -> Sql:
-        return self.row.columns(alias).told_by(self._update.statement.translated(alias))
+        return self.told.columns(alias).told_by(self._update.statement.translated(alias))
 
 
 class PreparedInsert:
@@ -80,7 +79,7 @@ class PreparedInsert:
         """
         self._model, self._given = model, given
         self.statement = Translated(lambda: model, self._translated)
-        self._told = told or PreparedRows(self._filled_in)
+        self.told = told or PreparedRows(self._filled_in)
 
     def insert(self, instance: Any, using: str | None = None, **values: Any) -> None:
         """Write ``instance``, and set on it what is told; where the database does not tell, the key alone.
@@ -91,7 +90,7 @@ class PreparedInsert:
         meta: Any = self._model._meta
         with self.statement.written(alias, values | instance.__dict__) as cursor:
             if tells(alias):
-                self._told.columns(alias).fill(instance, cursor.fetchone())
+                self.told.columns(alias).fill(instance, cursor.fetchone())
             elif instance.pk is None:
                 instance.pk = connections[alias].ops.last_insert_id(cursor, meta.db_table, meta.pk.column)
         instance._state.adding, instance._state.db = False, alias
@@ -112,38 +111,70 @@ class PreparedInsert:
         compiler: Any = query.get_compiler(alias)
         compiler.returning_fields = None
         [statement] = compiler.as_sql()
-        return self._told.columns(alias).told_by(statement) if tells(alias) else statement
+        return self.told.columns(alias).told_by(statement) if tells(alias) else statement
 
 
 class PreparedChain:
-    """A change of one row and what is written if it is made, in one statement of PostgreSQL."""
+    """A row that is changed or inserted, and what is written with it, in one statement of PostgreSQL."""
 
-    def __init__(self, change: PreparedChange, *others: PreparedDelete | PreparedInsert) -> None:
-        self._change, self._others = change, others
+    def __init__(
+        self,
+        first: PreparedChange | PreparedInsert,
+        *others: PreparedDelete | PreparedInsert,
+        unless: Prepared | None = None,
+        last_if: str = "",
+    ) -> None:
+        """Nothing is done if ``unless`` finds a row; the others only if the first is, and the last of them only if that
+        told a value for the column ``last_if``.
+        """
+        self._first, self._others, self._unless, self._last_if = first, others, unless, last_if
         self._ready: dict[str, str] = {}
         """SQL by alias."""
 
-    def made(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
-        """The row as an instance; None where it was not changed. ``more``: the values of the others, in turn."""
-        alias = self._change.statement.alias
-        filled = [each.statement.filled(alias, given) for each, given in zip(self._others, more, strict=True)]
-        first, parameters = self._change.statement.filled(alias, values)
-        if alias not in self._ready:
-            self._ready[alias] = self._together(first, *(sql for sql, _ in filled))
-        with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
-            cursor.execute(self._ready[alias], [*parameters, *chain.from_iterable(each for _, each in filled)])
-            row = cursor.fetchone()
-        return None if row is None else self._change.row.columns(alias).instance(row)
+    def changed(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
+        """The changed row as an instance; None where it was not. ``more``: the values of the others, in turn."""
+        row = self._made(values, more)
+        return None if row is None else self._first.told.columns(self._first.statement.alias).instance(row)
 
-    @staticmethod
-    def _together(first: str, *others: str) -> str:
-        parts = [f"changed AS ({first})"]
-        for number, sql in enumerate(others):
-            insert, _, values = sql.partition(" VALUES (")
-            values, *_ = values.partition(") RETURNING ")
-            then = f"{insert} SELECT {values} FROM changed" if values else f"{sql} AND EXISTS (TABLE changed)"
-            parts.append(f"other_{number} AS ({then})")
-        return f"WITH {', '.join(parts)} TABLE changed"
+    def inserted(self, instance: Any, values: Mapping[str, Any], *more: Mapping[str, Any]) -> bool:
+        """Whether ``instance`` was written; it knows then what is told. ``values`` are for further slots of it."""
+        row, alias = self._made(instance.__dict__ | values, more), self._first.statement.alias
+        if row is not None:
+            self._first.told.columns(alias).fill(instance, row)
+            instance._state.adding, instance._state.db = False, alias
+        return row is not None
+
+    def _made(self, values: Mapping[str, Any], more: Sequence[Mapping[str, Any]]) -> Any:
+        alias = self._first.statement.alias
+        parts = [(self._first.statement, values), *zip((each.statement for each in self._others), more, strict=True)]
+        if self._unless is not None:
+            parts.insert(0, (self._unless.statement, values))
+        filled = [statement.filled(alias, given) for statement, given in parts]
+        if alias not in self._ready:
+            self._ready[alias] = self._together([sql for sql, _ in filled])
+        with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
+            cursor.execute(self._ready[alias], [each for _, parameters in filled for each in parameters])
+            return cursor.fetchone()
+
+    def _together(self, statements: list[str]) -> str:
+        is_guarded = self._unless is not None
+        guard = [f"free AS (SELECT 1 WHERE NOT EXISTS ({statements.pop(0)}))"] if is_guarded else []
+        first, *others = statements
+        then = [_following(sql, "first") for sql in others]
+        if self._last_if:
+            then[-1] = _following(others[-1], f"first WHERE {self._last_if} IS NOT NULL")
+        parts = [f"first AS ({_following(first, 'free') if is_guarded else first})"]
+        parts += [f"other_{number} AS ({sql})" for number, sql in enumerate(then)]
+        return f"WITH {', '.join([*guard, *parts])} SELECT * FROM first"
+
+
+def _following(sql: str, rows: str) -> str:
+    """The statement ``sql``, which does nothing where there are no ``rows``."""
+    insert, is_insert, rest = sql.partition(" VALUES (")
+    if not is_insert:
+        return f"{sql} AND EXISTS (SELECT 1 FROM {rows})"
+    values, returning, names = rest.partition(") RETURNING ")
+    return f"{insert} SELECT {values} FROM {rows}{returning[1:]}{names}"
 
 
 def chains(alias: str) -> bool:

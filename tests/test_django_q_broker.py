@@ -15,17 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.test import override_settings
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.executors import bells, django_q_broker, django_q_guard
 from django_asyncexchange.executors.django_q import DjangoQ
 from django_asyncexchange.executors.django_q_broker import WakingBroker
+from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
 
-from .services import PATIENCE, stored
+from .services import PATIENCE, exchange, stored, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -187,6 +190,44 @@ def test_a_message_that_was_rolled_back_neither_waits_nor_rings(broker, bell):
 def test_a_message_outside_of_a_transaction_rings_at_once(broker, bell):
     broker.enqueue("a")
     assert bell.wait(PATIENCE)
+
+
+@pytest.fixture
+def calls(broker, monkeypatch):
+    """Calls go to this broker, two of each account at a time."""
+    monkeypatch.setattr(DjangoQ, "_broker", lambda self, job: broker)
+    executor = f"{DjangoQ.__module__}.{DjangoQ.__qualname__}"
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=executor, DIALECTS={"prefer": {"SHARE": 2}})):
+        yield
+
+
+@pytest.mark.parametrize("body", [b"", b"a body"])
+def test_a_call_that_is_accepted_has_a_message_and_rings(calls, bell, body):
+    task = submitted([body], dialect="prefer")
+    assert bell.wait(PATIENCE)
+    [message] = OrmQ.objects.all()
+    assert (django_q_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
+    assert [bytes(each.content) for each in Body.objects.filter(task=task)] == [body] * bool(body)
+
+
+def test_a_call_that_waits_for_its_turn_has_no_message_and_does_not_ring(calls):
+    first = [submitted(dialect="prefer") for _ in range(2)]
+    bell = bells.bell("default", CALLS)
+    third = submitted(dialect="prefer")
+    assert ([task.sent is None for task in (*first, third)], bell.wait(0.1)) == ([False, False, True], False)
+    assert {django_q_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
+    bell.close()
+
+
+def test_a_call_whose_message_is_refused_is_not_accepted(calls):
+    def refuse(execute, sql, params, many, context):
+        if "django_q_ormq" in sql:
+            raise OperationalError("the disk is full")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse), pytest.raises(SubmitFailed):
+        submitted([b"a body"], dialect="prefer")
+    assert (AsyncTask.objects.count(), Body.objects.count(), OrmQ.objects.count()) == (0, 0, 0)
 
 
 def test_whoever_waits_is_woken_by_the_commit(monkeypatch):

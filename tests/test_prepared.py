@@ -6,18 +6,27 @@ import datetime as dt
 import uuid
 
 import pytest
-from django.db import connection, models
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, When
 from django.db.models.functions import Concat, Now
 from django.db.models.lookups import Exact
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_asyncexchange import moves
 from django_asyncexchange.models import AsyncTask, Body, Webhook
 from django_asyncexchange.prepared import Counted, Prepared, PreparedRows, Slot
 from django_asyncexchange.querysets import after
 from django_asyncexchange.states import State
-from django_asyncexchange.writes import PreparedChange, PreparedInsert, PreparedUpdate, tells
+from django_asyncexchange.writes import (
+    PreparedChain,
+    PreparedChange,
+    PreparedDelete,
+    PreparedInsert,
+    PreparedUpdate,
+    chains,
+    tells,
+)
 
 from .services import stored
 
@@ -196,3 +205,82 @@ def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
         move.made(id=task.pk, mine=7, kept=day, known=day, reason="")
     plain, prepared = (query["sql"].replace("(", "").replace(")", "") for query in queries)
     assert prepared.partition(" RETURNING ")[0] == plain
+
+
+# Several writes in one statement --------------------------------------------------------------------------------------
+
+CHAINS = pytest.mark.skipif(not chains("default"), reason="only PostgreSQL writes to several tables in one statement")
+
+
+def of(task, content):
+    return {**Body(task_id=task.pk, kind=Body.RESPONSE, content=content, size=len(content)).__dict__}
+
+
+def bodies_of(task):
+    return {body.kind: bytes(body.content) for body in Body.objects.filter(task=task)}
+
+
+@pytest.fixture
+def rename():
+    """Renames the worker of a task, with what goes and what comes."""
+    rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
+    told = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
+    requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
+    change = PreparedChange(PreparedUpdate(lambda: rows, worker=slot("worker")), told)
+    return PreparedChain(change, PreparedDelete(lambda: requests), PreparedInsert(Body))
+
+
+@CHAINS
+def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
+    task = stored(worker="one")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    with CaptureQueriesContext(connection) as queries:
+        changed = rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
+    assert (len(queries), changed.worker, changed.now is not None) == (1, "two", True)
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("two", {"response": b"told 100%"})
+
+
+@CHAINS
+def test_a_chain_writes_nothing_where_its_row_is_not_changed(rename):
+    task = stored(worker="another")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    assert rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told")) is None
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("another", {"request": b"asked"})
+
+
+@CHAINS
+def test_a_chain_is_written_whole_or_not_at_all(rename):
+    task = stored(worker="one")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    twice = {**of(task, b"told"), "kind": None}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, twice)
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("one", {"request": b"asked"})
+
+
+@pytest.fixture
+def accept():
+    """Accepts a task, unless its account has one already, with a body and, where it was sent, another."""
+    told = PreparedRows(lambda: AsyncTask.objects.values("created", "sent"))
+    insert, body = PreparedInsert(AsyncTask, told), PreparedInsert(Body)
+    return PreparedChain(insert, body, body, unless=OF_ACCOUNT, last_if="sent")
+
+
+@CHAINS
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_sent):
+    (task,) = of_account("one")
+    task.sent = timezone.now() if is_sent else None
+    assert accept.inserted(task, {}, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
+    assert bodies_of(task) == {"response": b"always"} | ({"request": b"if sent"} if is_sent else {})
+    row = AsyncTask.objects.get(pk=task.pk)
+    assert (task.created, task.sent, task._state.adding, task._state.db) == (row.created, row.sent, False, "default")
+    assert same(row, task)
+
+
+@CHAINS
+def test_a_chain_does_nothing_where_something_else_is_found(accept):
+    stored(account="one")
+    (task,) = of_account("one")
+    assert not accept.inserted(task, {}, of(task, b"always"), of(task, b"if sent"))
+    assert (AsyncTask.objects.count(), Body.objects.count(), task._state.adding) == (1, 0, True)

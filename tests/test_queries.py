@@ -69,13 +69,13 @@ def written(*statements: str) -> list[str]:
 def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
     submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
     submit()
-    assert asked(submit) == [*WHO, BEGIN, "INSERT asynctask", END]
+    assert asked(submit) == [*WHO, *written("INSERT asynctask")]
 
 
 def test_a_submit_with_a_body_writes_that_too(anna):
     submit = lambda: anna.post("/answers/200/", "a=1", **FORM)  # noqa: E731
     submit()
-    assert asked(submit) == [*WHO, BEGIN, "INSERT asynctask", "INSERT body", END]
+    assert asked(submit) == [*WHO, *written("INSERT asynctask", "INSERT body")]
 
 
 def test_a_run_is_a_claim_the_view_and_an_end(anna):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..conf import conf
+from ..writes import PreparedInsert
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -41,6 +43,12 @@ def waiting() -> int | None:
     except Exception:
         logger.warning("the broker does not say how many messages wait in it", exc_info=True)
         return None
+
+
+def message(executor: Executor, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
+    """What ``send`` of a run would write, where the executor has a ``message()`` that tells; else None."""
+    told = getattr(executor, "message", None)
+    return told(id) if told else None
 
 
 def perform(job: str, id: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -19,6 +19,7 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from ..conf import conf
+from ..writes import PreparedInsert
 from . import ENTRY_POINTS, clusters, django_q_guard, housekeeper
 
 BLOCKING = 1.0
@@ -32,8 +33,20 @@ class DjangoQ:
         self._local = threading.local()
 
     def send(self, id: str, job: str = "run") -> None:
-        options = {"broker": self._broker(job), "save": False, "ack_failure": True, "task_name": id}
+        self._send(id, job, self._broker(job))
+
+    def _send(self, id: str, job: str, broker: Any) -> None:
+        options = {"broker": broker, "save": False, "ack_failure": True, "task_name": id}
         async_task(ENTRY_POINTS[job], id, q_options=options)
+
+    def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
+        """What ``send`` of a run would write, and how; None where the broker is not one that tells."""
+        broker: Any = self._broker("run")
+        if not hasattr(broker, "written") or Conf.SYNC:
+            return None
+        paper = Paper(broker.list_key)
+        self._send(id, "run", paper)
+        return broker.written(paper.message)  # type: ignore[no-any-return]
 
     def is_transactional(self, alias: str) -> bool:
         """With the ORM broker in the same database, the row and its message commit or vanish together."""
@@ -83,6 +96,19 @@ class DjangoQ:
         if name not in known:
             known[name] = get_broker(name)
         return known[name]
+
+
+class Paper:
+    """What a broker would be given."""
+
+    message = ""
+
+    def __init__(self, list_key: str) -> None:
+        self.list_key = list_key
+
+    def enqueue(self, message: str) -> int:
+        self.message = message
+        return 0
 
 
 def start_worker(**kwargs: Any) -> None:

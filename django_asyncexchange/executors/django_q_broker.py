@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -43,10 +44,17 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return OrmQ.objects.using(Conf.ORM)
 
     def enqueue(self, task: str) -> int:
-        message = OrmQ(key=self.list_key, payload=task, lock=timezone.now())
+        message = self._message(task)
         MESSAGE.insert(message, using=Conf.ORM, channel=bells.channel(self.list_key))
         bells.ring(Conf.ORM, self.list_key, has_called=True)
         return int(message.pk)
+
+    def written(self, task: str) -> tuple[PreparedInsert, Mapping[str, Any]]:
+        """How a statement of PostgreSQL enqueues it, with other things that it writes."""
+        return MESSAGE, self._message(task).__dict__ | {"channel": bells.channel(self.list_key)}
+
+    def _message(self, task: str) -> OrmQ:
+        return OrmQ(key=self.list_key, payload=task, lock=timezone.now())
 
     def take(self) -> list[tuple[int, str]]:
         if self._bell is None:
