@@ -21,6 +21,7 @@ from .signing import Signer
 T = TypeVar("T")
 
 NAME = "ASYNC_EXCHANGE"
+UNSET: Mapping[str, Any] = {}
 BUILT_IN: Mapping[str, str] = {
     name: f"django_asyncexchange.dialects.{name}.{cls}"
     for name, cls in {
@@ -145,9 +146,9 @@ class Conf:
     @property
     def mounts(self) -> tuple[Dialect, ...]:
         """The mounted dialects in the order in which they are asked: by trigger (contract F), longest prefix first."""
-        given = self.DIALECTS
+        given = getattr(settings, NAME, UNSET)
         if _mounted[0] is not given:
-            ready = sorted((mount(name, options) for name, options in given.items()), key=_precedence)
+            ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
             _mounted[:] = given, tuple(ready)
         mounts: tuple[Dialect, ...] = _mounted[1]
         return mounts

@@ -127,14 +127,17 @@ def detect(request: HttpRequest) -> Intent | None:
     if getattr(request, "async_task", None) is not None:
         return None  # this is the deferred run itself
     request.async_task = None  # type: ignore[attr-defined]
-    meta = request.META
+    meta, path = request.META, request.path_info
+    mounts = [mount for mount in conf.mounts if mount.may_want_async(path, meta)]
+    if not mounts:
+        return None
     call = Call(
         method=request.method or "",
-        path=request.path_info,
+        path=path,
         query=meta.get("QUERY_STRING", ""),
         header=lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"), ""),
     )
-    claiming = [mount for mount in conf.mounts if mount.covers(call.path) and mount.wants_async(call)]
+    claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
         return None
     dialect = next((mount for mount in claiming if mount.METHODS is None or call.method in mount.METHODS), claiming[0])

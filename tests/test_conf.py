@@ -32,6 +32,16 @@ def test_a_setting_is_read_live():
     assert conf.PRUNE_SECONDS == 300
 
 
+def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
+    first = conf.mounts
+    assert conf.mounts is first
+    settings.ASYNC_EXCHANGE = exchange()
+    assert conf.mounts is conf.mounts is not first
+    del settings.ASYNC_EXCHANGE
+    assert [mount.name for mount in conf.mounts] == ["prefer"]
+    assert conf.mounts is conf.mounts
+
+
 def test_the_default_executor_is_django_q2():
     assert Conf.EXECUTOR.default == "django_asyncexchange.executors.django_q.DjangoQ"
 

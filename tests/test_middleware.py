@@ -11,7 +11,8 @@ from django.core.checks import run_checks
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from django_asyncexchange.middleware import AsyncExchangeMiddleware
+from django_asyncexchange.conf import conf
+from django_asyncexchange.middleware import AsyncExchangeMiddleware, detect
 from django_asyncexchange.models import AsyncTask, Body
 
 from .project.views import EVERY_BYTE
@@ -62,6 +63,20 @@ def test_a_call_that_is_not_for_us_passes_as_it_is():
     answer = HttpResponse()
     request = RequestFactory().post("/anything/?asynchronous=1")
     assert AsyncExchangeMiddleware(lambda given: answer if given is request else None)(request) is answer
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/zoo/place/", {"HTTP_ACCEPT": "*/*"}),
+        (f"{REPORT}?limit=1", {}),
+        ("/async_apis/zoo/", {"HTTP_SOLITUDE": "yes", "HTTP_PREFERRED": "respond-async"}),
+    ],
+)
+def test_no_dialect_is_asked_about_a_call_without_a_sign_of_it(monkeypatch, path, asked):
+    for mount in conf.mounts:
+        monkeypatch.setattr(mount, "wants_async", lambda call, name=mount.name: pytest.fail(name))
+    assert detect(RequestFactory().get(path, **asked)) is None
 
 
 def test_a_call_that_is_not_for_us_costs_no_query(django_assert_num_queries):

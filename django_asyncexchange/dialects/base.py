@@ -59,7 +59,9 @@ class Dialect(abc.ABC):
     """The webhook resource; None where the protocol has none."""
     TRIGGER: ClassVar[Trigger]
     TRIGGER_NAME: ClassVar[str] = ""
-    """The header or query parameter that asks, where the trigger is one. Such a header does not reach the view."""
+    """The header or query parameter that asks, where the trigger is one: nobody who sends none asks. Such a header does
+    not reach the view.
+    """
     METHODS: ClassVar[frozenset[str] | None] = None
     """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
     EVERY_VIEW: ClassVar[bool] = False
@@ -78,6 +80,14 @@ class Dialect(abc.ABC):
         self.name = name
         self.prefix = prefix.rstrip("/")
         self.policy = policy or self.POLICY
+        is_header = self.TRIGGER in (Trigger.HEADER, Trigger.PREFERENCE)
+        self._key = f"HTTP_{self.TRIGGER_NAME.upper().replace('-', '_')}" if is_header else ""
+
+    def may_want_async(self, path: str, meta: Mapping[str, Any]) -> bool:
+        """Whether a request to ``path`` with these ``META`` may be for this mount, at a glance: asked of every one."""
+        if self._key:
+            return self._key in meta and self.covers(path)
+        return self.covers(path) and (self.TRIGGER is Trigger.PATH or self.TRIGGER_NAME in meta.get("QUERY_STRING", ""))
 
     def covers(self, path: str) -> bool:
         """Whether ``path`` lies under this mount."""
@@ -87,7 +97,7 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def wants_async(self, call: Call) -> bool:
-        """Whether the client asks, in this language, for an answer later. Asked of every request: keep it cheap."""
+        """Whether the client asks, in this language, for an answer later."""
 
     def target(self, call: Call) -> tuple[str, str]:
         """(path, raw query) of the synchronous call meant by ``call``."""
