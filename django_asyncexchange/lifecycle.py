@@ -239,8 +239,6 @@ def _tell(task: AsyncTask, dialect: Dialect | None) -> None:
 
 
 def announce(signal: Signal, task: AsyncTask) -> None:
-    """Send ``signal`` once the change is committed, if anybody listens."""
-    if not signal.has_listeners(AsyncTask):
-        return
+    """Send ``signal`` once the change is committed."""
     send = partial(signal.send_robust, sender=AsyncTask, task=task.snapshot())
     transaction.on_commit(send, using=router.db_for_write(AsyncTask), robust=True)
