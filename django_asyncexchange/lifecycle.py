@@ -233,7 +233,7 @@ def _tell(task: AsyncTask, dialect: Dialect | None) -> None:
     """Let everybody know of a task's end, each in their way."""
     notify.announce(task, Webhook.UPDATE, Webhook.PROCESSED, is_heard=task.is_heard)
     announce(task_finished, task)
-    if dialect is not None:  # the next of its account has its turn
+    if dialect is not None and task.is_awaited:  # the next of its account has its turn
         alias = router.db_for_write(AsyncTask)
         transaction.on_commit(partial(turns.send_next, dialect, task.account), robust=True, using=alias)
 

@@ -73,7 +73,11 @@ def _with_request(rows: Any) -> Any:
 
 
 def _with_knock(rows: Any) -> Any:
-    return rows.annotate(knock=Told(Value(FINISHED), Cast("id", models.TextField())))
+    others = AsyncTask.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account")).exclude(
+        pk=OuterRef("pk")
+    )
+    knock = Told(Value(FINISHED), Cast("id", models.TextField()))
+    return rows.annotate(knock=knock, is_awaited=Exists(others.waiting()))
 
 
 TOLD = ("created", "sent", "is_heard")

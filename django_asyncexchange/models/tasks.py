@@ -95,6 +95,8 @@ class AsyncTask(models.Model):
     """That body, where it was looked up too: a small one, in the database, as it is."""
     is_heard: bool
     """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
+    is_awaited: bool
+    """Whether others of the account wait for their turn, on tasks that have ended just now."""
 
     class Meta:
         verbose_name = _("asynchronous task")

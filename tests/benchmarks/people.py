@@ -15,7 +15,8 @@ def anna() -> User:
 
 
 def crowd(size: int) -> list[str]:
-    """The tokens of so many users."""
-    users = User.objects.bulk_create([User(username=f"user {number}") for number in range(size)])
+    """The tokens of so many new users."""
+    known = User.objects.count()
+    users = User.objects.bulk_create([User(username=f"user {known + number}") for number in range(size)])
     tokens = Token.objects.bulk_create([Token(user=user, key=f"token-{user.pk}") for user in users])
     return [token.key for token in tokens]

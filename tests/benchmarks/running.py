@@ -16,33 +16,40 @@ from django_asyncexchange.states import State
 
 from . import people
 from .door import DATA, Door
-from .figures import ROUNDS, Figure, figure, interleaved, scale
+from .figures import ROUNDS, Figure, Rounds, figure, interleaved, scale
 from .models import Record
 
 FLOOR = "the same call through the handler, and two UPDATEs"
 
 
+SHARES = {"": 4, ", others waiting": 40}
+"""Calls of each account: as many as it may have at work, or so many that each run has to send the next one."""
+
+
 def measure() -> Iterator[Figure]:
+    for method, (situation, share) in itertools.product(("GET", "POST"), SHARES.items()):
+        with override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
+            rounds = _rounds(method, share)
+        where = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[connection.vendor]
+        yield figure(rounds, FLOOR, name=f"Run a {method}{situation}, {where}", target=1.5)
+
+
+def _rounds(method: str, share: int) -> Rounds:
     calls = scale(300, 10)
-    door, tokens = Door(), people.crowd(scale(50, 5))
-    where = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[connection.vendor]
-    idle = {**conf.raw, "EXECUTOR": "tests.services.Idle"}
-    for method in ("GET", "POST"):
-        with override_settings(ASYNC_EXCHANGE=idle):
-            callers = itertools.cycle(tokens)
-            needed = ROUNDS * calls + max(5, calls // 10)
-            tasks = [door.submit(method, token=next(callers)) for _ in range(needed)]
-            waiting = iter(tasks)
-            record = Record.objects.create(url="", request={})
+    needed = ROUNDS * calls + max(5, calls // 10)
+    door, tokens = Door(), people.crowd(needed // share + 1)
+    callers = itertools.cycle(tokens)
+    tasks = [door.submit(method, token=next(callers)) for _ in range(needed)]
+    waiting = iter(tasks)
+    record = Record.objects.create(url="", request={})
 
-            def floor(method: str = method, pk: object = record.pk) -> None:
-                rows = Record.objects.filter(pk=pk)
-                rows.update(state="PROCESSING", started=timezone.now())
-                door.expect(200, method, "/works/", token=tokens[0], data=DATA if method == "POST" else None)
-                rows.update(state="DONE", finished=timezone.now())
+    def floor() -> None:
+        rows = Record.objects.filter(pk=record.pk)
+        rows.update(state="PROCESSING", started=timezone.now())
+        door.expect(200, method, "/works/", token=tokens[0], data=DATA if method == "POST" else None)
+        rows.update(state="DONE", finished=timezone.now())
 
-            contestants = {"ours": lambda waiting=waiting: worker.run(next(waiting)), FLOOR: floor}
-            rounds = interleaved(contestants, calls)
-        undone = AsyncTask.objects.filter(pk__in=tasks).exclude(state=State.DONE).count()
-        assert not undone, f"{undone} of {needed} have not been run"
-        yield figure(rounds, FLOOR, name=f"Run a {method}, {where}", target=1.5)
+    rounds = interleaved({"ours": lambda: worker.run(next(waiting)), FLOOR: floor}, calls)
+    undone = AsyncTask.objects.filter(pk__in=tasks).exclude(state=State.DONE).count()
+    assert not undone, f"{undone} of {needed} have not been run"
+    return rounds
