@@ -19,7 +19,7 @@ def sequential_scans(alias: str, call: Callable[[], object]) -> list[str]:
     found = []
     with connection.cursor() as cursor:
         for query in queries:
-            if query["sql"].startswith(("SELECT", "UPDATE")) and tables.TASKS in query["sql"]:
+            if query["sql"].startswith(("SELECT", "INSERT", "UPDATE", "WITH")) and tables.TASKS in query["sql"]:
                 cursor.execute("EXPLAIN " + query["sql"])
                 if f"Seq Scan on {tables.TASKS}" in "\n".join(row[0] for row in cursor.fetchall()):
                     found.append(query["sql"])
