@@ -12,6 +12,8 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from django_asyncexchange.conf import conf
+from django_asyncexchange.dialects.base import Trigger
+from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.middleware import AsyncExchangeMiddleware, detect
 from django_asyncexchange.models import AsyncTask, Body
 
@@ -77,6 +79,13 @@ def test_no_dialect_is_asked_about_a_call_without_a_sign_of_it(monkeypatch, path
     for mount in conf.mounts:
         monkeypatch.setattr(mount, "wants_async", lambda call, name=mount.name: pytest.fail(name))
     assert detect(RequestFactory().get(path, **asked)) is None
+
+
+@pytest.mark.parametrize("trigger", Trigger)
+def test_a_dialect_that_names_no_trigger_is_asked_about_each_call(trigger, monkeypatch):
+    monkeypatch.setattr(Solitude, "TRIGGER", trigger)
+    monkeypatch.setattr(Solitude, "TRIGGER_NAME", "")
+    assert Solitude(name="nameless", prefix="/zoo").may_want_async("/zoo/place/", {"QUERY_STRING": ""})
 
 
 def test_a_call_that_is_not_for_us_costs_no_query(django_assert_num_queries):

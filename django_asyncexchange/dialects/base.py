@@ -59,8 +59,8 @@ class Dialect(abc.ABC):
     """The webhook resource; None where the protocol has none."""
     TRIGGER: ClassVar[Trigger]
     TRIGGER_NAME: ClassVar[str] = ""
-    """The header or query parameter that asks, where the trigger is one: nobody who sends none asks. Such a header does
-    not reach the view.
+    """The header or query parameter that asks, where the trigger is one and has one name. Calls without it are passed
+    over at a glance, and such a header does not reach the view.
     """
     METHODS: ClassVar[frozenset[str] | None] = None
     """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
@@ -80,7 +80,7 @@ class Dialect(abc.ABC):
         self.name = name
         self.prefix = prefix.rstrip("/")
         self.policy = policy or self.POLICY
-        is_header = self.TRIGGER in (Trigger.HEADER, Trigger.PREFERENCE)
+        is_header = self.TRIGGER_NAME and self.TRIGGER in (Trigger.HEADER, Trigger.PREFERENCE)
         self._key = f"HTTP_{self.TRIGGER_NAME.upper().replace('-', '_')}" if is_header else ""
 
     def may_want_async(self, path: str, meta: Mapping[str, Any]) -> bool:

@@ -78,10 +78,11 @@ class Ticket(Dialect):
         "result": Route(method="GET", path="tickets/{id}/goods"),
     }
     TRIGGER = Trigger.HEADER
+    TRIGGER_NAME = "X-Ticket"
     PER_OWNER = True
 
     def wants_async(self, call: Call) -> bool:
-        return call.header("X-Ticket") == "please"
+        return call.header(self.TRIGGER_NAME) == "please"
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
         return json_response({"ticket": f"{context.path}/tickets/{task.id}"}, status=202)
