@@ -178,8 +178,9 @@ def _following(sql: str, rows: str) -> str:
 
 
 def chains(alias: str) -> bool:
-    """Whether statements can be chained."""
-    return connections[alias].vendor == "postgresql"
+    """Whether a chain can stand for a transaction; within another one, only a savepoint can."""
+    connection = connections[alias]
+    return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
 def tells(alias: str) -> bool:

@@ -24,7 +24,6 @@ from django_asyncexchange.writes import (
     PreparedDelete,
     PreparedInsert,
     PreparedUpdate,
-    chains,
     tells,
 )
 
@@ -209,7 +208,7 @@ def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
 
 # Several writes in one statement --------------------------------------------------------------------------------------
 
-CHAINS = pytest.mark.skipif(not chains("default"), reason="only PostgreSQL writes to several tables in one statement")
+CHAINS = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL writes several at once")
 
 
 def of(task, content):

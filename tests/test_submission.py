@@ -6,10 +6,11 @@ import datetime as dt
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from django_asyncexchange import lifecycle, retention, worker
+from django_asyncexchange import lifecycle, retention, submission, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.exceptions import CapacityExceeded
 from django_asyncexchange.models import AsyncTask
@@ -67,6 +68,16 @@ class TestIdempotencyKey:
     def test_the_id_is_sent_to_the_workers_once(self, anna, idle):
         self.post(anna), self.post(anna)
         assert len(idle) == 1
+
+    def test_one_that_somebody_else_has_just_used_is_found_within_a_transaction_of_the_projects_too(
+        self, anna, monkeypatch
+    ):
+        first = self.post(anna)
+        looks = [lambda task: None, submission._earlier]
+        monkeypatch.setattr(submission, "_earlier", lambda task: looks.pop(0)(task))
+        with transaction.atomic():
+            assert self.post(anna)["Location"] == first["Location"]
+        assert AsyncTask.objects.count() == 1
 
     def test_a_finished_task_is_found_again_too(self, anna):
         first = self.post(anna)
