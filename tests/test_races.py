@@ -241,10 +241,10 @@ ELSEWHERE = (
 """Whose tests say something about a database."""
 
 
-def run_on(url):
+def run_on(url, *names):
     """All of the above and of others once more, in a process of its own."""
     here = Path(__file__)
-    files = [str(here.with_name(f"test_{name}.py")) for name in ELSEWHERE]
+    files = [str(here.with_name(f"test_{name}.py")) for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, "-q", "-k", "not elsewhere", "-p", "no:cacheprovider"],
         cwd=here.parents[1],
@@ -258,7 +258,7 @@ def run_on(url):
 
 @pytest.mark.service
 def test_elsewhere_postgresql_keeps_all_of_this_too(postgres_url):
-    run_on(postgres_url)
+    run_on(postgres_url, *ELSEWHERE, "queries")
 
 
 @pytest.fixture(scope="session")
@@ -277,4 +277,4 @@ def mariadb_url():
 
 @pytest.mark.service
 def test_elsewhere_mariadb_keeps_all_of_this_too(mariadb_url):
-    run_on(mariadb_url)
+    run_on(mariadb_url, *ELSEWHERE)
