@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 NAME = "ASYNC_EXCHANGE"
 UNSET: Mapping[str, Any] = {}
+"""What a project that has written nothing there has written."""
 BUILT_IN: Mapping[str, str] = {
     name: f"django_asyncexchange.dialects.{name}.{cls}"
     for name, cls in {

@@ -215,17 +215,17 @@ def _ended_at_once(
 
     None = it may still be ended in the other way.
     """
-    has_answer = draft is not None and draft.size > 0
-    is_kept_elsewhere = (task.has_request and task.content is None) or (draft is not None and draft.reserved)
-    is_simple = task.has_request is not None and not (task.is_heard or task.callback_url or is_kept_elsewhere)
+    answer = draft if draft and draft.size else None
+    has_files = task.has_body_elsewhere or (answer is not None and answer.reserved)
+    is_simple = task.has_request is not None and not (task.is_heard or task.callback_url or has_files)
     if not is_simple or not chains(router.db_for_write(AsyncTask)):
         return None
     erases = bool(task.has_request) and not conf.KEEP_REQUESTS
     more: list[dict[str, Any]] = [{"task": task.pk}] * erases
-    if draft is not None and has_answer:
-        said = bodies.columns(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    if answer is not None:
+        said = bodies.columns(answer, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
         more.append(Body(**said).__dict__)
-    move = moves.end_at_once(target, tuple(changes), has_request=erases, has_answer=has_answer)
+    move = moves.end_at_once(target, tuple(changes), has_request=erases, has_answer=answer is not None)
     return move.changed({**values, **changes}, *more)  # type: ignore[no-any-return]
 
 

@@ -54,8 +54,12 @@ def _of_id() -> Any:
     return AsyncTask.objects.filter(pk=slot("id"))
 
 
+def _webhooks(dialect: Any, account: Any) -> Any:
+    return Webhook.objects.filter(dialect=dialect, account=account, enabled=True)
+
+
 def _listeners() -> Exists:
-    return Exists(Webhook.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account"), enabled=True))
+    return Exists(_webhooks(OuterRef("dialect"), OuterRef("account")))
 
 
 def _with_listeners() -> Any:
@@ -80,18 +84,20 @@ def _with_knock(rows: Any) -> Any:
     return rows.annotate(knock=knock, is_awaited=Exists(others.waiting()))
 
 
-TOLD = ("created", "sent", "is_heard")
-ACCEPTED = PreparedRows(lambda: _with_listeners().values(*TOLD))
+def _acceptance(rows: Any) -> Any:
+    return rows.values("created", "sent", "is_heard")
+
+
+def _turn() -> Case:
+    """When a task is sent that is accepted: now, unless ``share`` of its account are at work."""
+    return Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now()))
+
+
+ACCEPTED = PreparedRows(lambda: _acceptance(_with_listeners()))
 """What is told of ``id`` when it was submitted just now."""
-ACCEPT, ACCEPT_UNHEARD = (
-    PreparedInsert(
-        AsyncTask,
-        told,
-        sent=Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now())),
-    )
-    for told in (ACCEPTED, PreparedRows(lambda: _unheard().values(*TOLD)))
-)
-LISTENERS = Prepared(lambda: Webhook.objects.filter(dialect=slot("dialect"), account=slot("account"), enabled=True))
+ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, sent=_turn())
+ACCEPT_UNHEARD = PreparedInsert(AsyncTask, PreparedRows(lambda: _acceptance(_unheard())), sent=_turn())
+LISTENERS = Prepared(lambda: _webhooks(slot("dialect"), slot("account")))
 """The webhooks of an account."""
 KEEP = PreparedInsert(Body)
 """Bytes that belong to a task, where they stay in the database."""

@@ -147,23 +147,19 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
         logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
         raise NoWorker(headers=_retry_after())
     is_limited = any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes))
-    if not is_limited and _accepted_at_once(task, draft, policy, executor):
-        lifecycle.announce(task_submitted, task)
-        if task.sent is not None and not executor.is_transactional(alias):
-            transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
-        return
-    with transaction.atomic(using=alias):
-        if is_limited:
-            _require_room(dialect, task.account)
-        moves.accept(task, policy.share)
-        bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
-        notify.announce(task, Webhook.CREATE, is_heard=task.is_heard)
-        lifecycle.announce(task_submitted, task)
-        if task.sent is not None and executor.is_transactional(alias):
-            executor.send(str(task.pk))
-        elif task.sent is not None:
-            # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
-            transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
+    if is_limited or not _accepted_at_once(task, draft, policy, executor):
+        with transaction.atomic(using=alias):
+            if is_limited:
+                _require_room(dialect, task.account)
+            moves.accept(task, policy.share)
+            bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
+            notify.announce(task, Webhook.CREATE, is_heard=task.is_heard)
+            if task.sent is not None and executor.is_transactional(alias):
+                executor.send(str(task.pk))
+    lifecycle.announce(task_submitted, task)
+    if task.sent is not None and not executor.is_transactional(alias):
+        # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
+        transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
 
 
 def _accepted_at_once(task: AsyncTask, draft: bodies.Draft, policy: Policy, executor: executors.Executor) -> bool:

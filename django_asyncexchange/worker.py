@@ -107,7 +107,7 @@ def _perform(task: AsyncTask) -> None:
     run: Run | None = None
     try:
         with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
-            if task.has_request and task.content is None and not lifecycle.is_mine(task):
+            if task.has_body_elsewhere and not lifecycle.is_mine(task):
                 return  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
@@ -157,7 +157,7 @@ def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
-    if task.has_request and task.content is None:
+    if task.has_body_elsewhere:
         return capture.rebuilt(task.captured, bodies.stream(bodies.request_of(task.pk)))
     return capture.rebuilt(task.captured, [bytes(task.content or b"")])
 

@@ -117,6 +117,11 @@ class AsyncTask(models.Model):
         return f"{self.method} {self.url} ({self.state})"
 
     @property
+    def has_body_elsewhere(self) -> bool:
+        """Whether the captured call, once it was claimed, has a body that has yet to be read."""
+        return bool(self.has_request) and self.content is None
+
+    @property
     def captured(self) -> Request:
         """The captured call; unknown keys of another version are ignored. Raises RequestErased."""
         stored = self.request
