@@ -29,8 +29,9 @@ STORAGES = {
         "OPTIONS": {"location": HOME / "bodies"},
     },
 }
-if base.database["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES = {"default": {**base.database, "CONN_MAX_AGE": None}}
+DATABASES = {"default": {**base.database, "CONN_MAX_AGE": None}}
+if base.database["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 5}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
