@@ -154,6 +154,15 @@ class Conf:
         mounts: tuple[Dialect, ...] = _mounted[1]
         return mounts
 
+    def mounted(self, name: str) -> Dialect | None:
+        """The mount called ``name``; None where the project has taken it down meanwhile."""
+        return next((mount for mount in self.mounts if mount.name == name), None)
+
+    def policy(self, name: str) -> Policy:
+        """The numbers that apply to tasks of the mount called ``name``."""
+        dialect = self.mounted(name)
+        return dialect.policy if dialect else Policy()
+
     def dialect(self, name: str) -> Dialect:
         """The mount called ``name``; KeyError where there is none."""
         return {mount.name: mount for mount in self.mounts}[name]

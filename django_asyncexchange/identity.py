@@ -113,6 +113,16 @@ def _digest(auth: models.Model) -> str:
     return hashlib.sha256(f"{auth._meta.label}\0{auth.pk}".encode()).hexdigest()
 
 
+def of(task: Any) -> Identity:
+    """Who submitted ``task``."""
+    return Identity(
+        owner=Owner(account=task.account, kind=task.owner_kind, id=task.owner_reference),
+        user_pk=task.owner_id,
+        auth_backend=task.auth_backend,
+        auth_reference=task.auth_reference,
+    )
+
+
 def assume(request: HttpRequest, identity: Identity) -> None:
     """Let every layer see the owner: sessions' ``user`` and ``auser``, and DRF's ``user`` and ``auth``."""
     user: Any = AnonymousUser()

@@ -13,17 +13,15 @@ from functools import partial
 from typing import Any
 
 from django.db import router, transaction
-from django.dispatch import Signal
 
 from . import bodies, flags, moves, notify, outages, processes, turns
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import NotCancellable
-from .identity import Identity
-from .messages import Headers, Owner
+from .messages import Headers
 from .models import AsyncTask, Body, Webhook
 from .querysets import after
-from .signals import task_finished, task_started
+from .signals import announce, task_finished, task_started
 from .states import Reason, State, outcome
 from .writes import chains, tells
 
@@ -50,12 +48,23 @@ def _claim_at_once(task_id: uuid.UUID | str) -> AsyncTask | None:
     return task
 
 
+def claim_next(dialect: Dialect, account: str) -> AsyncTask | None:
+    """Take the oldest task that waits for its turn, without a message; None where that takes more than a statement."""
+    if dialect.policy.queue_limit is not None or not tells(router.db_for_write(AsyncTask)):
+        return None
+    start = moves.start_next(dialect.policy.share, _lease(dialect.policy))
+    task: AsyncTask | None = start.made(dialect=dialect.name, account=account, worker=processes.me())
+    if task is not None:
+        announce(task_started, task)
+    return task
+
+
 def _claim(task_id: uuid.UUID | str) -> AsyncTask | None:
     """Each case: look, decide, take."""
     task: AsyncTask | None = moves.TO_START.first(id=task_id)
     if task is None or drop_if_overdue(task):
         return None
-    policy = policy_of(task)
+    policy = conf.policy(task.dialect)
     values = {"attempt": task.attempt + 1, "worker": processes.me(), "lease": _lease(policy)}
     limit = policy.queue_limit
     alias = router.db_for_write(AsyncTask)
@@ -76,10 +85,10 @@ def _lease(policy: Policy) -> dt.timedelta:
 
 def drop_if_overdue(task: AsyncTask) -> bool:
     """End a PENDING task, read with ``with_now()``, that has waited longer than its dialect allows (S003-21)."""
-    limit = policy_of(task).queue_limit
+    limit = conf.policy(task.dialect).queue_limit
     if task.state != State.PENDING or limit is None or task.now <= task.created + limit:
         return False
-    return _end(task, State.ERROR, mount_of(task), overdue=limit, reason=Reason.QUEUE_TIMEOUT)
+    return _end(task, State.ERROR, overdue=limit, reason=Reason.QUEUE_TIMEOUT)
 
 
 def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
@@ -88,8 +97,8 @@ def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
     if limit is None:
         return 0
     overdue = AsyncTask.objects.speaking(dialect.name).overdue(limit)
-    tasks = list(overdue.only("pk").order_by("pk")[:batch])  # one order for all: no deadlock
-    return sum(_end(task, State.ERROR, dialect, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
+    tasks = list(overdue.only("pk", "dialect").order_by("pk")[:batch])  # one order for all: no deadlock
+    return sum(_end(task, State.ERROR, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
 
 
 def is_mine(task: AsyncTask) -> bool:
@@ -97,13 +106,23 @@ def is_mine(task: AsyncTask) -> bool:
     return moves.RUNNING.exists(id=task.pk, mine=task.attempt)
 
 
-def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers, draft: bodies.Draft) -> bool:
-    """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped."""
+def finish(
+    task: AsyncTask,
+    *,
+    status: int,
+    reason_phrase: str,
+    headers: Headers,
+    draft: bodies.Draft,
+    then: turns.Giving = turns.send_next,
+) -> bool:
+    """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped.
+
+    ``then`` is called where others of its account wait: it gives the next of them its turn.
+    """
     state = outcome(status)
     won = _end(
         task,
         state,
-        mount_of(task),
         mine=task.attempt,
         draft=draft,
         retention=task.retention if state is State.DONE else None,
@@ -111,6 +130,7 @@ def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers
         status_code=status,
         reason_phrase=reason_phrase[:255],
         response_headers=[list(pair) for pair in headers],
+        then=then,
     )
     if not won:
         bodies.discard(draft)
@@ -120,7 +140,7 @@ def finish(task: AsyncTask, *, status: int, reason_phrase: str, headers: Headers
 
 def fail(task: AsyncTask, reason: Reason) -> bool:
     """End ``task`` in ERROR without an answer. False = it was cancelled or taken over meanwhile."""
-    return _end(task, State.ERROR, mount_of(task), mine=task.attempt, reason=reason)
+    return _end(task, State.ERROR, mine=task.attempt, reason=reason)
 
 
 def release(task: AsyncTask) -> bool:
@@ -138,7 +158,7 @@ def release(task: AsyncTask) -> bool:
 def cancel(task: AsyncTask) -> None:
     """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable."""
     with flags.raised(task.pk):
-        if _end(task, State.CANCEL, mount_of(task)):
+        if _end(task, State.CANCEL):
             return
     gave_in = AsyncTask.objects.filter(pk=task.pk, state=State.CANCEL)
     if task.state != State.PROCESSING:
@@ -149,58 +169,37 @@ def cancel(task: AsyncTask) -> None:
 
 def give_in(task: AsyncTask) -> bool:
     """End a run whose cancellation waits for it to let go of the database. False = it is cancelled already."""
-    return _end(task, State.CANCEL, mount_of(task), mine=task.attempt)
-
-
-def identity_of(task: AsyncTask) -> Identity:
-    """Who submitted ``task``."""
-    return Identity(
-        owner=Owner(account=task.account, kind=task.owner_kind, id=task.owner_reference),
-        user_pk=task.owner_id,
-        auth_backend=task.auth_backend,
-        auth_reference=task.auth_reference,
-    )
-
-
-def mount_of(task: AsyncTask) -> Dialect | None:
-    """The mount that the task came through; None where the project has taken it down meanwhile."""
-    return next((mount for mount in conf.mounts if mount.name == task.dialect), None)
-
-
-def policy_of(task: AsyncTask) -> Policy:
-    """The numbers that apply to ``task``."""
-    mount = mount_of(task)
-    return mount.policy if mount else Policy()
+    return _end(task, State.CANCEL, mine=task.attempt)
 
 
 @outages.again_if_deadlocked
 def _end(
     task: AsyncTask,
     target: State,
-    dialect: Dialect | None,
     *,
     mine: int | None = None,
     draft: bodies.Draft | None = None,
     overdue: dt.timedelta | None = None,
     retention: dt.timedelta | None = None,
+    then: turns.Giving = turns.send_next,
     **changes: Any,
 ) -> bool:
     """Move one task into a final state, with its answer, and the dates on which that and itself will go."""
-    policy = dialect.policy if dialect else Policy()
+    policy = conf.policy(task.dialect)
     retention = policy.retention_of(target) if retention is None else retention
     if not conf.KEEP_REQUESTS:
         changes["request"] = {}
     values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
     ended = _ended_at_once(task, target, values, changes, draft) if mine is not None else None
     if ended is not None:
-        _tell(ended, dialect)
+        _tell(ended, then)
         return True
     move = moves.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
         ended = move.made(**values, **changes)
         if ended is None:
             return False
-        _tell(ended, dialect)
+        _tell(ended, then)
         if not conf.KEEP_REQUESTS and task.has_request is not False:
             bodies.drop_request(task.pk)
         if draft is not None:
@@ -229,16 +228,11 @@ def _ended_at_once(
     return move.changed({**values, **changes}, *more)  # type: ignore[no-any-return]
 
 
-def _tell(task: AsyncTask, dialect: Dialect | None) -> None:
-    """Let everybody know of a task's end, each in their way."""
+def _tell(task: AsyncTask, then: turns.Giving) -> None:
+    """Let everybody know of a task's end, each in their way. ``then``: what gives the next of its account its turn."""
     notify.announce(task, Webhook.UPDATE, Webhook.PROCESSED, is_heard=task.is_heard)
     announce(task_finished, task)
-    if dialect is not None and task.is_awaited:  # the next of its account has its turn
+    dialect = conf.mounted(task.dialect) if task.is_awaited else None
+    if dialect is not None:
         alias = router.db_for_write(AsyncTask)
-        transaction.on_commit(partial(turns.send_next, dialect, task.account), robust=True, using=alias)
-
-
-def announce(signal: Signal, task: AsyncTask) -> None:
-    """Send ``signal`` once the change is committed."""
-    send = partial(signal.send_robust, sender=AsyncTask, task=task.snapshot())
-    transaction.on_commit(send, using=router.db_for_write(AsyncTask), robust=True)
+        transaction.on_commit(partial(then, dialect, task.account), robust=True, using=alias)

@@ -148,9 +148,20 @@ def waiting(share: int) -> PreparedRows:
 def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChange:
     """Of ``id``, where it came through one of these mounts, and nobody hears of it. Gives the task as ``STARTED``."""
     lease = Case(*(When(dialect=name, then=Value(lease)) for name, lease in leases), output_field=LEASE.output_field)
-    rows = _of_id().filter(~_listeners(), dialect__in=[name for name, _ in leases]).due()
+    return _starting(_of_id().filter(dialect__in=[name for name, _ in leases]).due(), lease)
+
+
+@functools.cache
+def start_next(share: int, lease: dt.timedelta) -> PreparedChange:
+    """Of an account, the oldest that waits for its turn, if fewer than ``share`` are at work and nobody hears of it."""
+    oldest = _of_account().waiting().order_by("created", "pk").values("pk")[:1]
+    rows = AsyncTask.objects.filter(LessThan(Counted(AT_WORK), Value(share)), pk=Subquery(oldest)).waiting()
+    return _starting(rows, lease, sent=Now())
+
+
+def _starting(rows: Any, lease: Any, **more: Any) -> PreparedChange:
     changes = {"attempt": F("attempt") + 1, "started": Now(), "worker": slot("worker"), "lease_until": after(lease)}
-    return PreparedChange(rows.prepared_move(State.PROCESSING, **changes), STARTED)
+    return PreparedChange(rows.filter(~_listeners()).prepared_move(State.PROCESSING, **changes, **more), STARTED)
 
 
 @functools.cache

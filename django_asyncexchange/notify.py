@@ -28,7 +28,7 @@ def announce(task: AsyncTask, *actions: str, is_heard: bool) -> None:
 
     Call it inside the transaction of the change, with the changed row.
     """
-    dialect = _mount_of(task)
+    dialect = conf.mounted(task.dialect)
     if dialect is None:
         return
     webhooks = _of_webhooks(task, dialect, actions) if is_heard and dialect.SUBSCRIPTIONS else ()
@@ -42,10 +42,6 @@ def announce(task: AsyncTask, *actions: str, is_heard: bool) -> None:
         executor.send(str(rows[0].pk), "deliver")
     else:
         transaction.on_commit(partial(remind, rows), using=alias, robust=True)
-
-
-def _mount_of(task: AsyncTask) -> Dialect | None:
-    return next((mount for mount in conf.mounts if mount.name == task.dialect), None)
 
 
 def remind(rows: Iterable[Delivery]) -> None:

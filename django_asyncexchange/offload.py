@@ -9,7 +9,7 @@ import math
 
 from django.http import Http404, HttpRequest, HttpResponse
 
-from . import bodies, faithful, lifecycle
+from . import bodies, faithful
 from .conf import conf
 from .messages import Headers, header
 from .models import AsyncTask, Body
@@ -51,7 +51,7 @@ def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest)
     """
     if not conf.PRESIGNED or request.method != "GET" or header(given, "Content-Encoding"):
         return None
-    lifetime = lifecycle.policy_of(task).link_lifetime
+    lifetime = conf.policy(task.dialect).link_lifetime
     if task.deletion_date is not None:
         lifetime = min(lifetime, task.deletion_date - task.now)
     address = bodies.address(

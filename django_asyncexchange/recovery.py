@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 
 from . import executors, lifecycle, processes
+from .conf import conf
 from .models import AsyncTask
 from .states import Reason, State
 
@@ -36,7 +37,7 @@ def recover() -> dict[str, int]:
 
 def give_up(task: AsyncTask) -> str:
     """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
-    again = task.is_repeatable and task.attempt < lifecycle.policy_of(task).attempts
+    again = task.is_repeatable and task.attempt < conf.policy(task.dialect).attempts
     won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
     if not won:
         return ""
@@ -49,7 +50,7 @@ def _is_lost(task: AsyncTask) -> bool:
         return True
     until = task.lease_until
     if until is None:  # claimed by an older version of this app
-        until = (task.started or task.created) + lifecycle.policy_of(task).run_limit + lifecycle.GRACE
+        until = (task.started or task.created) + conf.policy(task.dialect).run_limit + lifecycle.GRACE
     return bool(task.now > until)
 
 

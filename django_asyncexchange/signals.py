@@ -6,8 +6,10 @@ Each is sent after its change is committed, with ``sender=AsyncTask`` and ``task
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
+from django.db import router, transaction
 from django.dispatch import Signal, receiver
 
 logger = logging.getLogger("django_asyncexchange")
@@ -26,6 +28,12 @@ webhook_failed = Signal()
 webhook_disabled = Signal()
 """Nothing arrives at a webhook any more, and it hears of nothing until it is enabled again. Sent with
 ``sender=Webhook``, its key as ``webhook``, and ``reason``, a text."""
+
+
+def announce(signal: Signal, task: Any) -> None:
+    """Send one of the first three, once the change of ``task`` is committed."""
+    send = partial(signal.send_robust, sender=type(task), task=task.snapshot())
+    transaction.on_commit(send, using=router.db_for_write(type(task)), robust=True)
 
 
 @receiver([task_submitted, task_started, task_finished], dispatch_uid="django_asyncexchange.log")

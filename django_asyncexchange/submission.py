@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import DatabaseError, IntegrityError, router, transaction
 
-from . import bodies, executors, lifecycle, moves, notify, outages, presence, sealing, turns
+from . import bodies, executors, identity, lifecycle, moves, notify, outages, presence, sealing, turns
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import (
@@ -30,7 +30,7 @@ from .headers import drop_secrets, mask_query
 from .identity import Identity
 from .messages import Callback, Headers, Request, value
 from .models import Account, AsyncTask, Body, Webhook, encode
-from .signals import task_submitted
+from .signals import announce, task_submitted
 from .writes import PreparedInsert, chains
 
 logger = logging.getLogger("django_asyncexchange")
@@ -100,17 +100,17 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
 
 
 def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
-    identity, callback, call = submission.identity, submission.callback, submission.call
+    caller, callback, call = submission.identity, submission.callback, submission.call
     key, secrets = submission.idempotency_key, conf.SECRET_NAMES
-    who = identity.owner.account if identity.user_pk is None else f"user {identity.user_pk}"
+    who = caller.owner.account if caller.user_pk is None else f"user {caller.user_pk}"
     return AsyncTask(
         dialect=submission.dialect.name,
-        owner_id=identity.user_pk,
-        account=identity.owner.account,
-        owner_kind=identity.owner.kind,
-        owner_reference=identity.owner.id,
-        auth_backend=identity.auth_backend,
-        auth_reference=identity.auth_reference,
+        owner_id=caller.user_pk,
+        account=caller.owner.account,
+        owner_kind=caller.owner.kind,
+        owner_reference=caller.owner.id,
+        auth_backend=caller.auth_backend,
+        auth_reference=caller.auth_reference,
         method=submission.method,
         url=mask_query(submission.url, secrets),
         base=submission.base,
@@ -156,7 +156,7 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
             notify.announce(task, Webhook.CREATE, is_heard=task.is_heard)
             if task.sent is not None and executor.is_transactional(alias):
                 executor.send(str(task.pk))
-    lifecycle.announce(task_submitted, task)
+    announce(task_submitted, task)
     if task.sent is not None and not executor.is_transactional(alias):
         # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
         transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
@@ -207,7 +207,7 @@ def _retry_after() -> Headers:
 
 def rerun(task: AsyncTask) -> AsyncTask:
     """Start the same captured call again, as the same owner, as a new task."""
-    dialect = lifecycle.mount_of(task)
+    dialect = conf.mounted(task.dialect)
     if dialect is None:
         raise SubmitFailed
     if not task.request:
@@ -218,7 +218,7 @@ def rerun(task: AsyncTask) -> AsyncTask:
         url=task.url,
         base=task.base,
         dialect=dialect,
-        identity=lifecycle.identity_of(task),
+        identity=identity.of(task),
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )

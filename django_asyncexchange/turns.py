@@ -1,13 +1,15 @@
 """Fairness: the workers are given a few unfinished tasks of each account at a time (contract/engine C6).
 
-The others stay PENDING and unsent. Whenever a task ends, the next of its account is sent; a sweep does the same for all
-accounts now and then, so that nobody waits for ever because two things happened at once or a process died in between.
+The others stay PENDING and unsent. Whenever a task ends, the next of its account is sent, or run at once by a worker
+whose calls are short: a turn is a slice of time. A sweep sends for all accounts now and then, so that nobody waits for
+ever because two things happened at once or a process died in between.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 
 from django.db import router, transaction
 
@@ -18,6 +20,12 @@ from .models import AsyncTask
 from .states import State
 
 logger = logging.getLogger("django_asyncexchange")
+
+SLICE = 0.02
+"""Seconds for which a worker goes on with the waiting calls of an account, in the place of a single one."""
+
+Giving = Callable[[Dialect, str], object]
+"""What gives the next waiting call of an account on a mount its turn."""
 
 
 def send_next(dialect: Dialect, account: str) -> int:

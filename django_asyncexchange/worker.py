@@ -39,11 +39,15 @@ from . import (
     watch,
 )
 from .conf import conf
+from .dialects.base import Dialect
 from .models import AsyncTask
 from .runs import Run
 from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
+
+Free = tuple[Dialect, str]
+"""A mount and an account, which may have another of its calls at work."""
 
 FINISHING = 60.0
 """For how long the beginning and the end of a run wait for a database that is away, in seconds."""
@@ -81,16 +85,32 @@ def handler() -> Handler:
 
 
 def run(task_id: str) -> None:
-    """Perform the task ``task_id``, if nobody has yet. This name is stored in queues: never move it."""
+    """Perform the task ``task_id``, if nobody has yet, and then what waits for its end, as long as that is a matter of
+    moments. This name is stored in queues: never move it.
+    """
+    until = time.monotonic() + turns.SLICE
     task: AsyncTask | None = None
     try:
         task = outages.outlast(partial(lifecycle.claim, task_id), FINISHING)
-        if task is not None:
-            contextvars.Context().run(_perform, task)
+        while task is not None:
+            free = contextvars.Context().run(_perform, task)
+            task = _next(*free, until) if free else None
     except Exception:
         logger.exception("task %s: the run could not be recorded", task_id)
         if task is not None:
             _let_go(task)
+
+
+def _next(dialect: Dialect, account: str, until: float) -> AsyncTask | None:
+    """The call whose turn it is, for this worker; None where it was sent instead, or is left to a sweep."""
+    try:
+        task = lifecycle.claim_next(dialect, account) if time.monotonic() < until else None
+        if task is None:
+            turns.send_next(dialect, account)
+    except Exception:
+        logger.exception("the next call of an account could not be sent; it is tried again")
+        return None
+    return task
 
 
 def _let_go(task: AsyncTask) -> None:
@@ -101,14 +121,15 @@ def _let_go(task: AsyncTask) -> None:
         logger.exception("task %s: it is left to its lease", task.pk)
 
 
-def _perform(task: AsyncTask) -> None:
-    limit = lifecycle.policy_of(task).run_limit.total_seconds()
+def _perform(task: AsyncTask) -> Free | None:
+    """Run the call and store what came of it. Returns the turn that its end leaves to this worker, if it does."""
+    limit = conf.policy(task.dialect).run_limit.total_seconds()
     before = isolation.in_transaction()
     run: Run | None = None
     try:
         with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
             if task.has_body_elsewhere and not lifecycle.is_mine(task):
-                return  # cancelled since, and its body erased: it was perhaps not read whole
+                return None  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
             if not answer.streaming:
@@ -130,7 +151,11 @@ def _perform(task: AsyncTask) -> None:
         _interrupted(task, run)
     else:
         isolation.settle(before)
-        _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft)
+        free: list[Free] = []
+        then = turns.send_next if before else lambda *turn: free.append(turn)
+        _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft, then=then)
+        return free[0] if free else None
+    return None
 
 
 def _interrupted(task: AsyncTask, run: Run | None) -> None:
@@ -166,7 +191,7 @@ def _answer(run: Run, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
     request.async_task = run  # type: ignore[attr-defined]
     try:
-        identity.assume(request, lifecycle.identity_of(run.task))
+        identity.assume(request, identity.of(run.task))
     except identity.IdentityLost:
         return HttpResponse(status=401)
     return handler()(request)

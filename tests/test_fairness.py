@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, connections
+from django.core.signals import request_finished, request_started
+from django.db import OperationalError, close_old_connections, connection, connections, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
 from django_asyncexchange import bodies, lifecycle, turns, worker
 from django_asyncexchange.conf import conf
-from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.models import AsyncTask, Webhook
+from django_asyncexchange.signals import task_started
 from django_asyncexchange.states import Reason, State
+from django_asyncexchange.writes import TELLING
 
 from .services import BROKEN, IDLE, PATIENCE, TORN, Idle, exchange, runs, stored, submitted
 
@@ -31,8 +36,9 @@ def shared(executor=IDLE, share=SHARE):
 
 
 @pytest.fixture(autouse=True)
-def sent():
-    """The ids that were sent, in order."""
+def sent(monkeypatch):
+    """The ids that were sent, in order; a slice is over with each call."""
+    monkeypatch.setattr(turns, "SLICE", 0)
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=shared()):
         yield Idle.sent
@@ -125,6 +131,113 @@ def test_a_flood_runs_to_its_end(sent):
     for id in sent:  # grows while tasks end
         worker.run(id)
     assert (len(sent), runs(), at_work()) == (30, 30, 0)
+
+
+# Slices ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long(monkeypatch):
+    """A slice that lasts."""
+    monkeypatch.setattr(turns, "SLICE", 3600)
+
+
+@pytest.fixture
+def begun():
+    """The ids that were started, in order, each with how many their account had at work then."""
+    seen = []
+
+    def note(*, task, **kwargs):
+        seen.append((str(task.id), at_work(task.owner.account)))
+
+    task_started.connect(note)
+    yield seen
+    task_started.disconnect(note)
+
+
+@contextlib.contextmanager
+def kept_open():
+    """Requests leave the connections as they are, as with Django's test client."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
+
+
+tells = pytest.mark.skipif(
+    connection.vendor not in TELLING, reason="a database that tells nothing of what it writes: each call is sent"
+)
+
+
+@tells
+def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long, begun):
+    flood = in_order([call() for _ in range(20)])
+    first, *others = sent.copy()
+    worker.run(first)
+    assert [id for id, _ in begun] == [first, *(id for id in flood if id not in (first, *others))]
+    assert (sent, runs()) == ([first, *others], 20 - len(others))
+
+
+@tells
+def test_it_never_gives_an_account_more_than_its_share(sent, long, begun):
+    for _ in range(20):
+        call()
+    worker.run(sent[0])
+    assert {count for _, count in begun} == {SHARE}
+
+
+def test_it_takes_no_other_accounts_calls(sent, long):
+    ours = [call("one") for _ in range(SHARE + 1)]
+    theirs = [call("other") for _ in range(SHARE + 1)]
+    worker.run(ours[0])
+    assert not AsyncTask.objects.filter(pk__in=theirs).exclude(state=State.PENDING).exists()
+    assert theirs[-1] not in sent
+
+
+def test_when_the_slice_is_over_the_next_is_sent(sent):
+    ids = [call() for _ in range(SHARE + 1)]
+    worker.run(ids[0])
+    assert (sent, runs()) == (ids, 1)
+
+
+def test_a_call_that_somebody_hears_of_is_sent(sent, long):
+    ids = [call() for _ in range(SHARE + 1)]
+    Webhook.objects.create(dialect="solitude", account="one", url="http://here/", action=Webhook.UPDATE)
+    worker.run(ids[0])
+    assert (sent, runs()) == (ids, 1)
+
+
+def test_a_call_that_may_wait_too_long_is_sent(sent, long):
+    limited = exchange(EXECUTOR=IDLE, DIALECTS={"solitude": {"SHARE": SHARE, "QUEUE_LIMIT": dt.timedelta(hours=1)}})
+    with override_settings(ASYNC_EXCHANGE=limited):
+        ids = [call() for _ in range(SHARE + 1)]
+        worker.run(ids[0])
+    assert (sent, runs()) == (ids, 1)
+
+
+def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
+    ids = [call() for _ in range(SHARE + 1)]
+    with kept_open(), transaction.atomic():
+        worker.run(ids[0])
+        assert sent == ids[:-1]
+    assert (sent, runs()) == (ids, 1)
+
+
+def test_a_database_that_fails_between_two_calls_leaves_the_next_to_the_sweep(sent, long, caplog, monkeypatch):
+    ids = [call() for _ in range(SHARE + 1)]
+
+    def fail(*args):
+        raise OperationalError("the database is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(lifecycle, "claim_next", fail)
+        worker.run(ids[0])
+    assert (sent, task_of(ids[0]).state, task_of(ids[-1]).state) == (ids[:-1], State.DONE, State.PENDING)
+    assert "the next call of an account could not be sent; it is tried again" in caplog.text
+    assert (turns.sweep(), sent) == (1, ids)
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------
@@ -236,6 +349,15 @@ def test_racers_exceed_the_share_by_no_more_than_their_number(sent):
     together(*[lambda: turns.send_next(dialect, "one")] * RACERS)
     assert SHARE <= at_work() <= SHARE + RACERS
     assert len(set(sent)) == len(sent) == at_work()
+
+
+def test_workers_that_go_on_at_once_run_nothing_twice_and_lose_nothing(crowd, sent, long, begun):
+    together(*[lambda id=id: worker.run(id) for id in crowd[:RACERS]])
+    turns.sweep()
+    for id in sent:
+        worker.run(id)
+    assert Counter(id for id, _ in begun) == Counter(crowd)
+    assert (runs(), AsyncTask.objects.unfinished().count()) == (2 * RACERS, 0)
 
 
 def test_after_a_race_and_a_sweep_all_have_run(crowd, sent):

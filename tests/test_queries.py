@@ -118,6 +118,20 @@ def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
     assert ended == [*written("UPDATE asynctask"), "SELECT asynctask", "UPDATE asynctask"]
 
 
+def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeypatch):
+    monkeypatch.setattr(turns, "SLICE", 3600)
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
+        for _ in range(4):
+            anna.get("/answers/200/", headers=LATER)
+        [sent] = AsyncTask.objects.exclude(sent=None)
+        done(sent)
+        for _ in range(2):
+            anna.get("/answers/200/", headers=LATER)
+        [sent] = AsyncTask.objects.unfinished().exclude(sent=None)
+        one = ["UPDATE asynctask", "SELECT user", *written("UPDATE asynctask", "INSERT body")]
+        assert asked(lambda: worker.run(str(sent.pk))) == [*one, *one]
+
+
 def test_a_message_that_comes_twice_changes_nothing_and_looks_once(anna):
     task = stored(State.DONE)
     assert asked(lambda: worker.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]

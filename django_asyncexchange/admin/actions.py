@@ -17,6 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import lifecycle, retention, submission
+from ..conf import conf
 from ..exceptions import AsyncExchangeError, NotCancellable
 from ..messages import header
 from ..models import AsyncTask, Body
@@ -122,7 +123,7 @@ def obstacle(task: AsyncTask) -> str:
     """Why ``task`` cannot be run again; ``""`` where nothing is known that hinders it."""
     if not State(task.state).is_final:
         return gettext("It is not finished yet.")
-    if lifecycle.mount_of(task) is None:
+    if conf.mounted(task.dialect) is None:
         return gettext("Its dialect is not mounted any more.")
     # A call with a content type had a body. Sent again without, it would be another call.
     expired = task.snapshot().is_expired(task.now) and header(task.captured.headers, "Content-Type")

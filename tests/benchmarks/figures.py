@@ -67,8 +67,15 @@ def figure(rounds: Rounds, what: str, *, ours: str = "ours", name: str, unit: st
     )
 
 
+class Several(int):
+    """How many calls were done at once."""
+
+
 def interleaved(contestants: Mapping[str, Callable[[], object]], calls: int, rounds: int = ROUNDS) -> Rounds:
-    """Milliseconds of a call, the median of each round. The contestants take turns, and nobody is always the first."""
+    """Milliseconds of a call, the median of each round. The contestants take turns, and nobody is always the first.
+
+    Whatever does ``Several`` calls at once returns that.
+    """
     for call in contestants.values():
         for _ in range(max(5, calls // 10)):
             call()
@@ -83,6 +90,6 @@ def _round(contestants: Mapping[str, Callable[[], object]], calls: int) -> dict[
         order.append(order.pop(0))
         for name, call in order:
             began = time.perf_counter()
-            call()
-            took[name].append(time.perf_counter() - began)
+            done = call()
+            took[name].append((time.perf_counter() - began) / (done if isinstance(done, Several) else 1))
     return {name: 1000 * statistics.median(times) for name, times in took.items()}
