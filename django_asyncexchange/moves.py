@@ -7,13 +7,13 @@ import functools
 from typing import Any
 
 from django.db import models, router
-from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Cast, Now
 from django.db.models.lookups import LessThan
 
 from .models import AsyncTask, Body, Webhook
 from .prepared import Counted, Prepared, PreparedRows, Slot
-from .querysets import Told, after, before
+from .querysets import UNSENT, Told, after, also, before
 from .states import State
 from .writes import PreparedChain, PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
 
@@ -32,17 +32,13 @@ def slot(name: str) -> Slot:
     return Slot(name, AsyncTask._meta.get_field(name))  # type: ignore[arg-type]
 
 
-RUNNING = Prepared(lambda: AsyncTask.objects.filter(pk=slot("id"), attempt=MINE, state=State.PROCESSING))
+RUNNING = Prepared(lambda: _of_id().filter(also(Q(state=State.PROCESSING)), attempt=MINE))
 """Attempt ``mine`` of ``id``, as long as it is the current one."""
 
 
-def _of_account() -> Any:
-    return AsyncTask.objects.filter(dialect=slot("dialect"), account=slot("account"))
-
-
-AT_WORK = Prepared(lambda: _of_account().unfinished().exclude(sent=None))
+AT_WORK = Prepared(lambda: AsyncTask.objects.at_work_of(slot("dialect"), slot("account")))
 """What the workers have been given of an account's tasks; little at a time."""
-SEND = PreparedUpdate(lambda: _of_id().waiting(), sent=Now())
+SEND = PreparedUpdate(lambda: _of_id().due().filter(also(UNSENT)), sent=Now())
 """Of ``id``, once: whoever sets ``sent`` sends."""
 
 
@@ -77,11 +73,9 @@ def _with_request(rows: Any) -> Any:
 
 
 def _with_knock(rows: Any) -> Any:
-    others = AsyncTask.objects.filter(dialect=OuterRef("dialect"), account=OuterRef("account")).exclude(
-        pk=OuterRef("pk")
-    )
+    others = AsyncTask.objects.waiting_of(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk"))
     knock = Told(Value(FINISHED), Cast("id", models.TextField()))
-    return rows.annotate(knock=knock, is_awaited=Exists(others.waiting()))
+    return rows.annotate(knock=knock, is_awaited=Exists(others))
 
 
 def _acceptance(rows: Any) -> Any:
@@ -105,7 +99,7 @@ REQUEST = PreparedRows(_requests)
 """The body of the captured call of ``task``."""
 ERASE = PreparedDelete(lambda: _requests().filter(name=""))
 """That body, where it is in the database."""
-TO_START = PreparedRows(lambda: _with_request(_with_listeners().filter(state=State.PENDING)))
+TO_START = PreparedRows(lambda: _with_request(_with_listeners().filter(also(Q(state=State.PENDING)))))
 """``id`` with all that its run has to know beforehand, as long as it waits."""
 STARTED = PreparedRows(lambda: _with_request(_unheard()))
 """The same of a task that runs, and that nobody hears of."""
@@ -140,22 +134,27 @@ def accept_at_once(*others: PreparedInsert, is_sent: bool) -> PreparedChain:
 @functools.cache
 def waiting(share: int) -> PreparedRows:
     """The oldest ``share`` tasks of an account that wait for their turn; each knows how many are ``at_work``."""
-    rows = _of_account().waiting().order_by("created", "pk").only("pk")
-    return PreparedRows(lambda: rows.annotate(at_work=Counted(AT_WORK))[:share])
+    return PreparedRows(lambda: _oldest().only("pk").annotate(at_work=Counted(AT_WORK))[:share])
+
+
+def _oldest() -> Any:
+    """In the order of the index ``asyncexchange_turns``: no more is read than is wanted, however many there are."""
+    rows = AsyncTask.objects.waiting_of(slot("dialect"), slot("account"))
+    return rows.order_by("finished", "sent", "created")
 
 
 @functools.cache
 def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChange:
     """Of ``id``, where it came through one of these mounts, and nobody hears of it. Gives the task as ``STARTED``."""
     lease = Case(*(When(dialect=name, then=Value(lease)) for name, lease in leases), output_field=LEASE.output_field)
-    return _starting(_of_id().filter(dialect__in=[name for name, _ in leases]).due(), lease)
+    return _starting(_of_id().filter(also(Q(dialect__in=[name for name, _ in leases]))).due(), lease)
 
 
 @functools.cache
 def start_next(share: int, lease: dt.timedelta) -> PreparedChange:
     """Of an account, the oldest that waits for its turn, if fewer than ``share`` are at work and nobody hears of it."""
-    oldest = _of_account().waiting().order_by("created", "pk").values("pk")[:1]
-    rows = AsyncTask.objects.filter(LessThan(Counted(AT_WORK), Value(share)), pk=Subquery(oldest)).waiting()
+    oldest = _oldest().values("pk")[:1]
+    rows = AsyncTask.objects.filter(LessThan(Counted(AT_WORK), Value(share)), also(UNSENT), pk=Subquery(oldest)).due()
     return _starting(rows, lease, sent=Now())
 
 

@@ -11,6 +11,10 @@ from django.db.models.functions import Now
 from .states import FINAL, UNFINISHED, State, sources
 from .writes import PreparedUpdate
 
+BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+UNSENT = models.Q(state=State.PENDING, sent=None)
+"""Accepted, and not yet given to the workers."""
+
 
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
@@ -20,6 +24,15 @@ def after(duration: dt.timedelta | models.Expression) -> models.Expression:
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time minus ``duration``."""
     return models.ExpressionWrapper(Now() - _expressed(duration), output_field=models.DateTimeField())
+
+
+def also(condition: models.Q) -> models.Case:
+    """``condition`` of a row that is found by its key, and that no index is looked for.
+
+    By statistics from a time when nothing waited, PostgreSQL takes the index of a state for as good as the key, and
+    would read through all that waits now.
+    """
+    return models.Case(models.When(condition, then=models.Value(True)), default=models.Value(False))
 
 
 class Told(models.Func):
@@ -58,7 +71,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         return PreparedUpdate(lambda: rows, state=target, **changes)
 
     def _leaving(self, target: State, mine: Any) -> Self:
-        rows = self.filter(state__in=sources(target))
+        rows = self.filter(also(models.Q(state__in=sources(target))))
         return rows if mine is None else rows.filter(attempt=mine)
 
     def with_now(self) -> Self:
@@ -89,7 +102,20 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
 
     def waiting(self) -> Self:
         """Tasks that wait for their account's turn: accepted, not yet sent to the workers."""
-        return self.due().filter(state=State.PENDING, sent=None)
+        return self.due().filter(UNSENT)
+
+    def waiting_of(self, dialect: Any, account: Any) -> Self:
+        """The same of one account, by its index: whatever else waits, or has finished, is not looked at."""
+        mine = self.filter(dialect=dialect, account=account, finished=None, sent=None)
+        return mine.due().filter(also(models.Q(state=State.PENDING)))
+
+    def at_work_of(self, dialect: Any, account: Any) -> Self:
+        """What the workers have been given of an account's tasks; by the same index, so by a range, not IS NOT NULL."""
+        return self.unfinished_of(dialect, account).filter(sent__gt=BEGINNING)
+
+    def unfinished_of(self, dialect: Any, account: Any) -> Self:
+        mine = self.filter(dialect=dialect, account=account, finished=None)
+        return mine.filter(also(models.Q(state__in=UNFINISHED)))
 
     def due(self) -> Self:
         """Tasks that need not wait before they are tried again."""

@@ -187,9 +187,9 @@ def _require_room(dialect: Dialect, account: str) -> None:
     capacity = dialect.policy.capacity
     Account.objects.hold(dialect.name, "" if dialect.policy.shared_capacity else account)
     lifecycle.drop_overdue(dialect)
-    waiting = AsyncTask.objects.speaking(dialect.name).unfinished()
-    if not dialect.policy.shared_capacity:
-        waiting = waiting.of_account(account)
+    tasks = AsyncTask.objects
+    of_all = dialect.policy.shared_capacity
+    waiting = tasks.speaking(dialect.name).unfinished() if of_all else tasks.unfinished_of(dialect.name, account)
     if capacity is not None and waiting.count() >= capacity:
         raise CapacityExceeded(capacity=capacity, headers=_retry_after())
     room = dialect.policy.stored_bytes

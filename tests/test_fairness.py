@@ -68,13 +68,6 @@ def waiting(count, account="one", dialect="solitude"):
     return [str(stored(dialect=dialect, account=account).pk) for _ in range(count)]
 
 
-def in_order(ids):
-    """``ids`` as they were submitted, also where two share a moment."""
-    return [
-        str(pk) for pk in AsyncTask.objects.filter(pk__in=ids).order_by("created", "pk").values_list("pk", flat=True)
-    ]
-
-
 # A flood --------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +80,7 @@ def test_a_newcomer_does_not_wait_behind_a_flood(sent):
 
 
 def test_as_tasks_finish_exactly_the_next_is_sent_oldest_first(sent):
-    flood = in_order([call() for _ in range(20)])
+    flood = [call() for _ in range(20)]
     for done in range(20):
         finish(sent[done])
         assert len(sent) == min(SHARE + done + 1, 20)
@@ -174,7 +167,7 @@ tells = pytest.mark.skipif(
 
 @tells
 def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long, begun):
-    flood = in_order([call() for _ in range(20)])
+    flood = [call() for _ in range(20)]
     first, *others = sent.copy()
     worker.run(first)
     assert [id for id, _ in begun] == [first, *(id for id in flood if id not in (first, *others))]
@@ -258,7 +251,7 @@ def test_cancelling_a_waiting_task_gives_nobody_a_turn(sent):
 
 
 def test_the_sweep_sends_for_every_account(sent):
-    expected = [id for account in ("one", "two", "three") for id in in_order(waiting(SHARE + 1, account))[:SHARE]]
+    expected = [id for account in ("one", "two", "three") for id in waiting(SHARE + 1, account)[:SHARE]]
     assert turns.sweep() == len(expected)
     assert Counter(sent) == Counter(expected)
     assert [at_work(account) for account in ("one", "two", "three")] == [SHARE] * 3

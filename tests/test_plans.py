@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange import delivery, lifecycle, recovery, retention, turns
+from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
 
 from .benchmarks import tables
 from .benchmarks.plans import sequential_scans
-from .services import IDLE, exchange, submitted
+from .services import IDLE, exchange, stored, submitted
 
 pytestmark = [
     pytest.mark.django_db,
@@ -68,6 +72,58 @@ def test_a_submit_a_claim_and_an_end_do_not(caller):
     assert sequential_scans("default", lambda: lifecycle.claim(task.pk)) == []
     claimed = lifecycle.claim(submitted(dialect="prefer", account="7").pk)
     assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
+
+
+FLOOD = 3000
+
+
+@pytest.fixture
+def flood(caller):
+    """Thousands of calls of two accounts, of which the server knows nothing yet: it has been analysed before them."""
+    waiting = stored(dialect="prefer", account="flooder")
+    values = {field.attname: getattr(waiting, field.attname) for field in AsyncTask._meta.concrete_fields}
+    for account in ("flooder", "another"):
+        copies = [AsyncTask(**{**values, "id": uuid.uuid4(), "account": account}) for _ in range(FLOOD)]
+        AsyncTask.objects.bulk_create(copies)
+
+
+def most_rows(work):
+    """The most rows of a table, or entries of an index, that a part of the statements of ``work`` has looked at."""
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        work()
+        transaction.set_rollback(True)
+    plans = []
+    with connection.cursor() as cursor:
+        for query in queries:
+            if query["sql"].startswith(("SELECT", "INSERT", "UPDATE", "WITH")):
+                with transaction.atomic():
+                    cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query["sql"])
+                    plans += [cursor.fetchone()[0][0]["Plan"]]
+                    transaction.set_rollback(True)
+    return max(seen for plan in plans for seen in looked_at(plan))
+
+
+def looked_at(plan):
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    yield (plan["Actual Rows"] + removed) * plan["Actual Loops"]
+    for part in plan.get("Plans", ()):
+        yield from looked_at(part)
+
+
+def test_looking_through_all_that_waits_would_be_seen(flood):
+    assert most_rows(lambda: list(AsyncTask.objects.waiting().filter(url=""))) >= FLOOD
+
+
+def test_nobody_looks_through_all_that_waits(flood):
+    dialect, share = conf.dialect("prefer"), conf.dialect("prefer").policy.share
+    few = 4 * share
+    assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
+    assert most_rows(lambda: lifecycle.claim_next(dialect, "flooder")) < few
+    assert most_rows(lambda: turns.send_next(dialect, "flooder")) < few
+    task = stored(dialect="prefer", account="flooder")
+    assert most_rows(lambda: lifecycle.claim(task.pk)) < few
+    claimed = lifecycle.claim(task.pk)
+    assert most_rows(lambda: lifecycle.fail(claimed, "exception")) < few
 
 
 @pytest.mark.parametrize("work", [recovery.recover, turns.sweep, delivery.sweep, retention.prune])

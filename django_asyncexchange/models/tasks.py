@@ -64,7 +64,7 @@ class AsyncTask(models.Model):
     callback_method = models.CharField(max_length=8, blank=True, editable=False)
     muted = models.JSONField(default=list, editable=False)
     """Webhooks whose addresses begin with one of these do not hear of this task."""
-    idempotency = models.CharField(max_length=64, null=True, unique=True, editable=False)  # noqa: DJ001  (NULLs differ)
+    idempotency = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001  (NULLs differ)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
 
     progress_done = models.PositiveBigIntegerField(_("done so far"), null=True)
@@ -106,11 +106,15 @@ class AsyncTask(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["dialect", "account", "-created"], name="asyncexchange_listed"),
-            models.Index(fields=["dialect", "account", "state"], name="asyncexchange_counted"),
+            models.Index(fields=["dialect", "account", "finished", "sent", "created"], name="asyncexchange_turns"),
             models.Index(fields=["state", "created"], name="asyncexchange_waiting"),
             models.Index(fields=["created"], name="asyncexchange_newest"),
             models.Index(fields=["deletion_date"], name="asyncexchange_expiring"),
             models.Index(fields=["purge_date"], name="asyncexchange_purged"),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # Not unique=True: PostgreSQL would keep a second index, for LIKE.
+            models.UniqueConstraint(fields=["idempotency"], name="asyncexchange_once"),
         ]
 
     def __str__(self) -> str:
