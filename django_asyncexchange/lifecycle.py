@@ -9,10 +9,9 @@ import contextlib
 import datetime as dt
 import logging
 import uuid
-from functools import partial
 from typing import Any
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 
 from . import bodies, flags, moves, notify, outages, processes, turns
 from .conf import conf
@@ -49,11 +48,16 @@ def _claim_at_once(task_id: uuid.UUID | str) -> AsyncTask | None:
 
 
 def claim_next(dialect: Dialect, account: str) -> AsyncTask | None:
-    """Take the oldest task that waits for its turn, without a message; None where that takes more than a statement."""
-    if dialect.policy.queue_limit is not None or not tells(router.db_for_write(AsyncTask)):
+    """Take the oldest task that waits for its turn, without a message; None where that takes more than a statement.
+
+    What fails here fails alone, also within a transaction.
+    """
+    alias = router.db_for_write(AsyncTask)
+    if dialect.policy.queue_limit is not None or not tells(alias):
         return None
     start = moves.start_next(dialect.policy.share, _lease(dialect.policy))
-    task: AsyncTask | None = start.made(dialect=dialect.name, account=account, worker=processes.me())
+    with transaction.atomic(using=alias) if connections[alias].in_atomic_block else contextlib.nullcontext():
+        task: AsyncTask | None = start.made(dialect=dialect.name, account=account, worker=processes.me())
     if task is not None:
         announce(task_started, task)
     return task
@@ -113,11 +117,11 @@ def finish(
     reason_phrase: str,
     headers: Headers,
     draft: bodies.Draft,
-    then: turns.Giving = turns.send_next,
+    then: turns.Giving = turns.pass_on,
 ) -> bool:
     """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped.
 
-    ``then`` is called where others of its account wait: it gives the next of them its turn.
+    ``then`` is called where others of its account wait.
     """
     state = outcome(status)
     won = _end(
@@ -181,7 +185,7 @@ def _end(
     draft: bodies.Draft | None = None,
     overdue: dt.timedelta | None = None,
     retention: dt.timedelta | None = None,
-    then: turns.Giving = turns.send_next,
+    then: turns.Giving = turns.pass_on,
     **changes: Any,
 ) -> bool:
     """Move one task into a final state, with its answer, and the dates on which that and itself will go."""
@@ -199,11 +203,11 @@ def _end(
         ended = move.made(**values, **changes)
         if ended is None:
             return False
-        _tell(ended, then)
         if not conf.KEEP_REQUESTS and task.has_request is not False:
             bodies.drop_request(task.pk)
         if draft is not None:
             bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=mine or 0)
+        _tell(ended, then)
     return True
 
 
@@ -232,7 +236,5 @@ def _tell(task: AsyncTask, then: turns.Giving) -> None:
     """Let everybody know of a task's end, each in their way. ``then``: what gives the next of its account its turn."""
     notify.announce(task, Webhook.UPDATE, Webhook.PROCESSED, is_heard=task.is_heard)
     announce(task_finished, task)
-    dialect = conf.mounted(task.dialect) if task.is_awaited else None
-    if dialect is not None:
-        alias = router.db_for_write(AsyncTask)
-        transaction.on_commit(partial(then, dialect, task.account), robust=True, using=alias)
+    if task.is_awaited and (dialect := conf.mounted(task.dialect)):
+        then(dialect, task.account)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from django.db import router, transaction
 
@@ -25,7 +26,7 @@ SLICE = 0.02
 """Seconds for which a worker goes on with the waiting calls of an account, in the place of a single one."""
 
 Giving = Callable[[Dialect, str], object]
-"""What gives the next waiting call of an account on a mount its turn."""
+"""What gives the next waiting call of an account on a mount its turn; called within the change that made it free."""
 
 
 def send_next(dialect: Dialect, account: str) -> int:
@@ -33,6 +34,11 @@ def send_next(dialect: Dialect, account: str) -> int:
     share = dialect.policy.share
     oldest = moves.waiting(share).all(dialect=dialect.name, account=account)
     return sum(_send(task.pk) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
+
+
+def pass_on(dialect: Dialect, account: str) -> None:
+    """Send the next of ``account`` once the current change is committed."""
+    transaction.on_commit(partial(send_next, dialect, account), robust=True, using=router.db_for_write(AsyncTask))
 
 
 def _send(pk: uuid.UUID) -> bool:

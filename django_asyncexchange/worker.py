@@ -17,7 +17,7 @@ from typing import Any
 
 from django.core import signals
 from django.core.handlers.base import BaseHandler
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections, router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
@@ -45,9 +45,6 @@ from .runs import Run
 from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
-
-Free = tuple[Dialect, str]
-"""A mount and an account, which may have another of its calls at work."""
 
 FINISHING = 60.0
 """For how long the beginning and the end of a run wait for a database that is away, in seconds."""
@@ -93,24 +90,11 @@ def run(task_id: str) -> None:
     try:
         task = outages.outlast(partial(lifecycle.claim, task_id), FINISHING)
         while task is not None:
-            free = contextvars.Context().run(_perform, task)
-            task = _next(*free, until) if free else None
+            task = contextvars.Context().run(_perform, task, until)
     except Exception:
         logger.exception("task %s: the run could not be recorded", task_id)
         if task is not None:
             _let_go(task)
-
-
-def _next(dialect: Dialect, account: str, until: float) -> AsyncTask | None:
-    """The call whose turn it is, for this worker; None where it was sent instead, or is left to a sweep."""
-    try:
-        task = lifecycle.claim_next(dialect, account) if time.monotonic() < until else None
-        if task is None:
-            turns.send_next(dialect, account)
-    except Exception:
-        logger.exception("the next call of an account could not be sent; it is tried again")
-        return None
-    return task
 
 
 def _let_go(task: AsyncTask) -> None:
@@ -121,8 +105,8 @@ def _let_go(task: AsyncTask) -> None:
         logger.exception("task %s: it is left to its lease", task.pk)
 
 
-def _perform(task: AsyncTask) -> Free | None:
-    """Run the call and store what came of it. Returns the turn that its end leaves to this worker, if it does."""
+def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
+    """Run the call and store what came of it. Returns the next one, where that was claimed with its end."""
     limit = conf.policy(task.dialect).run_limit.total_seconds()
     before = isolation.in_transaction()
     run: Run | None = None
@@ -151,11 +135,25 @@ def _perform(task: AsyncTask) -> Free | None:
         _interrupted(task, run)
     else:
         isolation.settle(before)
-        free: list[Free] = []
-        then = turns.send_next if before else lambda *turn: free.append(turn)
+        claimed: list[AsyncTask] = []
+        then = turns.pass_on if before else partial(_go_on, claimed, until)
         _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft, then=then)
-        return free[0] if free else None
+        return claimed[0] if claimed else None
     return None
+
+
+def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: str) -> None:
+    """Claim the next call for this worker, in the same commit; or send it, where it is late or takes more than that."""
+    task: AsyncTask | None = None
+    if time.monotonic() < until:
+        try:
+            task = lifecycle.claim_next(dialect, account)
+        except DatabaseError:
+            logger.exception("the next call could not be claimed; it is sent")
+    if task is None:
+        turns.pass_on(dialect, account)
+    else:
+        transaction.on_commit(partial(claimed.append, task), using=router.db_for_write(AsyncTask))
 
 
 def _interrupted(task: AsyncTask, run: Run | None) -> None:

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.signals import request_finished, request_started
-from django.db import OperationalError, close_old_connections, connection, connections, transaction
+from django.db import close_old_connections, connection, connections, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, turns, worker
+from django_asyncexchange import bodies, lifecycle, moves, turns, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Webhook
 from django_asyncexchange.signals import task_started
@@ -219,18 +219,37 @@ def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
     assert (sent, runs()) == (ids, 1)
 
 
-def test_a_database_that_fails_between_two_calls_leaves_the_next_to_the_sweep(sent, long, caplog, monkeypatch):
+@tells
+def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     ids = [call() for _ in range(SHARE + 1)]
-
-    def fail(*args):
-        raise OperationalError("the database is away")
-
-    with monkeypatch.context() as away:
-        away.setattr(lifecycle, "claim_next", fail)
+    policy = conf.dialect("solitude").policy
+    statement = moves.start_next(policy.share, lifecycle._lease(policy)).statement
+    sql, parameters = statement.translated("default")
+    statement._ready["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
+    try:
         worker.run(ids[0])
-    assert (sent, task_of(ids[0]).state, task_of(ids[-1]).state) == (ids[:-1], State.DONE, State.PENDING)
-    assert "the next call of an account could not be sent; it is tried again" in caplog.text
-    assert (turns.sweep(), sent) == (1, ids)
+    finally:
+        statement._ready.clear()
+    assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
+    assert "the next call could not be claimed; it is sent" in caplog.text
+    assert sent == ids
+
+
+@tells
+def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkeypatch):
+    ids = [call() for _ in range(SHARE + 1)]
+    tell = lifecycle._tell
+
+    def fail(*given):
+        tell(*given)
+        monkeypatch.setattr(lifecycle, "_tell", tell)
+        raise bodies.StorageFailed
+
+    monkeypatch.setattr(lifecycle, "_tell", fail)
+    monkeypatch.setattr(lifecycle, "chains", lambda alias: False)
+    worker.run(ids[0])
+    assert (task_of(ids[0]).state, task_of(ids[0]).reason) == (State.ERROR, Reason.STORAGE)
+    assert ([id for id, _ in begun], sent) == ([ids[0]], ids)
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------
