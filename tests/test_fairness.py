@@ -249,7 +249,7 @@ def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkey
     monkeypatch.setattr(lifecycle, "chains", lambda alias: False)
     worker.run(ids[0])
     assert (task_of(ids[0]).state, task_of(ids[0]).reason) == (State.ERROR, Reason.STORAGE)
-    assert ([id for id, _ in begun], sent) == ([ids[0]], ids)
+    assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------
