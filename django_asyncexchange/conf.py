@@ -1,4 +1,4 @@
-"""The only reader of Django's settings. ``ASYNC_EXCHANGE`` is read anew at each access, so ``override_settings`` works.
+"""The only reader of Django's settings. ``ASYNC_EXCHANGE`` is looked up again when ``override_settings`` changes it.
 
 >>> conf.ALLOW_ANONYMOUS
 False
@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from .addresses import Rules
@@ -21,8 +23,6 @@ from .signing import Signer
 T = TypeVar("T")
 
 NAME = "ASYNC_EXCHANGE"
-UNSET: Mapping[str, Any] = {}
-"""What a project that has written nothing there has written."""
 BUILT_IN: Mapping[str, str] = {
     name: f"django_asyncexchange.dialects.{name}.{cls}"
     for name, cls in {
@@ -39,8 +39,27 @@ READING = ("django_sendfile.backends.simple", "django_sendfile.backends.developm
 """Values of ``SENDFILE_BACKEND`` that hand nothing over."""
 
 
+_known: dict[str, Any] = {}
+"""``ASYNC_EXCHANGE`` and the mounts made of it: every request asks for them, and Django's own look takes its time."""
+
+
+def given() -> Mapping[str, Any]:
+    """``ASYNC_EXCHANGE`` as the project wrote it, or nothing."""
+    if "given" not in _known:
+        _known["given"] = getattr(settings, NAME, {})
+    found: Mapping[str, Any] = _known["given"]
+    return found
+
+
+@receiver(setting_changed, dispatch_uid="django_asyncexchange.conf")
+def forget(*, setting: str, **kwargs: Any) -> None:
+    """Look again, where a test overrides what was given."""
+    if setting == NAME:
+        _known.clear()
+
+
 class Setting(Generic[T]):
-    """One key of ``ASYNC_EXCHANGE`` with its default, read live."""
+    """One key of ``ASYNC_EXCHANGE`` with its default."""
 
     def __init__(self, default: T) -> None:
         self.default = default
@@ -57,7 +76,7 @@ class Setting(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> T | Setting[T]:
         if instance is None:
             return self
-        value: T = getattr(settings, NAME, {}).get(self.name, self.default)
+        value: T = given().get(self.name, self.default)
         return value
 
 
@@ -131,8 +150,7 @@ class Conf:
     @property
     def raw(self) -> Mapping[str, Any]:
         """``ASYNC_EXCHANGE`` as the project wrote it."""
-        value: Mapping[str, Any] = getattr(settings, NAME, {})
-        return value
+        return given()
 
     def project(self, name: str, default: Any = None) -> Any:
         """A setting of Django itself or of another app."""
@@ -147,11 +165,10 @@ class Conf:
     @property
     def mounts(self) -> tuple[Dialect, ...]:
         """The mounted dialects in the order in which they are asked: by trigger (contract F), longest prefix first."""
-        given = getattr(settings, NAME, UNSET)
-        if _mounted[0] is not given:
+        if "mounts" not in _known:
             ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
-            _mounted[:] = given, tuple(ready)
-        mounts: tuple[Dialect, ...] = _mounted[1]
+            _known["mounts"] = tuple(ready)
+        mounts: tuple[Dialect, ...] = _known["mounts"]
         return mounts
 
     def mounted(self, name: str) -> Dialect | None:
@@ -187,9 +204,6 @@ class Conf:
 
 
 conf = Conf()
-
-_mounted: list[Any] = [None, ()]
-"""The ``DIALECTS`` object that was built last, and what came of it: every request asks for the mounts."""
 
 
 def _precedence(dialect: Dialect) -> tuple[int, int]:

@@ -106,7 +106,7 @@ class AsyncExchangeMiddleware:
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        intent: Intent | None = getattr(request, "_asyncexchange", None)
+        intent: Intent | None = request.__dict__.get("_asyncexchange")
         if intent is None:
             return None
         intent.is_answered = True

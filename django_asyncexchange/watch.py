@@ -38,6 +38,8 @@ AGAIN = 1.0
 """Seconds between two interruptions of one run."""
 PATIENCE = 3.0
 """How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
+IDLE = 20
+"""After so many looks at nothing the watcher waits until it is woken: meanwhile a run begins without waking it."""
 CEILING = 15.0
 """By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
 
@@ -126,18 +128,21 @@ def _start() -> None:
 
 
 def _watch() -> None:
+    idle = 0
     while True:
         with _lock:
             runs = list(_runs)
-            if not runs:
+            idle = 0 if runs else idle + 1
+            if idle == IDLE:
                 _awake.clear()
-        if runs:
+        if idle < IDLE:
             time.sleep(TICK)
             for run in runs:
                 _look(run)
         else:
             connections.close_all()
             _awake.wait()
+            idle = 0
 
 
 def _look(run: Run) -> None:

@@ -37,7 +37,11 @@ def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
     assert conf.mounts is first
     settings.ASYNC_EXCHANGE = exchange()
     assert conf.mounts is conf.mounts is not first
+
+
+def test_a_project_without_the_dict_has_the_default_dialect(settings, monkeypatch):
     del settings.ASYNC_EXCHANGE
+    monkeypatch.setattr("django_asyncexchange.conf._known", {})  # Django tells nobody of what is deleted
     assert [mount.name for mount in conf.mounts] == ["prefer"]
     assert conf.mounts is conf.mounts
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import select
@@ -115,19 +116,19 @@ class Silence:
 
 
 def _poke(alias: str, queue: str) -> None:
-    label, home = f"{_label(alias, queue)}-", _home(alias)
-    with contextlib.suppress(OSError):
+    label, home = f"{_label(alias, queue)}-", _place(alias)
+    with contextlib.suppress(OSError):  # also where nobody has ever waited
         for name in os.listdir(home):
             if name.startswith(label):
-                _write(home / name)
+                _write(f"{home}/{name}")
 
 
-def _write(pipe: Path) -> None:
+def _write(pipe: str) -> None:
     try:
         end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:  # nobody reads it any more
-            pipe.unlink(missing_ok=True)
+            Path(pipe).unlink(missing_ok=True)
         return
     try:
         with contextlib.suppress(BlockingIOError):  # full: it rings already
@@ -136,16 +137,20 @@ def _write(pipe: Path) -> None:
         os.close(end)
 
 
-def _home(alias: str) -> Path:
-    """The directory of the pipes: whoever may write the SQLite file may enter it."""
+def _place(alias: str) -> str:
+    """The directory of the pipes, which may be there."""
     connection: Any = connections[alias]
     if connection.vendor != "sqlite" or connection.is_in_memory_db():
-        return scratch.directory()
-    file = Path(connection.settings_dict["NAME"])
-    home = file.with_name(f"{file.name}-wake")
+        return str(scratch.directory())
+    return f"{connection.settings_dict['NAME']}-wake"
+
+
+def _home(alias: str) -> Path:
+    """The directory of the pipes: whoever may write the SQLite file may enter it."""
+    home = Path(_place(alias))
     if not home.exists():
         home.mkdir(exist_ok=True)
-        home.chmod(file.parent.stat().st_mode & 0o777)
+        home.chmod(home.parent.stat().st_mode & 0o777)
     return home
 
 
@@ -164,5 +169,6 @@ def _label(alias: str, queue: str) -> str:
     return _digest(*(str(database.get(key)) for key in ("HOST", "PORT", "NAME")), queue)
 
 
+@functools.cache
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
