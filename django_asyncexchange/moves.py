@@ -12,7 +12,7 @@ from django.db.models.functions import Cast, Now
 from django.db.models.lookups import LessThan
 
 from .models import AsyncTask, Body, Webhook
-from .prepared import Counted, Prepared, PreparedRows, Slot
+from .prepared import Counted, Prepared, PreparedRows, Same, Slot
 from .querysets import UNSENT, Told, after, also, before
 from .states import State
 from .writes import PreparedChain, PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
@@ -89,8 +89,16 @@ def _turn() -> Case:
 
 ACCEPTED = PreparedRows(lambda: _acceptance(_with_listeners()))
 """What is told of ``id`` when it was submitted just now."""
-ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, sent=_turn())
-ACCEPT_UNHEARD = PreparedInsert(AsyncTask, PreparedRows(lambda: _acceptance(_unheard())), sent=_turn())
+NEW: dict[str, Any] = {
+    "state": Same(State.PENDING.value),
+    "attempt": Same(0),
+    **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Same("")),
+    **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
+    **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
+}
+"""What is so of each new task."""
+ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, sent=_turn(), **NEW)
+ACCEPT_UNHEARD = PreparedInsert(AsyncTask, PreparedRows(lambda: _acceptance(_unheard())), sent=_turn(), **NEW)
 LISTENERS = Prepared(lambda: _webhooks(slot("dialect"), slot("account")))
 """The webhooks of an account."""
 KEEP = PreparedInsert(Body)

@@ -31,6 +31,20 @@ class Slot(models.Expression):
         return "%s", [self]
 
 
+class Same(models.Expression):
+    """A text or a number that is the same each time, written into the statement.
+
+    psycopg translates statements of more than fifty parameters anew each time.
+    """
+
+    def __init__(self, value: str | int) -> None:
+        super().__init__(output_field=models.TextField() if isinstance(value, str) else models.IntegerField())
+        self.value = value
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return f"'{self.value}'" if isinstance(self.value, str) else str(self.value), []
+
+
 class Translated:
     """SQL with slots, made once for each database."""
 
