@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Callable, Iterator
 
+from django.db import router, transaction
+from django.db.models.functions import Now
 from django.test.utils import override_settings
 
 from django_asyncexchange import delivery, lifecycle, recovery, retention, turns
 from django_asyncexchange.conf import conf
+from django_asyncexchange.models import AsyncTask
 
 from . import tables
 from .door import Door
@@ -17,6 +21,7 @@ from .plans import sequential_scans
 
 ROWS, ACCOUNTS, FEW = scale(1_000_000, 5000), 1000, 1000
 SMALL = f"the same at {FEW:,} rows"
+FLOOD, TRICKLE = scale(50_000, 500), 100
 
 
 def sweep() -> None:
@@ -43,6 +48,32 @@ def measure() -> Iterator[Figure]:
             target=1.2,
             fault=f"{len(scans)} sequential scans" if scans else "",
         )
+
+    yield from waiting()
+
+
+def waiting() -> Iterator[Figure]:
+    """An account's look for its next call; nobody has analysed the tables since the calls came."""
+    dialect = conf.dialect("prefer")
+    for alias, calls in (("large", FLOOD), ("default", TRICKLE)):
+        with tables.of(alias):
+            like = AsyncTask.objects.first()
+            values = {field.attname: getattr(like, field.attname) for field in AsyncTask._meta.concrete_fields}
+            values |= {"account": "flooder", "state": "PENDING", "finished": None, "sent": None, "created": Now()}
+            for _ in range(calls // 100):
+                AsyncTask.objects.bulk_create([AsyncTask(**values | {"id": uuid.uuid4()}) for _ in range(100)])
+
+    def next_() -> None:
+        alias = router.db_for_write(AsyncTask)
+        with transaction.atomic(using=alias):
+            assert lifecycle.claim_next(dialect, "flooder") is not None
+            transaction.set_rollback(True, using=alias)
+
+    calls = scale(100, 5)
+    few = f"the same with {TRICKLE} of them"
+    contestants = {"ours": within("large", next_), few: within("default", next_)}
+    name = f"Claim the next of an account, {FLOOD:,} of its calls waiting"
+    yield figure(interleaved(contestants, calls), few, name=name, target=1.2)
 
 
 def prune() -> None:
