@@ -12,6 +12,7 @@ from .states import FINAL, UNFINISHED, State, sources
 from .writes import PreparedUpdate
 
 BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""What has happened at all has happened after this."""
 UNSENT = models.Q(state=State.PENDING, sent=None)
 """Accepted, and not yet given to the workers."""
 
@@ -114,6 +115,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         return self.unfinished_of(dialect, account).filter(sent__gt=BEGINNING)
 
     def unfinished_of(self, dialect: Any, account: Any) -> Self:
+        """What is to be done of an account's tasks, by the same index."""
         mine = self.filter(dialect=dialect, account=account, finished=None)
         return mine.filter(also(models.Q(state__in=UNFINISHED)))
 

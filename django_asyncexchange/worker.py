@@ -92,7 +92,7 @@ def run(task_id: str) -> None:
         while task is not None:
             task = contextvars.Context().run(_perform, task, until)
     except Exception:
-        logger.exception("task %s: the run could not be recorded", task_id)
+        logger.exception("task %s: the run could not be recorded", task.pk if task else task_id)
         if task is not None:
             _let_go(task)
 
