@@ -55,9 +55,10 @@ def claim_next(dialect: Dialect, account: str) -> AsyncTask | None:
     alias = router.db_for_write(AsyncTask)
     if dialect.policy.queue_limit is not None or not tells(alias):
         return None
-    start = moves.start_next(dialect.policy.share, _lease(dialect.policy))
+    start = moves.start_next(_lease(dialect.policy))
     with transaction.atomic(using=alias) if connections[alias].in_atomic_block else contextlib.nullcontext():
-        task: AsyncTask | None = start.made(dialect=dialect.name, account=account, worker=processes.me())
+        values = {"dialect": dialect.name, "account": account, "share": dialect.policy.share}
+        task: AsyncTask | None = start.made(worker=processes.me(), **values)
     if task is not None:
         announce(task_started, task)
     return task

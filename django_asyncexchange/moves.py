@@ -36,8 +36,12 @@ RUNNING = Prepared(lambda: _of_id().filter(also(Q(state=State.PROCESSING)), atte
 """Attempt ``mine`` of ``id``, as long as it is the current one."""
 
 
-AT_WORK = Prepared(lambda: AsyncTask.objects.at_work_of(slot("dialect"), slot("account")))
-"""What the workers have been given of an account's tasks; little at a time."""
+AT_WORK = Prepared(
+    lambda: AsyncTask.objects.at_work_of(slot("dialect"), slot("account")), order=("-finished", "-sent", "-created")
+)
+"""What the workers have been given of an account's tasks; little at a time, and always the last. In the order of their
+index, because PostgreSQL remembers then what it has seen there of rows that have changed since.
+"""
 SEND = PreparedUpdate(lambda: _of_id().due().filter(also(UNSENT)), sent=Now())
 """Of ``id``, once: whoever sets ``sent`` sends."""
 
@@ -84,7 +88,11 @@ def _acceptance(rows: Any) -> Any:
 
 def _turn() -> Case:
     """When a task is sent that is accepted: now, unless ``share`` of its account are at work."""
-    return Case(When(LessThan(Counted(AT_WORK, "at_work"), Slot("share", models.IntegerField())), then=Now()))
+    return Case(When(_has_turn(), then=Now()))
+
+
+def _has_turn() -> LessThan:
+    return LessThan(Counted(AT_WORK, "share", "at_work"), Slot("share", models.IntegerField()))
 
 
 ACCEPTED = PreparedRows(lambda: _acceptance(_with_listeners()))
@@ -142,7 +150,7 @@ def accept_at_once(*others: PreparedInsert, is_sent: bool) -> PreparedChain:
 @functools.cache
 def waiting(share: int) -> PreparedRows:
     """The oldest ``share`` tasks of an account that wait for their turn; each knows how many are ``at_work``."""
-    return PreparedRows(lambda: _oldest().only("pk").annotate(at_work=Counted(AT_WORK))[:share])
+    return PreparedRows(lambda: _oldest().only("pk").annotate(at_work=Counted(AT_WORK, "share"))[:share])
 
 
 def _oldest() -> Any:
@@ -159,10 +167,10 @@ def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChang
 
 
 @functools.cache
-def start_next(share: int, lease: dt.timedelta) -> PreparedChange:
+def start_next(lease: dt.timedelta) -> PreparedChange:
     """Of an account, the oldest that waits for its turn, if fewer than ``share`` are at work and nobody hears of it."""
     oldest = _oldest().values("pk")[:1]
-    rows = AsyncTask.objects.filter(LessThan(Counted(AT_WORK), Value(share)), also(UNSENT), pk=Subquery(oldest)).due()
+    rows = AsyncTask.objects.filter(_has_turn(), also(UNSENT), pk=Subquery(oldest)).due()
     return _starting(rows, lease, sent=Now())
 
 

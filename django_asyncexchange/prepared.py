@@ -93,8 +93,9 @@ class Translated:
 class Prepared:
     """A queryset with slots, of which it is asked whether and how many rows there are."""
 
-    def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Callable[[], models.QuerySet[Any]], *, order: Sequence[str] = ()) -> None:
+        """``order``: that of an index, for a look at the first few."""
+        self._rows, self._order = rows, order
         self.statement = Translated(lambda: rows().model, self._translated)
 
     def exists(self, **values: Any) -> bool:
@@ -110,23 +111,24 @@ class Prepared:
     def _translated(self, alias: str) -> Sql:
         query = self._rows().using(alias).query
         query.clear_ordering(force=True)
+        query.add_ordering(*self._order)
         query.set_values(["pk"])
         return sql_of(query, alias)
 
 
 class Counted(models.Expression):
-    """How many rows a question finds, inside of another statement.
+    """How many rows a question finds, inside of another statement; no more than the slot named ``most`` says.
 
     ``before``: the name of a slot for what was asked before, for MySQL, which would lock what a writing one counts.
     """
 
-    def __init__(self, question: Prepared, before: str = "") -> None:
+    def __init__(self, question: Prepared, most: str, before: str = "") -> None:
         super().__init__(output_field=models.IntegerField())
-        self._question, self._before = question, before
+        self._question, self._most, self._before = question, Slot(most, self.output_field), before
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         sql, parameters = self._question.statement.translated(connection.alias)
-        return f"(SELECT COUNT(*) FROM ({sql}) AS counted)", parameters
+        return f"(SELECT COUNT(*) FROM ({sql} LIMIT %s) AS counted)", [*parameters, self._most]
 
     def as_mysql(self, compiler: Any, connection: Any) -> Any:
         if not self._before:

@@ -32,7 +32,7 @@ Giving = Callable[[Dialect, str], object]
 def send_next(dialect: Dialect, account: str) -> int:
     """Send what ``account`` has waiting and may have at work, oldest first; returns how many."""
     share = dialect.policy.share
-    oldest = moves.waiting(share).all(dialect=dialect.name, account=account)
+    oldest = moves.waiting(share).all(dialect=dialect.name, account=account, share=share)
     return sum(_send(task.pk) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
 
 

@@ -223,7 +223,7 @@ def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
 def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     policy = conf.dialect("solitude").policy
-    statement = moves.start_next(policy.share, lifecycle._lease(policy)).statement
+    statement = moves.start_next(lifecycle._lease(policy)).statement
     sql, parameters = statement.translated("default")
     statement._ready["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
     try:
