@@ -45,17 +45,19 @@ _known: dict[str, Any] = {}
 
 def given() -> Mapping[str, Any]:
     """``ASYNC_EXCHANGE`` as the project wrote it, or nothing."""
-    if "given" not in _known:
-        _known["given"] = getattr(settings, NAME, {})
-    found: Mapping[str, Any] = _known["given"]
+    known = _known
+    if "given" not in known:
+        known["given"] = getattr(settings, NAME, {})
+    found: Mapping[str, Any] = known["given"]
     return found
 
 
 @receiver(setting_changed, dispatch_uid="django_asyncexchange.conf")
 def forget(*, setting: str, **kwargs: Any) -> None:
-    """Look again, where a test overrides what was given."""
+    """Look again, where a test overrides what was given. Anew: another thread may be filling what there is."""
+    global _known
     if setting == NAME:
-        _known.clear()
+        _known = {}
 
 
 class Setting(Generic[T]):
@@ -165,10 +167,11 @@ class Conf:
     @property
     def mounts(self) -> tuple[Dialect, ...]:
         """The mounted dialects in the order in which they are asked: by trigger (contract F), longest prefix first."""
-        if "mounts" not in _known:
+        known = _known
+        if "mounts" not in known:
             ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
-            _known["mounts"] = tuple(ready)
-        mounts: tuple[Dialect, ...] = _known["mounts"]
+            known["mounts"] = tuple(ready)
+        mounts: tuple[Dialect, ...] = known["mounts"]
         return mounts
 
     def mounted(self, name: str) -> Dialect | None:
