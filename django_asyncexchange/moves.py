@@ -9,7 +9,7 @@ from typing import Any
 from django.db import models, router
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Cast, Now
-from django.db.models.lookups import LessThan
+from django.db.models.lookups import IsNull, LessThan
 
 from .models import AsyncTask, Body, Webhook
 from .prepared import Counted, Prepared, PreparedRows, Same, Slot
@@ -77,9 +77,9 @@ def _with_request(rows: Any) -> Any:
 
 
 def _with_knock(rows: Any) -> Any:
-    others = AsyncTask.objects.waiting_of(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk"))
+    others = _oldest(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk")).values("pk")[:1]
     knock = Told(Value(FINISHED), Cast("id", models.TextField()))
-    return rows.annotate(knock=knock, is_awaited=Exists(others))
+    return rows.annotate(knock=knock, is_awaited=IsNull(Subquery(others), False))
 
 
 def _acceptance(rows: Any) -> Any:
@@ -150,13 +150,13 @@ def accept_at_once(*others: PreparedInsert, is_sent: bool) -> PreparedChain:
 @functools.cache
 def waiting(share: int) -> PreparedRows:
     """The oldest ``share`` tasks of an account that wait for their turn; each knows how many are ``at_work``."""
-    return PreparedRows(lambda: _oldest().only("pk").annotate(at_work=Counted(AT_WORK, "share"))[:share])
+    rows = _oldest(slot("dialect"), slot("account")).only("pk")
+    return PreparedRows(lambda: rows.annotate(at_work=Counted(AT_WORK, "share"))[:share])
 
 
-def _oldest() -> Any:
+def _oldest(dialect: Any, account: Any) -> Any:
     """In the order of the index ``asyncexchange_turns``: no more is read than is wanted, however many there are."""
-    rows = AsyncTask.objects.waiting_of(slot("dialect"), slot("account"))
-    return rows.order_by("finished", "sent", "created")
+    return AsyncTask.objects.waiting_of(dialect, account).order_by("finished", "sent", "created")
 
 
 @functools.cache
@@ -169,7 +169,7 @@ def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChang
 @functools.cache
 def start_next(lease: dt.timedelta) -> PreparedChange:
     """Of an account, the oldest that waits for its turn, if fewer than ``share`` are at work and nobody hears of it."""
-    oldest = _oldest().values("pk")[:1]
+    oldest = _oldest(slot("dialect"), slot("account")).values("pk")[:1]
     rows = AsyncTask.objects.filter(_has_turn(), also(UNSENT), pk=Subquery(oldest)).due()
     return _starting(rows, lease, sent=Now())
 

@@ -126,6 +126,15 @@ def test_nobody_looks_through_all_that_waits(flood):
     assert most_rows(lambda: lifecycle.fail(claimed, "exception")) < few
 
 
+def test_an_end_does_not_read_the_table_for_who_waits_where_most_of_it_does(flood):
+    AsyncTask.objects.finished().delete()
+    AsyncTask.objects.update(account="flooder")
+    claimed = lifecycle.claim(stored(dialect="prefer", account="flooder").pk)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
+
+
 @pytest.mark.parametrize("work", [recovery.recover, turns.sweep, delivery.sweep, retention.prune])
 def test_housekeeping_does_not(caller, work):
     assert sequential_scans("default", work) == []
