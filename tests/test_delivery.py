@@ -744,7 +744,7 @@ class TestSending:
 
     def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
         monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
-        monkeypatch.setattr(delivery, "SLOW", 0)
+        monkeypatch.setattr(delivery, "SLOW", LONG / 2)
         let_go = threading.Semaphore(0)
         with receiving() as slow, receiving() as receiver:
             slow.before = lambda seen: let_go.acquire(timeout=PATIENCE)
