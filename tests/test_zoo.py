@@ -36,11 +36,15 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 
 @pytest.fixture(autouse=True)
-def quick(settings, monkeypatch):
-    """Receivers on loopback, and a second of patience with them."""
+def loopback(settings):
     settings.ASYNC_EXCHANGE = exchange(
         EXECUTOR=IDLE, WEBHOOK_ALLOWED_NETWORKS=LOOPBACK, WEBHOOK_PORTS=range(1, 65536), WEBHOOK_REQUIRE_HTTPS=False
     )
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A second of patience with receivers, where all of them use it up: a good one may need more on a busy machine."""
     monkeypatch.setattr(delivery, "PROFILES", {**PROFILES, "signed": Profile(connect=1, read=0.5, total=1)})
 
 
@@ -92,35 +96,43 @@ def test_t3_a_redirect_is_a_failure_and_its_target_stays_unvisited(status):
 
 
 @pytest.mark.parametrize(
-    ("misbehave", "error", "pause"),
-    [
-        (receivers.drip_header, "timeout", 60),
-        (receivers.drip_body, "timeout", 60),
-        (receivers.black_hole, "timeout", 60),
-        (receivers.go_on, "timeout", 60),
-        (receivers.reset, "protocol", 30),
-    ],
+    "misbehave", [receivers.drip_header, receivers.drip_body, receivers.black_hole, receivers.go_on]
 )
-def test_t4_who_does_not_answer_properly_is_tried_again_later(misbehave, error, pause):
+def test_t4_who_does_not_answer_in_time_is_tried_again_later(impatient, misbehave):
     with misbehaving(misbehave) as port:
         subscribed(f"http://127.0.0.1:{port}/")
         finished()
         deliver()
-    assert DeliveryAttempt.objects.get().error == error
-    assert 0.8 * pause - 1 <= waits_for() <= 1.2 * pause + 1
+    assert DeliveryAttempt.objects.get().error == "timeout"
+    assert 0.8 * 60 - 1 <= waits_for() <= 1.2 * 60 + 1
 
 
-def test_t5_of_51_receivers_one_black_hole_is_waited_for_alone(settings, monkeypatch):
-    monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(connect=1, read=4, total=4)})
-    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"prefer": {"WEBHOOKS": 51}}}
-    with misbehaving(receivers.black_hole) as port, receiving() as receiver:
+def test_t4_who_breaks_the_connection_off_is_tried_again_later():
+    with misbehaving(receivers.reset) as port:
         subscribed(f"http://127.0.0.1:{port}/")
+        finished()
+        deliver()
+    assert DeliveryAttempt.objects.get().error == "protocol"
+    assert 0.8 * 30 - 1 <= waits_for() <= 1.2 * 30 + 1
+
+
+def test_t5_of_51_receivers_one_that_hangs_is_waited_for_alone(settings, monkeypatch):
+    monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"prefer": {"WEBHOOKS": 51}}}
+
+    def hang(seen):
+        until(lambda: DeliveryAttempt.objects.count() == 50)
+        connection.close()
+
+    with receiving(500) as hanging, receiving() as receiver:
+        hanging.before = hang
+        subscribed(hanging.url())
         for number in range(50):
             subscribed(receiver.url(f"/{number}"))
         finished()
         deliver()
-    order = list(DeliveryAttempt.objects.order_by("pk").values_list("error", flat=True))
-    assert order == [""] * 50 + ["timeout"]
+    order = list(DeliveryAttempt.objects.order_by("pk").values_list("status_code", flat=True))
+    assert order == [200] * 50 + [500]
 
 
 def test_t6_a_receiver_that_is_gone_is_asked_no_more():
@@ -140,7 +152,7 @@ def test_t6_a_receiver_that_is_gone_is_asked_no_more():
     ("said", "least", "most"),
     [
         ("90", 90, 90),
-        ("a date", 88, 90),
+        ("a date", 80, 110),
         ("86400", 120, 120),
         ("9" * 400, 120, 120),
         ("-5", 48, 72),
@@ -152,7 +164,7 @@ def test_t6_a_receiver_that_is_gone_is_asked_no_more():
 )
 def test_t7_a_receiver_says_when_it_has_time_again_within_reason(said, least, most):
     if said == "a date":
-        said = format_datetime(timezone.now() + dt.timedelta(seconds=90), usegmt=True)
+        said = format_datetime(timezone.now() + dt.timedelta(seconds=110), usegmt=True)
     with receiving((429, {"Retry-After": said}, b"")) as receiver:
         subscribed(receiver.url())
         finished()

@@ -227,6 +227,6 @@ def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str
 )
 def test_a_hostile_header_is_read_in_linear_time(piece: str) -> None:
     header = "respond-async, x" + piece * (100_000 // len(piece)) + " wait"
-    start = time.perf_counter()
+    start = time.thread_time()  # a machine's other work is not counted
     parse(header)
-    assert time.perf_counter() - start < 2  # quadratic would be minutes
+    assert time.thread_time() - start < 2  # quadratic would be minutes
