@@ -20,10 +20,10 @@ from typing import Any
 
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
-from django.db import DatabaseError, InterfaceError, models, router, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, models, router, transaction
 from django.utils import timezone
 
-from . import buckets, moves, sealing
+from . import buckets, moves, outages, sealing
 from .conf import conf
 from .flows import Flow, Reader
 from .flows import TooLarge as TooLarge
@@ -62,37 +62,38 @@ def storage() -> Storage | None:
     return storages[ALIAS] if ALIAS in storages.backends else None
 
 
-def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False) -> Draft:
+def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, patience: float = 0) -> Draft:
     """Keep the bytes of ``chunks``; where there is a storage, without holding many more than ``INLINE_BYTES`` of them.
 
     Raises TooLarge above ``limit`` bytes, StorageFailed where the storage refuses, and what ``chunks`` itself raises;
-    then nothing is left behind. ``seal`` encrypts; size and digest are those of the plain bytes.
+    then nothing is left behind. ``seal`` encrypts; size and digest are those of the plain bytes. A database that is
+    away or busy is waited for up to ``patience`` seconds.
     """
     flow = Flow(chunks, limit)
     target = storage()
     head = flow.take(conf.INLINE_BYTES if target else limit)
-    row = None if target is None or flow.exhausted else _reserved()
-    if target is None or row is None:
-        content = head + b"".join(flow)
-        content = b"".join(sealing.sealed([content])) if seal else content
-        return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
+    row = None if target is None or flow.exhausted else _reserved(patience)
     source = chain([head], flow)
+    if target is None or row is None:
+        content = b"".join(sealing.sealed([b"".join(source)]) if seal else source)
+        return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
     reader: Any = Reader(sealing.sealed(source) if seal else source)
     try:
         name = target.save(row.name, File(reader, name=row.name))
+        if name != row.name:
+            row.name = name
+            outages.outlast(partial(row.save, update_fields=["name"]), patience)
     except BaseException as error:
-        _erase(row)
+        discard(Draft(name=row.name, reserved=row.pk))
         if flow.failure is not None:
             raise flow.failure from None
         if isinstance(error, Exception):
             raise StorageFailed(str(error)) from error
         raise
-    if name != row.name:
-        Body.objects.filter(pk=row.pk).update(name=name)
     return Draft(name=name, reserved=row.pk, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
 
 
-def _reserved() -> Body | None:
+def _reserved(patience: float) -> Body | None:
     """A committed row with a new name; None inside a transaction of the project's own.
 
     There a rollback would take the row, but not the file: such bytes go to the database, and share the row's fate.
@@ -102,6 +103,10 @@ def _reserved() -> Body | None:
             return Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
     except RuntimeError:
         return None
+    except (OperationalError, InterfaceError):
+        if not patience:
+            raise
+        return outages.outlast_beside(partial(_reserved, 0), patience)
 
 
 def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> None:
@@ -180,10 +185,8 @@ def _stored(body: Body, start: int) -> Iterator[bytes]:
         raise StorageFailed(f"no STORAGES[{ALIAS!r}] for {body.name}")
     try:
         with target.open(body.name, "rb") as file:
-            if buckets.is_bucket(target) and buckets.is_whole(file):
-                yield from buckets.chunks(file, start, CHUNK)
-            else:
-                yield from _chunks(file, start)
+            is_fetched_whole = buckets.is_bucket(target) and buckets.is_whole(file)
+            yield from buckets.chunks(file, start, CHUNK) if is_fetched_whole else _chunks(file, start)
     except Exception as error:  # each storage has errors of its own
         raise StorageFailed(f"{body.name} cannot be read: {error}") from error
 
@@ -219,12 +222,10 @@ def read(body: Body | None) -> bytes:
 def path(body: Body) -> str | None:
     """Where in this machine's files the bytes of ``body`` lie as they are; None where they do not."""
     target = storage()
-    if not body.name or body.is_sealed or target is None:
-        return None
-    try:
-        return target.path(body.name)
-    except NotImplementedError:
-        return None
+    if body.name and not body.is_sealed and target is not None:
+        with contextlib.suppress(NotImplementedError):
+            return target.path(body.name)
+    return None
 
 
 def address(body: Body, *, seconds: int, content_type: str, disposition: str) -> str | None:
@@ -232,8 +233,7 @@ def address(body: Body, *, seconds: int, content_type: str, disposition: str) ->
     target = storage()
     if seconds < 1 or not body.name or body.is_sealed or target is None or not buckets.is_bucket(target):
         return None
-    said = {"content_type": content_type, "disposition": disposition}
-    return buckets.address(target, body.name, seconds=seconds, **said)
+    return buckets.address(target, body.name, seconds=seconds, content_type=content_type, disposition=disposition)
 
 
 def delete(rows: models.QuerySet[Body]) -> int:

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, router
@@ -47,6 +48,25 @@ def outlast(work: Callable[[], T], patience: float) -> T:
                     raise
             logger.warning("the database could not be asked: %s; it is tried again", error)
         time.sleep(PAUSE)
+
+
+def outlast_beside(work: Callable[[], T], patience: float) -> T:
+    """The same on connections of a thread of its own, while a view still reads rows through those of this one.
+
+    A connection that is closed reads no more; and SQLite lets none write that reads what others have changed since.
+    """
+
+    def alone() -> T:
+        try:
+            return outlast(work, patience)
+        finally:
+            connections.close_all()
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(alone).result()
+    finally:
+        pool.shutdown(wait=False)  # whoever is interrupted here waits no longer
 
 
 def again_if_deadlocked(work: Callable[P, T]) -> Callable[P, T]:

@@ -11,9 +11,9 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from django.core import signals
 from django.core.handlers.base import BaseHandler
@@ -45,6 +45,9 @@ from .runs import Run
 from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FINISHING = 60.0
 """For how long the beginning and the end of a run wait for a database that is away, in seconds."""
@@ -88,7 +91,7 @@ def run(task_id: str) -> None:
     until = time.monotonic() + turns.SLICE
     task: AsyncTask | None = None
     try:
-        task = outages.outlast(partial(lifecycle.claim, task_id), FINISHING)
+        task = _patiently(lifecycle.claim, task_id)
         while task is not None:
             task = contextvars.Context().run(_perform, task, until)
     except Exception:
@@ -97,10 +100,15 @@ def run(task_id: str) -> None:
             _let_go(task)
 
 
+def _patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what a view has no part in, as soon as there is a database for it: a call is not lost over an outage."""
+    return outages.outlast(partial(work, *args, **kwargs), FINISHING)
+
+
 def _let_go(task: AsyncTask) -> None:
     """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it."""
     try:
-        outages.outlast(partial(recovery.give_up, task), FINISHING)
+        _patiently(recovery.give_up, task)
     except Exception:
         logger.exception("task %s: it is left to its lease", task.pk)
 
@@ -112,24 +120,25 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
     run: Run | None = None
     try:
         with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
-            if task.has_body_elsewhere and not lifecycle.is_mine(task):
+            if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
             status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
             if not answer.streaming:
                 isolation.settle(before)  # a stream may need until its end what its view has opened
             try:
-                draft = bodies.write(run.counted(http.chunks_of(answer), answer), limit=conf.MAX_RESULT_BYTES)
+                chunks = run.counted(http.chunks_of(answer), answer)
+                draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
             finally:
                 answer.close()
     except (bodies.TooLarge, bodies.StorageFailed):
         logger.exception("task %s: a body could not be read or stored", task.pk)
         isolation.settle(before)
-        lifecycle.fail(task, Reason.STORAGE)
+        _patiently(lifecycle.fail, task, Reason.STORAGE)
     except Exception:
         logger.exception("task %s: the run raised", task.pk)
         isolation.settle(before)
-        lifecycle.fail(task, Reason.EXCEPTION)
+        _patiently(lifecycle.fail, task, Reason.EXCEPTION)
     except SystemExit:
         connections.close_all()  # whatever it was waiting for
         _interrupted(task, run)
@@ -160,10 +169,10 @@ def _interrupted(task: AsyncTask, run: Run | None) -> None:
     """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
     logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside")
     if run is not None and run.reason is State.CANCEL:
-        lifecycle.give_in(task)
+        _patiently(lifecycle.give_in, task)
     else:
         late = run is not None and run.age >= run.limit
-        lifecycle.fail(task, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION)
+        _patiently(lifecycle.fail, task, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION)
 
 
 def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
@@ -172,16 +181,16 @@ def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
     One that the database does not take (too large a packet, say) still ends its task.
     """
     try:
-        outages.outlast(partial(lifecycle.finish, task, draft=draft, **answer), FINISHING)
+        _patiently(lifecycle.finish, task, draft=draft, **answer)
     except (DatabaseError, InterfaceError, bodies.StorageFailed):
         logger.exception("task %s: the answer could not be stored", task.pk)
         bodies.discard(draft)
-        lifecycle.fail(task, Reason.STORAGE)
+        _patiently(lifecycle.fail, task, Reason.STORAGE)
 
 
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
     if task.has_body_elsewhere:
-        return capture.rebuilt(task.captured, bodies.stream(bodies.request_of(task.pk)))
+        return capture.rebuilt(task.captured, bodies.stream(_patiently(bodies.request_of, task.pk)))
     return capture.rebuilt(task.captured, [bytes(task.content or b"")])
 
 
@@ -189,7 +198,7 @@ def _answer(run: Run, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
     request.async_task = run  # type: ignore[attr-defined]
     try:
-        identity.assume(request, identity.of(run.task))
+        _patiently(identity.assume, request, identity.of(run.task))
     except identity.IdentityLost:
         return HttpResponse(status=401)
     return handler()(request)

@@ -263,6 +263,18 @@ def breaks(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(chunks())
 
 
+def lists(request: HttpRequest) -> StreamingHttpResponse:
+    """Streams the names of all groups, and is met after the first one."""
+
+    def lines() -> Iterator[str]:
+        names = Group.objects.order_by("pk").values_list("name", flat=True).iterator(chunk_size=100)
+        yield next(names)
+        stage.play()
+        yield from names
+
+    return StreamingHttpResponse(lines())
+
+
 def reveals(request: HttpRequest) -> HttpResponse:
     """Shows the context in which it runs, and spoils it."""
     seen = {
@@ -328,6 +340,7 @@ urlpatterns = [
     path("dreams/", dreams),
     path("fills/<int:size>/", fills),
     path("breaks/", breaks),
+    path("lists/", lists),
     path("reveals/", reveals),
     path("meets/", meets),
     path("cancels/", cancels),

@@ -9,17 +9,19 @@ import threading
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, OperationalError, connection, connections
 from django.test import override_settings
 from django.utils import translation
 
-from django_asyncexchange import bodies, lifecycle, moves, worker
+from django_asyncexchange import bodies, lifecycle, moves, outages, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
 from . import services
-from .services import captured, exchange, runs, stored
+from .services import IDLE, captured, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -181,6 +183,65 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
     with connection.execute_wrapper(refuse):
         assert worker.run(str(task.pk)) is None
     assert "the answer could not be stored" in caplog.text
+
+
+# Outages --------------------------------------------------------------------------------------------------------------
+
+
+class Failing:
+    """A database whose statement number ``at`` fails once."""
+
+    def __init__(self, at):
+        self.at = at
+        self.sqls = []
+
+    def __call__(self, execute, sql, params, many, context):
+        self.sqls.append(sql)
+        if len(self.sqls) == self.at + 1:
+            raise OperationalError("the database is away")
+        return execute(sql, params, many, context)
+
+    @property
+    def has_failed(self):
+        return len(self.sqls) > self.at
+
+
+@pytest.mark.parametrize(("to", "end"), [("/fills/200000/", ("DONE", "")), ("/breaks/", ("ERROR", "exception"))])
+@override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE))
+def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to, end, monkeypatch):
+    monkeypatch.setattr(outages, "PAUSE", 0.01)
+    anna = get_user_model().objects.create_user("anna")
+    for at in range(100):
+        task = submitted([b"x" * 200_000], to=captured(to, method="POST"))
+        AsyncTask.objects.update(owner=anna, auth_backend="django.contrib.auth.backends.ModelBackend")
+        failing = Failing(at)
+        with connection.execute_wrapper(failing):
+            worker.run(str(task.pk))
+        task.refresh_from_db()
+        assert (task.state, task.reason) == end, failing.sqls[at]
+        if not failing.has_failed:
+            break
+    assert len(failing.sqls) == at > 5
+
+
+def test_rows_are_streamed_while_others_write():
+    """SQLite lets none write that reads what others have changed since."""
+    names = [f"{number:0>150}" for number in range(1000)]
+    Group.objects.bulk_create(Group(name=name) for name in names)
+
+    def write():
+        assert services.stage.entered.wait(services.PATIENCE)
+        Group.objects.create(name="late")
+        connections.close_all()
+        services.stage.released.set()
+
+    services.stage.entered.clear()
+    services.stage.released.clear()
+    thread = threading.Thread(target=write)
+    thread.start()
+    task = ended(stored(to="/lists/"))
+    thread.join()
+    assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
 
 
 # Cancelled meanwhile --------------------------------------------------------------------------------------------------

@@ -44,9 +44,11 @@ def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, r
                 took.append(rig.recovers())
         assert set(rig.refused) == {503}
         assert rig.web.poll() is rig.supervisor.poll() is None
+        verdict = rig.verdict(may_fail=True)
+        assert verdict.ended_lost == 0
         told(
             f"PostgreSQL crashed, {broker}",
-            rig.verdict(may_fail=True),
+            verdict,
             crashes=len(took),
             refused=len(rig.refused),
             slowest=max(took),
@@ -73,9 +75,11 @@ def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, 
                 hold(url.removeprefix("sqlite:///"), 3)
                 took.append(rig.recovers())
         assert set(rig.refused) <= {503}
+        verdict = rig.verdict(may_fail=True)
+        assert verdict.ended_lost == 0
         told(
             "SQLite held for 3 s",
-            rig.verdict(may_fail=True),
+            verdict,
             times=len(took),
             refused=len(rig.refused),
             slowest=max(took),
