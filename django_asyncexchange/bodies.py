@@ -138,7 +138,7 @@ def drop_request(task_id: uuid.UUID) -> None:
     """Delete the body of the captured call with the current transaction; one in a file, once that is committed."""
     if not moves.ERASE.delete(task=task_id):
         rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
-        transaction.on_commit(partial(delete, rows), using=router.db_for_write(Body), robust=True)
+        transaction.on_commit(lambda: delete(rows), using=router.db_for_write(Body), robust=True)
 
 
 def discard(draft: Draft) -> None:

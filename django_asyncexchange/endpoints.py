@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
@@ -19,6 +20,7 @@ from rest_framework.views import APIView
 from . import exceptions, http, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
+from .submission import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -101,13 +103,18 @@ class Endpoint(APIView):
         return http.respond(rendering.problem(self.request, self.dialect, self.refusal(exc)))
 
     def refusal(self, exc: Exception) -> exceptions.AsyncExchangeError:
-        """``exc`` as one of ours; an unexpected one is reported as Django reports it, and answered with a 500."""
+        """``exc`` as one of ours; an unexpected one is reported as Django reports it, and answered with a 500.
+
+        A database that is away is no mistake of ours, and a client that asks again as long as it is told so, succeeds.
+        """
         if isinstance(exc, exceptions.AsyncExchangeError):
             return exc
         cls = next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None)
         if cls is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
+            if isinstance(exc, OperationalError | InterfaceError):
+                return exceptions.Unavailable(headers=(("Retry-After", str(RETRY_AFTER_SECONDS)),))
             return exceptions.InternalError()
         headers = []
         if cls is exceptions.NotAuthenticated and (challenge := self.get_authenticate_header(self.request)):

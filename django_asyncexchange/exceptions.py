@@ -58,6 +58,7 @@
         ├── RequestMalformed
         ├── Throttled
         └── InternalError
+            └── Unavailable      the database is away; try again later
 
 A dialect maps each class to its own code, status and text (``Dialect.CODES``); the core never knows codes.
 A class's docstring is its default message; ``details`` fill the dialect's text; ``headers`` travel with the answer.
@@ -293,3 +294,7 @@ class Throttled(HttpRefused):
 
 class InternalError(HttpRefused):
     """Internal server error."""
+
+
+class Unavailable(InternalError):
+    """Unavailable for a moment; try again later."""

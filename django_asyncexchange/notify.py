@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from functools import partial
 from urllib.parse import urlsplit
 
 from django.db import router, transaction
@@ -41,7 +40,7 @@ def announce(task: AsyncTask, *actions: str, is_heard: bool) -> None:
     if executor.is_transactional(alias):
         executor.send(str(rows[0].pk), "deliver")
     else:
-        transaction.on_commit(partial(remind, rows), using=alias, robust=True)
+        transaction.on_commit(lambda: remind(rows), using=alias, robust=True)
 
 
 def remind(rows: Iterable[Delivery]) -> None:

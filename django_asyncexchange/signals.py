@@ -6,7 +6,6 @@ Each is sent after its change is committed, with ``sender=AsyncTask`` and ``task
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 from django.db import router, transaction
@@ -32,8 +31,10 @@ webhook_disabled = Signal()
 
 def announce(signal: Signal, task: Any) -> None:
     """Send one of the first three, once the change of ``task`` is committed."""
-    send = partial(signal.send_robust, sender=type(task), task=task.snapshot())
-    transaction.on_commit(send, using=router.db_for_write(type(task)), robust=True)
+    sender, known = type(task), task.snapshot()
+    transaction.on_commit(
+        lambda: signal.send_robust(sender=sender, task=known), using=router.db_for_write(sender), robust=True
+    )
 
 
 @receiver([task_submitted, task_started, task_finished], dispatch_uid="django_asyncexchange.log")

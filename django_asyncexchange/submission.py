@@ -7,7 +7,6 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, router, transaction
@@ -159,7 +158,7 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
     announce(task_submitted, task)
     if task.sent is not None and not executor.is_transactional(alias):
         # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
-        transaction.on_commit(partial(turns.hand_over, task.pk), using=alias, robust=True)
+        transaction.on_commit(lambda: turns.hand_over(task.pk), using=alias, robust=True)
 
 
 def _accepted_at_once(task: AsyncTask, draft: bodies.Draft, policy: Policy, executor: executors.Executor) -> bool:

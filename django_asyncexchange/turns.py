@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 from django.db import router, transaction
 
@@ -38,7 +37,7 @@ def send_next(dialect: Dialect, account: str) -> int:
 
 def pass_on(dialect: Dialect, account: str) -> None:
     """Send the next of ``account`` once the current change is committed."""
-    transaction.on_commit(partial(send_next, dialect, account), robust=True, using=router.db_for_write(AsyncTask))
+    transaction.on_commit(lambda: send_next(dialect, account), robust=True, using=router.db_for_write(AsyncTask))
 
 
 def _send(pk: uuid.UUID) -> bool:

@@ -162,7 +162,7 @@ def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: st
     if task is None:
         turns.pass_on(dialect, account)
     else:
-        transaction.on_commit(partial(claimed.append, task), using=router.db_for_write(AsyncTask))
+        transaction.on_commit(lambda: claimed.append(task), using=router.db_for_write(AsyncTask))
 
 
 def _interrupted(task: AsyncTask, run: Run | None) -> None:

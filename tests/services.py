@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, Group
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import get_script_prefix, include, path
 from django.utils import timezone, translation
@@ -85,6 +86,28 @@ class Torn(Broken):
 
     def is_transactional(self, alias: str) -> bool:
         return True
+
+
+# Databases ------------------------------------------------------------------------------------------------------------
+
+
+class Failing:
+    """For ``execute_wrapper``: a database whose statement number ``at``, from 0, fails once."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.statements: list[str] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        self.statements.append(sql)
+        if len(self.statements) == self.at + 1:
+            raise OperationalError("the database is away")
+        return execute(sql, params, many, context)
+
+    @property
+    def failed(self) -> str | None:
+        """The statement."""
+        return self.statements[self.at] if self.at < len(self.statements) else None
 
 
 # Owners ---------------------------------------------------------------------------------------------------------------

@@ -225,6 +225,18 @@ def test_a_door_is_used_by_its_room_only(name):
     assert {module for module in through if module not in DOORS[name] and room(module) not in DOORS[name]} == set()
 
 
+def test_what_follows_a_commit_has_a_name():
+    """Before 6.1 Django asks for that of a robust one that has failed, and raises where there is none."""
+    nameless = [
+        f"{module}, line {node.lineno}"
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("on_commit")
+        if not isinstance(node.args[0], ast.Lambda)
+    ]
+    assert nameless == []
+
+
 def test_no_drawers():
     assert [module for module in modules() if DRAWERS & set(module.split("."))] == []
 

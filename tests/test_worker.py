@@ -21,7 +21,7 @@ from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
 from . import services
-from .services import IDLE, captured, exchange, runs, stored, submitted
+from .services import IDLE, Failing, captured, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -188,24 +188,6 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
 # Outages --------------------------------------------------------------------------------------------------------------
 
 
-class Failing:
-    """A database whose statement number ``at`` fails once."""
-
-    def __init__(self, at):
-        self.at = at
-        self.sqls = []
-
-    def __call__(self, execute, sql, params, many, context):
-        self.sqls.append(sql)
-        if len(self.sqls) == self.at + 1:
-            raise OperationalError("the database is away")
-        return execute(sql, params, many, context)
-
-    @property
-    def has_failed(self):
-        return len(self.sqls) > self.at
-
-
 @pytest.mark.parametrize(("to", "end"), [("/fills/200000/", ("DONE", "")), ("/breaks/", ("ERROR", "exception"))])
 @override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE))
 def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to, end, monkeypatch):
@@ -218,10 +200,10 @@ def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to,
         with connection.execute_wrapper(failing):
             worker.run(str(task.pk))
         task.refresh_from_db()
-        assert (task.state, task.reason) == end, failing.sqls[at]
-        if not failing.has_failed:
+        assert (task.state, task.reason) == end, failing.failed
+        if failing.failed is None:
             break
-    assert len(failing.sqls) == at > 5
+    assert len(failing.statements) == at > 5
 
 
 def test_rows_are_streamed_while_others_write():

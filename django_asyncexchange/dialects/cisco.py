@@ -35,6 +35,7 @@ from ..exceptions import (
     SubmitRefused,
     TaskNotFound,
     Throttled,
+    Unavailable,
 )
 from ..messages import Call, Context, Replay, Response, Snapshot, header
 from ..states import Reason, State
@@ -102,6 +103,7 @@ class Cisco(Dialect):
         ),
         Throttled: Wire(code="access.throttled", status=429, text=_("Too many requests.")),
         InternalError: Wire(code="server.internal", status=500, text=_("Internal server error.")),
+        Unavailable: Wire(code="server.unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
     }
 
     ROUTES = {"status": Route(method="GET", path="asyncrequeststatus/{id}")}

@@ -60,6 +60,7 @@ from ..exceptions import (
     TaskNotFound,
     Throttled,
     TooManySubscriptions,
+    Unavailable,
 )
 from ..messages import Snapshot
 from .base import Wire
@@ -143,6 +144,7 @@ CODES = {
     NotAcceptable: Wire(code=1062, status=406, text=_("The header Accept has to allow application/json.")),
     Throttled: Wire(code=1049, status=429, text=_("Too many requests.")),
     InternalError: Wire(code=1999, status=500, text=_("Internal server error.")),
+    Unavailable: Wire(code=1999, status=503, text=_("Unavailable for a moment; try again later.")),
 }
 
 REPEATABLE = (CapacityExceeded, SubmitFailed)

@@ -14,7 +14,6 @@ import os
 import select
 import time
 import uuid
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,7 +45,7 @@ def ring(alias: str, queue: str, *, has_called: bool = False) -> None:
     """
     connection = connections[alias]
     if connection.vendor != "postgresql":
-        transaction.on_commit(partial(_poke, alias, queue), using=alias, robust=True)
+        transaction.on_commit(lambda: _poke(alias, queue), using=alias, robust=True)
     elif not has_called:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [channel(queue)])

@@ -268,6 +268,7 @@ def test_the_result_is_the_poll(cisco: Cisco) -> None:
         (exceptions.MethodNotAllowed, 405, "invalidInput.methodNotAllowed"),
         (exceptions.Throttled, 429, "access.throttled"),
         (exceptions.InternalError, 500, "server.internal"),
+        (exceptions.Unavailable, 503, "server.unavailable"),
     ],
 )
 def test_the_type_and_status_of_an_error(

@@ -400,6 +400,7 @@ def test_both_resources_are_read_with_get(verb: str, address: str) -> None:
         (exceptions.CapacityExceeded, 429),
         (exceptions.InternalError, 500),
         (exceptions.SubmitFailed, 503),
+        (exceptions.Unavailable, 503),
     ],
 )
 def test_the_status_of_an_error(mailru: MailRu, error: type[exceptions.AsyncExchangeError], status: int) -> None:

@@ -632,6 +632,8 @@ def test_a_cancellation_is_204_without_a_body(moysklad: MoySklad) -> None:
         (exceptions.MethodNotAllowed, 1039, 405),
         (exceptions.RequestTooLarge, 1044, 413),
         (exceptions.Throttled, 1049, 429),
+        (exceptions.InternalError, 1999, 500),
+        (exceptions.Unavailable, 1999, 503),
     ],
 )
 def test_the_code_and_status_of_an_error(

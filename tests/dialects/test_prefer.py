@@ -521,6 +521,7 @@ STATUSES = {
     exceptions.RequestMalformed: 400,
     exceptions.Throttled: 429,
     exceptions.InternalError: 500,
+    exceptions.Unavailable: 503,
 }
 
 
