@@ -112,7 +112,9 @@ class MailRu(Dialect):
         MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
         Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
         InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
+        Unavailable: Wire(
+            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
+        ),
     }
 
     ROUTES = {

@@ -79,7 +79,9 @@ class Prefer(Dialect):
         e.NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
         e.Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
         e.InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        e.Unavailable: Wire(code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
+        e.Unavailable: Wire(
+            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
+        ),
     }
 
     ROUTES = {

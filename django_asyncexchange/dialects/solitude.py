@@ -85,7 +85,9 @@ class Solitude(Dialect):
         NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
         Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
         InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
+        Unavailable: Wire(
+            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
+        ),
     }
 
     ROUTES = {
