@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
+from concurrent.futures import Future
 
 import pytest
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
@@ -85,6 +87,47 @@ def test_a_database_that_is_away_is_waited_for(monkeypatch):
     away = threading.Semaphore(outages.CHANCES + 5)
     monkeypatch.setattr(outages, "_is_away", lambda connection: away.acquire(blocking=False))
     assert outages.outlast(Work(*[OperationalError("away")] * (outages.CHANCES + 5)), PATIENCE) == "done"
+
+
+# Beside ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_thread_open():
+    connection.ensure_connection()
+    mine = connection.connection
+    assert outages.outlast_beside(Work(OperationalError("broken")), PATIENCE) == "done"
+    assert connection.connection is mine
+    assert connection.is_usable()
+
+
+def test_what_is_raised_beside_is_raised_here():
+    with pytest.raises(RuntimeError, match="wrong"):
+        outages.outlast_beside(Work(RuntimeError("wrong")), PATIENCE)
+
+
+def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
+    waiting, released, over = threading.Event(), threading.Event(), threading.Event()
+    result = Future.result
+    monkeypatch.setattr(Future, "result", lambda self: waiting.set() or result(self))
+
+    def work():
+        assert waiting.wait(PATIENCE)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        released.wait(PATIENCE)
+        over.set()
+
+    def interrupt(*_):
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(InterruptedError):
+            outages.outlast_beside(work, PATIENCE)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not over.is_set()
+    released.set()
+    assert over.wait(PATIENCE)
 
 
 # Deadlocks ------------------------------------------------------------------------------------------------------------
