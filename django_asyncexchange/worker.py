@@ -12,12 +12,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.core import signals
 from django.core.handlers.base import BaseHandler
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections, router, transaction
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
@@ -71,17 +72,18 @@ class Handler(BaseHandler):
         return match
 
 
-_handler: Handler | None = None
-
-
+@cache
 def handler() -> Handler:
     """This process's handler, its middleware loaded once."""
-    global _handler
-    if _handler is None:
-        ready = Handler()
-        ready.load_middleware()
-        _handler = ready
-    return _handler
+    ready = Handler()
+    ready.load_middleware()
+    return ready
+
+
+@receiver(signals.setting_changed, dispatch_uid="django_asyncexchange.worker")
+def forget(**kwargs: Any) -> None:
+    """Load it again, where a test overrides what it was made of."""
+    handler.cache_clear()
 
 
 def run(task_id: str) -> None:

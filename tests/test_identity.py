@@ -294,7 +294,7 @@ def test_a_task_is_not_readable_by_another_user(session):
     assert (foreign.status_code, foreign.content, list(foreign.items())) == (404, b"", list(unknown.items()))
 
 
-def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings, monkeypatch):
+def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings):
     auth = "django.contrib.auth.middleware."
     settings.MIDDLEWARE = [
         part
@@ -302,7 +302,6 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
         for part in ((name, f"{auth}RemoteUserMiddleware") if name == f"{auth}AuthenticationMiddleware" else (name,))
     ]
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
-    monkeypatch.setattr(worker, "_handler", None)
     remote = {"REMOTE_USER": "remote"}
     accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
     assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
@@ -312,11 +311,10 @@ class TestBadge:
     """A project that authenticates in a middleware of its own."""
 
     @pytest.fixture(autouse=True)
-    def badge(self, settings, monkeypatch):
+    def badge(self, settings):
         place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
         ours = "tests.project.middleware.Badge"
         settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], ours, *settings.MIDDLEWARE[place:]]
-        monkeypatch.setattr(worker, "_handler", None)
         User.objects.create(username="boris")
 
     def test_its_user_submits_and_runs(self):

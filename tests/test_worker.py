@@ -99,6 +99,19 @@ def test_a_view_that_raises_is_reported_as_django_reports_it():
     assert reported == ["/raises/"]
 
 
+def test_a_run_goes_through_the_middleware_of_a_test():
+    frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"
+
+    def is_framed():
+        return "X-Frame-Options" in dict(ended(stored()).headers)
+
+    found = [is_framed()]
+    with override_settings(MIDDLEWARE=[name for name in settings.MIDDLEWARE if name != frames]):
+        found.append(is_framed())
+    found.append(is_framed())
+    assert found == [True, False, True]
+
+
 def test_an_address_that_does_not_exist_ends_in_api_error():
     task = ended(stored(to="/nowhere/"))
     assert (task.state, task.status_code) == ("API_ERROR", 404)
