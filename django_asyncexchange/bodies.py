@@ -20,7 +20,7 @@ from typing import Any
 
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
-from django.db import DatabaseError, InterfaceError, OperationalError, models, router, transaction
+from django.db import DatabaseError, InterfaceError, models, router, transaction
 from django.utils import timezone
 
 from . import buckets, moves, outages, sealing
@@ -103,7 +103,7 @@ def _reserved(patience: float) -> Body | None:
             return Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
     except RuntimeError:
         return None
-    except (OperationalError, InterfaceError):
+    except outages.AWAY:
         if not patience:
             raise
         return outages.outlast_beside(partial(_reserved, 0), patience)

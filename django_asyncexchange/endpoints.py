@@ -10,17 +10,16 @@ from types import MappingProxyType
 from typing import Any
 
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.views import APIView
 
-from . import exceptions, http, rendering
+from . import exceptions, http, outages, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
-from .submission import RETRY_AFTER_SECONDS
+from .submission import RETRY_AFTER
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -113,9 +112,8 @@ class Endpoint(APIView):
         if cls is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
-            if isinstance(exc, OperationalError | InterfaceError):
-                return exceptions.Unavailable(headers=(("Retry-After", str(RETRY_AFTER_SECONDS)),))
-            return exceptions.InternalError()
+            is_away = isinstance(exc, outages.AWAY)
+            return exceptions.Unavailable(headers=RETRY_AFTER) if is_away else exceptions.InternalError()
         headers = []
         if cls is exceptions.NotAuthenticated and (challenge := self.get_authenticate_header(self.request)):
             headers.append(("WWW-Authenticate", challenge))

@@ -15,11 +15,10 @@ from typing import IO, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, http, identity, rendering, waiting
+from . import admission, capture, http, identity, outages, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -33,7 +32,7 @@ from .exceptions import (
 from .exceptions import PermissionDenied as Forbidden
 from .messages import Call, Replay
 from .models import AsyncTask
-from .submission import RETRY_AFTER_SECONDS, Submission, submit
+from .submission import RETRY_AFTER, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -225,9 +224,8 @@ def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpRespo
     """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
-    is_away = isinstance(error, OperationalError | InterfaceError)
-    later = SubmitFailed(headers=(("Retry-After", str(RETRY_AFTER_SECONDS)),))
-    return problem(request, intent, later if is_away else InternalError())
+    is_away = isinstance(error, outages.AWAY)
+    return problem(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
 
 
 def problem(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:

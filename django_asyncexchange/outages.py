@@ -19,6 +19,8 @@ logger = logging.getLogger("django_asyncexchange")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+AWAY = (OperationalError, InterfaceError)
+"""What is raised where a database is away or busy, and for some mistakes as well."""
 PAUSE = 0.5
 """Seconds between two tries."""
 CHANCES = 2
@@ -37,7 +39,7 @@ def outlast(work: Callable[[], T], patience: float) -> T:
     while True:
         try:
             return work()
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             connection = connections[router.db_for_write(AsyncTask)]
             if connection.in_atomic_block or time.monotonic() > deadline:
                 raise

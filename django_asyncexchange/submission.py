@@ -34,7 +34,8 @@ from .writes import PreparedInsert, chains
 
 logger = logging.getLogger("django_asyncexchange")
 
-RETRY_AFTER_SECONDS = 5
+RETRY_AFTER: Headers = (("Retry-After", "5"),)
+"""When to come again after what passes by itself, in seconds."""
 
 
 @value
@@ -85,7 +86,7 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     if isinstance(error, AsyncExchangeError):
         return error
     logger.error("a call could not be accepted", exc_info=error)
-    return SubmitFailed(headers=_retry_after())
+    return SubmitFailed(headers=RETRY_AFTER)
 
 
 def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
@@ -95,7 +96,7 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
         raise RequestTooLarge(limit=conf.MAX_REQUEST_BYTES) from error
     except (bodies.StorageFailed, DatabaseError) as error:
         logger.exception("a request body could not be stored")
-        raise SubmitFailed(headers=_retry_after()) from error
+        raise SubmitFailed(headers=RETRY_AFTER) from error
 
 
 def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
@@ -144,7 +145,7 @@ def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
     executor = executors.load()
     if presence.is_missed():
         logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
-        raise NoWorker(headers=_retry_after())
+        raise NoWorker(headers=RETRY_AFTER)
     is_limited = any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes))
     if is_limited or not _accepted_at_once(task, draft, policy, executor):
         with transaction.atomic(using=alias):
@@ -190,18 +191,14 @@ def _require_room(dialect: Dialect, account: str) -> None:
     of_all = dialect.policy.shared_capacity
     waiting = tasks.speaking(dialect.name).unfinished() if of_all else tasks.unfinished_of(dialect.name, account)
     if capacity is not None and waiting.count() >= capacity:
-        raise CapacityExceeded(capacity=capacity, headers=_retry_after())
+        raise CapacityExceeded(capacity=capacity, headers=RETRY_AFTER)
     room = dialect.policy.stored_bytes
     if room is not None and Body.objects.kept_for(dialect.name, account) >= room:
-        raise StorageExceeded(headers=_retry_after())
+        raise StorageExceeded(headers=RETRY_AFTER)
     rate = dialect.policy.rate
     lately = AsyncTask.objects.speaking(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
     if rate is not None and lately.count() >= rate:
         raise Throttled(headers=(("Retry-After", "60"),))
-
-
-def _retry_after() -> Headers:
-    return (("Retry-After", str(RETRY_AFTER_SECONDS)),)
 
 
 def rerun(task: AsyncTask) -> AsyncTask:
