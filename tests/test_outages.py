@@ -106,24 +106,29 @@ def test_what_is_raised_beside_is_raised_here():
 
 
 def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
-    waiting, released, over = threading.Event(), threading.Event(), threading.Event()
+    waiting, interrupted, quiet, released, over = (threading.Event() for _ in range(5))
     result = Future.result
     monkeypatch.setattr(Future, "result", lambda self: waiting.set() or result(self))
 
     def work():
         assert waiting.wait(PATIENCE)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        while not interrupted.wait(0.05):  # again, as a run's watcher does: one may come a moment too early
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        quiet.set()
         released.wait(PATIENCE)
         over.set()
 
     def interrupt(*_):
-        raise InterruptedError
+        if not interrupted.is_set():
+            interrupted.set()
+            raise InterruptedError
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with pytest.raises(InterruptedError):
             outages.outlast_beside(work, PATIENCE)
     finally:
+        assert quiet.wait(PATIENCE)
         signal.signal(signal.SIGUSR1, before)
     assert not over.is_set()
     released.set()
