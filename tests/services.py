@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, Group
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import get_script_prefix, include, path
 from django.utils import timezone, translation
@@ -210,8 +210,10 @@ class Stage:
     """Lets a test meet a view in the middle of its run, from another thread."""
 
     def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        self.entered, self.released = threading.Event(), threading.Event()
 
     def play(self) -> None:
         self.entered.set()
@@ -219,6 +221,29 @@ class Stage:
 
 
 stage = Stage()
+
+
+def meanwhile(work: Callable[[], Any]) -> Callable[[], None]:
+    """Do ``work`` in another thread as soon as a view is on the stage; wait for it at the end."""
+
+    def do() -> None:
+        try:
+            assert stage.entered.wait(PATIENCE)
+            work()
+        except BaseException as error:
+            problems.append(error)
+        finally:
+            connections.close_all()
+
+    problems: list[BaseException] = []
+    thread = threading.Thread(target=do)
+    thread.start()
+
+    def join() -> None:
+        thread.join()
+        assert problems == []
+
+    return join
 
 
 def ran(request: HttpRequest, rest: str = "") -> HttpResponse:

@@ -36,7 +36,7 @@ def client():
     return client
 
 
-def submitted(client):
+def waiting(client):
     """The oldest of two calls: the other one waits for its end."""
     for _ in range(2):
         assert client.post("/ran/", headers={"Prefer": "respond-async"}).status_code == 202
@@ -44,13 +44,13 @@ def submitted(client):
 
 
 def done(client):
-    task = submitted(client)
+    task = waiting(client)
     worker.run(str(task.pk))
     return task
 
 
-def stored():
-    """All that there is."""
+def everything():
+    """All tasks with their states, and how many bodies."""
     return sorted(AsyncTask.objects.values_list("pk", "state")), Body.objects.count()
 
 
@@ -58,7 +58,7 @@ def stored():
     ("before", "ask", "success"),
     [
         pytest.param(
-            submitted,
+            waiting,
             lambda client, task: client.post(
                 "/ran/", b"x" * 200_000, content_type="text/plain", headers={"Prefer": "respond-async"}
             ),
@@ -66,34 +66,34 @@ def stored():
             id="submit what is large",
         ),
         pytest.param(
-            submitted,
+            waiting,
             lambda client, task: client.post("/ran/", headers={"Prefer": "respond-async", "Idempotency-Key": '"1"'}),
             202,
             id="submit once",
         ),
         pytest.param(
-            submitted, lambda client, task: client.get(f"{MOYSKLAD}/ran/?async=true"), 202, id="submit to moysklad"
+            waiting, lambda client, task: client.get(f"{MOYSKLAD}/ran/?async=true"), 202, id="submit to moysklad"
         ),
-        pytest.param(submitted, lambda client, task: client.get(f"/async/tasks/{task.pk}"), 202, id="status"),
+        pytest.param(waiting, lambda client, task: client.get(f"/async/tasks/{task.pk}"), 202, id="status"),
         pytest.param(done, lambda client, task: client.get(f"/async/tasks/{task.pk}"), 303, id="status at the end"),
         pytest.param(done, lambda client, task: client.get(f"/async/tasks/{task.pk}/result"), 200, id="result"),
-        pytest.param(submitted, lambda client, task: client.delete(f"/async/tasks/{task.pk}"), 204, id="cancel"),
-        pytest.param(submitted, lambda client, task: client.get("/async/tasks"), 200, id="list"),
-        pytest.param(submitted, lambda client, task: client.get(f"{MOYSKLAD}/async/"), 200, id="list of moysklad"),
+        pytest.param(waiting, lambda client, task: client.delete(f"/async/tasks/{task.pk}"), 204, id="cancel"),
+        pytest.param(waiting, lambda client, task: client.get("/async/tasks"), 200, id="list"),
+        pytest.param(waiting, lambda client, task: client.get(f"{MOYSKLAD}/async/"), 200, id="list of moysklad"),
     ],
 )
 def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, before, ask, success):
     for at in itertools.count():
         AsyncTask.objects.all().delete()
         task = before(client)
-        found, failing = stored(), Failing(at)
+        found, failing = everything(), Failing(at)
         with connection.execute_wrapper(failing):
             response = ask(client, task)
         if failing.failed is None:
             break
         if response.status_code != success:
             assert (response.status_code, int(response["Retry-After"])) == (503, 5), failing.failed
-            assert stored() == found, failing.failed
+            assert everything() == found, failing.failed
     assert (response.status_code, at > 2) == (success, True)
 
 
@@ -102,7 +102,7 @@ def test_a_client_that_polls_is_told_to_come_again(client, error):
     def refuse(*args):
         raise error("the database is away")
 
-    task = submitted(client)
+    task = waiting(client)
     with connection.execute_wrapper(refuse):
         response = client.get(f"/async/tasks/{task.pk}")
     assert (response.status_code, response["Retry-After"]) == (503, "5")

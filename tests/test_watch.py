@@ -27,7 +27,7 @@ from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import State
 
-from .services import IDLE, PATIENCE, exchange, stage, stored, until
+from .services import IDLE, PATIENCE, exchange, meanwhile, stage, stored, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -132,33 +132,9 @@ urlpatterns = [path("", include("django_asyncexchange.urls")), *(path(f"{view.__
 @pytest.fixture(autouse=True)
 def quiet(settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
-    stage.entered.clear()
-    stage.released.clear()
+    stage.reset()
     yield
     stage.released.set()
-
-
-def meanwhile(work):
-    """Do ``work`` in another thread as soon as the view is under way; wait for it at the end."""
-
-    def do():
-        try:
-            assert stage.entered.wait(PATIENCE)
-            work()
-        except BaseException as error:
-            problems.append(error)
-        finally:
-            connections.close_all()
-
-    problems = []
-    thread = threading.Thread(target=do)
-    thread.start()
-
-    def join():
-        thread.join()
-        assert problems == []
-
-    return join
 
 
 def cancelled(task):

@@ -21,7 +21,7 @@ from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
 from . import services
-from .services import IDLE, Failing, captured, exchange, runs, stored, submitted
+from .services import IDLE, Failing, captured, exchange, meanwhile, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -224,18 +224,10 @@ def test_rows_are_streamed_while_others_write():
     names = [f"{number:0>150}" for number in range(1000)]
     Group.objects.bulk_create(Group(name=name) for name in names)
 
-    def write():
-        assert services.stage.entered.wait(services.PATIENCE)
-        Group.objects.create(name="late")
-        connections.close_all()
-        services.stage.released.set()
-
-    services.stage.entered.clear()
-    services.stage.released.clear()
-    thread = threading.Thread(target=write)
-    thread.start()
+    services.stage.reset()
+    joined = meanwhile(lambda: (Group.objects.create(name="late"), services.stage.released.set()))
     task = ended(stored(to="/lists/"))
-    thread.join()
+    joined()
     assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
 
 
