@@ -1,15 +1,46 @@
-"""What all tests share: the seed marker's bookkeeping and the servers that some tests need."""
+"""What all tests share: their order, the seed marker's bookkeeping, and the servers that some tests need."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import NoReturn
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import psycopg
+import pymysql
 import pytest
+from django.db.backends.postgresql.operations import DatabaseOperations
 
-pytest_plugins = ["tests.promises"]
+pytest_plugins = ["tests.promises", "tests.sampling"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """With pytest-xdist, tests of one ``xdist_group`` run in one worker: what they share is set up once."""
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadgroup"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for another process."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rows_are_deleted() -> None:
+    """PostgreSQL truncates each table by a new file, which takes ten times as long as deleting a few rows."""
+
+    def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)};" for table in tables]
+
+    DatabaseOperations.sql_flush = sql_flush
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -27,6 +58,20 @@ def postgres_url() -> str:
         psycopg.connect(url, connect_timeout=3).close()
     except psycopg.OperationalError as error:
         unavailable(f"No PostgreSQL at TEST_POSTGRES_URL: {error}")
+    return url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> str:
+    """The URL of a MariaDB or MySQL server in which the tests may create a database."""
+    url = os.environ.get("TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/asyncexchange")
+    parts = urlsplit(url)
+    try:
+        pymysql.connect(
+            host=parts.hostname, port=parts.port or 3306, user=parts.username, password=parts.password or ""
+        ).close()
+    except pymysql.OperationalError as error:
+        unavailable(f"No MariaDB at TEST_MARIADB_URL: {error}")
     return url
 
 

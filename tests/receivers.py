@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import socket
 import ssl
@@ -107,8 +108,13 @@ def receiving(
 
 DRIP = 0.05
 """Seconds between two bytes of those that drip."""
-GZIPPED = gzip.compress(b"0" * 200_000_000)
 HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@functools.cache
+def gzipped() -> bytes:
+    """200 MB, as 0.2 MB."""
+    return gzip.compress(b"0" * 200_000_000)
 
 
 def drip_header(connection: socket.socket, stop: threading.Event) -> None:
@@ -138,8 +144,8 @@ def reset(connection: socket.socket, stop: threading.Event) -> None:
 
 
 def bomb(connection: socket.socket, stop: threading.Event) -> None:
-    length = f"Content-Encoding: gzip\r\nContent-Length: {len(GZIPPED)}\r\n\r\n".encode()
-    connection.sendall(HEAD + length + GZIPPED)
+    length = f"Content-Encoding: gzip\r\nContent-Length: {len(gzipped())}\r\n\r\n".encode()
+    connection.sendall(HEAD + length + gzipped())
 
 
 def flood(connection: socket.socket, stop: threading.Event) -> None:

@@ -6,9 +6,11 @@ As a module it is also a URLconf: ``@pytest.mark.urls("tests.services")``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import datetime as dt
 import os
+import signal
 import socket
 import threading
 import time
@@ -45,13 +47,29 @@ def exchange(**changes: Any) -> dict[str, Any]:
     return {**settings.ASYNC_EXCHANGE, **changes}
 
 
-def until(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """What ``look`` sees as soon as it is true; for what happens in another process."""
+def until(look: Callable[[], Any], patience: float = PATIENCE, pause: float = 0.02) -> Any:
+    """What ``look`` sees as soon as it is true; for what happens in another process. It is asked every ``pause``."""
     deadline = time.monotonic() + patience
     while not (seen := look()):
         assert time.monotonic() < deadline, f"still {seen!r} after {patience} s"
-        time.sleep(0.02)
+        time.sleep(pause)
     return seen
+
+
+@contextlib.contextmanager
+def given_up_after(seconds: int) -> Iterator[None]:
+    """Ends what does not end by itself, by a TimeoutError in the main thread."""
+
+    def give_up(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # Executors ------------------------------------------------------------------------------------------------------------

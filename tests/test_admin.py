@@ -29,7 +29,7 @@ from django_asyncexchange.states import State
 from .services import stored
 
 LIST = "/admin/asyncexchange/asynctask/"
-ROWS = 100_000
+ROWS = 2 * FirstPages.reach
 JSON = (("Content-Type", "application/json"),)
 SCRIPT = "<script>alert(1)</script>"
 
@@ -196,11 +196,11 @@ def test_odd_queries_are_no_server_error(site: Client, query: str):
     assert site.get(f"{LIST}?{query}", follow=True).status_code == 200
 
 
-# A hundred thousand rows
+# Many rows
 
 
 @pytest.fixture(scope="class")
-def hundred_thousand(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def many_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     start = timezone.now() - dt.timedelta(days=30)
     states = list(State)
     with django_db_blocker.unblock():
@@ -224,9 +224,9 @@ def hundred_thousand(django_db_setup: None, django_db_blocker: Any) -> Iterator[
         User.objects.filter(pk__in=[owner.pk for owner in owners]).delete()
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("hundred_thousand")
-class TestHundredThousandRows:
+@pytest.mark.xdist_group("many rows")
+@pytest.mark.usefixtures("many_rows")
+class TestManyRows:
     @pytest.mark.parametrize("query", ["", "p=2", "p=50", "p=100", "state__exact=DONE", "q=owner7", "q=0123abcd"])
     def test_a_page_is_four_queries(self, site: Client, django_assert_num_queries: Any, query: str):
         with django_assert_num_queries(4):  # session, user, count, rows

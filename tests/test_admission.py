@@ -410,6 +410,7 @@ class TestDecorators:
         client.force_login(User.objects.create_user("otto") if request.param == "otto" else anna)
         return client
 
+    @pytest.mark.product("caller", "kind")
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_a_decorator_refuses_is_refused_at_submit_in_its_own_words(self, caller, kind, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/*"]}

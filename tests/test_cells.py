@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -654,11 +655,12 @@ def ask(client: Client, dialect: str, route: str, id: str, **headers: str) -> An
     return client.generic(method, address(dialect, route, id), headers=headers)
 
 
-def each_cell_of(dialect: str) -> pytest.MarkDecorator:
+def each_cell_of(dialect: str) -> Callable[[Any], Any]:
     cells = [(route, situation) for route, answers in CELLS[dialect].items() for situation in answers]
-    return pytest.mark.parametrize(
+    each = pytest.mark.parametrize(
         ("route", "situation"), cells, ids=[f"{situation}-{route}" for route, situation in cells]
     )
+    return lambda test: pytest.mark.product("route", "situation")(each(test))
 
 
 def play(client: Client, dialect: str, route: str, situation: str) -> None:
@@ -937,6 +939,7 @@ def everything(response: Any) -> tuple[Any, ...]:
     return response.status_code, response.reason_phrase, sorted(response.items()), response.content
 
 
+@pytest.mark.product()
 @pytest.mark.parametrize(("dialect", "other"), list(itertools.permutations(CELLS, 2)))
 def test_a_task_is_served_by_the_addresses_of_its_dialect_only(client, dialect, other):
     ids = [prepared(dialect, situation) for situation in SITUATIONS]

@@ -128,6 +128,7 @@ def seen(response):
 # The matrix -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.product("role", "address")
 @each_role
 @each_of_one_task
 def test_a_role_sees_what_it_may_and_nothing_else_exists(people, address, role):
@@ -143,6 +144,7 @@ def test_a_role_sees_what_it_may_and_nothing_else_exists(people, address, role):
         assert AsyncTask.objects.get(pk=task.pk).state == state
 
 
+@pytest.mark.product("role", "address")
 @each_role
 @each_of_one_task
 def test_what_hides_a_task_is_the_dialects_own_answer(people, address, role):
@@ -152,6 +154,7 @@ def test_what_hides_a_task_is_the_dialects_own_answer(people, address, role):
     assert response["Cache-Control"] == "no-store"
 
 
+@pytest.mark.product("role", "address")
 @each_role
 @each_list
 def test_a_list_shows_a_role_what_it_may_see(people, address, role):
@@ -162,6 +165,7 @@ def test_a_list_shows_a_role_what_it_may_see(people, address, role):
     assert response.status_code == (401 if role == "nobody" else 200)
 
 
+@pytest.mark.product("role", "address")
 @each_role
 @each_list
 def test_a_list_of_nothing_is_the_same_whatever_others_have(people, address, role):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,7 +17,6 @@ from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
 
 from .services import IDLE, PATIENCE, exchange, soon, stored, submitted
-from .test_races import mariadb_url  # noqa: F401  (a fixture)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -90,30 +85,6 @@ def test_of_200_submits_at_once_as_many_are_accepted_as_the_rate_allows():
 def test_of_200_submits_at_once_all_accounts_share_what_they_share():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=5, SHARED_CAPACITY=True)):
         assert flood("one", "two", "three") == {None: 5, CapacityExceeded: 195}
-
-
-def run_on(url):
-    """The submits at once again, in a process of its own."""
-    here = Path(__file__)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(here), "-q", "-k", "at_once", "-p", "no:cacheprovider"],
-        cwd=here.parents[1],
-        env={**os.environ, "DATABASE_URL": url, "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.service
-def test_elsewhere_postgresql_counts_as_well(postgres_url):
-    run_on(postgres_url)
-
-
-@pytest.mark.service
-def test_elsewhere_mariadb_counts_as_well(mariadb_url):  # noqa: F811
-    run_on(mariadb_url)
 
 
 # Bytes ----------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from .test_serving import link
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-SMALL, LARGE = 8, 256
+SMALL, LARGE = 8, 96
 """Megabytes."""
 GROWTH = 32 * MB
 FILES = "django.core.files.storage.FileSystemStorage"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -296,12 +295,10 @@ class TestPlainClient:
 
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(work)
-            began = time.monotonic()
             response = self.kick_off(session, Prefer="respond-async, wait=15")
             done.result(PATIENCE)
         assert (response.status_code, response.json()) == (201, MADE)
         assert response.headers["Preference-Applied"] == "respond-async, wait=15"
-        assert time.monotonic() - began < 15
 
     @pytest.mark.seed("S003-3")
     def test_it_has_several_calls_of_cisco_under_way(self, session):

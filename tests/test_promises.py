@@ -10,18 +10,24 @@ import pytest
 from .promises import expand, marked, marks, promises
 
 PROMISES = promises()
-MARKED = marked()
+
+
+@pytest.fixture(scope="module")
+def tests_of():
+    """Promise → the tests that show it."""
+    return marked()
+
 
 pytest_plugins = ["pytester"]
 
 
-def test_every_promise_has_a_test():
-    missing = [promise.id for promise in PROMISES.values() if promise.id not in MARKED]
+def test_every_promise_has_a_test(tests_of):
+    missing = [promise.id for promise in PROMISES.values() if promise.id not in tests_of]
     assert not missing
 
 
-def test_every_number_on_a_test_is_a_promise():
-    unknown = {id: tests for id, tests in MARKED.items() if id not in PROMISES}
+def test_every_number_on_a_test_is_a_promise(tests_of):
+    unknown = {id: tests for id, tests in tests_of.items() if id not in PROMISES}
     assert not unknown
 
 

@@ -1,21 +1,15 @@
 """Who wins when several want the same: threads with connections of their own, on every database there is.
 
-The tests run on the database of the test run; the last ones run all of them again on PostgreSQL and on MariaDB.
+The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import pymysql
 import pytest
 from django.conf import settings
 from django.db import connection, connections, transaction
@@ -28,7 +22,6 @@ from django_asyncexchange.models import AsyncTask, Body, Webhook
 from django_asyncexchange.states import State
 
 from . import services
-from .conftest import unavailable
 from .services import IDLE, PATIENCE, Stage, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
@@ -218,63 +211,3 @@ def test_of_two_transactions_that_wait_for_each_other_both_are_done():
 
     together(changing(one, other), changing(other, one))
     assert list(AsyncTask.objects.values_list("attempt", flat=True)) == [2, 2]
-
-
-# Elsewhere ------------------------------------------------------------------------------------------------------------
-
-
-ELSEWHERE = (
-    "races",
-    "waiting",
-    "submission",
-    "presence",
-    "rows",
-    "watch",
-    "leaks",
-    "recovery",
-    "delivery",
-    "bells",
-    "django_q_broker",
-    "plans",
-    "prepared",
-)
-"""Whose tests say something about a database."""
-
-
-def run_on(url, *names):
-    """All of the above and of others once more, in a process of its own."""
-    here = Path(__file__)
-    files = [str(here.with_name(f"test_{name}.py")) for name in names]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *files, "-q", "-k", "not elsewhere", "-p", "no:cacheprovider"],
-        cwd=here.parents[1],
-        env={**os.environ, "DATABASE_URL": url, "PYTEST_ADDOPTS": ""},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.service
-def test_elsewhere_postgresql_keeps_all_of_this_too(postgres_url):
-    run_on(postgres_url, *ELSEWHERE, "queries")
-
-
-@pytest.fixture(scope="session")
-def mariadb_url():
-    """The URL of a MariaDB or MySQL server in which the tests may create a database."""
-    url = os.environ.get("TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/asyncexchange")
-    parts = urlsplit(url)
-    try:
-        pymysql.connect(
-            host=parts.hostname, port=parts.port or 3306, user=parts.username, password=parts.password or ""
-        ).close()
-    except pymysql.OperationalError as error:
-        unavailable(f"No MariaDB at TEST_MARIADB_URL: {error}")
-    return url
-
-
-@pytest.mark.service
-def test_elsewhere_mariadb_keeps_all_of_this_too(mariadb_url):
-    run_on(mariadb_url, *ELSEWHERE)

@@ -133,12 +133,12 @@ def test_a_sealed_call_runs_with_its_secret_parameters():
         assert submit().captured.query == "token=query-secret&x=1"
 
 
-@pytest.mark.parametrize("size", [1, 7, 64 * 1024])
-def test_a_sealed_stream_is_read_in_pieces_of_any_size(size):
+@pytest.mark.parametrize(("size", "more"), [(1, SMALL), (7, SMALL), (64 * 1024, LARGE)], ids=["1", "7", "64 KiB"])
+def test_a_sealed_stream_is_read_in_pieces_of_any_size(size, more):
     with later(NEW):
-        sealed = b"".join(sealing.sealed([b"one", b"", b"two\n", LARGE]))
+        sealed = b"".join(sealing.sealed([b"one", b"", b"two\n", more]))
         pieces = (sealed[at : at + size] for at in range(0, len(sealed), size))
-        assert b"".join(sealing.unsealed(pieces)) == b"onetwo\n" + LARGE
+        assert b"".join(sealing.unsealed(pieces)) == b"onetwo\n" + more
 
 
 # Rotation -------------------------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ class TestMessage:
 
 
 class TestMisbehaviour:
-    QUICK = {"connect": 1.0, "read": 0.5, "total": 1.0}
+    QUICK = {"connect": 1.0, "read": 0.2, "total": 0.4}
 
     @pytest.mark.parametrize(
         "misbehave", [receivers.drip_header, receivers.drip_body, receivers.black_hole, receivers.go_on]

@@ -228,6 +228,7 @@ def test_an_id_may_be_written_in_capitals(people):
     assert as_(people["anna"]).get(f"{BASE}/{str(task.pk).upper()}").status_code == 200
 
 
+@pytest.mark.product()
 @each_address
 @pytest.mark.parametrize("slash", ["", "/"], ids=["without slash", "with slash"])
 @pytest.mark.seed("S002-35")
@@ -238,6 +239,7 @@ def test_an_address_works_with_and_without_its_slash(people, address, slash):
     assert answer.status_code not in (301, 404, 405)
 
 
+@pytest.mark.product()
 @each_address
 @pytest.mark.parametrize("method", [*METHODS, "OPTIONS", "TRACE", "BREW"])
 def test_an_address_answers_its_own_methods_only(people, address, method):
@@ -256,6 +258,7 @@ def test_head_is_get_without_a_body(people, address):
     assert (head.status_code, head.content) == (get.status_code, b"")
 
 
+@pytest.mark.product()
 @pytest.mark.parametrize("address", NOWHERE, ids=by_name)
 @pytest.mark.parametrize("method", [*METHODS, "OPTIONS"])
 @pytest.mark.parametrize("rest", ["/no/such/address/at/all", "/no/such//"])

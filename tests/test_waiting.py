@@ -110,7 +110,7 @@ def test_the_database_is_looked_at_ever_more_rarely(django_assert_max_num_querie
 
 def test_postgresql_wakes_the_waiter(helper):
     if connection.vendor != "postgresql":
-        pytest.skip("only PostgreSQL can wake a waiter; tests/test_races.py runs this file there")
+        pytest.skip("only PostgreSQL can wake a waiter; tests/test_databases.py runs this file there")
     task, began = stored(State.PROCESSING), threading.Event()
 
     def wait():

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,17 @@ from typing import Any
 import pytest
 import requests
 
+from ..services import until
+
 ROOT = Path(__file__).parents[2]
 MANAGE = ROOT / "example_project" / "manage.py"
 PATIENCE = 20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:  # one server and one worker for all of them
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("example"))
 
 
 class Project:
@@ -102,10 +109,7 @@ class Site:
 
     def until(self, look: Any, is_right: Any) -> Any:
         """What ``look`` sees as soon as it is right."""
-        deadline = time.monotonic() + PATIENCE
-        while not is_right(seen := look()):
-            assert time.monotonic() < deadline, seen
-            time.sleep(0.05)
+        [seen] = until(lambda: [seen] if is_right(seen := look()) else [])
         return seen
 
 

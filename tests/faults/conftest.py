@@ -11,7 +11,6 @@ import pytest
 
 from ..journeys import cells
 from ..journeys.test_journeys import databases  # noqa: F401  (a fixture)
-from ..test_races import mariadb_url  # noqa: F401  (a fixture)
 from .rig import Rig, rigged
 from .verdict import Verdict
 

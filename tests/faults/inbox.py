@@ -36,6 +36,7 @@ class Inbox:
         self.silent: set[int] = set()
         """Ports that take messages, say nothing, and do not write them down."""
         self.held: list[float] = []
+        """When each connection to a silent port was given up."""
         """How long these were waited for, in seconds."""
         self.before: Callable[[Message], bool] = lambda message: True
         """Asked before each answer; False = there will be none."""
@@ -53,9 +54,8 @@ class Inbox:
         headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers["content-length"]))
         if port in self.silent:
-            began = time.monotonic()
             await reader.read()
-            self.held.append(time.monotonic() - began)
+            self.held.append(time.time())
             return
         message = Message(port, writer.get_extra_info("peername")[1], headers, body, time.time())
         self.messages.append(message)

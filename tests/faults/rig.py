@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 
+from .. import services
 from ..journeys import cells
 from ..journeys.test_journeys import free_port
 from .verdict import Verdict
@@ -34,11 +35,7 @@ READ = "0"
 
 def until(look: Callable[[], Any], patience: float = RECOVERY) -> Any:
     """What ``look`` sees as soon as it is true. It is asked seldom: each look is a request, or goes through /proc."""
-    deadline = time.monotonic() + patience
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"still {seen!r} after {patience} s"
-        time.sleep(0.1)
-    return seen
+    return services.until(look, patience, pause=0.1)
 
 
 class Rig:

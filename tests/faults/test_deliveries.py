@@ -175,12 +175,13 @@ def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
         alone = percentile(delays(rig, here, webhooks), 0.95)
         subscribe(rig, hole)
         beside = percentile(delays(rig, here, webhooks), 0.95)
+        heard = len([message for message in here.messages if not here.held or message.at < here.held[0]])
         until(lambda: here.held)
     told(
         "one black hole among 51 receivers",
         rig.verdict(),
         events=2 * CALLS * GOOD,
         **{"p95 without it": f"{alone * 1000:.0f} ms", "p95 with it": f"{beside * 1000:.0f} ms"},
-        held=min(here.held),
+        heard=heard,
     )
-    assert beside < min(here.held)  # who waits for it waits until it is given up
+    assert heard >= GOOD  # all have heard of the first end before the one that hangs was given up

@@ -31,7 +31,6 @@ def test_an_idle_worker_that_dies_with_the_lock_of_the_queue_holds_nothing_up(ri
         until(rig.is_idle, RECOVERY)
         rig.kill("worker", (signal.SIGKILL, signal.SIGTERM)[number % 2])
         took.append(rig.recovers())
-    assert max(took) < RECOVERY
     told("idle worker killed", rig.verdict(), kills=len(took), slowest=max(took))
 
 
@@ -42,7 +41,6 @@ def test_a_process_that_dies_idle_holds_nothing_up(rig, told, role):
     for _ in range(long_or_short(20, 1)):
         rig.kill(role)
         took.append(rig.recovers())
-    assert max(took) < RECOVERY
     told(f"idle {role} killed", rig.verdict(), kills=len(took), slowest=max(took))
 
 

@@ -18,17 +18,27 @@ import requests
 
 from ..project.wire import Wire
 from ..services import until
-from ..test_races import mariadb_url  # noqa: F401  (a fixture)
 from . import cells
 
-pytestmark = pytest.mark.service
-
-CHOSEN = cells.ALL if os.environ.get("TEST_JOURNEYS") == "all" else cells.FEW
-WIRED = [cell for cell in CHOSEN if cells.BROKERS[cell[0]].server]
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("journeys"),
+    pytest.mark.product("journey", "function"),
+]
 ASKING = {"Prefer": "respond-async"}
 PATIENCE = cells.PATIENCE
 OURS = {"asyncresult", "cache-control", "date", "sunset", "vary"}
 """Headers that differ between an answer at once and the same one later."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each broker and each database is there once; in full, each with each."""
+    if "journey" in metafunc.fixturenames:
+        chosen = cells.ALL if metafunc.config.getoption("--full") else cells.FEW
+        if metafunc.definition.get_closest_marker("wired"):
+            chosen = tuple(cell for cell in chosen if cells.BROKERS[cell[0]].server)
+        metafunc.parametrize("journey", chosen, indirect=True, ids=" and ".join, scope="module")
 
 
 class Journey:
@@ -97,7 +107,7 @@ def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield database
 
 
-@pytest.fixture(scope="module", params=CHOSEN, ids=" and ".join)
+@pytest.fixture(scope="module")
 def journey(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A cell of the matrix, at work."""
     broker, database = cells.BROKERS[request.param[0]], databases(request.param[1])
@@ -131,7 +141,7 @@ def seen(answer: requests.Response) -> tuple[int, bytes, dict[str, str]]:
     return answer.status_code, answer.content, headers
 
 
-@pytest.mark.parametrize("size", [0, 3_000, 3_000_000])
+@pytest.mark.parametrize("size", [3_000_000, 3_000, 0], ids=["3 MB", "3 kB", "empty"])
 def test_an_answer_later_is_the_answer_at_once(journey, size):
     body = os.urandom(size)
     at_once = journey.call("POST", "/mirror/?a=1", data=body, headers={"Content-Type": "text/plain"})
@@ -189,7 +199,7 @@ def test_a_safe_call_whose_worker_process_is_killed_runs_again(journey):
     assert journey.call("GET", journey.ended(status)).json() == {"survived": name}
 
 
-@pytest.mark.parametrize("journey", WIRED, indirect=True, ids=" and ".join, scope="module")
+@pytest.mark.wired
 def test_a_call_that_the_broker_never_got_is_accepted_and_runs_once(journey):
     name = uuid.uuid4().hex
     journey.wire.cut()

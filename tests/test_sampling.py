@@ -1,0 +1,84 @@
+"""The short form leaves out combinations, and no value of any axis."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from .sampling import covering
+
+pytest_plugins = ["pytester"]
+
+TESTS = """
+import pytest
+
+@pytest.mark.product("letter", "number")
+@pytest.mark.parametrize("letter", ["a", "b", "c"])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_two_axes(letter, number):
+    pass
+
+@pytest.mark.product()
+@pytest.mark.parametrize("letter", ["a", "b", "c"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_three_axes(letter, number, sign):
+    pass
+
+@pytest.mark.product("number")
+@pytest.mark.parametrize("number", [1, pytest.param(1, marks=pytest.mark.seed("S001-1"))])
+def test_promise(number):
+    pass
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Without the plugins of everything that is installed."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+def played(pytester, *options):
+    """(test, parameters) of what runs."""
+    pytester.makeini("[pytest]\nmarkers = product(*axes): .\n    seed(*ids): .\n")
+    pytester.makeconftest('pytest_plugins = ["tests.sampling", "tests.promises"]')
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_inprocess("--collect-only", "-q", *options)
+    ids = [line.partition("::")[2] for line in result.outlines if "::" in line]
+    return [(name, rest.rstrip("]").split("-", 1)) for name, _, rest in (id.partition("[") for id in ids)]
+
+
+def test_a_cover_has_every_part_and_is_small():
+    rows = {f"{a}{b}": {("a", a), ("b", b)} for a, b in itertools.product("xyz", "12345")}
+    chosen = covering(rows)
+    assert set().union(*(rows[id] for id in chosen)) == set().union(*rows.values())
+    assert len(chosen) == 5
+
+
+def test_each_value_of_two_axes_is_there(pytester):
+    cells = [values for name, values in played(pytester) if name == "test_two_axes"]
+    assert ({number for number, _ in cells}, {letter for _, letter in cells}) == ({"1", "2", "3", "4"}, set("abc"))
+    assert len(cells) == 4
+
+
+def test_each_pair_of_values_of_three_axes_is_there(pytester):
+    cells = {"".join(values).replace("-", "", 1) for name, values in played(pytester) if name == "test_three_axes"}
+    for one, other in (("abc", "123"), ("abc", "+-"), ("123", "+-")):
+        pairs = set(itertools.product(one, other))
+        assert {pair for pair in pairs if any(set(pair) <= set(cell) for cell in cells)} == pairs
+    assert len(cells) < 18
+
+
+def test_what_alone_shows_a_promise_is_there(pytester):
+    assert [name for name, _ in played(pytester)].count("test_promise") >= 1
+
+
+def test_in_full_all_combinations_run(pytester):
+    assert len(played(pytester, "--full")) == 12 + 18 + 2
+
+
+def test_the_order_of_the_tests_does_not_matter(pytester):
+    in_order = played(pytester)
+    shuffled = played(pytester, "-p", "pytest_randomly", "--randomly-seed=2")
+    assert (shuffled != in_order, sorted(shuffled)) == (True, sorted(in_order))
