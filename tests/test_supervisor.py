@@ -156,7 +156,7 @@ def test_what_runs_may_end_within_the_grace_and_is_ended_after_it(tmp_path):
         task = begun()
         [head] = children(process.pid)
         process.terminate()
-        assert process.wait(STARTING) == 0  # the call itself would take longer than the test
+        assert process.wait(STARTING) == 0
     assert group_of(head) == []
     assert "what still runs is ended" in command.log
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING  # whoever sweeps next sees that it is lost
