@@ -267,7 +267,8 @@ def test_a_project_says_whose_a_task_is(session, anna, settings):
     assert (task.account, task.owner_kind, task.owner_reference) == ("the company", "application", f"app {anna.pk}")
 
 
-def test_nobody_has_an_account_of_nobody():
+def test_nobody_has_an_account_of_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
     assert identity.capture(request) == identity.Identity(owner=Owner(account=""))
