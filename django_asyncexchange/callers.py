@@ -84,7 +84,7 @@ def _account_of(user: Any) -> str:
     """The user's key; with its database or schema, where that is not the one of our tasks. A leading colon, which the
     accounts of others have, is doubled.
     """
-    home, alias = router.db_for_write(AsyncTask), router.db_for_write(type(user))
+    home, alias = router.db_for_write(AsyncTask), router.db_for_write(get_user_model())
     schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
     places = ([alias] if alias != home else []) + ([schema] if schema != "public" else [])
     if places:

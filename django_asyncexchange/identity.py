@@ -89,7 +89,8 @@ def _unknown(what: str, settings: str) -> CallerUnknown:
 
 
 def _type(thing: Any) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+    cls = thing.__class__  # of a lazy object, what it stands for
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _backend_of(request: Any, user: Any) -> str:
