@@ -82,8 +82,8 @@ class Data(dict[str, Any]):
             self.session._refuse(f"request.session[{key!r}]")
         super().__setitem__(key, value)
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        for key, value in dict(*args, **kwargs).items():
+    def update(self, values: Any) -> None:  # type: ignore[override]
+        for key, value in dict(values).items():
             self[key] = value
 
 
