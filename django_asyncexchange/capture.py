@@ -193,14 +193,17 @@ def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest]:
-    """The call as Django would have received it, ready for a handler. CSRF was checked at submit."""
+    """The call as Django would have received it, ready for a handler.
+
+    CSRF is not checked again where it was at submit: what proves it is never stored. Otherwise whoever checks refuses.
+    """
     with tempfile.SpooledTemporaryFile(SPOOL) as body:
         for chunk in chunks:
             body.write(chunk)
         size = body.tell()
         body.seek(0)
         request = WSGIRequest(_environ(call, body, size))
-        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+        request._dont_enforce_csrf_checks = call.is_checked  # type: ignore[attr-defined]
         yield request
 
 

@@ -117,6 +117,12 @@ class Conf:
     """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
     RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")
     """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
+    SNAPSHOT_USER = Setting[str]("")
+    """Dotted path of ``callable(request) -> str``: the lasting name of a caller who is no row of the user model."""
+    RESTORE_USER = Setting[str]("")
+    """Dotted path of ``callable(name, auth) -> user`` for such a name; raises ``identity.IdentityLost``."""
+    REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False)
+    """Whether a call does not run whose user's sessions were ended meanwhile, as a new password does."""
     LEASE_SECONDS = Setting[float](30)
     """A run counts as lost when its worker has not been heard of for so long, in seconds."""
     SWEEP_SECONDS = Setting[float](5)
@@ -171,8 +177,7 @@ class Conf:
         if "mounts" not in known:
             ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
             known["mounts"] = tuple(ready)
-        mounts: tuple[Dialect, ...] = known["mounts"]
-        return mounts
+        return known["mounts"]  # type: ignore[no-any-return]
 
     def mounted(self, name: str) -> Dialect | None:
         """The mount called ``name``; None where the project has taken it down meanwhile."""

@@ -4,6 +4,7 @@
 
     AsyncExchangeError
     ├── SubmitRefused            the call is not accepted for later
+    │   ├── CallerUnknown        no run could be made as this caller
     │   ├── NotEligible          this view does not run asynchronously
     │   ├── PagingRefused        limit/offset beside a request for everything
     │   ├── ParameterRefused     a parameter of ours has a value we do not know
@@ -78,6 +79,10 @@ class AsyncExchangeError(Exception):
 
 class SubmitRefused(AsyncExchangeError):
     """This call is not accepted for later."""
+
+
+class CallerUnknown(SubmitRefused):
+    """This caller cannot be remembered until the call runs."""
 
 
 class NotEligible(SubmitRefused):

@@ -126,6 +126,14 @@ class Request:
     remote_addr: str = ""
     language: str = ""
     time_zone: str = ""
+    is_checked: bool = False
+    """Whether the call passed, or would have passed, Django's check for forgery (CSRF)."""
+    caller: str = ""
+    """The name of a caller who is no row of the user model."""
+    stamp: str = ""
+    """Keyed: shows at the run whether its owner is still who submitted."""
+    session_stamp: str = ""
+    """Keyed: shows at the run whether the owner's sessions have been ended."""
 
 
 @value

@@ -6,6 +6,7 @@ body. Our own work happens in ``process_view``: after URL resolution, sessions, 
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,7 +19,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, http, identity, outages, rendering, waiting
+from . import admission, capture, forgery, http, identity, outages, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -44,7 +45,7 @@ class Intent:
         self.dialect = dialect
         self.call = call
         self.url = url
-        self.body: IO[bytes] | None = None
+        self.body: IO[bytes] = io.BytesIO()
         self.is_answered = False
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
@@ -53,14 +54,12 @@ class Intent:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.body is not None:
-            self.body.close()
+        self.body.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The body, from its start."""
-        if self.body is not None:
-            self.body.seek(0)
-            yield from iter(partial(self.body.read, capture.SPOOL), b"")
+        self.body.seek(0)
+        yield from iter(partial(self.body.read, capture.SPOOL), b"")
 
     @property
     def patience(self) -> float:
@@ -114,6 +113,9 @@ class AsyncExchangeMiddleware:
                 return None
             return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
+            if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
+                capture.rewind(request, intent.body)  # the view itself answers (RFC 7240 section 2)
+                return None
             return problem(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
             raise  # the view's own refusal: Django words it
@@ -160,22 +162,22 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
 
 def accept(
     request: HttpRequest, intent: Intent, view_func: Callable[..., Any], args: Any, kwargs: Any
-) -> HttpResponseBase:
+) -> HttpResponseBase | None:
     """Admit, capture, store; the 202 or the view's own refusal."""
     dialect, call = intent.dialect, intent.call
     admission.require_eligible(request, view_func, dialect)
     dialect.admit(call)
-    refused, seen = admission.refusal(request, view_func, args, kwargs, dialect)
-    if refused is not None:
+    refused, who = admission.refusal(request, view_func, args, kwargs, dialect)
+    if refused is not None or who is None:
         return refused
     context = rendering.context(request, dialect)
     wanted = Submission(
-        call=capture.capture(request),
+        call=forgery.written_into(identity.written_into(capture.capture(request), who), request, intent.body),
         method=call.method,
         url=intent.url,
         base=context.base,
         dialect=dialect,
-        identity=identity.capture(seen),
+        identity=who,
         retention=admission.retention(request, view_func),
         is_repeatable=admission.is_repeatable(request, view_func),
         callback=admission.callback(dialect, call),

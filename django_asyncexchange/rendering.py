@@ -10,7 +10,7 @@ from django.urls import get_script_prefix
 from django.utils import timezone, translation
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from . import identity
+from . import callers
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import AsyncExchangeError
@@ -56,4 +56,4 @@ def problem(request: Any, dialect: Dialect, error: AsyncExchangeError) -> Respon
 
 def viewer(request: Any) -> Owner | None:
     """Who asks, where that is known."""
-    return identity.owner(request) if request.user.is_authenticated else None
+    return callers.owner(request) if callers.is_known(request) else None

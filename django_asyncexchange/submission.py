@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 
-from . import bodies, executors, identity, lifecycle, moves, notify, outages, presence, sealing, turns
+from . import bodies, executors, identity, lifecycle, moves, notify, outages, presence, remarks, sealing, turns
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import (
@@ -23,6 +23,7 @@ from .exceptions import (
     RequestTooLarge,
     StorageExceeded,
     SubmitFailed,
+    SubmitRefused,
     Throttled,
 )
 from .headers import drop_secrets, mask_query
@@ -85,6 +86,9 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
+    if isinstance(error, IntegrityError | DataError):  # it would not be taken next time either
+        remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
+        return SubmitRefused()
     logger.error("a call could not be accepted", exc_info=error)
     return SubmitFailed(headers=RETRY_AFTER)
 
@@ -214,7 +218,7 @@ def rerun(task: AsyncTask) -> AsyncTask:
         url=task.url,
         base=task.base,
         dialect=dialect,
-        identity=identity.of(task),
+        identity=identity.of(task, task.captured),
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )

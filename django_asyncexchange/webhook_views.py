@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 from rest_framework.request import Request
 
-from . import capture, delivery, exceptions, http, rendering, subscriptions
+from . import callers, capture, delivery, exceptions, http, rendering, subscriptions
 from .conf import conf
 from .dialects.base import NO_STORE, json_response
 from .dialects.subscriptions import Subscriptions, Wish
@@ -95,7 +95,7 @@ class WebhookView(Endpoint):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if not request.user.is_authenticated:
+        if not callers.is_known(request):
             raise exceptions.NotAuthenticated
         if not import_string(conf.WEBHOOK_ADMIN)(request):
             raise exceptions.NotAdministrator
@@ -136,7 +136,8 @@ class WebhookView(Endpoint):
 
     def made(self, document: object) -> Subscription:
         wish: Wish = self.tongue.wish(document, None)
-        return subscriptions.create(self.dialect, self.owner, self.request.user.pk, wish)
+        user = callers.user_of(self.request)
+        return subscriptions.create(self.dialect, self.owner, user and user.pk, wish)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
         return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))

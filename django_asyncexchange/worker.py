@@ -12,22 +12,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from django.core import signals
-from django.core.handlers.base import BaseHandler
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections, router, transaction
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
 from . import (
-    admission,
+    acting,
     bodies,
     capture,
     delivery,
+    handling,
     http,
     identity,
     isolation,
@@ -52,38 +49,6 @@ T = TypeVar("T")
 
 FINISHING = 60.0
 """For how long the beginning and the end of a run wait for a database that is away, in seconds."""
-
-
-class Handler(BaseHandler):
-    """Django's handler, without a server around it."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        signals.request_started.send(sender=type(self), environ=request.META)
-        set_script_prefix(request.META["SCRIPT_NAME"] or "/")
-        set_urlconf(None)
-        return self.get_response(request)
-
-    def resolve_request(self, request: HttpRequest) -> Any:
-        owner = getattr(request, "_force_auth_user", None)
-        if owner is not None and not request.user.is_authenticated:  # RemoteUserMiddleware has missed its header
-            identity.put_on(request, owner)
-        match = super().resolve_request(request)
-        admission.spare_throttles(match.func)
-        return match
-
-
-@cache
-def handler() -> Handler:
-    """This process's handler, its middleware loaded once."""
-    ready = Handler()
-    ready.load_middleware()
-    return ready
-
-
-@receiver(signals.setting_changed, dispatch_uid="django_asyncexchange.worker")
-def forget(**kwargs: Any) -> None:
-    """Load it again, where a test overrides what it was made of."""
-    handler.cache_clear()
 
 
 def run(task_id: str) -> None:
@@ -199,11 +164,12 @@ def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
 def _answer(run: Run, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
     request.async_task = run  # type: ignore[attr-defined]
-    try:
-        _patiently(identity.assume, request, identity.of(run.task))
-    except identity.IdentityLost:
+    acting.begin(request, identity.of(run.task, run.task.captured), _patiently)
+    response = handling.handler()(request)
+    if acting.is_lost(request):  # whatever a middleware has made of it
+        response.close()
         return HttpResponse(status=401)
-    return handler()(request)
+    return response
 
 
 @contextlib.contextmanager

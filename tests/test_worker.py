@@ -207,7 +207,7 @@ def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to,
     monkeypatch.setattr(outages, "PAUSE", 0.01)
     anna = get_user_model().objects.create_user("anna")
     for at in range(100):
-        task = submitted([b"x" * 200_000], to=captured(to, method="POST"))
+        task = submitted([b"x" * 200_000], to=services.stamped(captured(to, method="POST"), anna))
         AsyncTask.objects.update(owner=anna, auth_backend="django.contrib.auth.backends.ModelBackend")
         failing = Failing(at)
         with connection.execute_wrapper(failing):
