@@ -31,8 +31,8 @@ RETENTION = "async_exchange_retention"
 """Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
 REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls may be run again when a worker has died."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that may run twice (RFC 9110 section 9.2.1)."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+"""Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
 
 
 ACCESS: Mapping[type, Callable[[Any], bool]] = {

@@ -18,12 +18,13 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, http, identity, outages, rendering, waiting
+from . import admission, arrival, capture, http, identity, outages, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
 from .exceptions import (
     AsyncExchangeError,
+    CallChanged,
     InternalError,
     RequestTooLarge,
     RouteNotFound,
@@ -45,6 +46,8 @@ class Intent:
         self.call = call
         self.url = url
         self.body: IO[bytes] | None = None
+        self.target: tuple[str, str] | None = None
+        """Path and raw query of the synchronous call that is meant, as they would have come."""
         self.is_answered = False
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
@@ -60,7 +63,7 @@ class Intent:
         """The body, from its start."""
         if self.body is not None:
             self.body.seek(0)
-            yield from iter(partial(self.body.read, capture.SPOOL), b"")
+            yield from iter(partial(self.body.read, arrival.SPOOL), b"")
 
     @property
     def patience(self) -> float:
@@ -73,6 +76,7 @@ class AsyncExchangeMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        arrival.watch()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -147,13 +151,13 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
     point(request, *intent.dialect.target(intent.call))
     try:
+        intent.target = arrival.aim(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
-    except (capture.RequestBodyTooLarge, capture.BodyConsumed) as error:
+    except (RequestTooLarge, CallChanged) as error:
         if intent.dialect.OPTIONAL:
             return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
-        if isinstance(error, capture.BodyConsumed):
-            return failure(request, intent, error)
-        return problem(request, intent, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
+        logger.warning("an asynchronous call is refused: %s", error)
+        return problem(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
     return None
 
@@ -170,7 +174,7 @@ def accept(
         return refused
     context = rendering.context(request, dialect)
     wanted = Submission(
-        call=capture.capture(request),
+        call=capture.capture(request, intent.target),
         method=call.method,
         url=intent.url,
         base=context.base,
@@ -182,7 +186,7 @@ def accept(
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
-    task, again = submit(wanted, capture.without_csrf_token(intent.chunks(), request))
+    task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
@@ -202,7 +206,7 @@ def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpR
 def point(request: HttpRequest, path: str, query: str) -> None:
     """Let ``request`` be one of this path and raw query."""
     request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{path}"
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
     request.META["QUERY_STRING"] = query
     request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
 

@@ -16,13 +16,13 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "addresses codings exceptions headers messages processes ranges signing states",
+    0: "addresses codings exceptions headers messages processes ranges signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
+    2: "bodies buckets conf flags flows masking migrations models moves outages prepared querysets sealing snapshots "
     "statements writes",
-    3: "admission attempts capture delivery executors faithful files gates http identity isolation lifecycle notify "
-    "offload presence profiles rendering recovery retention runs signals signatures submission subscriptions transport "
-    "turns waiting watch worker",
+    3: "admission arrival attempts capture delivery environ executors faithful files fingerprints gates http identity "
+    "isolation lifecycle notify offload presence profiles rendering recovery retention runs signals signatures "
+    "submission subscriptions transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
     "serializers urls views webhook_views",
 }
