@@ -76,8 +76,11 @@ def watch() -> None:
 
 
 def keep(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
-    """Remember ``environ`` as it is, and see to it that the body of a call that may be for us is kept."""
-    if environ is None:
+    """Remember ``environ`` as it is, and see to it that the body of a call that may be for us is kept.
+
+    Not of a deferred run, which says so under ``KEY``: it came long ago.
+    """
+    if environ is None or KEY in environ:
         return
     arrived = environ[KEY] = Arrived(environ)
     if environ.get("CONTENT_LENGTH", "0") != "0" and _may_be_for_us(environ):

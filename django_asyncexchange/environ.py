@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from django.http.request import split_domain_port
 
-from . import headers
+from . import arrival, headers
 from .arrival import Arrival
 from .conf import conf
 from .messages import Request
@@ -57,6 +57,7 @@ def made(call: Request, body: IO[bytes], size: int) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
+        arrival.KEY: None,
     }
     for header, text in call.headers:
         key = header.upper().replace("-", "_")

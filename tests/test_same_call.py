@@ -76,6 +76,7 @@ urlpatterns = [
     path("", tells),
     path("tells/", tells),
     path("t/south/tells/", tells),
+    path("tells/<str:rest>/", tells),
     path("raw/", raw),
     path("api/v2/tells.json", tells),
     path("api/v2/raw.json", raw),
@@ -484,6 +485,11 @@ def test_meta_that_is_no_text_is_not_captured(values):
 
 def test_a_path_without_its_slash_is_the_same_path_in_the_run(client):
     call = {"PATH_INFO": ""}
+    assert later(client, **call) == at_once(client, **call)
+
+
+def test_a_path_beyond_ascii_is_the_same_path_in_the_run(client):
+    call = {"to": "/tells/%D1%81%D0%BA%D0%BB%D0%B0%D0%B4%FF/", "method": "POST", "body": b"a=1"}
     assert later(client, **call) == at_once(client, **call)
 
 
