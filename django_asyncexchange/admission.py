@@ -39,8 +39,8 @@ REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls may be run again when a worker has died."""
 UNMET = (NotAuthenticated, CallerUnknown)
 """Why a call cannot be answered later although its view may answer it at once."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that may run twice (RFC 9110 section 9.2.1)."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+"""Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
 
 
 ACCESS: Mapping[type, Callable[[Any], bool]] = {

@@ -38,7 +38,7 @@ def letter(row: Delivery, profile: Profile) -> Outgoing:
         headers += signatures.sign(secrets_of(row), id=str(row.pk), at=timezone.now(), body=row.body)
     return Outgoing(
         method=row.method,
-        url=row.url,
+        url=row.address or "",
         headers=headers,
         body=row.body.encode(),
         rules=conf.rules(mount.policy if mount else Policy()),

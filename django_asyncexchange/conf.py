@@ -110,9 +110,9 @@ class Conf:
     KEEP_REQUESTS = Setting[bool](False)
     """Whether a finished task keeps its captured request, so that an administrator can run it again."""
     SECRET_NAMES = Setting[Sequence[str]](())
-    """More names of headers and query parameters that are credentials, as patterns in lower case with hyphens."""
+    """Names of headers and query parameters that are not kept, as patterns in lower case with hyphens."""
     ENCRYPTION_KEYS = Setting[Sequence[str]](())
-    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = not encrypted."""
+    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = derived from SECRET_KEY."""
     SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth")
     """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
     RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")

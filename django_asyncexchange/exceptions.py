@@ -9,6 +9,7 @@
     │   ├── PagingRefused        limit/offset beside a request for everything
     │   ├── ParameterRefused     a parameter of ours has a value we do not know
     │   ├── CompressionRequired  the mount insists on Accept-Encoding: gzip
+    │   ├── CallChanged          an earlier middleware has left too little of it
     │   ├── RequestTooLarge      the body exceeds MAX_REQUEST_BYTES
     │   ├── CapacityExceeded     too many unfinished tasks
     │   │   └── StorageExceeded  too many bytes are kept for the account (STORED_BYTES)
@@ -99,6 +100,10 @@ class ParameterRefused(SubmitRefused):
 
 class CompressionRequired(SubmitRefused):
     """The client has to accept gzip."""
+
+
+class CallChanged(SubmitRefused):
+    """An earlier middleware has read or changed this call, so it cannot be kept for later."""
 
 
 class RequestTooLarge(SubmitRefused):

@@ -23,6 +23,7 @@ from django.forms import DateTimeField, Field, MultipleChoiceField
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from .masking import masked_url
 from .models import AsyncTask
 from .models.tasks import STATES
 
@@ -92,6 +93,17 @@ class NoneOf(AnyOf):
         return qs.exclude(**{f"{self.field_name}__in": value}) if value else qs
 
 
+class Addresses(AnyOf):
+    """Several addresses, as they were submitted: what is masked in the stored ones is masked in these."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return super().filter(qs, [masked_url(each) for each in value or ()])
+
+
+class OtherAddresses(Addresses, NoneOf):
+    """None of several."""
+
+
 class Within(df.Filter):
     """Several intervals: a task matches if its deletion date lies in one of them."""
 
@@ -126,8 +138,8 @@ class AsyncTaskFilter(df.FilterSet):
     state = df.MultipleChoiceFilter(choices=STATES)
     state__not = df.MultipleChoiceFilter(field_name="state", choices=STATES, exclude=True)
     method = df.CharFilter()
-    request = AnyOf(field_name="url")
-    request__not = NoneOf(field_name="url")
+    request = Addresses(field_name="url")
+    request__not = OtherAddresses(field_name="url")
     request__contains = df.CharFilter(field_name="url", lookup_expr="contains")
     deletion_date__within = Within(field_name="deletion_date")
     deletion_date__not_within = NotWithin(field_name="deletion_date")

@@ -19,12 +19,13 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, forgery, http, identity, outages, rendering, waiting
+from . import admission, arrival, capture, forgery, http, identity, outages, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
 from .exceptions import (
     AsyncExchangeError,
+    CallChanged,
     InternalError,
     RequestTooLarge,
     RouteNotFound,
@@ -46,6 +47,8 @@ class Intent:
         self.call = call
         self.url = url
         self.body: IO[bytes] = io.BytesIO()
+        self.target: tuple[str, str] | None = None
+        """Path and raw query of the synchronous call that is meant, as they would have come."""
         self.is_answered = False
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
@@ -59,7 +62,7 @@ class Intent:
     def chunks(self) -> Iterator[bytes]:
         """The body, from its start."""
         self.body.seek(0)
-        yield from iter(partial(self.body.read, capture.SPOOL), b"")
+        yield from iter(partial(self.body.read, arrival.SPOOL), b"")
 
     @property
     def patience(self) -> float:
@@ -72,6 +75,7 @@ class AsyncExchangeMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        arrival.watch()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -149,13 +153,13 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
     point(request, *intent.dialect.target(intent.call))
     try:
+        intent.target = arrival.aim(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
-    except (capture.RequestBodyTooLarge, capture.BodyConsumed) as error:
+    except (RequestTooLarge, CallChanged) as error:
         if intent.dialect.OPTIONAL:
             return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
-        if isinstance(error, capture.BodyConsumed):
-            return failure(request, intent, error)
-        return problem(request, intent, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
+        logger.warning("an asynchronous call is refused: %s", error)
+        return problem(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
     return None
 
@@ -172,7 +176,9 @@ def accept(
         return refused
     context = rendering.context(request, dialect)
     wanted = Submission(
-        call=forgery.written_into(identity.written_into(capture.capture(request), who), request, intent.body),
+        call=forgery.written_into(
+            identity.written_into(capture.capture(request, intent.target), who), request, intent.body
+        ),
         method=call.method,
         url=intent.url,
         base=context.base,
@@ -184,7 +190,7 @@ def accept(
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
-    task, again = submit(wanted, capture.without_csrf_token(intent.chunks(), request))
+    task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
@@ -204,7 +210,7 @@ def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpR
 def point(request: HttpRequest, path: str, query: str) -> None:
     """Let ``request`` be one of this path and raw query."""
     request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{path}"
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
     request.META["QUERY_STRING"] = query
     request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
 

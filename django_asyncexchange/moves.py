@@ -72,8 +72,9 @@ def _unheard() -> Any:
 
 def _with_request(rows: Any) -> Any:
     request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
-    plain = request.filter(name="", is_sealed=False, size__lte=SMALL).values("content")
-    return rows.with_now().annotate(has_request=Exists(request), content=Subquery(plain))
+    small = request.filter(name="", size__lte=SMALL)
+    content, is_sealed = (Subquery(small.values(name)) for name in ("content", "is_sealed"))
+    return rows.with_now().annotate(has_request=Exists(request), content=content, is_content_sealed=is_sealed)
 
 
 def _with_knock(rows: Any) -> Any:

@@ -35,6 +35,7 @@ from . import (
     retention,
     turns,
     watch,
+    zones,
 )
 from .conf import conf
 from .dialects.base import Dialect
@@ -158,7 +159,7 @@ def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
     if task.has_body_elsewhere:
         return capture.rebuilt(task.captured, bodies.stream(_patiently(bodies.request_of, task.pk)))
-    return capture.rebuilt(task.captured, [bytes(task.content or b"")])
+    return capture.rebuilt(task.captured, task.body_at_hand())
 
 
 def _answer(run: Run, request: HttpRequest) -> Any:
@@ -180,7 +181,7 @@ def _surroundings(task: AsyncTask) -> Iterator[None]:
         if call.language:
             stack.enter_context(translation.override(call.language))
         if call.time_zone:
-            stack.enter_context(timezone.override(call.time_zone))
+            stack.enter_context(timezone.override(zones.zone_of(call.time_zone)))
         yield
 
 

@@ -16,13 +16,14 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "addresses codings exceptions headers messages processes ranges remarks signing states",
+    0: "addresses codings exceptions headers messages processes ranges remarks signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
+    2: "bodies buckets conf flags flows masking migrations models moves outages prepared querysets sealing snapshots "
     "statements writes",
-    3: "acting admission attempts callers capture delivery executors faithful files forgery gates handling http "
-    "identity isolation lifecycle lookups notify offload presence profiles rendering recovery retention runs sessions "
-    "signals signatures stamps submission subscriptions tokens transport turns waiting watch worker",
+    3: "acting admission arrival attempts callers capture delivery environ executors faithful files fingerprints "
+    "forgery gates handling http identity isolation lifecycle lookups notify offload presence profiles recovery "
+    "rendering retention runs sessions signals signatures stamps submission subscriptions tokens transport "
+    "turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
     "serializers urls views webhook_views",
 }
@@ -55,7 +56,7 @@ DOORS = {
 }
 
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
-LINES_OF_FILE = 200
+LINES_OF_FILE = 250
 LINES_OF_FUNCTION = 40
 
 

@@ -13,11 +13,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from ..masking import masked_url
 from ..messages import Headers
 from ..models import AsyncTask, Body
 from ..querysets import AsyncTaskQuerySet
 from .actions import cancel, prune, rerun
-from .content import body_view, masked_url, table, without_secrets
+from .content import body_view, table, without_secrets
 from .listing import DialectFilter, FirstPages, MethodFilter, TaskList
 
 if TYPE_CHECKING:

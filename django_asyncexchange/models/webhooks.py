@@ -10,7 +10,9 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from .. import sealing
 from ..conf import conf
+from ..masking import masked_url
 from ..querysets import DeliveryQuerySet
 
 
@@ -62,7 +64,7 @@ class Webhook(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} → {self.url}"
+        return f"{self.action} → {masked_url(self.url)}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.url_digest = self.digest
@@ -94,6 +96,7 @@ class Delivery(models.Model):
 
     method = models.CharField(_("method"), max_length=8)
     url = models.TextField(_("address"))
+    """Sealed: see ``address``."""
     host = models.CharField(max_length=255, editable=False)
     """Host and port of ``url``: only a few deliveries at a time go to one."""
     content_type = models.CharField(max_length=255, blank=True, editable=False)
@@ -123,7 +126,12 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event} → {self.url} ({self.state})"
+        return f"{self.event} → {masked_url(self.address or self.host)} ({self.state})"
+
+    @property
+    def address(self) -> str | None:
+        """Where it goes; None where the key is gone."""
+        return sealing.known_address(self.url)
 
 
 class DeliveryAttempt(models.Model):
