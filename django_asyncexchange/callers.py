@@ -51,7 +51,7 @@ def caller(request: Any) -> Caller:
         return Caller(kind=Kind.NOBODY)
     if lookups.is_row(user, get_user_model()):
         return Caller(kind=Kind.USER, row=user)
-    name = import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER else ""
+    name = import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER and conf.RESTORE_USER else ""
     return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.STRANGER)
 
 

@@ -16,6 +16,7 @@ from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import (
     AsyncExchangeError,
+    CallNotStorable,
     CapacityExceeded,
     IdempotencyKeyReused,
     NoWorker,
@@ -23,7 +24,6 @@ from .exceptions import (
     RequestTooLarge,
     StorageExceeded,
     SubmitFailed,
-    SubmitRefused,
     Throttled,
 )
 from .headers import drop_secrets, mask_query
@@ -88,7 +88,7 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
         return error
     if isinstance(error, IntegrityError | DataError):  # it would not be taken next time either
         remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
-        return SubmitRefused()
+        return CallNotStorable()
     logger.error("a call could not be accepted", exc_info=error)
     return SubmitFailed(headers=RETRY_AFTER)
 
@@ -106,7 +106,7 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
 def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
     caller, callback, call = submission.identity, submission.callback, submission.call
     key, secrets = submission.idempotency_key, conf.SECRET_NAMES
-    who = caller.owner.account if caller.user_pk is None else f"user {caller.user_pk}"
+    who = f"{caller.owner.account} {caller.user_pk} {caller.owner.id}"
     return AsyncTask(
         dialect=submission.dialect.name,
         owner_id=caller.user_pk,

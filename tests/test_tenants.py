@@ -136,6 +136,15 @@ def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, ott
     assert [client.get("/async/tasks").json()["count"] for client in who] == [1, 0]
 
 
+def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
+    headers = {**PREFER, "Idempotency-Key": "one"}
+    for client in (signed_in(anna, "b.example"), signed_in(otto, "a.example")):
+        for _ in range(2):
+            assert client.get("/whoami/", headers=headers).status_code == 202
+    assert AsyncTask.objects.count() == 2
+    assert {task.account for task in AsyncTask.objects.all()} == {f":user:{OTHER}:{anna.pk}", str(otto.pk)}
+
+
 def test_where_the_tenant_is_another_one_by_then_the_call_does_not_run(anna, otto, monkeypatch):
     task = submit(signed_in(anna, "b.example"))
     monkeypatch.setattr(Middleware, "hosts", {})
