@@ -79,7 +79,8 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
 
 def _stamp(who: Caller) -> str:
     if who.row is not None:
-        return stamps.made(who.kind.name, *stamps.facts_of(who.row))
+        model = get_user_model() if who.kind is Kind.USER else type(who.row)
+        return stamps.made(who.kind.name, *stamps.facts_of(who.row, model))
     return stamps.made(who.kind.name, who.name) if who.name else ""
 
 
@@ -142,7 +143,7 @@ def found(who: Identity) -> tuple[Any, Any]:
         application = getattr(auth, "application", None)
         if application is None:
             raise IdentityLost
-        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application))
+        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application, type(application)))
         return None, auth
     if who.auth_backend == NAMED:
         _require(who.stamp, Kind.NAMED, who.name)
@@ -156,7 +157,7 @@ def _user(who: Identity) -> Any:
     user = None if who.user_pk is None else _known(load_backend(who.auth_backend), who.user_pk)
     if user is None:
         raise IdentityLost
-    _require(who.stamp, Kind.USER, *stamps.facts_of(user))
+    _require(who.stamp, Kind.USER, *stamps.facts_of(user, get_user_model()))
     if conf.REVOKE_ON_PASSWORD_CHANGE and not _has_kept_sessions(user, who.session_stamp):
         raise IdentityLost
     user.backend = who.auth_backend

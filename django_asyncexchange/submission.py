@@ -86,7 +86,7 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
-    if isinstance(error, IntegrityError | DataError):  # it would not be taken next time either
+    if isinstance(error, IntegrityError | DataError | ValueError):  # it would not be taken next time either
         remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
         return CallNotStorable()
     logger.error("a call could not be accepted", exc_info=error)

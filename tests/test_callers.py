@@ -378,7 +378,7 @@ def test_a_refusal_for_good_is_logged_once_for_each_kind(anna, caplog):
     assert "SNAPSHOT_USER" in said[0] and "SNAPSHOT_AUTH" in said[1]
 
 
-@pytest.mark.parametrize("error", [DataError("too long"), IntegrityError("no such user")])
+@pytest.mark.parametrize("error", [DataError("too long"), IntegrityError("no such user"), ValueError("NUL")])
 def test_what_the_database_does_not_take_is_refused_for_good(anna, error, caplog):
     def refuse(execute, sql, params, many, context):
         if sql.lstrip().startswith("INSERT"):
