@@ -101,4 +101,4 @@ def owner(request: Any) -> Owner:
 def administers(request: Any) -> bool:
     """The default ``WEBHOOK_ADMIN``: staff, and whoever is alone in an account."""
     user = user_of(request)
-    return bool(user and user.is_staff) or owner(request).account == owner_of(request).account
+    return bool(getattr(user, "is_staff", False)) or owner(request).account == owner_of(request).account

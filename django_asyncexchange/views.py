@@ -105,7 +105,7 @@ class TaskView(Endpoint):
         where the protocol has no accounts.
         """
         user = callers.user_of(self.request)
-        if user and user.is_staff and user.has_perm("asyncexchange.see_all_asynctasks"):
+        if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
             return "all", {}
         viewer = rendering.viewer(self.request)
         if viewer is None:
