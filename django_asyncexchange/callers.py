@@ -84,12 +84,22 @@ def _account_of(user: Any) -> str:
     """The user's key; with its database or schema, where that is not the one of our tasks. A leading colon, which the
     accounts of others have, is doubled.
     """
-    home, alias = router.db_for_write(AsyncTask), router.db_for_write(get_user_model())
-    schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
-    places = ([alias] if alias != home else []) + ([schema] if schema != "public" else [])
-    if places:
+    if places := _abroad():
         return ":".join(("", "user", *places, str(user.pk)))
     return f":{user.pk}" if str(user.pk).startswith(":") else str(user.pk)
+
+
+def _abroad() -> list[str]:
+    """Where the users are that a router or a middleware has chosen: nothing where the tasks are, too."""
+    alias = router.db_for_write(get_user_model())
+    schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
+    is_other = alias != router.db_for_write(AsyncTask)
+    return ([alias] if is_other else []) + ([schema] if schema != "public" else [])
+
+
+def reference_to(user: Any) -> Any:
+    """The user's key, for a foreign key of our tables: None where the row lies elsewhere, or there is none."""
+    return None if user is None or _abroad() else user.pk
 
 
 def owner(request: Any) -> Owner:

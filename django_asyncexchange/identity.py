@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils.module_loading import import_string
 
 from . import lookups, remarks, stamps
-from .callers import Caller, Kind, caller, owner
+from .callers import Caller, Kind, caller, owner, reference_to
 from .callers import administers as administers
 from .callers import owner_of as owner_of
 from .conf import conf
@@ -41,7 +41,7 @@ class Identity:
     auth_reference: str = ""
     """What SNAPSHOT_AUTH made of ``request.auth``."""
     name: str = ""
-    """What SNAPSHOT_USER made of a caller who is no row of the user model."""
+    """What SNAPSHOT_USER made of a caller who is no row of the user model; the key of a user of another database."""
     stamp: str = ""
     """Shows whether whoever is found at the run is still the same."""
     session_stamp: str = ""
@@ -68,10 +68,10 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
     is_user = who.kind is Kind.USER
     return Identity(
         owner=owner(request),
-        user_pk=who.row.pk if is_user else None,
+        user_pk=reference_to(who.row) if is_user else None,
         auth_backend=_backend_of(request, who.row) if is_user else BACKENDS.get(who.kind, ""),
         auth_reference=reference,
-        name=who.name,
+        name=str(who.row.pk) if is_user and reference_to(who.row) is None else who.name,
         stamp=_stamp(who),
         session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
     )
@@ -154,7 +154,8 @@ def found(who: Identity) -> tuple[Any, Any]:
 
 
 def _user(who: Identity) -> Any:
-    user = None if who.user_pk is None else _known(load_backend(who.auth_backend), who.user_pk)
+    pk = get_user_model()._meta.pk.to_python(who.name) if who.name else who.user_pk
+    user = None if pk is None else _known(load_backend(who.auth_backend), pk)
     if user is None:
         raise IdentityLost
     _require(who.stamp, Kind.USER, *stamps.facts_of(user, get_user_model()))

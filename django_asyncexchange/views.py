@@ -110,8 +110,8 @@ class TaskView(Endpoint):
         viewer = rendering.viewer(self.request)
         if viewer is None:
             return "of_nobody", {}
-        if self.dialect.PER_OWNER and user:
-            return "of_owner_in", {"account": viewer.account, "owner": user.pk}
+        if self.dialect.PER_OWNER and (key := callers.reference_to(user)) is not None:
+            return "of_owner_in", {"account": viewer.account, "owner": key}
         if self.dialect.PER_OWNER:
             return "of_program", {"account": viewer.account, "owner_kind": viewer.kind, "owner_reference": viewer.id}
         return "of_account", {"account": viewer.account}

@@ -98,6 +98,12 @@ def anna(otto):
     return User.objects.db_manager(OTHER).create_user("anna", pk=otto.pk)
 
 
+@pytest.fixture
+def berta(tenants):
+    """Of the other one, with a key that nobody has in ours."""
+    return User.objects.db_manager(OTHER).create_user("berta", pk=77777)
+
+
 def signed_in(user, host):
     client = Client(headers={"Host": host})
     client.force_login(user)
@@ -119,6 +125,18 @@ def test_a_call_runs_as_the_user_of_its_own_tenant(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     assert perform(task) == 200
     assert bytes(task.bodies.get(kind=Body.RESPONSE).content) == b"anna"
+
+
+def test_a_task_refers_to_no_user_of_another_database(anna, otto):
+    task = submit(signed_in(anna, "b.example"))
+    assert task.owner is None
+    User.objects.all().delete()
+    assert perform(task) == 200
+
+
+def test_a_user_need_not_be_in_the_database_of_the_tasks(berta):
+    task = submit(signed_in(berta, "b.example"))
+    assert (perform(task), ran) == (200, ["berta"])
 
 
 def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, otto):
