@@ -96,7 +96,7 @@ def stands(request: Any) -> bool:
         return False
     user = request._asyncexchange_owner[0]
     user = AnonymousUser() if user is None else user
-    if not request.user.is_authenticated:  # RemoteUserMiddleware, for one, has missed its header
+    if not getattr(request.user, "is_authenticated", False):  # RemoteUserMiddleware, for one, has missed its header
         request.user = user
     request._cached_user = request._acached_user = user
     return True
@@ -109,4 +109,4 @@ def is_lost(request: Any) -> bool:
 
 @functools.cache
 def _acting(cls: type[HttpRequest]) -> type[HttpRequest]:
-    return type(f"Acting{cls.__name__}", (Acting, cls), {})
+    return type(cls.__name__, (Acting, cls), {})

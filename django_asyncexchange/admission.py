@@ -25,6 +25,7 @@ from .exceptions import (
     AddressRefused,
     CallbackRefused,
     CallerUnknown,
+    CallNotStorable,
     IdempotencyKeyMalformed,
     NotAuthenticated,
     NotEligible,
@@ -37,7 +38,7 @@ RETENTION = "async_exchange_retention"
 """Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
 REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls may be run again when a worker has died."""
-UNMET = (NotAuthenticated, CallerUnknown)
+UNMET = (NotAuthenticated, CallerUnknown, CallNotStorable)
 """Why a call cannot be answered later although its view may answer it at once."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 """Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""

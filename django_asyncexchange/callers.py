@@ -51,7 +51,7 @@ def caller(request: Any) -> Caller:
         return Caller(kind=Kind.NOBODY)
     if lookups.is_row(user, get_user_model()):
         return Caller(kind=Kind.USER, row=user)
-    name = import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER else ""
+    name = import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER and conf.RESTORE_USER else ""
     return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.STRANGER)
 
 
@@ -84,12 +84,22 @@ def _account_of(user: Any) -> str:
     """The user's key; with its database or schema, where that is not the one of our tasks. A leading colon, which the
     accounts of others have, is doubled.
     """
-    home, alias = router.db_for_write(AsyncTask), router.db_for_write(get_user_model())
-    schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
-    places = ([alias] if alias != home else []) + ([schema] if schema != "public" else [])
-    if places:
+    if places := _abroad():
         return ":".join(("", "user", *places, str(user.pk)))
     return f":{user.pk}" if str(user.pk).startswith(":") else str(user.pk)
+
+
+def _abroad() -> list[str]:
+    """Where the users are that a router or a middleware has chosen: nothing where the tasks are, too."""
+    alias = router.db_for_write(get_user_model())
+    schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
+    is_other = alias != router.db_for_write(AsyncTask)
+    return ([alias] if is_other else []) + ([schema] if schema != "public" else [])
+
+
+def reference_to(user: Any) -> Any:
+    """The user's key, for a foreign key of our tables: None where the row lies elsewhere, or there is none."""
+    return None if user is None or _abroad() else user.pk
 
 
 def owner(request: Any) -> Owner:
@@ -101,4 +111,4 @@ def owner(request: Any) -> Owner:
 def administers(request: Any) -> bool:
     """The default ``WEBHOOK_ADMIN``: staff, and whoever is alone in an account."""
     user = user_of(request)
-    return bool(user and user.is_staff) or owner(request).account == owner_of(request).account
+    return bool(getattr(user, "is_staff", False)) or owner(request).account == owner_of(request).account

@@ -5,6 +5,7 @@
     AsyncExchangeError
     ├── SubmitRefused            the call is not accepted for later
     │   ├── CallerUnknown        no run could be made as this caller
+    │   ├── CallNotStorable      the database does not take the call, and never will
     │   ├── NotEligible          this view does not run asynchronously
     │   ├── PagingRefused        limit/offset beside a request for everything
     │   ├── ParameterRefused     a parameter of ours has a value we do not know
@@ -84,6 +85,10 @@ class SubmitRefused(AsyncExchangeError):
 
 class CallerUnknown(SubmitRefused):
     """This caller cannot be remembered until the call runs."""
+
+
+class CallNotStorable(SubmitRefused):
+    """This call cannot be stored."""
 
 
 class NotEligible(SubmitRefused):

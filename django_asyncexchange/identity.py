@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils.module_loading import import_string
 
 from . import lookups, remarks, stamps
-from .callers import Caller, Kind, caller, owner
+from .callers import Caller, Kind, caller, owner, reference_to
 from .callers import administers as administers
 from .callers import owner_of as owner_of
 from .conf import conf
@@ -41,7 +41,7 @@ class Identity:
     auth_reference: str = ""
     """What SNAPSHOT_AUTH made of ``request.auth``."""
     name: str = ""
-    """What SNAPSHOT_USER made of a caller who is no row of the user model."""
+    """What SNAPSHOT_USER made of a caller who is no row of the user model; the key of a user of another database."""
     stamp: str = ""
     """Shows whether whoever is found at the run is still the same."""
     session_stamp: str = ""
@@ -68,10 +68,10 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
     is_user = who.kind is Kind.USER
     return Identity(
         owner=owner(request),
-        user_pk=who.row.pk if is_user else None,
+        user_pk=reference_to(who.row) if is_user else None,
         auth_backend=_backend_of(request, who.row) if is_user else BACKENDS.get(who.kind, ""),
         auth_reference=reference,
-        name=who.name,
+        name=str(who.row.pk) if is_user and reference_to(who.row) is None else who.name,
         stamp=_stamp(who),
         session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
     )
@@ -79,7 +79,8 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
 
 def _stamp(who: Caller) -> str:
     if who.row is not None:
-        return stamps.made(who.kind.name, *stamps.facts_of(who.row))
+        model = get_user_model() if who.kind is Kind.USER else type(who.row)
+        return stamps.made(who.kind.name, *stamps.facts_of(who.row, model))
     return stamps.made(who.kind.name, who.name) if who.name else ""
 
 
@@ -142,7 +143,7 @@ def found(who: Identity) -> tuple[Any, Any]:
         application = getattr(auth, "application", None)
         if application is None:
             raise IdentityLost
-        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application))
+        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application, type(application)))
         return None, auth
     if who.auth_backend == NAMED:
         _require(who.stamp, Kind.NAMED, who.name)
@@ -153,10 +154,11 @@ def found(who: Identity) -> tuple[Any, Any]:
 
 
 def _user(who: Identity) -> Any:
-    user = None if who.user_pk is None else _known(load_backend(who.auth_backend), who.user_pk)
+    pk = get_user_model()._meta.pk.to_python(who.name) if who.name else who.user_pk
+    user = None if pk is None else _known(load_backend(who.auth_backend), pk)
     if user is None:
         raise IdentityLost
-    _require(who.stamp, Kind.USER, *stamps.facts_of(user))
+    _require(who.stamp, Kind.USER, *stamps.facts_of(user, get_user_model()))
     if conf.REVOKE_ON_PASSWORD_CHANGE and not _has_kept_sessions(user, who.session_stamp):
         raise IdentityLost
     user.backend = who.auth_backend

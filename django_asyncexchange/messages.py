@@ -134,7 +134,7 @@ class Request:
     is_checked: bool = False
     """Whether the call passed, or would have passed, Django's check for forgery (CSRF)."""
     caller: str = ""
-    """The name of a caller who is no row of the user model."""
+    """The name of a caller who is no row of the user model, or the key of one whose row is in another database."""
     stamp: str = ""
     """Keyed: shows at the run whether its owner is still who submitted."""
     session_stamp: str = ""

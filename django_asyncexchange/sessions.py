@@ -111,4 +111,4 @@ def refusing(request: Any) -> Iterator[None]:
 
 @functools.cache
 def _unkept(cls: type[SessionBase]) -> type[SessionBase]:
-    return type(f"Unkept{cls.__name__}", (Unkept, cls), {})
+    return type(cls.__name__, (Unkept, cls), {})

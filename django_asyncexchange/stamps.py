@@ -34,13 +34,13 @@ def _made(purpose: str, facts: Iterable[str], key: str) -> str:
     return salted_hmac(SALT + purpose, json.dumps([*facts]), secret=key, algorithm="sha256").hexdigest()
 
 
-def facts_of(row: models.Model) -> list[str]:
-    """What tells ``row`` from every other one, of whatever database, and stays: its model, its key, its natural key
-    (a user's name), and when it was made.
+def facts_of(row: models.Model, model: type[models.Model]) -> list[str]:
+    """What tells ``row`` of ``model`` from every other one, of whatever database, and stays: its model, its key, its
+    natural key (a user's name), and when it was made. A proxy of the row has the same.
     """
     natural = getattr(row, "natural_key", tuple)
-    dates = (getattr(row, field.attname) for field in row._meta.concrete_fields if _tells_the_beginning(field))
-    return [row._meta.label_lower, *map(_said, (row.pk, *natural(), *dates))]
+    dates = (getattr(row, field.attname) for field in model._meta.concrete_fields if _tells_the_beginning(field))
+    return [model._meta.label_lower, *map(_said, (row.pk, *natural(), *dates))]
 
 
 def _tells_the_beginning(field: Any) -> bool:

@@ -27,6 +27,7 @@ from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import (
     AsyncExchangeError,
+    CallNotStorable,
     CapacityExceeded,
     IdempotencyKeyReused,
     NoWorker,
@@ -34,7 +35,6 @@ from .exceptions import (
     RequestTooLarge,
     StorageExceeded,
     SubmitFailed,
-    SubmitRefused,
     Throttled,
 )
 from .identity import Identity
@@ -102,9 +102,9 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
-    if isinstance(error, IntegrityError | DataError):  # it would not be taken next time either
+    if isinstance(error, IntegrityError | DataError | ValueError):  # it would not be taken next time either
         remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
-        return SubmitRefused()
+        return CallNotStorable()
     logger.error("a call could not be accepted", exc_info=error)
     return SubmitFailed(headers=RETRY_AFTER)
 
@@ -144,7 +144,7 @@ def _new_task(submission: Submission) -> AsyncTask:
 def _who(submission: Submission) -> str:
     """Whose idempotency keys these are."""
     caller = submission.identity
-    return caller.owner.account if caller.user_pk is None else f"user {caller.user_pk}"
+    return f"{caller.owner.account} {caller.user_pk} {caller.owner.id}"
 
 
 def _earlier(task: AsyncTask) -> AsyncTask | None:

@@ -54,13 +54,13 @@ def restore_auth(user: Any, reference: str) -> Any:
 
 def _candidates(model: type[models.Model], user: Any, pk: str) -> list[Any]:
     """The row of that key, where it is known; else the user's rows; else, of a token that is nobody's, all."""
-    key: Any = next(
-        (field for field in model._meta.fields if user is not None and field.related_model is type(user)), None
-    )
     if pk:
-        rows = lookups.found(model, "pk", model._meta.pk.to_python(pk))
-        return [row for row in rows if key is None or getattr(row, key.attname) == user.pk]
-    return lookups.found(model, key.attname, user.pk) if key else list(model._default_manager.all())
+        return lookups.found(model, "pk", model._meta.pk.to_python(pk))
+    fields: Any = [field for field in model._meta.fields if field.related_model]
+    keys = [field.attname for field in fields if isinstance(user, field.related_model)]
+    if not keys:
+        return list(model._default_manager.all())
+    return [row for key in keys for row in lookups.found(model, key, user.pk)]
 
 
 def _is_expired(token: Any) -> bool:

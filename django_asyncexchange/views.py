@@ -105,13 +105,13 @@ class TaskView(Endpoint):
         where the protocol has no accounts.
         """
         user = callers.user_of(self.request)
-        if user and user.is_staff and user.has_perm("asyncexchange.see_all_asynctasks"):
+        if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
             return "all", {}
         viewer = rendering.viewer(self.request)
         if viewer is None:
             return "of_nobody", {}
-        if self.dialect.PER_OWNER and user:
-            return "of_owner_in", {"account": viewer.account, "owner": user.pk}
+        if self.dialect.PER_OWNER and (key := callers.reference_to(user)) is not None:
+            return "of_owner_in", {"account": viewer.account, "owner": key}
         if self.dialect.PER_OWNER:
             return "of_program", {"account": viewer.account, "owner_kind": viewer.kind, "owner_reference": viewer.id}
         return "of_account", {"account": viewer.account}

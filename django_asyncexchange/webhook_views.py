@@ -137,7 +137,7 @@ class WebhookView(Endpoint):
     def made(self, document: object) -> Subscription:
         wish: Wish = self.tongue.wish(document, None)
         user = callers.user_of(self.request)
-        return subscriptions.create(self.dialect, self.owner, user and user.pk, wish)
+        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
         return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
 from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -159,7 +160,7 @@ def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Reques
 
 def stamped(call: Request, owner: Any) -> Request:
     """``call`` as one of ``owner``'s."""
-    return dataclasses.replace(call, stamp=stamps.made(Kind.USER.name, *stamps.facts_of(owner)))
+    return dataclasses.replace(call, stamp=stamps.made(Kind.USER.name, *stamps.facts_of(owner, get_user_model())))
 
 
 def prefix_of(dialect: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import DataError, IntegrityError, connection
 from django.test import Client
 from django.urls import include, path
@@ -81,6 +81,13 @@ class KeyAuthentication(BaseAuthentication):
         return (User.objects.get(username="anna"), key) if key else None
 
 
+class KioskAuthentication(BaseAuthentication):
+    """A device without a person."""
+
+    def authenticate(self, request: Any) -> Any:
+        return AnonymousUser(), Token.objects.get()
+
+
 class NobodyAuthentication(BaseAuthentication):
     def authenticate(self, request: Any) -> Any:
         return (User(pk=1, username="made of claims"), None)
@@ -96,6 +103,7 @@ urlpatterns = [
     path("oauth/", view(OAuth2Authentication, permission_classes=(TokenHasScope,), required_scopes=("read",))),
     path("knox/", view(KnoxAuthentication)),
     path("key/", view(KeyAuthentication)),
+    path("kiosk/", view(KioskAuthentication, permission_classes=(AllowAny,))),
     path("claims/", view(NobodyAuthentication)),
     path("open/", view(JWTAuthentication, permission_classes=(AllowAny,))),
     path("", include("django_asyncexchange.urls")),
@@ -220,6 +228,16 @@ class TestNamed:
         task = submit(stateless(anna.pk), "/stateless/")
         AsyncTask.objects.update(auth_backend="application")
         assert (perform(task), ran) == (401, [])
+
+
+def test_a_name_without_a_way_back_is_none(anna, settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, SNAPSHOT_USER=f"{__name__}.name_of")
+    assert stateless(anna.pk).post("/stateless/", headers=SOLITUDE).status_code == 400
+
+
+def test_a_user_of_a_schema_has_an_account_there(anna, monkeypatch):
+    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # as django-tenants does
+    assert identity.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"
 
 
 # Applications ---------------------------------------------------------------------------------------------------------
@@ -360,7 +378,7 @@ def test_a_refusal_for_good_is_logged_once_for_each_kind(anna, caplog):
     assert "SNAPSHOT_USER" in said[0] and "SNAPSHOT_AUTH" in said[1]
 
 
-@pytest.mark.parametrize("error", [DataError("too long"), IntegrityError("no such user")])
+@pytest.mark.parametrize("error", [DataError("too long"), IntegrityError("no such user"), ValueError("NUL")])
 def test_what_the_database_does_not_take_is_refused_for_good(anna, error, caplog):
     def refuse(execute, sql, params, many, context):
         if sql.lstrip().startswith("INSERT"):
@@ -372,6 +390,7 @@ def test_what_the_database_does_not_take_is_refused_for_good(anna, error, caplog
         for _ in range(2):
             response = client.post("/jwt/", headers=SOLITUDE)
             assert (response.status_code, "Retry-After" in response) == (400, False)
+        assert client.get("/jwt/", headers=PREFER).status_code == 200
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING and record.exc_info]) == 1
 
 
@@ -416,6 +435,14 @@ def test_an_auth_that_cannot_be_named_is_answered_at_once(anna):
     assert client.get("/key/", headers=PREFER).json() == {"user": "anna", "auth": "str", "plan": None}
     assert client.post("/key/", headers=SOLITUDE).status_code == 400
     assert not AsyncTask.objects.exists()
+
+
+def test_a_token_of_nobody_is_in_the_run_too(anna, settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
+    Token.objects.create(user=anna)
+    task = submit(Client(), "/kiosk/")
+    assert perform(task) == 200
+    assert answer(task) == {"user": "AnonymousUser", "auth": "Token", "plan": None}
 
 
 def test_a_token_whose_key_is_no_secret_is_found_by_it(shop, django_assert_num_queries):

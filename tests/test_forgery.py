@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
@@ -91,6 +92,7 @@ VIEWS = [
 ]
 urlpatterns = [
     *VIEWS,
+    path("admin/", admin.site.urls),
     path("api/", include(VIEWS)),  # what mailru's prefix stands for
     path("unifiedconfig/config/", include(VIEWS)),
     path("", include("django_asyncexchange.urls")),
@@ -188,6 +190,12 @@ def test_without_the_middleware_a_view_that_checks_itself_still_refuses(browser,
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     assert outcome(browser, "/by-hand/", {"Origin": FOREIGN, "Solitude-Async": "yes"}) == 403
     assert ran == []
+
+
+def test_without_the_middleware_the_admin_still_refuses(browser, settings):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    User.objects.update(is_superuser=True, is_staff=True)
+    assert outcome(browser, "/admin/auth/group/add/", {"Solitude-Async": "yes"}) == 403
 
 
 def test_a_rest_view_checks_a_session_at_submit(browser):

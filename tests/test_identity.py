@@ -13,10 +13,11 @@ from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import identity, worker
+from django_asyncexchange import identity, stamps, worker
 from django_asyncexchange.messages import Owner
 from django_asyncexchange.models import AsyncTask, Body, encode
 
@@ -214,6 +215,13 @@ def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, late
     User.objects.create_user("anna", pk=anna.pk)
     AsyncTask.objects.update(owner=anna.pk)
     assert perform(task) == ("API_ERROR", 401)
+
+
+@isolate_apps("tests.project")
+def test_a_proxy_of_a_user_is_the_same_person(anna):
+    meta = type("Meta", (), {"proxy": True, "app_label": "project"})
+    proxy = type("Person", (User,), {"__module__": __name__, "Meta": meta}).objects.get()
+    assert stamps.facts_of(proxy, User) == stamps.facts_of(anna, User)
 
 
 def test_what_a_user_may_change_meanwhile_changes_nothing(session, later):

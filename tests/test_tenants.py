@@ -98,6 +98,12 @@ def anna(otto):
     return User.objects.db_manager(OTHER).create_user("anna", pk=otto.pk)
 
 
+@pytest.fixture
+def berta(tenants):
+    """Of the other one, with a key that nobody has in ours."""
+    return User.objects.db_manager(OTHER).create_user("berta", pk=77777)
+
+
 def signed_in(user, host):
     client = Client(headers={"Host": host})
     client.force_login(user)
@@ -121,6 +127,18 @@ def test_a_call_runs_as_the_user_of_its_own_tenant(anna, otto):
     assert bytes(task.bodies.get(kind=Body.RESPONSE).content) == b"anna"
 
 
+def test_a_task_refers_to_no_user_of_another_database(anna, otto):
+    task = submit(signed_in(anna, "b.example"))
+    assert task.owner is None
+    User.objects.all().delete()
+    assert perform(task) == 200
+
+
+def test_a_user_need_not_be_in_the_database_of_the_tasks(berta):
+    task = submit(signed_in(berta, "b.example"))
+    assert (perform(task), ran) == (200, ["berta"])
+
+
 def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     perform(task)
@@ -134,6 +152,15 @@ def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, ott
         assert [client.get(address).status_code == 404 for client in who] == [False, True], mount
     AsyncTask.objects.update(dialect="prefer")
     assert [client.get("/async/tasks").json()["count"] for client in who] == [1, 0]
+
+
+def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
+    headers = {**PREFER, "Idempotency-Key": "one"}
+    for client in (signed_in(anna, "b.example"), signed_in(otto, "a.example")):
+        for _ in range(2):
+            assert client.get("/whoami/", headers=headers).status_code == 202
+    assert AsyncTask.objects.count() == 2
+    assert {task.account for task in AsyncTask.objects.all()} == {f":user:{OTHER}:{anna.pk}", str(otto.pk)}
 
 
 def test_where_the_tenant_is_another_one_by_then_the_call_does_not_run(anna, otto, monkeypatch):

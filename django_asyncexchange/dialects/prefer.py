@@ -44,9 +44,6 @@ class Prefer(Dialect):
 
     CODES = {
         e.SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        e.CallerUnknown: Wire(
-            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
-        ),
         e.RequestTooLarge: Wire(code="request_too_large", status=413, text=_("The request body is too large.")),
         e.CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
         e.StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),

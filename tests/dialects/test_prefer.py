@@ -498,6 +498,7 @@ STATUSES = {
     exceptions.SubmitRefused: 400,
     exceptions.RequestTooLarge: 413,
     exceptions.CallerUnknown: 400,
+    exceptions.CallNotStorable: 400,
     exceptions.CapacityExceeded: 429,
     exceptions.CallbackRefused: 400,
     exceptions.IdempotencyKeyMalformed: 400,
