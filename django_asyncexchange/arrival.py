@@ -109,6 +109,12 @@ class Arrival:
     """False where nobody has looked before the middlewares (``RequestFactory``): this is what they have left."""
 
 
+def text(meta: Mapping[str, Any], name: str) -> str:
+    """What ``META`` says under ``name``; ``""`` where that is no text: middlewares leave all sorts there."""
+    said = meta.get(name, "")
+    return said if isinstance(said, str) else ""
+
+
 def of(request: HttpRequest) -> Arrival:
     """How ``request`` came."""
     if isinstance(request, ASGIRequest):
@@ -130,7 +136,7 @@ def _arrival(meta: Mapping[str, Any], scheme: str | None, script_name: str, path
         method=meta.get("REQUEST_METHOD", "GET").upper(),
         script_name=script_name,
         path=path,
-        query=meta.get("QUERY_STRING", ""),
+        query=text(meta, "QUERY_STRING"),
         **more,
     )
 

@@ -76,14 +76,16 @@ def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
 
 def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
     """Raise CallChanged where the body is not there as it came. A file, as ASGI's is, may have been read."""
-    stream: Any = request
-    is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
     is_file = isinstance(request, ASGIRequest)
-    if is_read and (is_file or _announced(came)) and not (is_file and _reread(request)):
+    if not (is_file or _announced(came)):
+        return  # there is none
+    is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
+    if is_read and not (is_file and _reread(request)):
         raise CallChanged
     if not came.is_known:
         return
-    size = len(stream._body) if hasattr(request, "_body") else None
+    body: bytes | None = getattr(request, "_body", None)
+    size = None if body is None else len(body)
     is_cut = size is not None and came.meta.get("CONTENT_LENGTH") and size != _announced(came)
     if is_cut or any(request.META.get(name) != came.meta.get(name) for name in BODILY):
         raise CallChanged
@@ -152,12 +154,12 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
     call = Request(
         method=came.method,
         scheme=came.scheme,
-        host=_text(came, "HTTP_HOST"),
+        host=arrival.text(came.meta, "HTTP_HOST"),
         script_name=came.script_name,
         path=path,
         query=headers.without_listed(_wsgi(request, query), conf.SECRET_NAMES),
         headers=tuple(_captured_headers(request, came)),
-        remote_addr=_text(came, "REMOTE_ADDR"),
+        remote_addr=arrival.text(came.meta, "REMOTE_ADDR"),
         environ=tuple(environ.said(came)),
         language=translation.get_language() or "",
         time_zone=zones.named(timezone.get_current_timezone()),
@@ -170,11 +172,6 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
 def _wsgi(request: HttpRequest, query: str) -> str:
     """The raw query as WSGI spells it. ASGI hands bytes beyond ASCII over as text."""
     return environ.latin(query) if isinstance(request, ASGIRequest) else query
-
-
-def _text(came: Arrival, name: str) -> str:
-    text = came.meta.get(name)
-    return text if isinstance(text, str) else ""
 
 
 def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:

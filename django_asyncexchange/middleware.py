@@ -137,8 +137,8 @@ def detect(request: HttpRequest) -> Intent | None:
     call = Call(
         method=request.method or "",
         path=path,
-        query=meta.get("QUERY_STRING", ""),
-        header=lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"), ""),
+        query=arrival.text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.text(meta, "HTTP_" + name.upper().replace("-", "_")),
     )
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
