@@ -57,7 +57,7 @@ def spool(request: HttpRequest) -> IO[bytes]:
 
 
 def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
-    """What was kept of ``body``, the rest of it too. Whatever a middleware has made of it stays what is read."""
+    """What was kept of ``body``, the rest of it too. What a middleware has made of it stays what the view reads."""
     stream: Any = request
     is_own = isinstance(stream._stream, LimitedStream)
     others: list[bytes] = []
@@ -69,8 +69,9 @@ def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
             break  # the client is gone
     if body.is_over or sum(map(len, others)) > body.limit:
         raise RequestTooLarge(limit=body.limit)
-    if not hasattr(request, "_body"):
-        rewind(request, body.file if is_own else io.BytesIO(b"".join(others)))
+    if others:
+        stream._body = b"".join(others)
+    rewind(request, body.file)
     return body.file
 
 
@@ -92,10 +93,14 @@ def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
 
 
 def rewind(request: HttpRequest, file: IO[bytes]) -> None:
-    """Let ``request`` be read from the start of ``file``. Django has no public way to give a request another stream."""
+    """Let ``request`` be read from the start of ``file``, or of what a middleware has read or made of it already.
+
+    Django has no public way to give a request another stream.
+    """
     file.seek(0)
     stream: Any = request
-    stream._stream, stream._read_started = Lent(file), False
+    stream._stream = io.BytesIO(stream._body) if hasattr(request, "_body") else Lent(file)
+    stream._read_started = False
 
 
 def _reread(request: HttpRequest) -> bool:
