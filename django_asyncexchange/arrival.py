@@ -154,3 +154,11 @@ def aim(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str]:
     if not came.path.endswith(call.path):
         raise CallChanged
     return came.path.removesuffix(call.path) + path, query
+
+
+def point(request: HttpRequest, path: str, query: str) -> None:
+    """Let ``request`` be one of this path and raw query."""
+    request.path_info = request.META["PATH_INFO"] = path
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
+    request.META["QUERY_STRING"] = query
+    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
