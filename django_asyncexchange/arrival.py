@@ -109,6 +109,12 @@ class Arrival:
     """False where nobody has looked before the middlewares (``RequestFactory``): this is what they have left."""
 
 
+def text(meta: Mapping[str, Any], name: str) -> str:
+    """What ``META`` says under ``name``; ``""`` where that is no text: middlewares leave all sorts there."""
+    said = meta.get(name, "")
+    return said if isinstance(said, str) else ""
+
+
 def of(request: HttpRequest) -> Arrival:
     """How ``request`` came."""
     if isinstance(request, ASGIRequest):
@@ -130,7 +136,7 @@ def _arrival(meta: Mapping[str, Any], scheme: str | None, script_name: str, path
         method=meta.get("REQUEST_METHOD", "GET").upper(),
         script_name=script_name,
         path=path,
-        query=meta.get("QUERY_STRING", ""),
+        query=text(meta, "QUERY_STRING"),
         **more,
     )
 
@@ -148,3 +154,11 @@ def aim(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str]:
     if not came.path.endswith(call.path):
         raise CallChanged
     return came.path.removesuffix(call.path) + path, query
+
+
+def point(request: HttpRequest, path: str, query: str) -> None:
+    """Let ``request`` be one of this path and raw query."""
+    request.path_info = request.META["PATH_INFO"] = path
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
+    request.META["QUERY_STRING"] = query
+    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it

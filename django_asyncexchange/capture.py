@@ -57,7 +57,7 @@ def spool(request: HttpRequest) -> IO[bytes]:
 
 
 def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
-    """What was kept of ``body``, the rest of it too. Whatever a middleware has made of it stays what is read."""
+    """What was kept of ``body``, the rest of it too. What a middleware has made of it stays what the view reads."""
     stream: Any = request
     is_own = isinstance(stream._stream, LimitedStream)
     others: list[bytes] = []
@@ -69,31 +69,38 @@ def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
             break  # the client is gone
     if body.is_over or sum(map(len, others)) > body.limit:
         raise RequestTooLarge(limit=body.limit)
-    if not hasattr(request, "_body"):
-        rewind(request, body.file if is_own else io.BytesIO(b"".join(others)))
+    if others:
+        stream._body = b"".join(others)
+    rewind(request, body.file)
     return body.file
 
 
 def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
     """Raise CallChanged where the body is not there as it came. A file, as ASGI's is, may have been read."""
-    stream: Any = request
-    is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
     is_file = isinstance(request, ASGIRequest)
-    if is_read and (is_file or _announced(came)) and not (is_file and _reread(request)):
+    if not (is_file or _announced(came)):
+        return  # there is none
+    is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
+    if is_read and not (is_file and _reread(request)):
         raise CallChanged
     if not came.is_known:
         return
-    size = len(stream._body) if hasattr(request, "_body") else None
+    body: bytes | None = getattr(request, "_body", None)
+    size = None if body is None else len(body)
     is_cut = size is not None and came.meta.get("CONTENT_LENGTH") and size != _announced(came)
     if is_cut or any(request.META.get(name) != came.meta.get(name) for name in BODILY):
         raise CallChanged
 
 
 def rewind(request: HttpRequest, file: IO[bytes]) -> None:
-    """Let ``request`` be read from the start of ``file``. Django has no public way to give a request another stream."""
+    """Let ``request`` be read from the start of ``file``, or of what a middleware has read or made of it already.
+
+    Django has no public way to give a request another stream.
+    """
     file.seek(0)
     stream: Any = request
-    stream._stream, stream._read_started = Lent(file), False
+    stream._stream = io.BytesIO(stream._body) if hasattr(request, "_body") else Lent(file)
+    stream._read_started = False
 
 
 def _reread(request: HttpRequest) -> bool:
@@ -152,12 +159,12 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
     call = Request(
         method=came.method,
         scheme=came.scheme,
-        host=_text(came, "HTTP_HOST"),
+        host=arrival.text(came.meta, "HTTP_HOST"),
         script_name=came.script_name,
         path=path,
         query=headers.without_listed(_wsgi(request, query), conf.SECRET_NAMES),
         headers=tuple(_captured_headers(request, came)),
-        remote_addr=_text(came, "REMOTE_ADDR"),
+        remote_addr=arrival.text(came.meta, "REMOTE_ADDR"),
         environ=tuple(environ.said(came)),
         language=translation.get_language() or "",
         time_zone=zones.named(timezone.get_current_timezone()),
@@ -170,11 +177,6 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
 def _wsgi(request: HttpRequest, query: str) -> str:
     """The raw query as WSGI spells it. ASGI hands bytes beyond ASCII over as text."""
     return environ.latin(query) if isinstance(request, ASGIRequest) else query
-
-
-def _text(came: Arrival, name: str) -> str:
-    text = came.meta.get(name)
-    return text if isinstance(text, str) else ""
 
 
 def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@
     │   ├── IdempotencyKeyMalformed
     │   ├── IdempotencyKeyReused the key belongs to another request
     │   ├── RequestErased        a finished task cannot be run again
+    │   │   └── RequestLocked    nor one whose key is gone
     │   └── SubmitFailed         the task could not be stored or queued
     │       └── NoWorker         nobody is there to run it (REQUIRE_WORKER)
     ├── TaskNotFound             no such task for this caller
@@ -137,6 +138,10 @@ class IdempotencyKeyReused(SubmitRefused):
 
 class RequestErased(SubmitRefused):
     """The captured request has been erased (KEEP_REQUESTS)."""
+
+
+class RequestLocked(RequestErased):
+    """There is no key for the captured request any more."""
 
 
 class SubmitFailed(SubmitRefused):

@@ -49,9 +49,9 @@ class Content:
         return self._parts.hexdigest() if self._between else plain
 
 
-def of(dialect: str, call: Request, content: Content, plain: str) -> str:
+def of(call: Request, content: Content, plain: str, *more: str) -> str:
     """The fingerprint of a call whose body was ``content``, with ``plain`` as the digest of its bytes."""
-    return digest(dialect, call.method, call.path, call.query, content.media_type, content.digest(plain))
+    return digest(*more, call.method, call.path, call.query, content.media_type, content.digest(plain))
 
 
 def digest(*parts: str) -> str:

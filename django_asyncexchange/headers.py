@@ -31,6 +31,7 @@ HARMFUL = frozenset(
     }
 )
 """Request headers that would do harm in a deferred run."""
+READING = frozenset({"GET", "HEAD", "QUERY"})
 CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 """Of a reading call, they speak of a copy that the client has: its answer, and not a 304, is what is stored."""
 HOP_BY_HOP = frozenset(
@@ -75,7 +76,7 @@ def _spelt(parameter: str) -> str:
 
 def is_harmful(name: str, method: str) -> bool:
     """Whether the request header ``name`` would do harm in a deferred run of ``method``."""
-    return name.lower() in HARMFUL or (method in ("GET", "HEAD") and name.lower() in CONDITIONS)
+    return name.lower() in HARMFUL or (method in READING and name.lower() in CONDITIONS)
 
 
 def may_be_stored(name: str) -> bool:

@@ -139,8 +139,8 @@ def detect(request: HttpRequest) -> Intent | None:
     call = Call(
         method=request.method or "",
         path=path,
-        query=meta.get("QUERY_STRING", ""),
-        header=lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"), ""),
+        query=arrival.text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.text(meta, "HTTP_" + name.upper().replace("-", "_")),
     )
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
@@ -151,7 +151,7 @@ def detect(request: HttpRequest) -> Intent | None:
 
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
-    point(request, *intent.dialect.target(intent.call))
+    arrival.point(request, *intent.dialect.target(intent.call))
     try:
         intent.target = arrival.aim(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
@@ -207,17 +207,9 @@ def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpR
     return http.replayed(Replay(headers=applied), task, request)
 
 
-def point(request: HttpRequest, path: str, query: str) -> None:
-    """Let ``request`` be one of this path and raw query."""
-    request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
-    request.META["QUERY_STRING"] = query
-    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
-
-
 def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
     """Word what was refused before ``process_view`` (no such address, CSRF) as the dialect would."""
-    point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
+    arrival.point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
     if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:
         return response

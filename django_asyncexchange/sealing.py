@@ -11,7 +11,8 @@ import base64
 import functools
 from collections.abc import Iterable, Iterator
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import InvalidToken as InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -19,6 +20,8 @@ from .conf import conf
 
 PURPOSE = b"django_asyncexchange.secrets"
 """Binds the derived key to this use of it."""
+PIECE = 256 * 1024
+"""Bytes that are sealed at a time, at most."""
 
 
 def seal(data: bytes) -> bytes:
@@ -55,8 +58,10 @@ def known_address(stored: str) -> str | None:
 
 
 def sealed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """A stream of lines, each a sealed chunk: nothing is ever held but one of them."""
-    return (seal(chunk) + b"\n" for chunk in chunks)
+    """A stream of lines, each a sealed chunk or a piece of a large one: to seal takes several times its memory."""
+    for chunk in chunks:
+        for at in range(0, len(chunk), PIECE):
+            yield seal(chunk[at : at + PIECE]) + b"\n"
 
 
 def unsealed(chunks: Iterable[bytes]) -> Iterator[bytes]:

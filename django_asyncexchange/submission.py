@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 
@@ -82,7 +83,7 @@ def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, 
     if content is not None:
         key = submission.idempotency_key
         task.idempotency = fingerprints.digest(_who(submission), key)
-        task.fingerprint = fingerprints.of(task.dialect, submission.call, content, draft.sha256)
+        task.fingerprint = fingerprints.of(submission.call, content, draft.sha256, task.dialect, *_meant(submission))
     try:
         if (earlier := _earlier(task)) is None:
             _accept(task, draft, submission.dialect)
@@ -145,6 +146,11 @@ def _who(submission: Submission) -> str:
     """Whose idempotency keys these are."""
     caller = submission.identity
     return f"{caller.owner.account} {caller.user_pk} {caller.owner.id}"
+
+
+def _meant(submission: Submission) -> tuple[str, str]:
+    """What middlewares have made of the call: its method; and whose site it was, where there are several."""
+    return submission.method, urlsplit(submission.url).netloc
 
 
 def _earlier(task: AsyncTask) -> AsyncTask | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import zoneinfo
 
@@ -12,14 +13,12 @@ def named(zone: dt.tzinfo) -> str:
     >>> named(dt.timezone(dt.timedelta(hours=-3), "BRT"))
     '-10800 BRT'
     """
-    if isinstance(zone, dt.timezone):
-        return f"{zone.utcoffset(None).total_seconds():+g} {zone.tzname(None)}"
     name = zone.tzname(None) or str(zone)
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        return ""
-    return name
+    if not isinstance(zone, dt.timezone):  # which may call itself anything
+        with contextlib.suppress(ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+            return zoneinfo.ZoneInfo(name).key
+    offset = zone.utcoffset(None)
+    return "" if offset is None else f"{offset.total_seconds():+g} {name}"
 
 
 def zone_of(text: str) -> dt.tzinfo:

@@ -274,6 +274,7 @@ def test_any_other_header_is_captured(name):
         ("GET", "If-None-Match", '"a"', False),
         ("HEAD", "If-None-Match", "*", False),
         ("GET", "If-Modified-Since", "x", False),
+        ("QUERY", "If-None-Match", "x", False),
         ("PUT", "If-None-Match", "*", True),
         ("PUT", "If-None-Match", '"a"', True),
     ],

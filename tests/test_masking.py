@@ -15,7 +15,7 @@ from django_asyncexchange.masking import MASK, is_secret, masked_url
 from django_asyncexchange.models import AsyncTask, Body, Delivery, Webhook
 from django_asyncexchange.states import State
 
-from .services import IDLE, captured, exchange, stored
+from .services import IDLE, captured, exchange, soon, stored
 
 CANARY = "canary-7f3a"
 CREDENTIALS = """
@@ -144,3 +144,32 @@ def test_a_list_is_filtered_by_the_address_that_was_called(site):
             site.get(f"/ran/?code={CANARY}&a={number}", headers={"Prefer": "respond-async"})
     found = site.get("/async/tasks", {"request": f"http://testserver/ran/?code={CANARY}&a=1"}).json()
     assert [task["request"] for task in found["results"]] == [f"http://testserver/ran/?code={MASK}&a=1"]
+
+
+# What cannot be shown -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_of_a_task_whose_call_was_erased_says_so(site):
+    task = stored(State.DONE, request={})
+    assert "The captured request has been erased" in page(site, "asynctask", task.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_of_a_task_whose_key_is_gone_says_so(site):
+    with override_settings(SECRET_KEY="a former key " * 5):
+        task = stored(to=captured(headers=(("X-Own", "sealed"),)))
+    assert "There is no key for the captured request any more" in page(site, "asynctask", task.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("erased", [True, False])
+def test_a_call_that_cannot_be_read_is_not_run_again_and_the_administration_says_why(site, erased):
+    with override_settings(SECRET_KEY="a former key " * 5):
+        task = stored(State.DONE, deletion_date=soon(hours=-1))
+    if erased:
+        AsyncTask.objects.update(request={})
+    action = {"action": "rerun", "_selected_action": [str(task.pk)]}
+    text = site.post(reverse("admin:asyncexchange_asynctask_changelist"), action, follow=True).content.decode()
+    assert ("has been erased" if erased else "There is no key for the captured request any more") in text
+    assert AsyncTask.objects.count() == 1

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import tempfile
+import zlib
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -71,7 +72,14 @@ def raw(request):
 
 tells.async_exchange = raw.async_exchange = True
 
+
+def made(request):
+    """Reads by itself, as REST framework's parsers do."""
+    return HttpResponse(request.read())
+
+
 urlpatterns = [
+    path("made/", made),
     path("", include("django_asyncexchange.urls")),
     path("", tells),
     path("tells/", tells),
@@ -130,6 +138,16 @@ def locating(get_response):
     return middleware
 
 
+def spoiling(get_response):
+    """Leaves what is no text under a name that means something."""
+
+    def middleware(request):
+        request.META[settings.SPOILT] = dt.timedelta(hours=1)
+        return get_response(request)
+
+    return middleware
+
+
 def inflating(get_response):
     """Unpacks bodies as the known middlewares do."""
 
@@ -138,6 +156,30 @@ def inflating(get_response):
             request._body = gzip.decompress(request.body)
             request._stream = io.BytesIO(request._body)
             request.META["CONTENT_LENGTH"] = str(len(request._body))
+        return get_response(request)
+
+    return middleware
+
+
+class Unpacked:
+    """A short stream of gzip, unpacked as it is read."""
+
+    def __init__(self, stream):
+        self.stream, self.unpacker = stream, zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def read(self, *size):
+        return self.unpacker.decompress(self.stream.read(*size))
+
+    def close(self):
+        self.stream.close()
+
+
+def lazy(get_response):
+    """Unpacks bodies as they are read."""
+
+    def middleware(request):
+        if request.META.get("HTTP_CONTENT_ENCODING") == "gzip":
+            request._stream = Unpacked(request._stream)
         return get_response(request)
 
     return middleware
@@ -474,6 +516,13 @@ def test_meta_that_is_no_text_breaks_no_kick_off(client):
         assert later(client)["method"] == "GET"
 
 
+@pytest.mark.parametrize("name", ["HTTP_IDEMPOTENCY_KEY", "HTTP_PREFER", "CONTENT_LENGTH"])
+def test_a_trigger_that_is_no_text_breaks_no_call(client, name):
+    call = {"method": "POST", "headers": SOLITUDE}
+    with behind(spoiling, SPOILT=name):
+        assert send(client, **call).status_code == 202
+
+
 @pytest.mark.parametrize("values", [{"HTTP_X_PLACE": 7}, {"REMOTE_ADDR": None}, {"CONTENT_LENGTH": object()}])
 def test_meta_that_is_no_text_is_not_captured(values):
     request = RequestFactory().get("/tells/")
@@ -527,10 +576,19 @@ UPLOAD = {"a": "1", "file": SimpleUploadedFile("a.txt", b"the file")}
 
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
-def test_a_body_that_a_middleware_has_unpacked_is_captured_as_it_came(client, trigger):
-    with behind(inflating):
+@pytest.mark.parametrize("middleware", [inflating, lazy])
+def test_a_body_that_a_middleware_has_unpacked_is_captured_as_it_came(client, trigger, middleware):
+    with behind(middleware):
         call = {"method": "POST", "body": PACKED, "headers": {"Content-Encoding": "gzip"}}
         assert later(client, trigger=trigger, **call)["form"] == {"a": ["1"], "b": ["2"]}
+
+
+@pytest.mark.parametrize("middleware", [inflating, lazy])
+def test_the_view_reads_at_once_what_a_middleware_has_made_of_the_body(client, middleware):
+    never = {"Prefer": "respond-async"}  # a preference that the view does not meet
+    with behind(middleware):
+        answer = send(client, "/made/", "POST", PACKED, {**never, "Content-Encoding": "gzip"})
+    assert answer.content == b"a=1&b=2"
 
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
@@ -584,7 +642,16 @@ def test_any_time_zone_at_submit_is_active_in_the_run(client, monkeypatch, zone)
     assert seen["zone"] == now["zone"]
 
 
-@pytest.mark.parametrize("zone", [timezone.get_fixed_timezone(180), dt.timezone(dt.timedelta(seconds=-1172), "LMT")])
+class Offset(dt.tzinfo):
+    """A fixed offset as other libraries make them."""
+
+    def utcoffset(self, when):
+        return dt.timedelta(hours=2)
+
+    dst = tzname = lambda self, when: None
+
+
+@pytest.mark.parametrize("zone", [timezone.get_fixed_timezone(180), Offset()])
 def test_a_fixed_offset_is_captured(zone):
     with timezone.override(zone):
         call = capture.capture(RequestFactory().get("/"))
@@ -629,6 +696,20 @@ def test_the_same_form_with_another_boundary_is_the_same_call(client, waiting, s
     assert (first.status_code, second.status_code) == (202, 202)
     assert second["Idempotency-Replayed"] == "true"
     assert AsyncTask.objects.count() == 1
+
+
+def test_a_method_that_a_header_overrides_counts(client, waiting):
+    with behind(overriding):
+        answers = [
+            send(client, method="POST", headers={**PREFER, **KEY, "X-Http-Method-Override": method})
+            for method in ("PUT", "DELETE", "PUT")
+        ]
+    assert [answer.status_code for answer in answers] == [202, 422, 202]
+
+
+def test_the_site_counts(client, waiting):
+    answers = [send(client, headers={**PREFER, **KEY}, HTTP_HOST=host) for host in ("one.example", "two.example")]
+    assert [answer.status_code for answer in answers] == [202, 422]
 
 
 @pytest.mark.parametrize("change", [{"file": b"The file"}, {"text": "2"}, {"content_type": "text/html"}])

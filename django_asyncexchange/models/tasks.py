@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import sealing
 from ..conf import conf
-from ..exceptions import RequestErased
+from ..exceptions import RequestErased, RequestLocked
 from ..messages import Callback, Owner, Progress, Request, Snapshot, header
 from ..querysets import AsyncTaskQuerySet
 from ..states import Reason, State
@@ -136,10 +136,13 @@ class AsyncTask(models.Model):
 
     @property
     def captured(self) -> Request:
-        """The captured call; unknown keys of another version are ignored. Raises RequestErased."""
+        """The captured call; unknown keys of another version are ignored. Raises RequestErased or RequestLocked."""
         stored = self.request
         if SEALED in stored:
-            stored = json.loads(sealing.unseal(stored[SEALED].encode()))
+            try:
+                stored = json.loads(sealing.unseal(stored[SEALED].encode()))
+            except sealing.InvalidToken as error:
+                raise RequestLocked from error
         if not stored:
             raise RequestErased
         known = {key: stored[key] for key in Request.__dataclass_fields__ if key in stored}

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import sealing
 from ..conf import conf
-from ..masking import masked_url
 from ..querysets import DeliveryQuerySet
 
 
@@ -64,7 +63,7 @@ class Webhook(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} → {masked_url(self.url)}"
+        return f"{self.action} → {self.url.partition('?')[0]}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.url_digest = self.digest
@@ -126,7 +125,7 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event} → {masked_url(self.address or self.host)} ({self.state})"
+        return f"{self.event} → {self.host} ({self.state})"
 
     @property
     def address(self) -> str | None:
