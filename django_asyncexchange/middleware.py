@@ -18,7 +18,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, http, identity, outages, rendering, waiting
+from . import admission, capture, http, httpcaches, identity, outages, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -182,6 +182,7 @@ def accept(
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
+    httpcaches.keep_out(request)
     task, again = submit(wanted, capture.without_csrf_token(intent.chunks(), request))
     intent.task_id = task.pk
     response = http.respond(dialect.accepted(task.snapshot(), context))
