@@ -6,19 +6,24 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.utils.cache import get_conditional_response
+from django.http import HttpRequest, HttpResponse
 
 from . import faithful, files, headers, offload
 from .messages import Headers, Replay, Response
 from .models import AsyncTask
 
+EMPTY: Headers = (("Content-Length", "0"),)
+
 # Response → value -----------------------------------------------------------------------------------------------------
 
 
-def stored_headers(response: Any) -> Headers:
-    """Every header of ``response`` that may be stored, in order, duplicates kept. Cookies are not in ``items()``."""
-    return tuple((name, text) for name, text in response.items() if headers.may_be_stored(name))
+def stored_headers(response: Any, request: HttpRequest | None = None) -> Headers:
+    """Every header of ``response`` that may be stored, in order, duplicates kept. Cookies are not in ``items()``.
+
+    The length that an answer to HEAD names is nowhere else.
+    """
+    kept = {"content-length"} if request is not None and request.method == "HEAD" else set()
+    return tuple((name, text) for name, text in response.items() if name.lower() in kept or headers.may_be_stored(name))
 
 
 def chunks_of(response: Any) -> Iterable[bytes]:
@@ -45,21 +50,30 @@ def unless_known(answer: HttpResponse, request: HttpRequest) -> HttpResponse:
         return answer
     etag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
     answer.headers["ETag"] = etag
-    return get_conditional_response(request, etag, None, answer) or answer
+    return faithful.conditional(request, etag, None, answer) or answer
 
 
-def replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+def replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> faithful.Faithful:
     """Send the stored answer of ``task``, changed as ``replay`` says. Small ones whole, others as a stream.
 
-    Raises StorageFailed where its bytes are not there.
+    No middleware changes it any more. Raises StorageFailed where its bytes are not there.
     """
+    answer = _replayed(replay, task, request)
+    answer.fix()
+    return answer
+
+
+def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> faithful.Faithful:
     body = task.response_body()
     given = _headers(replay, task)
+    if body or request.method != "HEAD":
+        given = tuple(pair for pair in given if pair[0].lower() != "content-length")
     if body and replay.status == task.status_code == 200:
         handed = offload.by_server(body, given, request) or offload.by_bucket(body, given, task, request)
         return handed or files.file(body, given, task, request)
     status = replay.status or task.status_code or 500
-    answer = files.whole(status, body, given, request) if body else faithful.bare(status, given)
+    nothing = faithful.bare(status, files.with_defaults(given, EMPTY))
+    answer = files.whole(status, body, given, request) if body else nothing
     if task.reason_phrase and replay.status is None:
         answer.reason_phrase = task.reason_phrase
     return answer

@@ -1,0 +1,233 @@
+"""The way back: a stored answer reaches its reader as it was stored, whatever the project's middlewares do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import AsyncClient, Client, override_settings
+from django.urls import include, path
+from django.views.decorators.clickjacking import xframe_options_exempt
+
+from .services import exchange
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+DOCUMENT = {"rows": ["row"] * 10}
+LARGE = {"rows": ["row"] * 20_000}
+
+
+def sizes(request):
+    return HttpResponse(headers={"Content-Length": "123456"}) if request.method == "HEAD" else HttpResponse(b"...")
+
+
+@xframe_options_exempt
+def framed(request):
+    return HttpResponse("<p>in a frame</p>")
+
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("small/", lambda request: JsonResponse(DOCUMENT)),
+    path("large/", lambda request: JsonResponse(LARGE)),
+    path("stream/", lambda request: StreamingHttpResponse([b"ab" * 50_000] * 3, content_type="text/plain")),
+    path("empty/", lambda request: HttpResponse(status=204)),
+    path("elsewhere/", lambda request: HttpResponse(status=302, headers={"Location": "/small/"})),
+    path("framed/", framed),
+    path("sizes/", sizes),
+]
+
+
+# Middlewares of a project ---------------------------------------------------------------------------------------------
+
+
+def envelope(get_response):
+    """Wraps every JSON document, as published ones do: without asking whether it is a stream."""
+
+    def middleware(request):
+        response = get_response(request)
+        if response.get("Content-Type") == "application/json":
+            response.content = json.dumps({"data": json.loads(response.content)}).encode()
+            response["Content-Length"] = str(len(response.content))
+        return response
+
+    return middleware
+
+
+def signed(chunks, is_async):
+    """As Django's page on streams says it."""
+
+    def now():
+        yield from chunks
+        yield b"signed"
+
+    async def then():
+        async for chunk in chunks:
+            yield chunk
+        yield b"signed"
+
+    return then() if is_async else now()
+
+
+def signature(get_response):
+    """Adds to every body, and counts it, whole or not."""
+
+    def middleware(request):
+        response = get_response(request)
+        if response.streaming:
+            response.streaming_content = signed(response.streaming_content, response.is_async)
+        else:
+            response.write(b"signed")
+            response.writelines([b"twice"])
+        return response
+
+    return middleware
+
+
+def opinion(get_response):
+    """Has its say about everything."""
+
+    def middleware(request):
+        response = get_response(request)
+        del response["X-Content-Type-Options"]
+        response.headers.pop("Content-Language", None)
+        response["X-Frame-Options"] = "SAMEORIGIN"
+        response["X-Seen"] = "yes"
+        response["Access-Control-Allow-Origin"] = request.headers.get("X-From", "")
+        response.status_code, response.reason_phrase = 299, "Whatever"
+        response.set_cookie("seen", "yes")
+        return response
+
+    return middleware
+
+
+@pytest.fixture(autouse=True)
+def every_view(settings):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"])
+
+
+@pytest.fixture
+def client(db):
+    client = Client()
+    client.force_login(User.objects.create_user("anna"))
+    return client
+
+
+def result(client, address, method="get", **headers):
+    """Where the answer lies."""
+    accepted = getattr(client, method)(address, headers={"Prefer": "respond-async", **headers})
+    assert accepted.status_code == 202
+    return accepted.headers["Location"] + "/result"
+
+
+def get(client, address, middleware="", **headers):
+    """What the same person is sent when ``middleware`` comes first; read to its end and closed."""
+    with override_settings(MIDDLEWARE=[*([middleware] if middleware else []), *settings.MIDDLEWARE]):
+        reader = Client()
+        reader.cookies = client.cookies.copy()
+        with contextlib.closing(reader.get(address, headers=headers)) as response:
+            response.body = b"".join(response)
+            return response
+
+
+# What they do ---------------------------------------------------------------------------------------------------------
+
+ENVELOPE, SIGNATURE, OPINION = (f"{__name__}.{name}" for name in ("envelope", "signature", "opinion"))
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_middleware_that_wraps_documents_wraps_them_once(client, settings, address):
+    settings.MIDDLEWARE = [ENVELOPE, *settings.MIDDLEWARE]
+    now = client.get(address)
+    accepted = client.get(address, headers={"Prefer": "respond-async"}).json()["data"]
+    later = get(client, accepted["links"]["self"] + "/result")
+    assert set(now.json()) == {"data"}
+    assert later.body == now.content
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/", "/stream/"])
+def test_nothing_is_added_to_the_body_of_a_stored_answer(client, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, SIGNATURE)
+    assert (after.body, after["Content-Length"]) == (before.body, str(len(before.body)))
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/", "/empty/"])
+def test_status_and_headers_of_a_stored_answer_stay(client, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, OPINION)
+    assert (after.status_code, after.reason_phrase) == (before.status_code, before.reason_phrase)
+    assert [pair for pair in after.items() if pair[0] != "Access-Control-Allow-Origin"] == list(before.items())
+
+
+def test_a_cookie_of_the_poll_itself_is_set(client):
+    assert get(client, result(client, "/small/"), OPINION).cookies["seen"].value == "yes"
+
+
+def test_which_origin_may_read_is_said_for_the_poll(client):
+    later = get(client, result(client, "/small/"), OPINION, **{"X-From": "https://b.example"})
+    assert later["Access-Control-Allow-Origin"] == "https://b.example"
+
+
+def test_a_view_that_may_be_framed_is_framed_later_too(client):
+    assert "X-Frame-Options" not in client.get("/framed/").headers
+    assert "X-Frame-Options" not in client.get(result(client, "/framed/")).headers
+
+
+def test_the_poller_adds_nothing_to_vary(client):
+    assert client.get(result(client, "/small/"))["Vary"] == client.get("/small/")["Vary"].removeprefix("Prefer, ")
+
+
+@pytest.mark.parametrize("name", ["gzip.GZipMiddleware", "http.ConditionalGetMiddleware"])
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_djangos_own_middlewares_leave_the_stored_bytes(client, name, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, f"django.middleware.{name}")
+    assert (after.body, list(after.items())) == (before.body, list(before.items()))
+
+
+def test_the_length_that_an_answer_to_head_names_is_the_stored_one(client):
+    where = result(client, "/sizes/", "head")
+    assert client.head(where)["Content-Length"] == client.head("/sizes/")["Content-Length"] == "123456"
+    assert client.get(where)["Content-Length"] == "0"
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_stored_answer_can_be_told_by_a_middleware(client, address):
+    assert get(client, result(client, address)).is_stored_answer
+
+
+@pytest.mark.parametrize("middleware", [OPINION, SIGNATURE])
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_an_asynchronous_server_sends_what_was_stored(client, settings, address, middleware):
+    now, where = client.get(address).content, result(client, address)
+    settings.MIDDLEWARE = [f"{middleware}", *settings.MIDDLEWARE]
+    assert async_to_sync(read_async)(client.cookies.copy(), where) == now
+
+
+async def read_async(cookies, address):
+    client = AsyncClient()
+    client.cookies = cookies
+    response = await client.get(address)
+    return b"".join([chunk async for chunk in response]) if response.streaming else response.content
+
+
+# Redirections ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_follows_the_status_address_arrives_at_the_answer(client):
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    assert client.get(accepted["Location"], follow=True).json() == DOCUMENT
+
+
+def test_a_client_follows_a_stored_redirection(client):
+    assert client.get(result(client, "/elsewhere/"), follow=True).json() == DOCUMENT
+
+
+def test_an_answer_that_leads_nowhere_has_no_url(client):
+    assert not hasattr(client.get(result(client, "/small/")), "url")
