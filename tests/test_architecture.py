@@ -20,7 +20,7 @@ FLOORS = {
     1: "dialects",
     2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
     "statements writes",
-    3: "admission attempts capture delivery executors faithful files fixed gates http httpcaches identity "
+    3: "admission attempts capture classbased delivery executors faithful files fixed gates http httpcaches identity "
     "isolation lifecycle notify offload presence profiles rendering recovery retention runs signals signatures "
     "submission subscriptions transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
