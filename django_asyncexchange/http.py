@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from . import faithful, files, headers, offload
+from . import codings, faithful, files, headers, offload
 from .messages import Headers, Replay, Response
 from .models import AsyncTask
 
@@ -83,4 +84,5 @@ def _headers(replay: Replay, task: AsyncTask) -> Headers:
     changed = {name.lower() for name, _ in replay.headers} | replay.drop
     given = (*((name, text) for name, text in task.headers if name.lower() not in changed), *replay.headers)
     named = {name.lower() for name, _ in given}
-    return (*given, *((name, text) for name, text in replay.defaults if name.lower() not in named))
+    given = (*given, *((name, text) for name, text in replay.defaults if name.lower() not in named))
+    return functools.reduce(codings.varied, replay.vary, given)

@@ -149,6 +149,8 @@ class Replay:
     defaults: Headers = (("Cache-Control", "private"),)
     """Headers added where the stored answer has none of that name: no shared cache keeps an answer (contract G)."""
     drop: frozenset[str] = frozenset()
+    vary: tuple[str, ...] = ()
+    """Request headers that this answer depends on, besides those that the stored ``Vary`` names."""
 
 
 @value

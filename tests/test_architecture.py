@@ -23,7 +23,7 @@ FLOORS = {
     3: "admission attempts capture classbased delivery executors faithful files fixed gates http httpcaches identity "
     "isolation lifecycle notify offload presence profiles rendering recovery retention runs signals signatures "
     "submission subscriptions transport turns waiting watch worker",
-    4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
+    4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
     "serializers urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -12,6 +12,8 @@ from django.utils.cache import get_cache_key, learn_cache_key
 from django.views.decorators.cache import cache_control, cache_page
 from django.views.decorators.vary import vary_on_cookie
 
+from django_asyncexchange.decorators import never_async
+
 from .services import exchange
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -22,6 +24,11 @@ LATER = {"Prefer": "respond-async"}
 
 def named(request):
     return HttpResponse(f"for {request.user.username or 'anybody'}")
+
+
+@never_async
+def never(request):
+    return named(request)
 
 
 def kept_by_hand(request):
@@ -37,12 +44,15 @@ def kept_by_hand(request):
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("plain/", named),
+    path("never/", never),
+    path("site/plain/", named),
     path("varied/", vary_on_cookie(named)),
     path("page/", cache_page(60)(named)),
     path("varied-page/", cache_page(60)(vary_on_cookie(named))),
     path("by-hand/", kept_by_hand),
     path("public/", cache_control(public=True, max_age=60)(named)),
 ]
+MOYSKLAD = "django_asyncexchange.dialects.moysklad.MoySklad"
 PAGES = ["/plain/", "/varied/", "/page/", "/varied-page/", "/by-hand/", "/public/"]
 
 
@@ -126,3 +136,53 @@ def test_an_answer_that_was_waited_for_is_found_by_nobody_else(anna):
     assert (waited.status_code, waited.content) == (200, b"for anna")
     assert logged_in("otto").get("/public/", headers={"Prefer": "respond-async, wait=5"}).content == b"for otto"
     assert Stranger().get("/public/").content == b"for anybody"
+
+
+# What a preference can change -----------------------------------------------------------------------------------------
+
+WAITING = {"Prefer": "respond-async, wait=5"}
+
+
+def vary(response):
+    return [name.strip() for name in response.get("Vary", "").split(",")]
+
+
+@pytest.fixture
+def uncached(settings):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "CacheMiddleware" not in name]
+
+
+@pytest.mark.parametrize("headers", [{}, LATER, WAITING, {"Prefer": "return=minimal"}])
+def test_every_answer_of_a_view_that_may_be_called_later_varies_with_the_preference(anna, uncached, headers):
+    assert vary(anna.get("/plain/", headers=headers)).count("Prefer") == 1
+
+
+def test_the_stored_answer_varies_with_the_preference_as_the_one_at_once_does(anna, uncached):
+    assert "Prefer" in vary(later(anna, "/plain/"))
+
+
+def test_a_view_that_no_preference_changes_says_nothing_of_it(anna, uncached):
+    assert "Prefer" not in vary(anna.get("/never/", headers=LATER))
+
+
+def test_where_no_mount_heeds_a_preference_no_view_varies_with_it(anna, settings, uncached):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"solitude": {}})
+    assert "Prefer" not in vary(anna.get("/plain/", headers=LATER))
+
+
+def test_a_cache_that_has_the_page_does_not_answer_a_preference(anna):
+    assert anna.get("/plain/").content == anna.get("/plain/").content == b"for anna"
+    assert anna.get("/plain/", headers=LATER).status_code == 202
+
+
+def test_a_page_that_was_waited_for_is_not_stored_under_its_address(anna, uncached):
+    waited = anna.get("/public/", headers=WAITING)
+    assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
+
+
+def test_a_report_varies_with_how_long_its_client_waits(anna, settings, uncached):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"reports": {"CLASS": MOYSKLAD, "PREFIX": "/site"}})
+    waited = anna.get("/site/plain/?async=true", headers={"Prefer": "wait=5"})
+    assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
+    assert "Prefer" in vary(waited)
+    assert "Prefer" in vary(anna.get("/site/plain/?async=true"))

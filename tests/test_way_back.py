@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 from django.views.decorators.clickjacking import xframe_options_exempt
 
-from .services import exchange
+from django_asyncexchange import capture
+from django_asyncexchange.models import AsyncTask
+
+from .services import Failing, exchange
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -180,7 +185,7 @@ def test_a_view_that_may_be_framed_is_framed_later_too(client):
 
 
 def test_the_poller_adds_nothing_to_vary(client):
-    assert client.get(result(client, "/small/"))["Vary"] == client.get("/small/")["Vary"].removeprefix("Prefer, ")
+    assert client.get(result(client, "/small/"))["Vary"] == client.get("/small/")["Vary"]
 
 
 @pytest.mark.parametrize("name", ["gzip.GZipMiddleware", "http.ConditionalGetMiddleware"])
@@ -231,3 +236,63 @@ def test_a_client_follows_a_stored_redirection(client):
 
 def test_an_answer_that_leads_nowhere_has_no_url(client):
     assert not hasattr(client.get(result(client, "/small/")), "url")
+
+
+# After the 202 --------------------------------------------------------------------------------------------------------
+
+LOOKED: list[object] = []
+
+
+def auditor(get_response):
+    """Looks at the call when it is answered, as django-debug-toolbar does."""
+
+    def middleware(request):
+        response = get_response(request)
+        files = {name: file.read() for name, file in request.FILES.items()}
+        LOOKED.append((request.POST.dict(), files, b"" if files else request.body))
+        return response
+
+    return middleware
+
+
+CALLS = [
+    ({"data": {"a": "1", "file": io.BytesIO(b"x" * 200_000)}}, ({"a": "1"}, {"file": b"x" * 200_000}, b"")),
+    ({"data": "a=1", "content_type": "application/x-www-form-urlencoded"}, ({"a": "1"}, {}, b"a=1")),
+    ({"data": '{"a": 1}', "content_type": "application/json"}, ({}, {}, b'{"a": 1}')),
+]
+
+
+@pytest.fixture
+def audited(settings):
+    LOOKED.clear()
+    settings.MIDDLEWARE = [f"{__name__}.auditor", *settings.MIDDLEWARE]
+
+
+@pytest.mark.parametrize(("call", "seen"), CALLS, ids=["multipart", "form", "json"])
+def test_a_middleware_reads_the_body_after_the_202(client, audited, call, seen):
+    assert client.post("/small/", headers={"Prefer": "respond-async"}, **call).status_code == 202
+    assert seen in LOOKED
+    assert AsyncTask.objects.get().state == "DONE"
+
+
+def test_the_body_is_closed_with_the_response(client, monkeypatch):
+    spooled = []
+    spool = capture.spool
+    monkeypatch.setattr(capture, "spool", lambda request: spooled.append(spool(request)) or spooled[-1])
+    client.post("/small/", b"x", content_type="text/plain", headers={"Prefer": "respond-async"})
+    assert [file.closed for file in spooled] == [True]
+
+
+def test_a_database_that_fails_at_any_moment_leaves_no_accepted_call_without_its_202(client):
+    client.raise_request_exception = False
+    client.post("/small/", headers={"Prefer": "respond-async, wait=5"})  # what is asked once in a process
+    accepted, at = AsyncTask.objects.count(), 0
+    while True:
+        failing = Failing(at)
+        with connection.execute_wrapper(failing):
+            response = client.post("/small/", headers={"Prefer": "respond-async, wait=5"})
+        is_stored = AsyncTask.objects.count() > accepted
+        assert (response.status_code in (200, 202)) == is_stored, (at, failing.failed, response.status_code)
+        if failing.failed is None:
+            return
+        accepted, at = AsyncTask.objects.count(), at + 1
