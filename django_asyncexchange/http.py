@@ -54,28 +54,34 @@ def unless_known(answer: HttpResponse, request: HttpRequest) -> HttpResponse:
     return faithful.conditional(request, etag, None, answer) or answer
 
 
-def replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> faithful.Faithful:
+def replayed(
+    replay: Replay, task: AsyncTask, request: HttpRequest, *, is_at_its_address: bool = True
+) -> faithful.Faithful:
     """Send the stored answer of ``task``, changed as ``replay`` says. Small ones whole, others as a stream.
 
-    No middleware changes it any more. Raises StorageFailed where its bytes are not there.
+    At its own address a successful one is a file, with conditions and parts. At that of its call it is what the call
+    would have been answered. No middleware changes it any more. Raises StorageFailed where its bytes are not there.
     """
-    answer = _replayed(replay, task, request)
+    answer = _replayed(replay, task, request, is_file=is_at_its_address and task.status_code == 200)
     answer.fix()
     return answer
 
 
-def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest) -> faithful.Faithful:
+def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, is_file: bool) -> faithful.Faithful:
     body = task.response_body()
     given = _headers(replay, task)
     if body or request.method != "HEAD":
         given = tuple(pair for pair in given if pair[0].lower() != "content-length")
-    if body and replay.status == task.status_code == 200:
+    if body and is_file and replay.status == 200:  # behind a signed link, which may lead on
         handed = offload.by_server(body, given, request) or offload.by_bucket(body, given, task, request)
         return handed or files.file(body, given, task, request)
-    status = replay.status or task.status_code or 500
-    nothing = faithful.bare(status, files.with_defaults(given, EMPTY))
-    answer = files.whole(status, body, given, request) if body else nothing
-    if task.reason_phrase and replay.status is None:
+    if body and is_file:
+        answer = files.file(body, given, task, request)
+    elif body:
+        answer = files.whole(replay.status or task.status_code or 500, body, given, request)
+    else:
+        answer = faithful.bare(replay.status or task.status_code or 500, files.with_defaults(given, EMPTY))
+    if task.reason_phrase and replay.status is None and answer.status_code == task.status_code:
         answer.reason_phrase = task.reason_phrase
     return answer
 
@@ -85,4 +91,17 @@ def _headers(replay: Replay, task: AsyncTask) -> Headers:
     given = (*((name, text) for name, text in task.headers if name.lower() not in changed), *replay.headers)
     named = {name.lower() for name, _ in given}
     given = (*given, *((name, text) for name, text in replay.defaults if name.lower() not in named))
-    return functools.reduce(codings.varied, replay.vary, given)
+    return _for_one_reader(functools.reduce(codings.varied, replay.vary, given))
+
+
+def _for_one_reader(given: Headers) -> Headers:
+    """``given``; where its view has allowed caches to keep it without a word about shared ones, they may not.
+
+    At the address of its call ``Vary`` and ``Authorization`` would have kept its readers apart (RFC 9111, 3.5 and 4.1).
+    """
+    told = ", ".join(text for name, text in given if name.lower() == "cache-control")
+    spoken = {directive.partition("=")[0].strip().lower() for directive in told.split(",")}
+    if spoken & {"private", "public", "s-maxage", "no-store"}:
+        return given
+    rest = tuple(pair for pair in given if pair[0].lower() != "cache-control")
+    return (*rest, ("Cache-Control", f"{told}, private"))

@@ -42,7 +42,7 @@ def early(
         return None
     preferred = "respond-async, " if is_preferred else ""
     applied = (("Preference-Applied", f"{preferred}wait={patience:g}"), *NO_STORE)
-    return http.replayed(Replay(headers=applied, vary=("Prefer",)), task, request)
+    return http.replayed(Replay(headers=applied, vary=("Prefer",)), task, request, is_at_its_address=False)
 
 
 def varied(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 
@@ -19,7 +20,7 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 from django_asyncexchange import capture
 from django_asyncexchange.models import AsyncTask
 
-from .services import Failing, exchange
+from .services import IDLE, Failing, exchange
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -45,6 +46,7 @@ urlpatterns = [
     path("elsewhere/", lambda request: HttpResponse(status=302, headers={"Location": "/small/"})),
     path("framed/", framed),
     path("sizes/", sizes),
+    path("kept/<told>/", lambda request, told: HttpResponse(headers={"Cache-Control": told})),
 ]
 
 
@@ -294,3 +296,79 @@ def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, 
     with connection.execute_wrapper(failing):
         response = client.post("/small/", headers={"Prefer": "respond-async, wait=5"})
     assert (failing.failed is not None, response.status_code) == (True, 202)
+
+
+# What an HTTP linter would find ---------------------------------------------------------------------------------------
+
+
+def test_an_empty_answer_of_ours_says_nothing_of_its_length(client, settings):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], EXECUTOR=IDLE)
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    cancelled = client.delete(accepted["Location"])
+    assert (cancelled.status_code, cancelled.get("Content-Length")) == (204, None)
+
+
+def test_a_stored_204_says_nothing_of_its_length(client):
+    assert "Content-Length" not in client.get(result(client, "/empty/")).headers
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_304_says_nothing_of_what_it_does_not_carry(client, address):
+    where = result(client, address)
+    etag = get(client, where)["ETag"]
+    unchanged = client.get(where, headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged["ETag"]) == (304, etag)
+    assert not {"Content-Length", "Content-Language", "Content-Type"} & set(unchanged.headers)
+
+
+def test_a_status_document_that_is_unchanged_says_nothing_of_what_it_does_not_carry(client):
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    document = client.get(accepted["Operation-Location"])
+    unchanged = client.get(accepted["Operation-Location"], headers={"If-None-Match": document["ETag"]})
+    assert unchanged.status_code == 304
+    assert not {"Content-Length", "Content-Language", "Content-Type"} & set(unchanged.headers)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/small/", "private, no-cache"),
+        ("/kept/max-age=60/", "max-age=60, private"),
+        ("/kept/public,max-age=60/", "public,max-age=60"),
+        ("/kept/private/", "private"),
+        ("/kept/no-store/", "no-store"),
+        ("/kept/s-maxage=5/", "s-maxage=5"),
+    ],
+)
+def test_what_caches_may_do_with_a_stored_answer(client, address, told):
+    assert client.get(result(client, address))["Cache-Control"] == told
+
+
+# A result is a file ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_result_that_the_client_has_is_not_sent_again(client, address):
+    where = result(client, address)
+    first = get(client, where)
+    assert first["ETag"] == f'"{hashlib.sha256(first.body).hexdigest()}"'
+    assert get(client, where, **{"If-None-Match": first["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_result_comes_in_parts(client, address):
+    where = result(client, address)
+    part = get(client, where, Range="bytes=2-5")
+    assert (part.status_code, part.body, part["AsyncResult"]) == (206, b"rows", "200")
+
+
+@pytest.mark.parametrize("trigger", [{"Solitude-Async": "yes"}, {"Prefer": "respond-async"}])
+def test_the_answer_of_a_post_is_a_file_in_every_dialect(client, trigger):
+    accepted = client.post("/small/", headers=trigger)
+    where = accepted.json().get("replay") or accepted["Location"] + "/result"
+    assert get(client, where, Range="bytes=2-5").body == b"rows"
+
+
+def test_an_answer_that_was_waited_for_is_what_the_call_is_answered(client):
+    waited = client.get("/small/", headers={"Prefer": "respond-async, wait=5", "Range": "bytes=2-5"})
+    assert (waited.status_code, waited.json(), "ETag" in waited) == (200, DOCUMENT, False)
