@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from django.http import HttpRequest, HttpResponse
 
@@ -13,6 +15,10 @@ from . import codings, faithful, files, headers, offload
 from .messages import Headers, Replay, Response
 from .models import AsyncTask
 
+PLACES = frozenset({"location", "content-location", "operation-location"})
+"""Headers that are one reference. At the address of a task a relative one would lead elsewhere."""
+TARGET = re.compile(r"(^\s*|,\s*)<([^<>]*)>")
+"""The target of one of the links in ``Link`` (RFC 8288 section 3)."""
 EMPTY: Headers = (("Content-Length", "0"),)
 
 # Response → value -----------------------------------------------------------------------------------------------------
@@ -24,7 +30,27 @@ def stored_headers(response: Any, request: HttpRequest | None = None) -> Headers
     The length that an answer to HEAD names is nowhere else.
     """
     kept = {"content-length"} if request is not None and request.method == "HEAD" else set()
-    return tuple((name, text) for name, text in response.items() if name.lower() in kept or headers.may_be_stored(name))
+    given = [(name, text) for name, text in response.items() if name.lower() in kept or headers.may_be_stored(name)]
+    return tuple(given) if request is None else tuple(_as_meant(name, text, request) for name, text in given)
+
+
+def _as_meant(name: str, text: str, request: HttpRequest) -> tuple[str, str]:
+    """A header that refers to something, as seen from another address than that of ``request`` (RFC 3986 section 5)."""
+    if name.lower() in PLACES:
+        return name, _resolved(text, request)
+    if name.lower() == "link":
+        return name, TARGET.sub(lambda found: f"{found[1]}<{_resolved(found[2], request)}>", text)
+    return name, text
+
+
+def _resolved(reference: str, request: HttpRequest) -> str:
+    """``reference``; where it is relative to the path of ``request``, with a path of its own."""
+    try:
+        parts = urlsplit(reference)
+        is_relative = not (parts.scheme or parts.netloc or parts.path.startswith("/"))
+        return urljoin(request.get_full_path(), reference) if is_relative else reference
+    except ValueError:
+        return reference
 
 
 def chunks_of(response: Any) -> Iterable[bytes]:

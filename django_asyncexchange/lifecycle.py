@@ -194,6 +194,7 @@ def _end(
     retention = policy.retention_of(target) if retention is None else retention
     if not conf.KEEP_REQUESTS:
         changes["request"] = {}
+    changes |= task.reported() if mine is not None else {}  # what its run has said since that was last recorded
     values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
     ended = _ended_at_once(task, target, values, changes, draft) if mine is not None else None
     if ended is not None:

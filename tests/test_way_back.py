@@ -37,6 +37,23 @@ def framed(request):
     return HttpResponse("<p>in a frame</p>")
 
 
+def refers(request):
+    """Says what it is told to."""
+    name, _, text = request.headers["X-Say"].partition("=")
+    return HttpResponse(b"here", headers={name: text})
+
+
+def reports(request):
+    for done in range(101):
+        request.async_task.report(done, 100, "all of it")
+    return HttpResponse(b"100")
+
+
+def breaks(request):
+    reports(request)
+    raise RuntimeError("at the very end")
+
+
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("small/", lambda request: JsonResponse(DOCUMENT)),
@@ -46,6 +63,9 @@ urlpatterns = [
     path("elsewhere/", lambda request: HttpResponse(status=302, headers={"Location": "/small/"})),
     path("framed/", framed),
     path("sizes/", sizes),
+    path("refers/", refers),
+    path("reports/", reports),
+    path("breaks/", breaks),
     path("kept/<told>/", lambda request, told: HttpResponse(headers={"Cache-Control": told})),
 ]
 
@@ -372,3 +392,38 @@ def test_the_answer_of_a_post_is_a_file_in_every_dialect(client, trigger):
 def test_an_answer_that_was_waited_for_is_what_the_call_is_answered(client):
     waited = client.get("/small/", headers={"Prefer": "respond-async, wait=5", "Range": "bytes=2-5"})
     assert (waited.status_code, waited.json(), "ETag" in waited) == (200, DOCUMENT, False)
+
+
+# What refers to something ---------------------------------------------------------------------------------------------
+
+REFERENCES = [
+    ("Location", "5/", "/refers/5/"),
+    ("Location", "../small/?a=1", "/small/?a=1"),
+    ("Location", "", "/refers/?page=1"),
+    ("Content-Location", "?page=2", "/refers/?page=2"),
+    ("Location", "#top", "/refers/?page=1#top"),
+    ("Operation-Location", "status", "/refers/status"),
+    ("Link", '<?page=2>; rel="next", <last>; rel=last', '</refers/?page=2>; rel="next", </refers/last>; rel=last'),
+    ("Location", "/small/", "/small/"),
+    ("Location", "https://elsewhere.example/a", "https://elsewhere.example/a"),
+    ("Location", "//elsewhere.example/a", "//elsewhere.example/a"),
+    ("Location", "http://[broken", "http://[broken"),
+    ("X-Own", "5/", "5/"),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "meant"), REFERENCES)
+def test_a_reference_of_a_stored_answer_means_what_it_meant(client, name, told, meant):
+    accepted = client.get("/refers/?page=1", headers={"Prefer": "respond-async", "X-Say": f"{name}={told}"})
+    assert client.get(accepted["Location"] + "/result")[name] == meant
+
+
+# How far it was -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("address", "state"), [("/reports/", "DONE"), ("/breaks/", "ERROR")])
+def test_the_last_report_goes_with_the_end(client, address, state):
+    client.raise_request_exception = False
+    accepted = client.get(address, headers={"Prefer": "respond-async"})
+    document = client.get(accepted["Location"]).json()
+    assert (document["state"], document["progress"]) == (state, {"done": 100, "total": 100, "message": "all of it"})

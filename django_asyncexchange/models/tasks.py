@@ -167,6 +167,11 @@ class AsyncTask(models.Model):
             callback=Callback(url=self.callback_url, method=self.callback_method) if self.callback_url else None,
         )
 
+    def reported(self) -> dict[str, Any]:
+        """What is known of how far it is, by column."""
+        names = ("progress_done", "progress_total", "progress_message")
+        return {} if self.progress_done is None else {name: getattr(self, name) for name in names}
+
     @property
     def progress(self) -> Progress | None:
         """How far the run has come; None where it has not said."""
