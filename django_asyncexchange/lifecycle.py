@@ -202,9 +202,9 @@ def _end(
         return True
     move = moves.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        ended = move.made(**values, **changes)
-        if ended is None:
+        if (ended := move.made(**values, **changes)) is None:
             return False
+        task.state, task.finished, task.deletion_date = ended.state, ended.finished, ended.deletion_date
         if not conf.KEEP_REQUESTS and task.has_request is not False:
             bodies.drop_request(task.pk)
         if draft is not None:

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges signing states",
     1: "dialects",
-    2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
+    2: "bodies buckets conf flags flows migrations models moments moves outages prepared querysets sealing snapshots "
     "statements writes",
     3: "admission attempts capture classbased delivery executors faithful files fixed gates http httpcaches identity "
     "isolation lifecycle notify offload presence profiles rendering recovery retention runs signals signatures "

@@ -96,6 +96,7 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
+    CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
