@@ -22,13 +22,7 @@ from . import admission, capture, http, httpcaches, identity, outages, owed, ren
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
-from .exceptions import (
-    AsyncExchangeError,
-    InternalError,
-    RequestTooLarge,
-    RouteNotFound,
-    SubmitFailed,
-)
+from .exceptions import AsyncExchangeError, InternalError, RequestTooLarge, RouteNotFound, SubmitFailed
 from .exceptions import PermissionDenied as Forbidden
 from .messages import Call
 from .models import AsyncTask
@@ -105,15 +99,21 @@ class AsyncExchangeMiddleware:
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        optional = [mount for mount in conf.mounts if mount.OPTIONAL]
-        request.__dict__["_varies"] = any(admission.is_eligible(request, view_func, mount) for mount in optional)
+        heeding = [
+            mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
+        ]
+        request.__dict__["_varies"] = bool(heeding)
         intent: Intent | None = request.__dict__.get("_asyncexchange")
         if intent is None:
             return None
         intent.is_answered = True
         try:
-            if intent.dialect.OPTIONAL and not admission.is_eligible(request, view_func, intent.dialect):
-                return None
+            if intent.dialect.OPTIONAL:
+                claiming = (mount for mount in heeding if mount.covers(intent.call.path))
+                chosen = next((mount for mount in claiming if mount.wants_async(intent.call)), None)
+                if chosen is None:
+                    return None
+                intent.dialect = chosen
             return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
             return problem(request, intent, error)
