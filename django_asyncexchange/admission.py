@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
-from django.http import HttpRequest, HttpResponseNotAllowed
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import addresses, gates, identity
+from . import addresses, classbased, gates, identity
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
@@ -42,14 +41,6 @@ UNMET = (NotAuthenticated, CallerUnknown, CallNotStorable)
 """Why a call cannot be answered later although its view may answer it at once."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 """Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
-
-
-ACCESS: Mapping[type, Callable[[Any], bool]] = {
-    LoginRequiredMixin: lambda view: view.request.user.is_authenticated,
-    PermissionRequiredMixin: lambda view: view.has_permission(),
-    UserPassesTestMixin: lambda view: view.get_test_func()(),
-}
-"""What Django's access mixins test; a view may have several, and meets them in the order of its bases."""
 
 
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
@@ -91,9 +82,9 @@ def view_class(view_func: Callable[..., Any]) -> Any:
 
 def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
     """The name of the method that answers: a viewset's action, or the HTTP method in lower case."""
-    method = (request.method or "").lower()
     actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
-    return actions.get(method, method)
+    name = classbased.method_name(view_class(view_func), request)
+    return actions.get((request.method or "").lower(), actions.get(name, name))
 
 
 def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
@@ -131,7 +122,7 @@ def refusal(
         scheme = view.get_authenticate_header(seen)
         challenge = (("WWW-Authenticate", scheme),) if scheme else ()
     elif cls is not None:
-        refused = _class_refusal(_instance(request, view_func, args, kwargs), request)
+        refused = classbased.refusal(_instance(request, view_func, args, kwargs), request)
         if refused is not None:
             return refused, None
     return None, who or identity.capture(seen, challenge)
@@ -169,7 +160,7 @@ def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: b
     view.request, view.headers = request, view.default_response_headers
     try:
         view.initial(request, *args, **kwargs)
-        if _method_is_known(view, request):
+        if classbased.is_method_known(view, request) or classbased.dispatches_itself(type(view)):
             if validate:
                 _validate(view, request)
             return None
@@ -196,21 +187,6 @@ def _validate(view: Any, request: Any) -> None:
         if request.method != "DELETE":
             serializer = view.get_serializer(instance, data=request.data, partial=request.method == "PATCH")
             serializer.is_valid(raise_exception=True)
-
-
-def _class_refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
-    """What Django's class-based views and access mixins would refuse."""
-    if not all(ACCESS[cls](view) for cls in type(view).__mro__ if cls in ACCESS):
-        refused: HttpResponseBase = view.handle_no_permission()
-        return refused
-    if not _method_is_known(view, request):
-        return HttpResponseNotAllowed(view._allowed_methods())
-    return gates.refusal(request, getattr(type(view), str(request.method).lower()), view.args, view.kwargs)
-
-
-def _method_is_known(view: Any, request: Any) -> bool:
-    method = request.method.lower()
-    return method in view.http_method_names and hasattr(view, method)
 
 
 def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> None:

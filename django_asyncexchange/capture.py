@@ -50,7 +50,7 @@ def spool(request: HttpRequest) -> IO[bytes]:
         file.write(chunk)
         if file.tell() > limit:
             file.close()
-            _reread(request)
+            reread(request)
             raise RequestTooLarge(limit=limit)
     rewind(request, file)
     return file
@@ -81,7 +81,7 @@ def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
     if not (is_file or _announced(came)):
         return  # there is none
     is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
-    if is_read and not (is_file and _reread(request)):
+    if is_read and not (is_file and reread(request)):
         raise CallChanged
     if not came.is_known:
         return
@@ -103,7 +103,7 @@ def rewind(request: HttpRequest, file: IO[bytes]) -> None:
     stream._read_started = False
 
 
-def _reread(request: HttpRequest) -> bool:
+def reread(request: HttpRequest) -> bool:
     """Let ``request`` be read again from its own start, if that is possible; ASGI's body is a file."""
     stream: Any = request
     if not stream._stream.seekable():

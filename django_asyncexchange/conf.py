@@ -172,7 +172,7 @@ class Conf:
 
     @property
     def mounts(self) -> tuple[Dialect, ...]:
-        """The mounted dialects in the order in which they are asked: by trigger (contract F), longest prefix first."""
+        """The mounted dialects in the order in which they are asked: by trigger, the more special first."""
         known = _known
         if "mounts" not in known:
             ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
@@ -214,8 +214,9 @@ class Conf:
 conf = Conf()
 
 
-def _precedence(dialect: Dialect) -> tuple[int, int]:
-    return dialect.TRIGGER, -len(dialect.prefix)
+def _precedence(dialect: Dialect) -> tuple[int, bool, int]:
+    """The more special mount first: one that covers its own paths before one that only has its tasks there."""
+    return dialect.TRIGGER, dialect.covers("/"), -len(dialect.prefix)
 
 
 def mount(name: str, options: Mapping[str, Any]) -> Dialect:

@@ -16,7 +16,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.views import APIView
 
-from . import callers, exceptions, http, outages, rendering
+from . import callers, exceptions, http, httpcaches, outages, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
 from .submission import RETRY_AFTER
@@ -76,6 +76,7 @@ class Endpoint(APIView):
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
+        httpcaches.keep_out(request)
         for method, name in self.verbs.items():
             setattr(self, method.lower(), getattr(self, self.routes[name].verb or name))
         if "GET" in self.verbs:

@@ -20,9 +20,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q, QuerySet
 from django.forms import DateTimeField, Field, MultipleChoiceField
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from .iso8601 import moment_of
 from .masking import masked_url
 from .models import AsyncTask
 from .models.tasks import STATES
@@ -49,17 +49,10 @@ class ManyMoments(ManyTexts):
             return Q(deletion_date=None)
         start, _slash, end = text.partition("/")
         try:
-            first, last = (_aware(part) for part in (start, end))
-        except (ValueError, OverflowError) as error:
+            first, last = moment_of(start), moment_of(end)
+        except ValueError as error:
             raise ValidationError(_("Enter an interval start/end, or null.")) from error
         return Q(deletion_date__gte=first, deletion_date__lt=last)
-
-
-def _aware(text: str) -> dt.datetime:
-    moment = parse_datetime(text)
-    if moment is None or moment.tzinfo is None:
-        raise ValueError(text)
-    return moment.astimezone(dt.UTC)
 
 
 class Moment(DateTimeField):

@@ -49,6 +49,9 @@ HOP_BY_HOP = frozenset(
 UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-security", "server", "date"}
 """Response headers that are never stored: they belong to a connection, a session or a server (3.2)."""
 
+OF_THE_EXCHANGE = UNSTORED - {"content-length"}
+"""Response headers that a middleware may still write on a stored answer: they speak of the poll, not of the answer."""
+
 
 def unkept(listed: Sequence[str] = ()) -> re.Pattern[str]:
     """Matches the names, in lower case, of headers that are not kept; ``listed`` are patterns of the project's own."""
@@ -82,3 +85,8 @@ def is_harmful(name: str, method: str) -> bool:
 def may_be_stored(name: str) -> bool:
     """Whether the response header ``name`` is kept with the answer."""
     return name.lower() not in UNSTORED
+
+
+def is_of_the_exchange(name: str) -> bool:
+    """Whether the response header ``name`` speaks of the exchange at hand, as who may read its answer (CORS) does."""
+    return name.lower() in OF_THE_EXCHANGE or name.lower().startswith("access-control-")

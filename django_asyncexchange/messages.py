@@ -159,9 +159,12 @@ class Replay:
 
     status: int | None = None
     headers: Headers = ()
-    defaults: Headers = (("Cache-Control", "private"),)
-    """Headers added where the stored answer has none of that name: no shared cache keeps an answer (contract G)."""
+    defaults: Headers = (("Cache-Control", "private, no-cache"),)
+    """Headers added where the stored answer has none of that name: its reader's cache may keep it, and asks each time
+    whether it is still there."""
     drop: frozenset[str] = frozenset()
+    vary: tuple[str, ...] = ()
+    """Request headers that this answer depends on, besides those that the stored ``Vary`` names."""
 
 
 @value

@@ -19,7 +19,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, arrival, capture, forgery, http, identity, outages, rendering, waiting
+from . import admission, arrival, capture, forgery, http, httpcaches, identity, outages, owed, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -32,7 +32,7 @@ from .exceptions import (
     SubmitFailed,
 )
 from .exceptions import PermissionDenied as Forbidden
-from .messages import Call, Replay
+from .messages import Call
 from .models import AsyncTask
 from .submission import RETRY_AFTER, Submission, submit
 
@@ -53,10 +53,7 @@ class Intent:
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
 
-    def __enter__(self) -> Intent:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
         self.body.close()
 
     def chunks(self) -> Iterator[bytes]:
@@ -68,6 +65,9 @@ class Intent:
     def patience(self) -> float:
         """For how many seconds the client would rather wait for the answer itself (RFC 7240 section 4.3)."""
         return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
+
+    def early(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
+        return owed.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
 
 
 class AsyncExchangeMiddleware:
@@ -86,39 +86,47 @@ class AsyncExchangeMiddleware:
             return self.__acall__(request)
         intent = detect(request)
         if intent is None:
-            return self.get_response(request)  # type: ignore[no-any-return]
-        with intent:
-            response = prepare(request, intent) or late(request, intent, self.get_response(request))
-            if intent.task_id is None or not intent.patience:
-                return response
-            return early(request, intent, waiting.until_final(intent.task_id, intent.patience)) or response
+            return owed.varied(request, self.get_response(request))
+        response = owed.varied(request, prepare(request, intent) or late(request, intent, self.get_response(request)))
+        if intent.task_id is None or not intent.patience:
+            return response
+        task = owed.spared(partial(waiting.until_final, intent.task_id, intent.patience))
+        return owed.spared(partial(intent.early, request, task)) or response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         intent = detect(request)
         if intent is None:
-            return await self.get_response(request)  # type: ignore[no-any-return]
-        with intent:
-            response = prepare(request, intent) or late(request, intent, await self.get_response(request))
-            if intent.task_id is None or not intent.patience:
-                return response
-            wait = sync_to_async(waiting.until_final_elsewhere, thread_sensitive=False)
-            task = await wait(intent.task_id, intent.patience)
-            return await sync_to_async(early)(request, intent, task) or response
+            return owed.varied(request, await self.get_response(request))
+        answer = prepare(request, intent) or late(request, intent, await self.get_response(request))
+        response = owed.varied(request, answer)
+        if intent.task_id is None or not intent.patience:
+            return response
+        wait = sync_to_async(owed.spared, thread_sensitive=False)
+        task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
+        return await sync_to_async(owed.spared)(partial(intent.early, request, task)) or response
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
+        heeding = [
+            mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
+        ]
+        request.__dict__["_varies"] = bool(heeding)
         intent: Intent | None = request.__dict__.get("_asyncexchange")
         if intent is None:
             return None
         intent.is_answered = True
         try:
-            if intent.dialect.OPTIONAL and not admission.is_eligible(request, view_func, intent.dialect):
-                return None
+            if intent.dialect.OPTIONAL:
+                claiming = (mount for mount in heeding if mount.covers(intent.call.path))
+                chosen = next((mount for mount in claiming if mount.wants_async(intent.call)), None)
+                if chosen is None:
+                    return None
+                intent.dialect = chosen
             return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
             if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
-                capture.rewind(request, intent.body)  # the view itself answers (RFC 7240 section 2)
+                capture.reread(request)  # the view itself answers (RFC 7240 section 2)
                 return None
             return problem(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
@@ -161,7 +169,14 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
         logger.warning("an asynchronous call is refused: %s", error)
         return problem(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
+    request.close = partial(close, request.close, intent)  # type: ignore[method-assign]  # with its response
     return None
+
+
+def close(others: Callable[[], None], intent: Intent) -> None:
+    """Until now an outer middleware may have read the body, also after the 202."""
+    others()
+    intent.close()
 
 
 def accept(
@@ -190,21 +205,15 @@ def accept(
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
+    httpcaches.keep_out(request)
     task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
+    capture.reread(request)
+    request.__dict__["_varies"] = True  # by how long the client would wait
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpResponseBase | None:
-    """The answer itself, where the client waited for it and there is one. A retry may come after its deletion date."""
-    if task is None or task.status_code is None or task.snapshot().is_expired(task.now):
-        return None
-    preferred = "respond-async, " if intent.dialect.OPTIONAL else ""
-    applied = (("Preference-Applied", f"{preferred}wait={intent.patience:g}"),)
-    return http.replayed(Replay(headers=applied), task, request)
 
 
 def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:

@@ -71,6 +71,12 @@ class Run:
             return Progress(done=self._source.done, total=self._source.total)
         return self._reported
 
+    def leave_progress(self) -> None:
+        """Let the last report be recorded with the end of the task."""
+        if (last := self.progress) is not None:
+            self.task.progress_done, self.task.progress_total = last.done, last.total
+            self.task.progress_message = last.message
+
     @property
     def age(self) -> float:
         """Seconds since it began."""

@@ -86,7 +86,12 @@ class TaskView(Endpoint):
 
     def cancel(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        lifecycle.cancel(task)
+        try:
+            lifecycle.cancel(task)
+        except exceptions.NotCancellable:
+            task = self.find(id)
+            if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
+                raise
         return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
 
     def list(self, request: Request) -> HttpResponseBase:

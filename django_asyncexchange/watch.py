@@ -82,6 +82,7 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
         finally:
             with run.guard:  # not a moment too late: nothing may hit what follows
                 run.is_over = True
+            run.leave_progress()
             with _lock:
                 _runs.discard(run)
 

@@ -91,7 +91,7 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
             if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
-            status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
+            status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
             if not answer.streaming:
                 isolation.settle(before)  # a stream may need until its end what its view has opened
             try:

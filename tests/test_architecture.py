@@ -18,13 +18,13 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges remarks signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows masking migrations models moves outages prepared querysets sealing snapshots "
-    "statements writes",
-    3: "acting admission arrival attempts callers capture delivery environ executors faithful files fingerprints "
-    "forgery gates handling http identity isolation lifecycle lookups notify offload presence profiles recovery "
-    "rendering retention runs sessions signals signatures stamps submission subscriptions tokens transport "
-    "turns waiting watch worker",
-    4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
+    2: "bodies buckets conf flags flows masking iso8601 migrations models moves outages prepared querysets sealing "
+    "snapshots statements writes",
+    3: "acting admission arrival attempts callers capture classbased delivery environ executors faithful files "
+    "fingerprints fixed forgery gates handling http httpcaches identity isolation lifecycle lookups notify "
+    "offload presence profiles recovery rendering retention runs sessions signals signatures stamps submission "
+    "subscriptions tokens transport turns waiting watch worker",
+    4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
     "serializers urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}

@@ -180,6 +180,11 @@ class AsyncTask(models.Model):
             callback=self._callback,
         )
 
+    def reported(self) -> dict[str, Any]:
+        """What is known of how far it is, by column."""
+        names = ("progress_done", "progress_total", "progress_message")
+        return {} if self.progress_done is None else {name: getattr(self, name) for name in names}
+
     @property
     def _callback(self) -> Callback | None:
         """Where the call wants its end to be reported, as long as there is a key to read that with."""
