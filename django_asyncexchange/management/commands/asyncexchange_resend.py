@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ... import delivery, moments
+from ... import delivery, iso8601
 from ...models import Delivery
 
 
@@ -38,6 +38,6 @@ def key_of(text: str) -> uuid.UUID:
 
 def moment_of(text: str) -> dt.datetime:
     try:
-        return moments.moment_of(text)
+        return iso8601.moment_of(text)
     except ValueError:
         raise CommandError(f"{text!r} is not a moment with its time zone, like 2026-11-24T00:00:00Z") from None
