@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import OperationalError, connections, router
@@ -54,15 +54,28 @@ _awake = threading.Event()
 _watcher: tuple[int, threading.Thread] | None = None
 _own: list[int] = []
 """The process that only works for us, and may end itself. Never a web server."""
+_last_words: list[Callable[[], object]] = []
 
 
-def this_is_a_worker() -> None:
-    """Say that this process has nothing else to do than running calls."""
-    _own[:] = [os.getpid()]
+def this_is_a_worker(last_words: Callable[[], object] = bool) -> None:
+    """Say that this process has nothing else to do than running calls. ``last_words``: called before it leaves."""
+    _own[:], _last_words[:] = [os.getpid()], [last_words]
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
     return _own == [os.getpid()]
+
+
+def leave() -> None:
+    """End this process, where it only works for us: it cannot any more. Whoever has started it starts another.
+
+    From inside, in the middle of a call: a worker of django-q2 holds no lock of its queue then.
+    """
+    if is_worker():
+        logger.critical("this worker cannot write down what it does, and leaves")
+        for tell in _last_words:
+            tell()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -107,7 +120,7 @@ def _interruptible(run: Run) -> Iterator[None]:
 @contextlib.contextmanager
 def _ceiling(limit: float) -> Iterator[None]:
     """Code in C that keeps the interpreter to itself is ended by nothing inside: its process goes, with a trace."""
-    if not _is_worker() or sys.__stderr__ is None:
+    if not is_worker() or sys.__stderr__ is None:
         yield
         return
     faulthandler.dump_traceback_later(limit + CEILING, exit=True, file=sys.__stderr__)  # Celery's has no descriptor
@@ -211,7 +224,7 @@ def _interrupt(run: Run) -> None:
         if run.thread == threading.main_thread().ident:
             signal.pthread_kill(run.thread, signal.SIGUSR2)  # before its statement fails, which a view may catch
         statements.cancel(run.connections)
-    if _is_worker() and time.monotonic() - run.interrupted > PATIENCE:
+    if is_worker() and time.monotonic() - run.interrupted > PATIENCE:
         logger.error("task %s: its run ignores that it is over; its worker process ends", run.id)
         if run.reason is Reason.RUN_TIMEOUT:
             lifecycle.fail(run.task, Reason.RUN_TIMEOUT)

@@ -355,7 +355,7 @@ def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
     stop = threading.Event()
     stop.set()
     worker.keep_house(stop)
-    assert not watch._is_worker()
+    assert not watch.is_worker()
 
 
 STORM = int(os.environ.get("TEST_CANCEL_STORM", "30"))

@@ -40,6 +40,8 @@ _sentinel = _head = 0
 """The process that guards the cluster, and the one that started it."""
 _is_idle = threading.Event()
 _is_idle.set()
+_current: list[Any] = []
+"""What this worker was given last."""
 _followers: set[int] = set()
 
 
@@ -68,6 +70,7 @@ def report(event: Event, message: Any) -> None:
 
 def note_start(task: Any, **kwargs: Any) -> None:
     _is_idle.clear()
+    _current[:] = [task.get("ack_id")]
     report(Event.STARTED, task.get("ack_id"))
 
 
@@ -77,13 +80,19 @@ def note_end(task: Any, **kwargs: Any) -> None:
     _is_idle.set()
 
 
+def note_failure() -> None:
+    """The last words of a worker."""
+    for message in _current:
+        report(Event.FAILED, message)
+
+
 pre_execute.connect(note_start, dispatch_uid="django_asyncexchange.guard")
 post_execute_in_worker.connect(note_end, dispatch_uid="django_asyncexchange.guard")
 
 
 def start_worker() -> None:
     """In each worker process: it leaves when the cluster has lost its head."""
-    import_string(housekeeper.WORKER)()
+    import_string(housekeeper.WORKER)(note_failure)
     follow()
 
 
@@ -210,10 +219,10 @@ class Guarded:
             self.retired = lifeline.is_held()
             if self.retired and wedge is ledger.Wedge.TASKS:  # otherwise the workers still work on them
                 self._return(book.waiting())
-        if not self.retired:
-            lifeline.say(lifeline.WELL)
-        else:
+        if self.retired:
             lifeline.say(lifeline.BUSY if book.is_busy else lifeline.DONE)
+        else:
+            lifeline.say(lifeline.FAILING if book.is_failing else lifeline.WELL)
 
     def _return(self, messages: list[int]) -> None:
         try:
