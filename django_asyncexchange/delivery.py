@@ -16,12 +16,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from django.db import close_old_connections, router
 from django.db.models import Count, F, Q, QuerySet
-from django.db.models.functions import Now
 
 from . import attempts, executors, processes
 from .conf import conf
 from .dialects.base import Policy
 from .models import Delivery, Webhook
+from .moments import Now
 from .profiles import PROFILES, Profile
 from .querysets import DeliveryQuerySet, after
 from .transport import Outcome

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.db import models, router
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Cast, Now
+from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull, LessThan
 
 from .models import AsyncTask, Body, Webhook
+from .moments import Now
 from .prepared import Counted, Prepared, PreparedRows, Same, Slot
 from .querysets import UNSENT, Told, after, also, before
 from .states import State

@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any, Self
 
 from django.db import connections, models, router
-from django.db.models.functions import Now
 
+from .moments import Moment, Now
 from .states import FINAL, UNFINISHED, State, sources
 from .writes import PreparedUpdate
 
@@ -19,12 +19,12 @@ UNSENT = models.Q(state=State.PENDING, sent=None)
 
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
-    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=models.DateTimeField())
+    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=Moment())
 
 
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time minus ``duration``."""
-    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=models.DateTimeField())
+    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=Moment())
 
 
 def also(condition: models.Q) -> models.Case:

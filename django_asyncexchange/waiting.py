@@ -46,7 +46,7 @@ def until_final_elsewhere(task_id: uuid.UUID, seconds: float) -> AsyncTask | Non
 @contextmanager
 def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
     """``pause(short, long)``: sleeps ``short``, or up to ``long`` where the database wakes us."""
-    connection = connections[router.db_for_read(AsyncTask)]
+    connection = connections[router.db_for_write(AsyncTask)]
     listens = connection.vendor == "postgresql" and not connection.in_atomic_block
     if listens:
         connection.ensure_connection()

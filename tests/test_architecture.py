@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges signing states",
     1: "dialects",
-    2: "bodies buckets conf flags flows isolation migrations models moves outages prepared querysets sealing snapshots "
-    "statements writes",
+    2: "bodies buckets conf flags flows homes isolation migrations models moments moves outages prepared querysets "
+    "sealing snapshots statements writes",
     3: "admission attempts capture delivery endings executors faithful files gates http identity lifecycle notify "
     "offload presence profiles rendering recovery retention runs signals signatures submission subscriptions transport "
     "turns waiting watch worker",

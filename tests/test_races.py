@@ -237,6 +237,7 @@ ELSEWHERE = (
     "django_q_broker",
     "plans",
     "prepared",
+    "time_zones",
 )
 """Whose tests say something about a database."""
 
