@@ -72,8 +72,12 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         return PreparedUpdate(lambda: rows, state=target, **changes)
 
     def _leaving(self, target: State, mine: Any) -> Self:
-        rows = self.filter(also(models.Q(state__in=sources(target))))
-        return rows if mine is None else rows.filter(attempt=mine)
+        leaves = models.Q(state__in=sources(target))
+        if mine is None:
+            return self.filter(also(leaves))
+        if target.is_final:  # an attempt that was released is over, although the next has not begun
+            leaves &= models.Q(state=State.PROCESSING) | models.Q(attempt=0)
+        return self.filter(also(leaves), attempt=mine)
 
     def with_now(self) -> Self:
         """Each task with ``now``, the database's time."""

@@ -14,6 +14,9 @@ from .messages import Progress, Snapshot
 from .models import AsyncTask
 from .states import Reason, State
 
+MOST = 2**63 - 1
+"""The largest number that every database holds."""
+
 
 class Run:
     """The current run of a task. Everything known of the task is there too: ``id``, ``state``, ``owner`` and so on."""
@@ -46,8 +49,11 @@ class Run:
         return self.reason is not None
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
-        """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap."""
-        self._reported = Progress(done=max(0, int(done)), total=total, message=message[:255])
+        """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap.
+
+        Whatever is said harms nobody: what is no number, or cannot be kept, is left out.
+        """
+        self._reported = _progress(done, total, message)
 
     def counted(self, chunks: Iterable[bytes], answer: Any) -> Iterable[bytes]:
         """``chunks`` of the body of ``answer``; where nothing else tells how far it is, their bytes do."""
@@ -68,10 +74,24 @@ class Run:
     def progress(self) -> Progress | None:
         """How far it has come, by what its view reports, its answer counts, or the bytes written."""
         if self._source is not None:
-            return Progress(done=self._source.done, total=self._source.total)
+            return _progress(self._source.done, self._source.total)
         return self._reported
 
     @property
     def age(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began
+
+
+def _progress(done: object, total: object, message: object = "") -> Progress:
+    """As databases can keep it: PostgreSQL no zero characters, none of them halves of surrogate pairs."""
+    text = str(message).replace("\0", "").encode("utf-8", "replace").decode()
+    return Progress(done=_count(done) or 0, total=_count(total), message=text[:255])
+
+
+def _count(value: Any) -> int | None:
+    """``value`` within what a column holds; None for what is no number."""
+    try:
+        return min(max(int(value), 0), MOST)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import faulthandler
 import logging
 import os
+import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import OperationalError, connections, router
+from django.db import DatabaseError, OperationalError, connections, router
 
-from . import flags, lifecycle, statements
+from . import ceilings, flags, lifecycle, statements
 from .conf import conf
 from .models import AsyncTask
 from .querysets import after
@@ -40,6 +39,8 @@ PATIENCE = 3.0
 """How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
 IDLE = 20
 """After so many looks at nothing the watcher waits until it is woken: meanwhile a run begins without waking it."""
+BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
+"""Signs that a column of MySQL with an old character set cannot hold."""
 CEILING = 15.0
 """By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
 
@@ -86,7 +87,8 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
     statements can be interrupted; a view there has to ask.
     """
     run = Run(task, limit)
-    with _interruptible(run), _ceiling(limit):
+    ceiling = ceilings.over(task, limit + CEILING) if is_worker() else contextlib.nullcontext()
+    with _interruptible(run), ceiling:
         with _lock:
             _runs.add(run)
             _start()
@@ -115,19 +117,6 @@ def _interruptible(run: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-@contextlib.contextmanager
-def _ceiling(limit: float) -> Iterator[None]:
-    """Code in C that keeps the interpreter to itself is ended by nothing inside: its process goes, with a trace."""
-    if not is_worker() or sys.__stderr__ is None:
-        yield
-        return
-    faulthandler.dump_traceback_later(limit + CEILING, exit=True, file=sys.__stderr__)  # Celery's has no descriptor
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _start() -> None:
@@ -187,7 +176,7 @@ def _is_ours(run: Run) -> bool:
     if not changes:
         return bool(mine.exists())
     if not flags.are_used():
-        return bool(mine.update(**changes))
+        return _written(run, mine, changes)
     try:
         with connections[router.db_for_write(AsyncTask)].cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 100")
@@ -195,6 +184,23 @@ def _is_ours(run: Run) -> bool:
     except OperationalError:  # the run itself is writing
         run.recorded = None
         return True
+
+
+def _written(run: Run, mine: Any, changes: dict[str, Any]) -> bool:
+    """Write them; without what was reported where the database cannot hold that: a report never costs the lease."""
+    try:
+        return bool(mine.update(**changes))
+    except (DatabaseError, ValueError):
+        message = changes.get("progress_message")
+        if not message:
+            raise
+        logger.warning("task %s: its progress could not be recorded as it is", run.id, exc_info=True)
+    try:
+        return bool(
+            mine.update(**{**changes, "progress_message": BEYOND_UTF8MB3.sub("\N{REPLACEMENT CHARACTER}", message)})
+        )
+    except (DatabaseError, ValueError):
+        return bool(mine.update(**{**changes, "progress_message": ""}))
 
 
 def _changes(run: Run) -> dict[str, Any]:

@@ -20,9 +20,9 @@ FLOORS = {
     1: "dialects",
     2: "bodies buckets conf flags flows homes isolation migrations models moments moves outages prepared querysets "
     "sealing snapshots statements writes",
-    3: "admission attempts capture delivery endings executors faithful files gates http identity lifecycle notify "
-    "offload presence profiles rendering recovery retention runs signals signatures submission subscriptions transport "
-    "turns waiting watch worker",
+    3: "admission attempts capture ceilings delivery endings executors faithful files gates http identity "
+    "lifecycle notify offload presence profiles rendering recovery retention runs signals signatures "
+    "submission subscriptions transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
     "serializers urls views webhook_views",
 }

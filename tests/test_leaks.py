@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection, connections, transaction
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import get_script_prefix, get_urlconf, path, set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
@@ -107,6 +107,18 @@ def begin_beside_the_cursor(request):
     return HttpResponse()
 
 
+def stream_by_hand(request):
+    """All of one moment."""
+
+    def chunks():
+        executed("BEGIN")
+        yield b"x" * 100_000
+        yield b"x" * 100_000
+        executed("ROLLBACK")
+
+    return StreamingHttpResponse(chunks())
+
+
 def forbid_writing(request):
     return executed(FORBID[connection.vendor])
 
@@ -160,7 +172,7 @@ SPOILERS = (
     switch_autocommit_off,
     close_connection,
 )
-urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in SPOILERS)]
+urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in (*SPOILERS, stream_by_hand))]
 
 
 def performed(to):
@@ -236,6 +248,13 @@ def test_locks_of_a_session_end_with_the_run(lasting):
     with elsewhere() as cursor:
         cursor.execute({"postgresql": "SELECT pg_try_advisory_lock(7)"}.get(connection.vendor, LOCK["mysql"]))
         assert cursor.fetchone() in [(True,), (1,)]
+
+
+def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting):
+    task = submitted(to="/stream_by_hand/")
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    assert (task.state, task.response_body().size) == ("DONE", 200_000)
 
 
 def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):

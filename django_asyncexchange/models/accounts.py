@@ -24,7 +24,7 @@ class Account(Homed):
     former_until = Moment(null=True, editable=False)
     touched = Moment(db_default=Now())
 
-    objects = HomeManager.from_queryset(AccountQuerySet)()
+    objects = HomeManager.from_queryset(AccountQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("account")

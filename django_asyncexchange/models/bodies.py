@@ -32,7 +32,7 @@ class Body(Homed):
     sha256 = models.CharField(max_length=64, blank=True)
     created = Moment(db_default=Now())
 
-    objects = HomeManager.from_queryset(BodyQuerySet)()
+    objects = HomeManager.from_queryset(BodyQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("body")

@@ -87,7 +87,7 @@ class AsyncTask(Homed):
     deletion_date = Moment(_("deletion date"), null=True)
     purge_date = Moment(_("purge date"), null=True)
 
-    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()
+    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
     now: dt.datetime
     """Database time, on instances that come from ``with_now()``."""

@@ -113,7 +113,7 @@ class Delivery(Homed):
     created = Moment(_("created"), db_default=Now())
     finished = Moment(_("finished"), null=True)
 
-    objects = HomeManager.from_queryset(DeliveryQuerySet)()
+    objects = HomeManager.from_queryset(DeliveryQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("delivery")

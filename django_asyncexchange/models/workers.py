@@ -18,7 +18,7 @@ class Worker(Homed):
     heard = Moment(db_default=Now(), db_index=True)
     """When any process there was last heard of."""
 
-    objects = HomeManager.from_queryset(WorkerQuerySet)()
+    objects = HomeManager.from_queryset(WorkerQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("worker")
