@@ -40,6 +40,7 @@ DOORS = {
         "executors.django_q",
         "executors.django_q_broker",
         "executors.django_q_guard",
+        "executors.django_q_messages",
         "executors.django_q_redis",
     },
     "django_tasks": {"executors.django_tasks"},

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -28,6 +28,7 @@ from ..querysets import after
 from ..writes import PreparedInsert
 from . import ENTRY_POINTS, bells, ledger
 from .django_q_guard import Guarded
+from .django_q_messages import freshly_signed
 
 PATIENCE = 1.0
 """Seconds between two looks into an empty queue whose bell works."""
@@ -58,6 +59,11 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
 
     def _message(self, task: str) -> OrmQ:
         return OrmQ(key=self.list_key, payload=task)
+
+    def payloads(self, most: int) -> Iterator[str]:
+        """Those of the messages that wait, the oldest first, at most so many."""
+        rows = self._waiting().order_by("pk").values_list("payload", flat=True)
+        yield from rows[:most].iterator(chunk_size=BATCH)
 
     def queue_size(self) -> int:
         return int(self._waiting().count())
@@ -141,7 +147,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
 def _task_of(payload: str) -> uuid.UUID | None:
     """The task that a message wants to be run; None where it wants something else."""
     try:
-        message = SignedPackage.loads(payload)
+        message = SignedPackage.loads(freshly_signed(payload))
         return uuid.UUID(message["args"][0]) if message["func"] == ENTRY_POINTS["run"] else None
     except (BadSignature, ImportError, AttributeError, LookupError, TypeError, ValueError):
         return None

@@ -22,6 +22,7 @@ from django_q.conf import Conf
 from django_q.signals import post_execute_in_worker, pre_execute
 
 from . import housekeeper, ledger, lifeline
+from .django_q_messages import freshly_signed
 from .ledger import Event, Ledger
 
 logger = logging.getLogger("django_asyncexchange")
@@ -169,7 +170,7 @@ class Guarded:
             time.sleep(PULSE)
             return None
         try:
-            messages = self.take()
+            messages = [(number, freshly_signed(payload)) for number, payload in self.take()]
         except Exception as error:
             pause = RETRY_PAUSES[min(self._failures, len(RETRY_PAUSES) - 1)]
             self._failures += 1
