@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.db import connections, models, router
@@ -15,6 +16,11 @@ BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """What has happened at all has happened after this."""
 UNSENT = models.Q(state=State.PENDING, sent=None)
 """Accepted, and not yet given to the workers."""
+
+
+Place = tuple[str, str, str]
+"""Of a delivery: its host, and whose it is. The receiver of one account holds up no other's at the same host."""
+PLACE = ("host", "task__dialect", "task__account")
 
 
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
@@ -175,6 +181,20 @@ class BodyQuerySet(models.QuerySet[Any]):
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
+    def at(self, place: Place) -> Self:
+        return self.filter(**dict(zip(PLACE, place, strict=True)))
+
+    def outside(self, places: Iterable[Place]) -> Self:
+        rows = self
+        for place in places:
+            rows = rows.exclude(**dict(zip(PLACE, place, strict=True)))
+        return rows
+
+    def by_place(self) -> dict[Place, int]:
+        """How many there are at each place."""
+        rows = self.order_by().values_list(*PLACE).annotate(count=models.Count("pk"))
+        return {(host, dialect, account): count for host, dialect, account, count in rows}
+
     def in_flight(self) -> Self:
         """Deliveries that a process is sending."""
         return self.filter(state="WAITING", lease_until__gt=Now())

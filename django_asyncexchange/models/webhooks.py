@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import conf
 from ..homes import Homed, HomeManager
 from ..moments import Moment
-from ..querysets import DeliveryQuerySet
+from ..querysets import DeliveryQuerySet, Place
 
 
 class Webhook(Homed):
@@ -126,6 +126,10 @@ class Delivery(Homed):
 
     def __str__(self) -> str:
         return f"{self.event} → {self.url} ({self.state})"
+
+    @property
+    def place(self) -> Place:
+        return self.host, self.task.dialect, self.task.account
 
 
 class DeliveryAttempt(Homed):
