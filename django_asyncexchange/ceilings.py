@@ -1,7 +1,7 @@
-"""The end of a run that nothing inside its process can interrupt: the process goes, and leaves a trace of where it was.
+"""What a process leaves behind of a run in which it dies, in a file of this machine.
 
-The trace lies in a file of this machine, which is written without the interpreter. Whoever finds the process dead reads
-there that the call has run for too long; otherwise it would count as lost, and be tried again.
+Whether the call had begun: one that had not may begin elsewhere. And where it was, if the process was ended because its
+run outlasted every limit, and nothing inside could interrupt it: that is written without the interpreter.
 """
 
 from __future__ import annotations
@@ -9,42 +9,57 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 from .executors import scratch
 from .models import AsyncTask
 
+BEGUN = b"begun\n"
+
 
 @contextlib.contextmanager
-def over(task: AsyncTask, seconds: float) -> Iterator[None]:
-    """End this process if the block takes longer than ``seconds``, also where code in C keeps the interpreter."""
+def over(task: AsyncTask, seconds: float) -> Iterator[Callable[[], object]]:
+    """End this process if the block takes longer than ``seconds``, also where code in C keeps the interpreter.
+
+    Gives what is to be called as soon as the call begins.
+    """
     with contextlib.ExitStack() as stack:
-        try:
+        begin: Callable[[], object] = bool
+        trace: Any = sys.__stderr__
+        with contextlib.suppress(OSError):  # no directory that could be written to: the trace goes to the log alone
             path = _file(task)
-            file = stack.enter_context(path.open("wb", buffering=0))
+            trace = stack.enter_context(path.open("wb", buffering=0))
             stack.callback(path.unlink, missing_ok=True)
-        except OSError:  # no directory that could be written to: the trace goes to the log alone
-            if sys.__stderr__ is None:
-                yield
-                return
-            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
-        else:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=file)
-        stack.callback(faulthandler.cancel_dump_traceback_later)
-        yield
+            begin = partial(_begin, trace, path)
+        if trace is not None:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+            stack.callback(faulthandler.cancel_dump_traceback_later)
+        yield begin
 
 
-def trace(task: AsyncTask) -> str:
-    """Where the run of ``task`` was when its process was ended; empty if it was not, or not on this machine. Once."""
+def _begin(file: IO[bytes], path: Path) -> None:
+    try:
+        file.write(BEGUN)
+    except OSError:  # no room: then nothing may be said
+        path.unlink(missing_ok=True)
+
+
+def left(task: AsyncTask) -> tuple[bool, str]:
+    """Whether it is known that the run of ``task`` never began; and where it was when it was ended. Asked once.
+
+    False and nothing, where its process has died otherwise, or on another machine.
+    """
     try:
         path = _file(task)
-        text = path.read_text(errors="replace")
+        text = path.read_bytes()
         path.unlink(missing_ok=True)
     except OSError:
-        return ""
-    return text
+        return False, ""
+    return not text, text.removeprefix(BEGUN).decode(errors="replace")
 
 
 def _file(task: AsyncTask) -> Path:
-    return scratch.directory() / f"ceiling-{task.pk}-{task.attempt}"
+    return scratch.directory() / f"run-{task.pk}-{task.attempt}"

@@ -22,6 +22,8 @@ logger = logging.getLogger("django_asyncexchange")
 
 RESEND_AFTER = dt.timedelta(seconds=30)
 """How long after it was sent an unclaimed task is sent again. A message too many is harmless: one claim wins."""
+BEGINNINGS = 3
+"""How often a call may be claimed whose workers die before it begins, at least."""
 BATCH = 500
 
 
@@ -46,10 +48,14 @@ def _give_up_unless_locked(task: AsyncTask) -> str:
 
 def give_up(task: AsyncTask) -> str:
     """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
-    if trace := ceilings.trace(task):
+    never_began, trace = ceilings.left(task)
+    if trace:
         logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
         return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT) else ""
-    again = task.is_repeatable and task.attempt < conf.policy(task.dialect).attempts
+    attempts = (
+        max(conf.policy(task.dialect).attempts, BEGINNINGS) if never_began else conf.policy(task.dialect).attempts
+    )
+    again = (task.is_repeatable or never_began) and task.attempt < attempts
     won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
     if not won:
         return ""

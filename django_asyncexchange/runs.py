@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.db import connections, router
@@ -35,6 +35,8 @@ class Run:
         """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
         self.interrupted = self.signalled = 0.0
         self.is_over = False
+        self.begin: Callable[[], object] = bool
+        """To be called when the call itself begins: from then on nobody knows how far it comes."""
         self.guard = threading.Lock()
         self.recorded: Progress | None = None
         self._reported: Progress | None = None

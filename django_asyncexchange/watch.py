@@ -87,8 +87,10 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
     statements can be interrupted; a view there has to ask.
     """
     run = Run(task, limit)
-    ceiling = ceilings.over(task, limit + CEILING) if is_worker() else contextlib.nullcontext()
-    with _interruptible(run), ceiling:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_interruptible(run))
+        if is_worker():
+            run.begin = stack.enter_context(ceilings.over(task, limit + CEILING))
         with _lock:
             _runs.add(run)
             _start()

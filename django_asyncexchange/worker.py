@@ -163,6 +163,7 @@ def _answer(run: Run, request: HttpRequest) -> Any:
         _patiently(identity.assume, request, identity.of(run.task))
     except identity.IdentityLost:
         return HttpResponse(status=401)
+    run.begin()
     return handler()(request)
 
 

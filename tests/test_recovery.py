@@ -15,12 +15,12 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange import bodies, flags, lifecycle, processes, recovery, turns, watch, worker
+from django_asyncexchange import bodies, ceilings, flags, lifecycle, processes, recovery, turns, watch, worker
 from django_asyncexchange.executors import scratch
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
-from .services import IDLE, Idle, exchange, runs, stored, submitted
+from .services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -241,13 +241,14 @@ class TestInterpretersThatAreHeld:
 
 
 HELD = """
-import ctypes, sys
+import sys
 import django
 django.setup()
 from django.conf import settings
 from django.db import connection
 settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
 settings.ROOT_URLCONF = "tests.project.held"
+settings.ASYNC_EXCHANGE["DIALECTS"]["cisco"] = {"PREFIX": "/unifiedconfig/config", "RUN_LIMIT": 0.2}
 from django_asyncexchange import watch, worker
 from django.urls import resolve
 resolve("/holds/")
@@ -261,13 +262,11 @@ worker.run(sys.argv[1])
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
 def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(caplog):
     task = stored(to="/holds/", dialect="cisco")
-    given = {**exchange()["DIALECTS"], "cisco": {"RUN_LIMIT": 0.2}}
-    program = HELD.replace("watch.CEILING", f"settings.ASYNC_EXCHANGE['DIALECTS'] = {given!r}\nwatch.CEILING", 1)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(task.pk), str(connection.settings_dict["NAME"])],
+        [sys.executable, "-c", HELD, str(task.pk), str(connection.settings_dict["NAME"])],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)},
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (done.returncode, fresh(task).state) == (1, State.PROCESSING)
     recovery.recover()
@@ -280,7 +279,71 @@ def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
     task = stored()
     worker.run(str(task.pk))
     assert fresh(task).state == State.DONE
-    assert not list(scratch.directory().glob(f"ceiling-{task.pk}*"))
+    assert not list(scratch.directory().glob(f"run-{task.pk}*"))
+
+
+class TestBeginnings:
+    """A worker may die after the claim and before the call: nothing has happened then."""
+
+    @pytest.fixture(autouse=True)
+    def ours(self, monkeypatch):
+        monkeypatch.setattr(watch, "_own", [os.getpid()])
+
+    def killed(self, monkeypatch, *, at):
+        """A POST whose worker dies there: its file stays, and its process is gone."""
+
+        def die(*args, **kwargs):
+            raise MemoryError  # what follows is not written down either
+
+        task = stored(to=captured(method="POST"))
+        with monkeypatch.context() as patch:
+            patch.setattr(*at, die)
+            patch.setattr(lifecycle, "fail", die)
+            patch.setattr(recovery, "give_up", die)
+            patch.setattr(ceilings.Path, "unlink", lambda self, missing_ok=False: None)
+            worker.run(str(task.pk))
+        machine = processes.me().rsplit("/", 2)[0]
+        AsyncTask.objects.update(worker=f"{machine}/{os.getpid()}/1")
+        assert fresh(task).state == State.PROCESSING
+        return task
+
+    def test_a_call_that_never_began_waits_again(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        assert recovery.recover()["again"] == 1
+        AsyncTask.objects.update(not_before=ago(seconds=1))
+        worker.run(str(task.pk))
+        assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
+
+    def test_one_that_had_begun_is_lost(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(worker.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+        assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+    def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
+        monkeypatch.setattr(ceilings, "_begin", lambda file, path: os.unlink(path))
+        self.killed(monkeypatch, at=(worker.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+
+    def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
+        self.killed(monkeypatch, at=(worker.identity, "assume"))
+        AsyncTask.objects.update(worker=processes.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
+        assert recovery.recover()["lost"] == 1
+
+    def test_without_a_directory_for_it_calls_run_all_the_same(self, monkeypatch):
+        def refuse():
+            raise PermissionError
+
+        monkeypatch.setattr(scratch, "directory", refuse)
+        task = stored()
+        worker.run(str(task.pk))
+        assert fresh(task).state == State.DONE
+
+    def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
+        path = ceilings._file(task)
+        path.rename(ceilings._file(AsyncTask.objects.get()))
+        assert recovery.recover()["lost"] == 1
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
