@@ -52,9 +52,8 @@ def give_up(task: AsyncTask) -> str:
     if trace:
         logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
         return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT) else ""
-    attempts = (
-        max(conf.policy(task.dialect).attempts, BEGINNINGS) if never_began else conf.policy(task.dialect).attempts
-    )
+    never_began = never_began and processes.is_gone(task.worker)  # one that lives may begin yet
+    attempts = max(conf.policy(task.dialect).attempts, BEGINNINGS if never_began else 0)
     again = (task.is_repeatable or never_began) and task.attempt < attempts
     won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
     if not won:
