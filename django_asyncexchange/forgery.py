@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import IO, Any
+from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpResponse
@@ -17,11 +17,11 @@ BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
 """Schemes of ``Authorization`` whose credentials a browser sends along by itself."""
 
 
-def written_into(call: Request, request: Any, body: IO[bytes]) -> Request:
-    """``call`` with what came of the check; ``request`` can be read from the start of ``body`` before it and after."""
-    capture.rewind(request, body)
+def written_into(call: Request, request: Any) -> Request:
+    """``call`` with what came of the check; the body of ``request`` is read from its start, before it and after."""
+    capture.reread(request)
     checked = dataclasses.replace(call, is_checked=is_ruled_out(request))
-    capture.rewind(request, body)
+    capture.reread(request)
     return checked
 
 

@@ -191,9 +191,7 @@ def accept(
         return refused
     context = rendering.context(request, dialect)
     wanted = Submission(
-        call=forgery.written_into(
-            identity.written_into(capture.capture(request, intent.target), who), request, intent.body
-        ),
+        call=forgery.written_into(identity.written_into(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from django.db import router, transaction
-from django.db.models.functions import Now
 
 from . import executors, sealing, subscriptions
 from .conf import conf
 from .dialects.base import Dialect
 from .messages import Event, Notice
 from .models import AsyncTask, Delivery, Webhook
+from .moments import Now
 
 logger = logging.getLogger("django_asyncexchange")
 

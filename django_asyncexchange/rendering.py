@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import get_script_prefix
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from . import callers
@@ -15,6 +15,7 @@ from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import AsyncExchangeError
 from .messages import Context, Owner, Response
+from .moments import utc
 
 LANGUAGES = frozenset({"en", "ru"})
 """Languages in which the package has its texts."""
@@ -32,7 +33,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
     return Context(
         base=request.build_absolute_uri(path or "/").rstrip("/"),
         path=path,
-        now=now or timezone.now(),
+        now=now or utc(),
         viewer=viewer,
         translate=translate,
         signer=conf.signer("download"),

@@ -132,7 +132,7 @@ class TaskView(Endpoint):
 
     def pick(self, id: str, narrow: str, **who: Any) -> AsyncTask:
         wanted = {"id": key_of(id), "dialect": self.dialect.name, **who}
-        find = partial(POLLS[narrow].first, router.db_for_read(AsyncTask), **wanted)
+        find = partial(POLLS[narrow].first, router.db_for_write(AsyncTask), **wanted)
         task: AsyncTask | None = find()
         if task is not None and lifecycle.drop_if_overdue(task):
             task = find()

@@ -18,10 +18,10 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges remarks signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows masking iso8601 migrations models moves outages prepared querysets sealing "
-    "snapshots statements writes",
-    3: "acting admission arrival attempts callers capture classbased delivery environ executors faithful files "
-    "fingerprints fixed forgery gates handling http httpcaches identity isolation lifecycle lookups notify "
+    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
+    "prepared querysets sealing snapshots statements writes",
+    3: "acting admission arrival attempts callers capture ceilings classbased delivery endings environ executors "
+    "faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups notify "
     "offload presence profiles recovery rendering retention runs sessions signals signatures stamps submission "
     "subscriptions tokens transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
@@ -41,6 +41,7 @@ DOORS = {
         "executors.django_q",
         "executors.django_q_broker",
         "executors.django_q_guard",
+        "executors.django_q_messages",
         "executors.django_q_redis",
     },
     "django_tasks": {"executors.django_tasks"},

@@ -18,7 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from .. import sealing
 from ..conf import conf
 from ..exceptions import RequestErased, RequestLocked
+from ..homes import Homed, HomeManager
 from ..messages import Callback, Owner, Progress, Request, Snapshot, header
+from ..moments import Moment
 from ..querysets import AsyncTaskQuerySet
 from ..states import Reason, State
 from .bodies import Body
@@ -29,7 +31,7 @@ STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
 
-class AsyncTask(models.Model):
+class AsyncTask(Homed):
     """One call that is answered later."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -75,19 +77,19 @@ class AsyncTask(models.Model):
 
     worker = models.CharField(_("worker"), max_length=255, blank=True)
     """Which process runs the current attempt: host, boot, process id and when that process started."""
-    lease_until = models.DateTimeField(_("leased until"), null=True)
+    lease_until = Moment(_("leased until"), null=True)
     """The run counts as lost from this moment on; its worker moves it on while it lives."""
-    not_before = models.DateTimeField(null=True, editable=False)
+    not_before = Moment(null=True, editable=False)
     """A run that is to be repeated waits until then."""
 
-    created = models.DateTimeField(_("created"), db_default=Now())
-    sent = models.DateTimeField(_("sent to the workers"), null=True)
-    started = models.DateTimeField(_("started"), null=True)
-    finished = models.DateTimeField(_("finished"), null=True)
-    deletion_date = models.DateTimeField(_("deletion date"), null=True)
-    purge_date = models.DateTimeField(_("purge date"), null=True)
+    created = Moment(_("created"), db_default=Now())
+    sent = Moment(_("sent to the workers"), null=True)
+    started = Moment(_("started"), null=True)
+    finished = Moment(_("finished"), null=True)
+    deletion_date = Moment(_("deletion date"), null=True)
+    purge_date = Moment(_("purge date"), null=True)
 
-    objects = AsyncTaskQuerySet.as_manager()
+    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
     now: dt.datetime
     """Database time, on instances that come from ``with_now()``."""
