@@ -15,7 +15,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange import bodies, ceilings, flags, lifecycle, processes, recovery, turns, watch, worker
+from django_asyncexchange import bodies, ceilings, flags, handling, lifecycle, processes, recovery, turns, watch, worker
 from django_asyncexchange.executors import scratch
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
@@ -249,7 +249,7 @@ from django.db import connection
 settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
 settings.ROOT_URLCONF = "tests.project.held"
 settings.ASYNC_EXCHANGE["DIALECTS"]["cisco"] = {"PREFIX": "/unifiedconfig/config", "RUN_LIMIT": 0.2}
-from django_asyncexchange import watch, worker
+from django_asyncexchange import handling, watch, worker
 from django.urls import resolve
 resolve("/holds/")
 handling.handler()
