@@ -19,8 +19,8 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_LENGTH = 2048
 HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.ASCII)
-UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
-"""What parsers drop, repair or read differently."""
+UNSAFE = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
+"""What parsers drop, repair or read differently, and halves of characters, which no database stores."""
 
 METADATA = tuple(
     map(ipaddress.ip_network, ("169.254.0.0/16", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))

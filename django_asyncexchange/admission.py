@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin, UserPassesTestMixin
-from django.http import HttpRequest, HttpResponseNotAllowed
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import addresses, gates
+from . import addresses, classbased, gates, identity
 from .conf import conf
 from .dialects.base import Dialect
-from .exceptions import AddressRefused, CallbackRefused, IdempotencyKeyMalformed, NotAuthenticated, NotEligible
+from .exceptions import (
+    AddressRefused,
+    CallbackRefused,
+    CallerUnknown,
+    CallNotStorable,
+    IdempotencyKeyMalformed,
+    NotAuthenticated,
+    NotEligible,
+)
 from .messages import Call, Callback
 
 MARK = "async_exchange"
@@ -31,16 +37,10 @@ RETENTION = "async_exchange_retention"
 """Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
 REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls may be run again when a worker has died."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that may run twice (RFC 9110 section 9.2.1)."""
-
-
-ACCESS: Mapping[type, Callable[[Any], bool]] = {
-    LoginRequiredMixin: lambda view: view.request.user.is_authenticated,
-    PermissionRequiredMixin: lambda view: view.has_permission(),
-    UserPassesTestMixin: lambda view: view.get_test_func()(),
-}
-"""What Django's access mixins test; a view may have several, and meets them in the order of its bases."""
+UNMET = (NotAuthenticated, CallerUnknown, CallNotStorable)
+"""Why a call cannot be answered later although its view may answer it at once."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+"""Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
 
 
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
@@ -82,9 +82,9 @@ def view_class(view_func: Callable[..., Any]) -> Any:
 
 def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
     """The name of the method that answers: a viewset's action, or the HTTP method in lower case."""
-    method = (request.method or "").lower()
     actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
-    return actions.get(method, method)
+    name = classbased.method_name(view_class(view_func), request)
+    return actions.get((request.method or "").lower(), actions.get(name, name))
 
 
 def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
@@ -97,32 +97,49 @@ def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
 
 def refusal(
     request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
-) -> tuple[HttpResponseBase | None, Any]:
-    """(the view's own refusal or None, the request as the view authenticated it). Raises NotAuthenticated."""
+) -> tuple[HttpResponseBase | None, identity.Identity | None]:
+    """(the view's own refusal, None), or (None, who calls, as the view authenticated it).
+
+    Raises NotAuthenticated or CallerUnknown for a caller who may not, or cannot, be answered later.
+    """
     cls = view_class(view_func)
     for place in (view_func, getattr(cls, "dispatch", None)):
         refused = gates.refusal(request, place, args, kwargs)
         if refused is not None:
-            return refused, request
-    headers: tuple[tuple[str, str], ...] = ()
+            return refused, None
+    challenge: tuple[tuple[str, str], ...] = ()
+    who: identity.Identity | None = None
     seen: Any = request
     if isinstance(cls, type) and issubclass(cls, APIView):
         view = _instance(request, view_func, args, kwargs)
         if not dialect.THROTTLED:
             view.throttle_classes = []
         seen = view.initialize_request(request, *args, **kwargs)
+        who = _looked_first(seen) if dialect.OPTIONAL else None
         refused = _drf_refusal(view, seen, args, kwargs, validate=dialect.VALIDATES)
         if refused is not None:
-            return refused, seen
-        challenge = view.get_authenticate_header(seen)
-        headers = (("WWW-Authenticate", challenge),) if challenge else ()
+            return refused, None
+        scheme = view.get_authenticate_header(seen)
+        challenge = (("WWW-Authenticate", scheme),) if scheme else ()
     elif cls is not None:
-        refused = _class_refusal(_instance(request, view_func, args, kwargs), request)
+        refused = classbased.refusal(_instance(request, view_func, args, kwargs), request)
         if refused is not None:
-            return refused, seen
-    if not conf.ALLOW_ANONYMOUS and not seen.user.is_authenticated:
-        raise NotAuthenticated(headers=headers)
-    return None, seen
+            return refused, None
+    return None, who or identity.capture(seen, challenge)
+
+
+def _looked_first(request: Any) -> identity.Identity:
+    """``identity.capture``, before a throttle has counted a call that may be left to the view."""
+    before = getattr(request._request, "user", None)
+    try:
+        try:
+            _ = request.user
+        except Exception as error:  # the view will say it itself
+            raise NotAuthenticated from error
+        return identity.capture(request)
+    except UNMET:
+        request._request.user = before  # DRF has put there whom it found, or nobody
+        raise
 
 
 def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> Any:
@@ -143,7 +160,7 @@ def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: b
     view.request, view.headers = request, view.default_response_headers
     try:
         view.initial(request, *args, **kwargs)
-        if _method_is_known(view, request):
+        if classbased.is_method_known(view, request) or classbased.dispatches_itself(type(view)):
             if validate:
                 _validate(view, request)
             return None
@@ -172,21 +189,6 @@ def _validate(view: Any, request: Any) -> None:
             serializer.is_valid(raise_exception=True)
 
 
-def _class_refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
-    """What Django's class-based views and access mixins would refuse."""
-    if not all(ACCESS[cls](view) for cls in type(view).__mro__ if cls in ACCESS):
-        refused: HttpResponseBase = view.handle_no_permission()
-        return refused
-    if not _method_is_known(view, request):
-        return HttpResponseNotAllowed(view._allowed_methods())
-    return gates.refusal(request, getattr(type(view), str(request.method).lower()), view.args, view.kwargs)
-
-
-def _method_is_known(view: Any, request: Any) -> bool:
-    method = request.method.lower()
-    return method in view.http_method_names and hasattr(view, method)
-
-
 def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> None:
     """Raise NotEligible where the view does not run asynchronously in ``dialect``."""
     if not is_eligible(request, view_func, dialect):
@@ -199,26 +201,6 @@ def idempotency_key(call: Call) -> str:
     if key and not re.fullmatch(r"[!-~]{1,255}", key):
         raise IdempotencyKeyMalformed
     return key
-
-
-def spare_throttles(view_func: Callable[..., Any]) -> None:
-    """Let the DRF view behind ``view_func`` skip its throttles in a deferred run: they have fired at submit.
-
-    DRF asks the view class alone, and a URLconf may wrap the view any number of times, so the class itself learns to
-    look at the request, once; every ordinary request is throttled as before.
-    """
-    cls = view_class(view_func)
-    if not (isinstance(cls, type) and issubclass(cls, APIView)) or hasattr(cls.check_throttles, MARK):
-        return
-    check: Any = cls.check_throttles
-
-    @functools.wraps(check)
-    def check_throttles(self: Any, request: Any) -> None:
-        if getattr(request, "async_task", None) is None:
-            check(self, request)
-
-    setattr(check_throttles, MARK, True)
-    cls.check_throttles = check_throttles  # type: ignore[method-assign]
 
 
 def callback(dialect: Dialect, call: Call) -> Callback | None:

@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from . import checks  # noqa: F401  (registers the system checks)
+from . import checks, httpcaches  # noqa: F401  (the first registers the system checks)
 from .conf import conf
 
 
@@ -19,6 +19,7 @@ class AsyncExchangeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        httpcaches.keep_apart_from_runs()
         # The executor's module connects itself to its workers' signals; a wrong one is the system checks' to report.
         with suppress(ImportError, RuntimeError):
             import_string(conf.EXECUTOR)

@@ -7,9 +7,7 @@ import logging
 
 from django.db import router, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django.dispatch import Signal
-from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from . import sealing, signatures, subscriptions
@@ -17,6 +15,7 @@ from .conf import conf
 from .dialects.base import Policy
 from .messages import Headers
 from .models import Delivery, DeliveryAttempt, Webhook
+from .moments import Now, utc
 from .profiles import Profile
 from .querysets import after
 from .signals import webhook_delivered, webhook_disabled, webhook_failed
@@ -35,10 +34,10 @@ def letter(row: Delivery, profile: Profile) -> Outgoing:
     if row.content_type:
         headers += (("Content-Type", row.content_type),)
     if profile.is_signed:
-        headers += signatures.sign(secrets_of(row), id=str(row.pk), at=timezone.now(), body=row.body)
+        headers += signatures.sign(secrets_of(row), id=str(row.pk), at=utc(), body=row.body)
     return Outgoing(
         method=row.method,
-        url=row.url,
+        url=row.address or "",
         headers=headers,
         body=row.body.encode(),
         rules=conf.rules(mount.policy if mount else Policy()),
@@ -53,7 +52,7 @@ def secrets_of(row: Delivery) -> list[str]:
     """The secrets that sign: the webhook's or, for a callback, the account's, and the former one for a while."""
     holder = row.webhook or subscriptions.signer(row.task.dialect, row.task.account)
     secrets = [sealing.unseal_secret(holder.secret)]
-    if holder.former_until is not None and timezone.now() < holder.former_until:
+    if holder.former_until is not None and utc() < holder.former_until:
         former = sealing.known_secret(holder.former_secret)
         secrets += [former] if former else []
     return secrets
@@ -71,7 +70,7 @@ def settle(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
     """Record how the try went and what comes next, if it is still ours."""
     last = outcomes[-1]
     arrived = profile.is_success(last)
-    pause = None if arrived else profile.pause(last, row.tries + 1, timezone.now())
+    pause = None if arrived else profile.pause(last, row.tries + 1, utc())
     after_this: dict[str, object] = {"tries": F("tries") + 1, "lease_until": None}
     if pause is None:
         after_this |= {"state": Delivery.DELIVERED if arrived else Delivery.FAILED, "finished": Now()}

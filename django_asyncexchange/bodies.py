@@ -16,12 +16,11 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from io import BufferedReader
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
 from django.db import DatabaseError, InterfaceError, models, router, transaction
-from django.utils import timezone
 
 from . import buckets, moves, outages, sealing
 from .conf import conf
@@ -29,6 +28,7 @@ from .flows import Flow, Reader
 from .flows import TooLarge as TooLarge
 from .messages import value
 from .models import Body
+from .moments import utc
 from .ranges import cut
 
 logger = logging.getLogger("django_asyncexchange")
@@ -100,10 +100,10 @@ def _reserved(patience: float) -> Body | None:
     """
     try:
         with transaction.atomic(using=router.db_for_write(Body), durable=True):
-            return Body.objects.create(kind=Body.RESPONSE, name=f"{timezone.now():%Y/%m/%d}/{uuid.uuid4()}")
+            return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc():%Y/%m/%d}/{uuid.uuid4()}"))
     except RuntimeError:
         return None
-    except outages.AWAY:
+    except (*outages.AWAY, *outages.SPOILT):  # or a view streams within a transaction that it has begun by hand
         if not patience:
             raise
         return outages.outlast_beside(partial(_reserved, 0), patience)

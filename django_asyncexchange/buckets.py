@@ -43,7 +43,7 @@ def address(storage: Any, name: str, *, seconds: int, content_type: str, disposi
     said = {
         "ResponseContentType": content_type or "application/octet-stream",
         "ResponseContentDisposition": disposition or "attachment",
-        "ResponseCacheControl": "private, no-store",
+        "ResponseCacheControl": "no-store",
     }
     url: str = storage.url(name, parameters=said, expire=seconds)
     return url

@@ -1,76 +1,116 @@
 """From Django's request to our value, and from the value to a request that a worker can perform.
 
-``capture`` and ``rebuilt`` are each other's inverse except for what must not survive (contract/security 4.2):
-credentials are never stored, and headers that belong to one connection or one representation are dropped.
+``capture`` and ``rebuilt`` are each other's inverse, but for credentials, which are not kept, and for headers that
+belong to one connection or one representation.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from django.core.handlers.asgi import ASGIRequest
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.wsgi import LimitedStream, WSGIRequest
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
-from . import headers
+from . import arrival, environ, headers, zones
+from .arrival import SPOOL, Arrival, Kept
 from .conf import conf
+from .dialects import preferences
 from .dialects.base import Trigger
-from .exceptions import RequestMalformed
+from .exceptions import CallChanged, RequestMalformed, RequestTooLarge
 from .messages import Request
 
-SPOOL = 64 * 1024
-
-CSRF_FIELD_SIZE = 1024
-"""More bytes than a form needs for its CSRF token, with all that tells where the token is."""
-
-
-class RequestBodyTooLarge(Exception):
-    """The body is larger than MAX_REQUEST_BYTES."""
-
-
-class BodyConsumed(Exception):
-    """An earlier middleware has read the upload (``request.POST`` does), so it cannot be stored for later."""
+BODILY = ("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_CONTENT_ENCODING")
+"""Whoever changes a body says so here."""
 
 
 # Request → value ------------------------------------------------------------------------------------------------------
 
 
 def spool(request: HttpRequest) -> IO[bytes]:
-    """Read the request's body once, and leave it readable: by CSRF's form parsing, by DRF, and by ``bodies.write``."""
+    """Read the request's body once, as it came, and leave it readable: by CSRF's form parsing, by DRF, by the view.
+
+    Raises RequestTooLarge, and CallChanged where an earlier middleware has left nothing of it.
+    """
+    came = arrival.of(request)
     limit = conf.MAX_REQUEST_BYTES
-    if _announced(request) > limit:
-        raise RequestBodyTooLarge
-    if getattr(request, "_read_started", False) and not hasattr(request, "_body"):
-        raise BodyConsumed
+    if _announced(came) > limit:
+        raise RequestTooLarge(limit=limit)
+    if came.body is not None:
+        return _kept(request, came, came.body)
+    _require_unchanged(request, came)
     file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (the caller closes it)
     while chunk := request.read(SPOOL):
         file.write(chunk)
         if file.tell() > limit:
             file.close()
-            _reread(request)
-            raise RequestBodyTooLarge
+            reread(request)
+            raise RequestTooLarge(limit=limit)
     rewind(request, file)
     return file
 
 
+def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
+    """What was kept of ``body``, the rest of it too. What a middleware has made of it stays what the view reads."""
+    stream: Any = request
+    is_own = isinstance(stream._stream, LimitedStream)
+    others: list[bytes] = []
+    while not (body.is_over or hasattr(request, "_body")) and (chunk := request.read(SPOOL)):
+        if not is_own:
+            others.append(chunk)
+    while not body.is_over and (missing := _announced(came) - body.file.tell()) > 0:
+        if not body.read(min(missing, SPOOL)):
+            break  # the client is gone
+    if body.is_over or sum(map(len, others)) > body.limit:
+        raise RequestTooLarge(limit=body.limit)
+    if others:
+        stream._body = b"".join(others)
+    rewind(request, body.file)
+    return body.file
+
+
+def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
+    """Raise CallChanged where the body is not there as it came. A file, as ASGI's is, may have been read."""
+    is_file = isinstance(request, ASGIRequest)
+    if not (is_file or _announced(came)):
+        return  # there is none
+    is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
+    if is_read and not (is_file and reread(request)):
+        raise CallChanged
+    if not came.is_known:
+        return
+    body: bytes | None = getattr(request, "_body", None)
+    size = None if body is None else len(body)
+    is_cut = size is not None and came.meta.get("CONTENT_LENGTH") and size != _announced(came)
+    if is_cut or any(request.META.get(name) != came.meta.get(name) for name in BODILY):
+        raise CallChanged
+
+
 def rewind(request: HttpRequest, file: IO[bytes]) -> None:
-    """Let ``request`` be read from the start of ``file``. Django has no public way to give a request another stream."""
+    """Let ``request`` be read from the start of ``file``, or of what a middleware has read or made of it already.
+
+    Django has no public way to give a request another stream.
+    """
     file.seek(0)
     stream: Any = request
-    stream._stream, stream._read_started = Lent(file), False
+    stream._stream = io.BytesIO(stream._body) if hasattr(request, "_body") else Lent(file)
+    stream._read_started = False
 
 
-def _reread(request: HttpRequest) -> None:
-    """Let ``request`` be read again from its own start; ASGI's body is a file, with lengths that may be unannounced."""
+def reread(request: HttpRequest) -> bool:
+    """Let ``request`` be read again from its own start, if that is possible; ASGI's body is a file."""
     stream: Any = request
-    if stream._stream.seekable():
-        stream._stream.seek(0)
-        stream._read_started = False
+    if not stream._stream.seekable():
+        return False
+    stream._stream.seek(0)
+    stream._read_started = False
+    return True
 
 
 class Lent:
@@ -95,11 +135,11 @@ class Lent:
         """It is the lender's to close."""
 
 
-def _announced(request: HttpRequest) -> int:
+def _announced(came: Arrival) -> int:
     """``Content-Length`` as Django reads it: 0 where it is no number."""
     try:
-        return int(request.META.get("CONTENT_LENGTH") or 0)
-    except ValueError:
+        return int(came.meta.get("CONTENT_LENGTH") or 0)
+    except (TypeError, ValueError):
         return 0
 
 
@@ -109,81 +149,51 @@ def raw_query(request: HttpRequest) -> str:
     return query.encode("latin-1", "replace").decode("utf-8", "replace") if isinstance(request, WSGIRequest) else query
 
 
-def capture(request: HttpRequest) -> Request:
-    """The call as a value that another process can perform. No credential survives.
+def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Request:
+    """The call, as it came, as a value that another process can perform; ``target`` is what ``arrival.aim`` says of it.
 
     Raises RequestMalformed for a zero character, which no database stores as text.
     """
+    came = arrival.of(request)
+    path, query = target or (came.path, came.query)
     call = Request(
-        method=request.method or "GET",
-        scheme=request.scheme or "http",
-        host=request.get_host(),
-        script_name=request.META.get("SCRIPT_NAME", ""),
-        path=request.path_info,
-        query=_wsgi_query(request),
-        headers=tuple(_captured_headers(request)),
-        remote_addr=request.META.get("REMOTE_ADDR", ""),
+        method=came.method,
+        scheme=came.scheme,
+        host=arrival.text(came.meta, "HTTP_HOST"),
+        script_name=came.script_name,
+        path=path,
+        query=headers.without_listed(_wsgi(request, query), conf.SECRET_NAMES),
+        headers=tuple(_captured_headers(request, came)),
+        remote_addr=arrival.text(came.meta, "REMOTE_ADDR"),
+        environ=tuple(environ.said(came)),
         language=translation.get_language() or "",
-        time_zone=timezone.get_current_timezone_name(),
+        time_zone=zones.named(timezone.get_current_timezone()),
     )
     if any("\0" in text for text in (call.path, call.query, *(text for _, text in call.headers))):
         raise RequestMalformed
     return call
 
 
-def without_csrf_token(chunks: Iterable[bytes], request: HttpRequest) -> Iterator[bytes]:
-    """The body ``chunks`` of ``request``, the CSRF token of a form overwritten by as many ``x``, the rest as it came.
-
-    The token was checked at submit and is not checked again; like a cookie, it is never stored (security 4.2).
-    """
-    field = _csrf_field(request)
-    if field is None:
-        yield from chunks
-        return
-    rest = b"&"  # so that the first field of a form begins as the others do
-    is_first = True
-    for chunk in chunks:
-        rest = field.sub(lambda found: found[1] + b"x" * len(found[2]), rest + chunk)
-        ready, rest = rest[:-CSRF_FIELD_SIZE], rest[-CSRF_FIELD_SIZE:]
-        if ready:
-            yield ready[is_first:]
-            is_first = False
-    yield rest[is_first:]
-
-
-def _csrf_field(request: HttpRequest) -> re.Pattern[bytes] | None:
-    """The field of Django's CSRF token in a form: what leads to its value, and the value. None: this is no form."""
-    if request.content_type == "application/x-www-form-urlencoded":
-        return re.compile(rb"(&csrfmiddlewaretoken=)([A-Za-z0-9]{32,200})")
-    boundary = re.escape((request.content_params or {}).get("boundary", "").encode())
-    if request.content_type != "multipart/form-data" or not boundary:
-        return None
-    named = rb'[^\r\n]{0,100}name="csrfmiddlewaretoken"[^\r\n]{0,100}\r\n'
-    others = rb"(?:[^\r\n]{1,100}\r\n){0,3}"  # further headers of this part
-    return re.compile(rb"(--%b\r\n%b%b\r\n)([A-Za-z0-9]{32,200})(?=\r\n--%b)" % (boundary, named, others, boundary))
-
-
-def _wsgi_query(request: HttpRequest) -> str:
+def _wsgi(request: HttpRequest, query: str) -> str:
     """The raw query as WSGI spells it. ASGI hands bytes beyond ASCII over as text."""
-    query: str = request.META.get("QUERY_STRING", "")
-    return _latin(query) if isinstance(request, ASGIRequest) else query
+    return environ.latin(query) if isinstance(request, ASGIRequest) else query
 
 
-def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    proxy_header = (conf.project("SECURE_PROXY_SSL_HEADER") or ("",))[0].removeprefix("HTTP_")
+def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
     triggers = {mount.TRIGGER_NAME.lower() for mount in conf.mounts if mount.TRIGGER is Trigger.HEADER}
-    for name, text in request.headers.items():
+    given: Iterable[tuple[str, Any]] = HttpHeaders(came.meta).items()
+    unkept = headers.unkept(conf.SECRET_NAMES)
+    for name, text in given:
         lower = name.lower()
-        if headers.is_harmful(lower) or headers.is_secret(lower, conf.SECRET_NAMES) or lower in triggers:
+        if not isinstance(text, str) or headers.is_harmful(lower, came.method) or lower in triggers:
             continue
-        if lower.replace("-", "_").upper() == proxy_header:
+        if unkept.match(lower) or (lower == "accept-language" and cookie_language):
             continue
-        if lower == "if-none-match" and (request.method in ("GET", "HEAD") or text.strip() != "*"):
-            continue
-        if lower == "accept-language" and cookie_language:
-            continue
-        yield name, headers.mask_query(text, conf.SECRET_NAMES) if lower == "referer" else text
+        if lower == "prefer":
+            text = preferences.without_ours(text)
+        if text or lower != "prefer":
+            yield name, text
     if cookie_language:  # the cookie decided the language and is not stored
         yield "Accept-Language", translation.get_language() or ""
 
@@ -193,40 +203,15 @@ def _captured_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest]:
-    """The call as Django would have received it, ready for a handler. CSRF was checked at submit."""
+    """The call as Django would have received it, ready for a handler.
+
+    CSRF is not checked again where it was at submit: what proves it is never stored. Otherwise whoever checks refuses.
+    """
     with tempfile.SpooledTemporaryFile(SPOOL) as body:
         for chunk in chunks:
             body.write(chunk)
         size = body.tell()
         body.seek(0)
-        request = WSGIRequest(_environ(call, body, size))
-        request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+        request = WSGIRequest(environ.made(call, body, size))
+        request._dont_enforce_csrf_checks = call.is_checked  # type: ignore[attr-defined]
         yield request
-
-
-def _environ(call: Request, body: IO[bytes], size: int) -> dict[str, Any]:
-    name, _, port = call.host.partition(":")
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": call.method,
-        "SCRIPT_NAME": _latin(call.script_name),
-        "PATH_INFO": _latin(call.path),
-        "QUERY_STRING": call.query,
-        "SERVER_NAME": name,
-        "SERVER_PORT": port or ("443" if call.scheme == "https" else "80"),
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": call.remote_addr,
-        "HTTP_HOST": call.host,
-        "CONTENT_LENGTH": str(size) if size else "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": call.scheme,
-        "wsgi.input": body,
-    }
-    for header, text in call.headers:
-        key = header.upper().replace("-", "_")
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
-    return environ
-
-
-def _latin(text: str) -> str:
-    """``text`` as WSGI spells it: UTF-8 bytes in a Latin-1 string (PEP 3333)."""
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")

@@ -45,15 +45,15 @@ def is_compressible(headers: Headers) -> bool:
     return COMPRESSIBLE.fullmatch(media) is not None and not any(name.lower() in BOUND for name, _ in headers)
 
 
-def varied(headers: Headers) -> Headers:
-    """``headers`` of an answer of which there is more than one coding."""
-    told = header(headers, "Vary")
-    if told is None:
-        return (*headers, ("Vary", "Accept-Encoding"))
-    if {"*", "accept-encoding"} & {field.strip().lower() for field in told.split(",")}:
+def varied(headers: Headers, field: str = "Accept-Encoding") -> Headers:
+    """``headers`` of an answer that depends on the request header ``field``."""
+    told = [text for name, text in headers if name.lower() == "vary"]
+    if not told:
+        return (*headers, ("Vary", field))
+    if {"*", field.lower()} & {each.strip().lower() for text in told for each in text.split(",")}:
         return headers
     first = next(index for index, (name, _) in enumerate(headers) if name.lower() == "vary")
-    return (*headers[:first], (headers[first][0], f"{told}, Accept-Encoding"), *headers[first + 1 :])
+    return (*headers[:first], (headers[first][0], f"{told[0]}, {field}"), *headers[first + 1 :])
 
 
 def compressed(headers: Headers) -> Headers:

@@ -110,13 +110,19 @@ class Conf:
     KEEP_REQUESTS = Setting[bool](False)
     """Whether a finished task keeps its captured request, so that an administrator can run it again."""
     SECRET_NAMES = Setting[Sequence[str]](())
-    """More names of headers and query parameters that are credentials, as patterns in lower case with hyphens."""
+    """Names of headers and query parameters that are not kept, as patterns in lower case with hyphens."""
     ENCRYPTION_KEYS = Setting[Sequence[str]](())
-    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = not encrypted."""
+    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = derived from SECRET_KEY."""
     SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth")
     """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
     RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")
     """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
+    SNAPSHOT_USER = Setting[str]("")
+    """Dotted path of ``callable(request) -> str``: the lasting name of a caller who is no row of the user model."""
+    RESTORE_USER = Setting[str]("")
+    """Dotted path of ``callable(name, auth) -> user`` for such a name; raises ``identity.IdentityLost``."""
+    REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False)
+    """Whether a call does not run whose user's sessions were ended meanwhile, as a new password does."""
     LEASE_SECONDS = Setting[float](30)
     """A run counts as lost when its worker has not been heard of for so long, in seconds."""
     SWEEP_SECONDS = Setting[float](5)
@@ -166,13 +172,12 @@ class Conf:
 
     @property
     def mounts(self) -> tuple[Dialect, ...]:
-        """The mounted dialects in the order in which they are asked: by trigger (contract F), longest prefix first."""
+        """The mounted dialects in the order in which they are asked: by trigger, the more special first."""
         known = _known
         if "mounts" not in known:
             ready = sorted((mount(name, options) for name, options in self.DIALECTS.items()), key=_precedence)
             known["mounts"] = tuple(ready)
-        mounts: tuple[Dialect, ...] = known["mounts"]
-        return mounts
+        return known["mounts"]  # type: ignore[no-any-return]
 
     def mounted(self, name: str) -> Dialect | None:
         """The mount called ``name``; None where the project has taken it down meanwhile."""
@@ -209,8 +214,9 @@ class Conf:
 conf = Conf()
 
 
-def _precedence(dialect: Dialect) -> tuple[int, int]:
-    return dialect.TRIGGER, -len(dialect.prefix)
+def _precedence(dialect: Dialect) -> tuple[int, bool, int]:
+    """The more special mount first: one that covers its own paths before one that only has its tasks there."""
+    return dialect.TRIGGER, dialect.covers("/"), -len(dialect.prefix)
 
 
 def mount(name: str, options: Mapping[str, Any]) -> Dialect:

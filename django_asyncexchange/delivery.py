@@ -15,15 +15,15 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from django.db import close_old_connections, router
-from django.db.models import Count, F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F, Q, QuerySet
 
 from . import attempts, executors, processes
 from .conf import conf
 from .dialects.base import Policy
 from .models import Delivery, Webhook
+from .moments import Now
 from .profiles import PROFILES, Profile
-from .querysets import DeliveryQuerySet, after
+from .querysets import PLACE, DeliveryQuerySet, Place, after
 from .transport import Outcome
 
 logger = logging.getLogger("django_asyncexchange")
@@ -79,11 +79,11 @@ def _pump(pool: ThreadPoolExecutor, end: float) -> None:
     wait for them.
     """
     flying: Flying = {}
-    slow: set[str] = set()
+    slow: set[Place] = set()
     is_open = True
     while True:
         began = time.monotonic()
-        slow |= {row.host for row, since in flying.values() if began - since > SLOW}
+        slow |= {row.place for row, since in flying.values() if began - since > SLOW}
         if is_open:
             is_late = began > end
             is_open = not is_late or (began < end + EXTRA and _count(flying, slow) > 0)
@@ -98,11 +98,11 @@ def _pump(pool: ThreadPoolExecutor, end: float) -> None:
             _land(flying.pop(future)[0], future)
 
 
-def _count(flying: Flying, hosts: Collection[str]) -> int:
-    return sum(row.host in hosts for row, _ in flying.values())
+def _count(flying: Flying, places: Collection[Place]) -> int:
+    return sum(row.place in places for row, _ in flying.values())
 
 
-def _take_off(pool: ThreadPoolExecutor, flying: Flying, slow: set[str], *, is_late: bool) -> bool:
+def _take_off(pool: ThreadPoolExecutor, flying: Flying, slow: set[Place], *, is_late: bool) -> bool:
     """Send what is due while there are places, half of them for slow hosts. False = no more can be taken."""
     try:
         for row in claim(SIDE_BY_SIDE - len(flying), slow):
@@ -141,27 +141,28 @@ def _land(row: Delivery, future: Future[list[Outcome]]) -> None:
 # Taking ---------------------------------------------------------------------------------------------------------------
 
 
-def claim(count: int, shunned: Collection[str] = ()) -> Iterator[Delivery]:
-    """Take up to ``count`` deliveries that are due, exclusively, not too many to one host and none to ``shunned``."""
+def claim(count: int, shunned: Collection[Place] = ()) -> Iterator[Delivery]:
+    """Take up to ``count`` deliveries that are due, exclusively, not too many to a place and none to ``shunned``."""
     full = set(shunned)
     while count > 0:
-        room = {host: conf.WEBHOOK_IN_FLIGHT - busy for host, busy in _busy_hosts().items()}
-        full |= {host for host, left in room.items() if left <= 0}
-        found = list(due().exclude(host__in=full).order_by("due", "pk").values_list("pk", "host")[: 4 * count])
+        room = {place: conf.WEBHOOK_IN_FLIGHT - busy for place, busy in _busy_hosts().items()}
+        full |= {place for place, left in room.items() if left <= 0}
+        found = list(due().outside(full).order_by("due", "pk").values_list("pk", *PLACE)[: 4 * count])
         if not found:
             return
-        for pk, host in found:  # each is taken, or taken by somebody else, or its host is full
-            row = _take(pk) if count > 0 and host not in full else None
+        for pk, *where in found:  # each is taken, or taken by somebody else, or its place is full
+            place: Place = tuple(where)
+            row = _take(pk) if count > 0 and place not in full else None
             if row is None:
                 continue
             if not _has_place(row):
                 _put_back(row)
-                full.add(host)
+                full.add(place)
                 continue
             count -= 1
-            room[host] = room.get(host, conf.WEBHOOK_IN_FLIGHT) - 1
-            if room[host] <= 0:
-                full.add(host)
+            room[place] = room.get(place, conf.WEBHOOK_IN_FLIGHT) - 1
+            if room[place] <= 0:
+                full.add(place)
             yield row
 
 
@@ -170,8 +171,8 @@ def _rows() -> DeliveryQuerySet:
     return Delivery.objects.using(router.db_for_write(Delivery))
 
 
-def _busy_hosts() -> dict[str, int]:
-    return dict(_rows().in_flight().order_by().values_list("host").annotate(busy=Count("pk")))
+def _busy_hosts() -> dict[Place, int]:
+    return _rows().in_flight().by_place()
 
 
 def _take(pk: uuid.UUID) -> Delivery | None:
@@ -182,7 +183,7 @@ def _take(pk: uuid.UUID) -> Delivery | None:
 
 def _has_place(row: Delivery) -> bool:
     """Whether those that were taken meanwhile leave a place for ``row``. Of several, the last one sees the others."""
-    return _rows().in_flight().filter(host=row.host).exclude(pk=row.pk).count() < conf.WEBHOOK_IN_FLIGHT
+    return _rows().in_flight().at(row.place).exclude(pk=row.pk).count() < conf.WEBHOOK_IN_FLIGHT
 
 
 def _put_back(row: Delivery) -> None:

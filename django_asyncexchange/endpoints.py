@@ -13,10 +13,10 @@ from django.core.signals import got_request_exception
 from django.http import Http404
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.views import APIView
 
-from . import exceptions, http, outages, rendering
+from . import callers, exceptions, http, httpcaches, outages, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
 from .submission import RETRY_AFTER
@@ -55,6 +55,13 @@ class AnyMediaType(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class IsKnown(BasePermission):
+    """For whoever could have submitted a call under a name: DRF's own asks for a user, which an application is not."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return callers.is_known(request)
+
+
 class Endpoint(APIView):
     """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``routes``."""
 
@@ -69,6 +76,7 @@ class Endpoint(APIView):
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
+        httpcaches.keep_out(request)
         for method, name in self.verbs.items():
             setattr(self, method.lower(), getattr(self, self.routes[name].verb or name))
         if "GET" in self.verbs:
@@ -86,7 +94,7 @@ class Endpoint(APIView):
     def get_permissions(self) -> Any:
         if self.is_public or conf.ALLOW_ANONYMOUS:
             return [AllowAny()]
-        return [IsAuthenticated(), *super().get_permissions()]
+        return [IsKnown(), *super().get_permissions()]
 
     @property
     def default_response_headers(self) -> dict[str, str]:

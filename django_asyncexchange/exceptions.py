@@ -4,10 +4,13 @@
 
     AsyncExchangeError
     ├── SubmitRefused            the call is not accepted for later
+    │   ├── CallerUnknown        no run could be made as this caller
+    │   ├── CallNotStorable      the database does not take the call, and never will
     │   ├── NotEligible          this view does not run asynchronously
     │   ├── PagingRefused        limit/offset beside a request for everything
     │   ├── ParameterRefused     a parameter of ours has a value we do not know
     │   ├── CompressionRequired  the mount insists on Accept-Encoding: gzip
+    │   ├── CallChanged          an earlier middleware has left too little of it
     │   ├── RequestTooLarge      the body exceeds MAX_REQUEST_BYTES
     │   ├── CapacityExceeded     too many unfinished tasks
     │   │   └── StorageExceeded  too many bytes are kept for the account (STORED_BYTES)
@@ -15,6 +18,7 @@
     │   ├── IdempotencyKeyMalformed
     │   ├── IdempotencyKeyReused the key belongs to another request
     │   ├── RequestErased        a finished task cannot be run again
+    │   │   └── RequestLocked    nor one whose key is gone
     │   └── SubmitFailed         the task could not be stored or queued
     │       └── NoWorker         nobody is there to run it (REQUIRE_WORKER)
     ├── TaskNotFound             no such task for this caller
@@ -80,6 +84,14 @@ class SubmitRefused(AsyncExchangeError):
     """This call is not accepted for later."""
 
 
+class CallerUnknown(SubmitRefused):
+    """This caller cannot be remembered until the call runs."""
+
+
+class CallNotStorable(SubmitRefused):
+    """This call cannot be stored."""
+
+
 class NotEligible(SubmitRefused):
     """This address cannot be called asynchronously."""
 
@@ -94,6 +106,10 @@ class ParameterRefused(SubmitRefused):
 
 class CompressionRequired(SubmitRefused):
     """The client has to accept gzip."""
+
+
+class CallChanged(SubmitRefused):
+    """An earlier middleware has read or changed this call, so it cannot be kept for later."""
 
 
 class RequestTooLarge(SubmitRefused):
@@ -122,6 +138,10 @@ class IdempotencyKeyReused(SubmitRefused):
 
 class RequestErased(SubmitRefused):
     """The captured request has been erased (KEEP_REQUESTS)."""
+
+
+class RequestLocked(RequestErased):
+    """There is no key for the captured request any more."""
 
 
 class SubmitFailed(SubmitRefused):

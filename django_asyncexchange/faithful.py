@@ -10,52 +10,48 @@ from typing import Any, TypeAlias
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.http.response import ResponseHeaders
+from django.utils.cache import get_conditional_response
 from django.utils.text import compress_sequence
 
 from .bodies import CHUNK
 from .conf import conf
+from .fixed import FaithfulChunks, FaithfulHeaders
 from .messages import Headers
 
-UNCOMPRESSED = ("Content-Encoding", "identity")
-"""Says to middlewares that a part is not to be compressed: it is counted in bytes of the whole. It is not sent."""
 RANDOM_BYTES = 100
 """At most so many are put in front of a compressed answer: its length then tells less (as in Django's middleware)."""
-
-
-class FaithfulHeaders:
-    """A response with exactly the given headers: in this order, duplicates kept, none of Django's own."""
-
-    headers: Any
-    _given: Headers = ()
-
-    def put_headers(self, headers: Headers) -> None:
-        del self.headers["Content-Type"]
-        # Django checks and encodes the first header of a name; the others must not smuggle anything in either.
-        self._given = tuple(pair for name, text in headers for pair in ResponseHeaders({name: text}).items())
-        for name, text in headers:
-            self.headers.setdefault(name, text)
-
-    def items(self) -> Iterable[tuple[str, str]]:
-        """As given, the first of each name as middlewares have left it; then what they have added."""
-        spoken = [pair for pair in self.headers.items() if pair != UNCOMPRESSED]
-        current = {name.lower(): (name, text) for name, text in spoken}
-        kept = [pair for pair in self._given if pair[0] in self.headers and pair != UNCOMPRESSED]
-        return [*(current.pop(name.lower(), (name, text)) for name, text in kept), *current.values()]
 
 
 class FaithfulResponse(FaithfulHeaders, HttpResponse):
     """A whole answer."""
 
+    def write(self, content: Any) -> None:
+        if not self.is_stored_answer:
+            super().write(content)
 
-class FaithfulStream(FaithfulHeaders, StreamingHttpResponse):
-    """An answer of any size."""
+    def writelines(self, lines: Iterable[Any]) -> None:
+        if not self.is_stored_answer:
+            super().writelines(lines)
 
 
-class FaithfulFile(FaithfulHeaders, FileResponse):
-    """An answer that the server may send by itself (PEP 3333, ``wsgi.file_wrapper``)."""
+class FaithfulStream(FaithfulChunks, StreamingHttpResponse):  # type: ignore[misc]  # it has a ``content``
+    """One whose chunks we read."""
+
+
+class FaithfulFile(FaithfulChunks, FileResponse):  # type: ignore[misc]  # likewise
+    """One that the server may send by itself (PEP 3333, ``wsgi.file_wrapper``), until somebody begins to read it."""
 
     block_size = CHUNK
+    file_to_stream: Any
+
+    def fix(self) -> None:
+        file = self.file_to_stream
+        super().fix()
+        self.file_to_stream = file
+
+    def _noting(self) -> Iterator[bytes]:
+        self.file_to_stream = None
+        yield from super()._noting()
 
     def set_headers(self, filelike: Any) -> None:
         """None of a file's own."""
@@ -69,6 +65,16 @@ def bare(status: int, headers: Headers) -> FaithfulResponse:
     response = FaithfulResponse(status=status)
     response.put_headers(headers)
     return response
+
+
+def conditional(
+    request: HttpRequest, etag: str | None, modified: int | None, met: HttpResponse
+) -> FaithfulResponse | None:
+    """304 or 412, where a condition of ``request`` says so instead of ``met`` (RFC 9110 section 13); else None."""
+    answer: HttpResponse | None = get_conditional_response(request, etag, modified, met)
+    if answer is None or answer is met:
+        return None
+    return bare(answer.status_code, tuple(pair for pair in answer.items() if pair[0] != "Content-Type"))
 
 
 def full(status: int, headers: Headers, chunks: Iterator[bytes], size: int, request: HttpRequest) -> Faithful:

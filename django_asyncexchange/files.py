@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.utils.cache import get_conditional_response
+from django.http import HttpRequest
 from django.utils.http import parse_http_date_safe
 
 from . import bodies, codings, faithful, ranges
 from .conf import conf
+from .fixed import UNCOMPRESSED
 from .messages import Headers, header
 from .models import AsyncTask, Body
 
 
-def file(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+def file(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> faithful.Faithful:
     """``body`` as a file: not sent where the client has it, and in part where it asks for one part."""
     etag = header(given, "ETag") or (f'"{body.sha256}"' if body.sha256 else None)
-    given = _with_defaults(given, (*((("ETag", etag),) if etag else ()), ("Accept-Ranges", "bytes")))
+    given = with_defaults(given, (*((("ETag", etag),) if etag else ()), ("Accept-Ranges", "bytes")))
     if _is_negotiable(body, given):
         given = codings.varied(given)
     refused = _unmet(etag, body, given, task, request)
@@ -35,7 +35,7 @@ def whole(status: int, body: Body, given: Headers, request: HttpRequest) -> fait
         given = codings.varied(given)
     if _is_packed(body, given, request):
         return faithful.packed(status, codings.compressed(given), chunks, request)
-    given = _with_defaults(given, (("Content-Length", str(body.size)),))
+    given = with_defaults(given, (("Content-Length", str(body.size)),))
     if faithful.can_send(request) and (opened := bodies.opened(body)) is not None:
         return faithful.sent(status, given, opened)
     return faithful.full(status, given, chunks, body.size, request)
@@ -52,23 +52,22 @@ def _is_packed(body: Body, given: Headers, request: HttpRequest) -> bool:
 
 def _unmet(
     etag: str | None, body: Body, given: Headers, task: AsyncTask, request: HttpRequest
-) -> HttpResponse | StreamingHttpResponse | None:
+) -> faithful.Faithful | None:
     """304 or 412 where a condition of the request says so: about the result, whatever its coding."""
     met = faithful.bare(200, codings.compressed(given) if _is_packed(body, given, request) else given)
-    answer: HttpResponse | None = get_conditional_response(request, etag, _last_modified(given, task), met)
-    return None if answer is met else answer
+    return faithful.conditional(request, etag, _last_modified(given, task), met)
 
 
 def _part(wanted: range, body: Body, given: Headers, request: HttpRequest) -> faithful.Faithful:
-    given = _with_defaults(given, (("Content-Length", str(len(wanted))),))
+    given = with_defaults(given, (("Content-Length", str(len(wanted))),))
     if not wanted:
-        return faithful.bare(416, _with_defaults(given, (("Content-Range", f"bytes */{body.size}"),)))
+        return faithful.bare(416, with_defaults(given, (("Content-Range", f"bytes */{body.size}"),)))
     place = ("Content-Range", f"bytes {wanted.start}-{wanted.stop - 1}/{body.size}")
     chunks = ranges.cut(bodies.stream(body, wanted.start), range(len(wanted)))
-    return faithful.full(206, _with_defaults(given, (place, faithful.UNCOMPRESSED)), chunks, len(wanted), request)
+    return faithful.full(206, with_defaults(given, (place, UNCOMPRESSED)), chunks, len(wanted), request)
 
 
-def _with_defaults(given: Headers, ours: Headers) -> Headers:
+def with_defaults(given: Headers, ours: Headers) -> Headers:
     """The ``given`` headers, and those of ours that they do not name."""
     return (*given, *((name, text) for name, text in ours if header(given, name) is None))
 

@@ -20,9 +20,10 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q, QuerySet
 from django.forms import DateTimeField, Field, MultipleChoiceField
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext_lazy as _
 
+from .iso8601 import moment_of
+from .masking import masked_url
 from .models import AsyncTask
 from .models.tasks import STATES
 
@@ -48,17 +49,10 @@ class ManyMoments(ManyTexts):
             return Q(deletion_date=None)
         start, _slash, end = text.partition("/")
         try:
-            first, last = (_aware(part) for part in (start, end))
-        except (ValueError, OverflowError) as error:
+            first, last = moment_of(start), moment_of(end)
+        except ValueError as error:
             raise ValidationError(_("Enter an interval start/end, or null.")) from error
         return Q(deletion_date__gte=first, deletion_date__lt=last)
-
-
-def _aware(text: str) -> dt.datetime:
-    moment = parse_datetime(text)
-    if moment is None or moment.tzinfo is None:
-        raise ValueError(text)
-    return moment.astimezone(dt.UTC)
 
 
 class Moment(DateTimeField):
@@ -90,6 +84,17 @@ class NoneOf(AnyOf):
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return qs.exclude(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class Addresses(AnyOf):
+    """Several addresses, as they were submitted: what is masked in the stored ones is masked in these."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return super().filter(qs, [masked_url(each) for each in value or ()])
+
+
+class OtherAddresses(Addresses, NoneOf):
+    """None of several."""
 
 
 class Within(df.Filter):
@@ -126,8 +131,8 @@ class AsyncTaskFilter(df.FilterSet):
     state = df.MultipleChoiceFilter(choices=STATES)
     state__not = df.MultipleChoiceFilter(field_name="state", choices=STATES, exclude=True)
     method = df.CharFilter()
-    request = AnyOf(field_name="url")
-    request__not = NoneOf(field_name="url")
+    request = Addresses(field_name="url")
+    request__not = OtherAddresses(field_name="url")
     request__contains = df.CharFilter(field_name="url", lookup_expr="contains")
     deletion_date__within = Within(field_name="deletion_date")
     deletion_date__not_within = NotWithin(field_name="deletion_date")

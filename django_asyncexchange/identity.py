@@ -1,35 +1,33 @@
-"""Who submitted a call, and how a worker becomes that person again without a stored credential (security 4.3).
+"""What a worker needs to become the caller again without a stored credential; who may not act any more does not.
 
-Stored are the user's key, the path of the backend that knows the user, and a reference to the token object in
-``request.auth``, never its value. At run time the backend is asked again: a deactivated, deleted or revoked identity
-does not run.
+Stored are the user's key, the path of the backend that knows the user, a keyed stamp of who that is, and a reference to
+the token in ``request.auth``, never its value. At run time all of them are asked again.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
+from dataclasses import replace
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AnonymousUser, UserManager
-from django.db import models, router
-from django.http import HttpRequest
-from django.utils.crypto import constant_time_compare
+from django.contrib.auth.models import AnonymousUser
 from django.utils.module_loading import import_string
 
+from . import lookups, remarks, stamps
+from .callers import Caller, Kind, caller, owner, reference_to
+from .callers import administers as administers
+from .callers import owner_of as owner_of
 from .conf import conf
-from .messages import Owner, value
-from .prepared import PreparedRows, Slot
+from .exceptions import CallerUnknown, NotAuthenticated
+from .messages import Headers, Owner, Request, value
+from .tokens import IdentityLost as IdentityLost
+from .tokens import restore_auth as restore_auth
+from .tokens import snapshot_auth as snapshot_auth
 
-PLAIN: tuple[Any, ...] = (models.Manager, UserManager)
-"""Managers that always find the same rows. One of the project's own may hide some, or ask who is asking."""
-
-
-class IdentityLost(Exception):
-    """The owner may not act any more: deactivated, deleted, or the token was revoked."""
+APPLICATION, NAMED = "application", "named"
+BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED}
+"""What stands in the place of an authentication backend for callers whom no backend knows."""
 
 
 @value
@@ -39,126 +37,156 @@ class Identity:
     owner: Owner
     user_pk: Any = None
     auth_backend: str = ""
-    """Dotted path of the authentication backend; ``""`` = submitted anonymously."""
+    """Dotted path of the authentication backend, or APPLICATION or NAMED; ``""`` = submitted anonymously."""
     auth_reference: str = ""
     """What SNAPSHOT_AUTH made of ``request.auth``."""
+    name: str = ""
+    """What SNAPSHOT_USER made of a caller who is no row of the user model; the key of a user of another database."""
+    stamp: str = ""
+    """Shows whether whoever is found at the run is still the same."""
+    session_stamp: str = ""
+    """Shows whether the user's sessions are still valid, as a change of the password ends them."""
 
 
-def owner_of(request: Any) -> Owner:
-    """The default account: every user is alone in it."""
-    user = request.user
-    return Owner(account=str(user.pk), id=str(user.pk)) if user.is_authenticated else Owner(account="")
+# At submit ------------------------------------------------------------------------------------------------------------
 
 
-def owner(request: Any) -> Owner:
-    """Whose account ``request`` belongs to, by the project's ``OWNER``."""
-    resolved: Owner = import_string(conf.OWNER)(request)
-    return resolved
+def capture(request: Any, challenge: Headers = ()) -> Identity:
+    """The identity behind ``request`` (Django's or DRF's).
 
-
-def administers(request: Any) -> bool:
-    """The default ``WEBHOOK_ADMIN``: staff, and whoever is alone in an account."""
-    return bool(request.user.is_staff) or owner(request).account == str(request.user.pk)
-
-
-def capture(request: Any) -> Identity:
-    """The identity behind ``request`` (Django's or DRF's)."""
-    user = request.user
-    if not user.is_authenticated:
-        return Identity(owner=owner(request))
+    Raises NotAuthenticated, with the headers ``challenge``, for nobody where only somebody may submit, and
+    CallerUnknown for a caller, or an ``auth``, that no run could have.
+    """
+    who, auth = caller(request), getattr(request, "auth", None)
+    if who.kind is Kind.STRANGER:
+        raise _unknown(f"callers of type {_type(request.user)}", "SNAPSHOT_USER and RESTORE_USER")
+    if who.kind is Kind.NOBODY and not conf.ALLOW_ANONYMOUS:
+        raise NotAuthenticated(headers=challenge)
+    reference = "" if auth is None else import_string(conf.SNAPSHOT_AUTH)(request)
+    if auth is not None and not reference:
+        raise _unknown(f"calls whose request.auth is of type {_type(auth)}", "SNAPSHOT_AUTH and RESTORE_AUTH")
+    is_user = who.kind is Kind.USER
     return Identity(
         owner=owner(request),
-        user_pk=user.pk,
-        auth_backend=_backend_of(request, user),
-        auth_reference=import_string(conf.SNAPSHOT_AUTH)(request),
+        user_pk=reference_to(who.row) if is_user else None,
+        auth_backend=_backend_of(request, who.row) if is_user else BACKENDS.get(who.kind, ""),
+        auth_reference=reference,
+        name=str(who.row.pk) if is_user and reference_to(who.row) is None else who.name,
+        stamp=_stamp(who),
+        session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
     )
 
 
+def _stamp(who: Caller) -> str:
+    if who.row is not None:
+        model = get_user_model() if who.kind is Kind.USER else type(who.row)
+        return stamps.made(who.kind.name, *stamps.facts_of(who.row, model))
+    return stamps.made(who.kind.name, who.name) if who.name else ""
+
+
+def _unknown(what: str, settings: str) -> CallerUnknown:
+    remarks.once(f"{what} are not accepted for later: no run could be made as them. Name {settings}.")
+    return CallerUnknown()
+
+
+def _type(thing: Any) -> str:
+    cls = thing.__class__  # of a lazy object, what it stands for
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _backend_of(request: Any, user: Any) -> str:
-    """The session's backend, or the first that knows the user (a token's user has not logged in by any)."""
-    session = getattr(request, "session", None)
-    if getattr(user, "backend", None):
-        return str(user.backend)
-    if session is not None and session.get(BACKEND_SESSION_KEY):
-        return str(session[BACKEND_SESSION_KEY])
-    backends: list[str] = conf.project("AUTHENTICATION_BACKENDS")
-    if len(backends) == 1:
-        return backends[0]
-    return next((path for path in backends if load_backend(path).get_user(user.pk)), backends[0])
+    """The session's backend, or the first that knows the user (a token's user has not logged in by any).
 
-
-def snapshot_auth(request: Any) -> str:
-    """The default ``SNAPSHOT_AUTH``: which token object ``request.auth`` is, if it is a model's instance."""
-    auth = getattr(request, "auth", None)
-    return f"{auth._meta.label}:{_digest(auth)}" if isinstance(auth, models.Model) else ""
-
-
-def restore_auth(user: Any, reference: str) -> Any:
-    """The default ``RESTORE_AUTH``: that token object, fetched anew. Raises IdentityLost if gone or expired."""
-    label, _, digest = reference.partition(":")
-    model = apps.get_model(label)
-    key = next((field.attname for field in model._meta.fields if field.related_model is type(user)), None)
-    tokens = _found(model, key, user.pk) if key else model._default_manager.all()
-    token: Any = next((token for token in tokens if constant_time_compare(_digest(token), digest)), None)
-    if token is None or (callable(getattr(token, "is_expired", None)) and token.is_expired()):
-        raise IdentityLost
-    return token
-
-
-def _digest(auth: models.Model) -> str:
-    """Names a token without its value: DRF's own ``Token`` has the secret itself as primary key.
-
-    Not keyed with SECRET_KEY, so that a rotation does not revoke what is queued; a token is no text to be guessed.
+    Backends that only permit (django-axes, django-rules, django-guardian) know nobody.
     """
-    return hashlib.sha256(f"{auth._meta.label}\0{auth.pk}".encode()).hexdigest()
+    session = getattr(request, "session", None)
+    said = getattr(user, "backend", None) or (session is not None and session.get(BACKEND_SESSION_KEY))
+    if said:
+        return str(said)
+    backends = [path for path in conf.project("AUTHENTICATION_BACKENDS") if hasattr(load_backend(path), "get_user")]
+    if len(backends) == 1:
+        return str(backends[0])
+    knowing = next((path for path in backends if load_backend(path).get_user(user.pk)), None)
+    if knowing is None:
+        raise _unknown("calls of a user whom no authentication backend knows", "one in AUTHENTICATION_BACKENDS")
+    return str(knowing)
 
 
-def of(task: Any) -> Identity:
-    """Who submitted ``task``."""
+# At the run -----------------------------------------------------------------------------------------------------------
+
+
+def written_into(call: Request, who: Identity) -> Request:
+    """``call`` with what is needed of ``who`` besides the columns of a task."""
+    return replace(call, caller=who.name, stamp=who.stamp, session_stamp=who.session_stamp)
+
+
+def of(task: Any, call: Request) -> Identity:
+    """Who submitted ``task``, whose captured call is ``call``."""
     return Identity(
         owner=Owner(account=task.account, kind=task.owner_kind, id=task.owner_reference),
         user_pk=task.owner_id,
         auth_backend=task.auth_backend,
         auth_reference=task.auth_reference,
+        name=call.caller,
+        stamp=call.stamp,
+        session_stamp=call.session_stamp,
     )
 
 
-def assume(request: HttpRequest, identity: Identity) -> None:
-    """Let every layer see the owner: sessions' ``user`` and ``auser``, and DRF's ``user`` and ``auth``."""
-    user: Any = AnonymousUser()
-    if identity.auth_backend:
-        user = _known(load_backend(identity.auth_backend), identity.user_pk)
-        if user is None:
+def found(who: Identity) -> tuple[Any, Any]:
+    """(``request.user``, ``request.auth``) of a run, looked up at this moment. The user of an application is None.
+
+    Raises IdentityLost if the owner is gone, is somebody else by now, or may not act any more.
+    """
+    if who.auth_backend == APPLICATION:
+        auth = _auth(None, who)
+        application = getattr(auth, "application", None)
+        if application is None:
             raise IdentityLost
-        user.backend = identity.auth_backend
-    auth = import_string(conf.RESTORE_AUTH)(user, identity.auth_reference) if identity.auth_reference else None
-    put_on(request, user)
-    if identity.auth_backend:
-        request._force_auth_user, request._force_auth_token = user, auth  # type: ignore[attr-defined]
+        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application, type(application)))
+        return None, auth
+    if who.auth_backend == NAMED:
+        _require(who.stamp, Kind.NAMED, who.name)
+        auth = _auth(None, who)
+        return import_string(conf.RESTORE_USER)(who.name, auth), auth
+    user = _user(who) if who.auth_backend else AnonymousUser()
+    return user, _auth(user, who)
+
+
+def _user(who: Identity) -> Any:
+    pk = get_user_model()._meta.pk.to_python(who.name) if who.name else who.user_pk
+    user = None if pk is None else _known(load_backend(who.auth_backend), pk)
+    if user is None:
+        raise IdentityLost
+    _require(who.stamp, Kind.USER, *stamps.facts_of(user, get_user_model()))
+    if conf.REVOKE_ON_PASSWORD_CHANGE and not _has_kept_sessions(user, who.session_stamp):
+        raise IdentityLost
+    user.backend = who.auth_backend
+    return user
+
+
+def _auth(user: Any, who: Identity) -> Any:
+    return import_string(conf.RESTORE_AUTH)(user, who.auth_reference) if who.auth_reference else None
+
+
+def _require(stamp: str, kind: Kind, *facts: str) -> None:
+    if not stamps.fits(stamp, kind.name, *facts):
+        raise IdentityLost
+
+
+def _session_hash(user: Any) -> tuple[str, ...]:
+    """What Django compares to end a user's sessions; a user model of one's own may have nothing of the kind."""
+    return (user.get_session_auth_hash(),) if hasattr(user, "get_session_auth_hash") else ()
+
+
+def _has_kept_sessions(user: Any, stamp: str) -> bool:
+    former = user.get_session_auth_fallback_hash() if hasattr(user, "get_session_auth_fallback_hash") else ()
+    return any(stamps.fits(stamp, "session", *hash) for hash in (_session_hash(user), *((text,) for text in former)))
 
 
 def _known(backend: Any, pk: Any) -> Any:
     """What ``get_user`` says. Django's own is not called but done, without translating its question each time."""
-    if type(backend).get_user is not ModelBackend.get_user or type(get_user_model()._default_manager) not in PLAIN:
+    model = get_user_model()
+    if type(backend).get_user is not ModelBackend.get_user or not lookups.is_plain(model):
         return backend.get_user(pk)
-    return next((user for user in _found(get_user_model(), "pk", pk) if backend.user_can_authenticate(user)), None)
-
-
-def _found(model: type[models.Model], name: str, wanted: Any) -> list[Any]:
-    """The rows that the model's manager finds."""
-    manager: Any = model._default_manager
-    if type(manager) in PLAIN:
-        return _prepared(model, name).all(router.db_for_read(model), wanted=wanted)
-    return list(manager.filter(**{name: wanted}))
-
-
-@functools.cache
-def _prepared(model: type[models.Model], name: str) -> PreparedRows:
-    field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("wanted", field)}))
-
-
-def put_on(request: HttpRequest, user: Any) -> None:
-    """Let ``request`` be the user's, for Django's lazy and asynchronous ways of asking too."""
-    request.user = user
-    request._cached_user = request._acached_user = user  # type: ignore[attr-defined]
+    return next((user for user in lookups.found(model, "pk", pk) if backend.user_can_authenticate(user)), None)

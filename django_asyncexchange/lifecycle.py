@@ -194,6 +194,7 @@ def _end(
     retention = policy.retention_of(target) if retention is None else retention
     if not conf.KEEP_REQUESTS:
         changes["request"] = {}
+    changes |= task.reported() if mine is not None else {}  # what its run has said since that was last recorded
     values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
     ended = _ended_at_once(task, target, values, changes, draft) if mine is not None else None
     if ended is not None:
@@ -201,9 +202,9 @@ def _end(
         return True
     move = moves.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        ended = move.made(**values, **changes)
-        if ended is None:
+        if (ended := move.made(**values, **changes)) is None:
             return False
+        task.state, task.finished, task.deletion_date = ended.state, ended.finished, ended.deletion_date
         if not conf.KEEP_REQUESTS and task.has_request is not False:
             bodies.drop_request(task.pk)
         if draft is not None:

@@ -112,20 +112,33 @@ class Subscription:
 
 @value
 class Request:
-    """A captured call: everything a worker needs to perform it, and no credential."""
+    """A captured call as it came, before any middleware: everything a worker needs to perform it."""
 
     method: str
     scheme: str
+    """As the server said; what a proxy said is in the headers."""
     host: str
+    """The header ``Host``, ``""`` where there was none."""
     script_name: str
     path: str
     query: str
     """Raw query string that the view will see."""
     headers: Headers
-    """In WSGI's spelling of names (``Content-Type``, ``X-Custom``); secrets and hop-by-hop headers are gone."""
+    """In WSGI's spelling of names (``Content-Type``, ``X-Custom``), without credentials and hop-by-hop headers."""
     remote_addr: str = ""
+    environ: tuple[tuple[str, str | int], ...] = ()
+    """What else the server said, by the names of ``META``: ``SERVER_NAME``, ``REMOTE_PORT`` and so on."""
     language: str = ""
     time_zone: str = ""
+    """See ``zones``."""
+    is_checked: bool = False
+    """Whether the call passed, or would have passed, Django's check for forgery (CSRF)."""
+    caller: str = ""
+    """The name of a caller who is no row of the user model, or the key of one whose row is in another database."""
+    stamp: str = ""
+    """Keyed: shows at the run whether its owner is still who submitted."""
+    session_stamp: str = ""
+    """Keyed: shows at the run whether the owner's sessions have been ended."""
 
 
 @value
@@ -146,9 +159,12 @@ class Replay:
 
     status: int | None = None
     headers: Headers = ()
-    defaults: Headers = (("Cache-Control", "private"),)
-    """Headers added where the stored answer has none of that name: no shared cache keeps an answer (contract G)."""
+    defaults: Headers = (("Cache-Control", "private, no-cache"),)
+    """Headers added where the stored answer has none of that name: its reader's cache may keep it, and asks each time
+    whether it is still there."""
     drop: frozenset[str] = frozenset()
+    vary: tuple[str, ...] = ()
+    """Request headers that this answer depends on, besides those that the stored ``Vary`` names."""
 
 
 @value

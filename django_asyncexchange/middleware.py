@@ -6,6 +6,7 @@ body. Our own work happens in ``process_view``: after URL resolution, sessions, 
 
 from __future__ import annotations
 
+import io
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,19 +19,20 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, capture, http, identity, outages, rendering, waiting
+from . import admission, arrival, capture, forgery, http, httpcaches, identity, outages, owed, rendering, waiting
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
 from .exceptions import (
     AsyncExchangeError,
+    CallChanged,
     InternalError,
     RequestTooLarge,
     RouteNotFound,
     SubmitFailed,
 )
 from .exceptions import PermissionDenied as Forbidden
-from .messages import Call, Replay
+from .messages import Call
 from .models import AsyncTask
 from .submission import RETRY_AFTER, Submission, submit
 
@@ -44,28 +46,28 @@ class Intent:
         self.dialect = dialect
         self.call = call
         self.url = url
-        self.body: IO[bytes] | None = None
+        self.body: IO[bytes] = io.BytesIO()
+        self.target: tuple[str, str] | None = None
+        """Path and raw query of the synchronous call that is meant, as they would have come."""
         self.is_answered = False
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
 
-    def __enter__(self) -> Intent:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.body is not None:
-            self.body.close()
+    def close(self) -> None:
+        self.body.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The body, from its start."""
-        if self.body is not None:
-            self.body.seek(0)
-            yield from iter(partial(self.body.read, capture.SPOOL), b"")
+        self.body.seek(0)
+        yield from iter(partial(self.body.read, arrival.SPOOL), b"")
 
     @property
     def patience(self) -> float:
         """For how many seconds the client would rather wait for the answer itself (RFC 7240 section 4.3)."""
         return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
+
+    def early(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
+        return owed.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
 
 
 class AsyncExchangeMiddleware:
@@ -73,6 +75,7 @@ class AsyncExchangeMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        arrival.watch()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -83,37 +86,48 @@ class AsyncExchangeMiddleware:
             return self.__acall__(request)
         intent = detect(request)
         if intent is None:
-            return self.get_response(request)  # type: ignore[no-any-return]
-        with intent:
-            response = prepare(request, intent) or late(request, intent, self.get_response(request))
-            if intent.task_id is None or not intent.patience:
-                return response
-            return early(request, intent, waiting.until_final(intent.task_id, intent.patience)) or response
+            return owed.varied(request, self.get_response(request))
+        response = owed.varied(request, prepare(request, intent) or late(request, intent, self.get_response(request)))
+        if intent.task_id is None or not intent.patience:
+            return response
+        task = owed.spared(partial(waiting.until_final, intent.task_id, intent.patience))
+        return owed.spared(partial(intent.early, request, task)) or response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         intent = detect(request)
         if intent is None:
-            return await self.get_response(request)  # type: ignore[no-any-return]
-        with intent:
-            response = prepare(request, intent) or late(request, intent, await self.get_response(request))
-            if intent.task_id is None or not intent.patience:
-                return response
-            wait = sync_to_async(waiting.until_final_elsewhere, thread_sensitive=False)
-            task = await wait(intent.task_id, intent.patience)
-            return await sync_to_async(early)(request, intent, task) or response
+            return owed.varied(request, await self.get_response(request))
+        answer = prepare(request, intent) or late(request, intent, await self.get_response(request))
+        response = owed.varied(request, answer)
+        if intent.task_id is None or not intent.patience:
+            return response
+        wait = sync_to_async(owed.spared, thread_sensitive=False)
+        task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
+        return await sync_to_async(owed.spared)(partial(intent.early, request, task)) or response
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
+        heeding = [
+            mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
+        ]
+        request.__dict__["_varies"] = bool(heeding)
         intent: Intent | None = request.__dict__.get("_asyncexchange")
         if intent is None:
             return None
         intent.is_answered = True
         try:
-            if intent.dialect.OPTIONAL and not admission.is_eligible(request, view_func, intent.dialect):
-                return None
+            if intent.dialect.OPTIONAL:
+                claiming = (mount for mount in heeding if mount.covers(intent.call.path))
+                chosen = next((mount for mount in claiming if mount.wants_async(intent.call)), None)
+                if chosen is None:
+                    return None
+                intent.dialect = chosen
             return accept(request, intent, view_func, view_args, view_kwargs)
         except AsyncExchangeError as error:
+            if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
+                capture.reread(request)  # the view itself answers (RFC 7240 section 2)
+                return None
             return problem(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
             raise  # the view's own refusal: Django words it
@@ -133,8 +147,8 @@ def detect(request: HttpRequest) -> Intent | None:
     call = Call(
         method=request.method or "",
         path=path,
-        query=meta.get("QUERY_STRING", ""),
-        header=lambda name: meta.get("HTTP_" + name.upper().replace("-", "_"), ""),
+        query=arrival.text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.text(meta, "HTTP_" + name.upper().replace("-", "_")),
     )
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
@@ -145,71 +159,64 @@ def detect(request: HttpRequest) -> Intent | None:
 
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
-    point(request, *intent.dialect.target(intent.call))
+    arrival.point(request, *intent.dialect.target(intent.call))
     try:
+        intent.target = arrival.aim(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
-    except (capture.RequestBodyTooLarge, capture.BodyConsumed) as error:
+    except (RequestTooLarge, CallChanged) as error:
         if intent.dialect.OPTIONAL:
             return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
-        if isinstance(error, capture.BodyConsumed):
-            return failure(request, intent, error)
-        return problem(request, intent, RequestTooLarge(limit=conf.MAX_REQUEST_BYTES))
+        logger.warning("an asynchronous call is refused: %s", error)
+        return problem(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
+    request.close = partial(close, request.close, intent)  # type: ignore[method-assign]  # with its response
     return None
+
+
+def close(others: Callable[[], None], intent: Intent) -> None:
+    """Until now an outer middleware may have read the body, also after the 202."""
+    others()
+    intent.close()
 
 
 def accept(
     request: HttpRequest, intent: Intent, view_func: Callable[..., Any], args: Any, kwargs: Any
-) -> HttpResponseBase:
+) -> HttpResponseBase | None:
     """Admit, capture, store; the 202 or the view's own refusal."""
     dialect, call = intent.dialect, intent.call
     admission.require_eligible(request, view_func, dialect)
     dialect.admit(call)
-    refused, seen = admission.refusal(request, view_func, args, kwargs, dialect)
-    if refused is not None:
+    refused, who = admission.refusal(request, view_func, args, kwargs, dialect)
+    if refused is not None or who is None:
         return refused
     context = rendering.context(request, dialect)
     wanted = Submission(
-        call=capture.capture(request),
+        call=forgery.written_into(identity.written_into(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,
         dialect=dialect,
-        identity=identity.capture(seen),
+        identity=who,
         retention=admission.retention(request, view_func),
         is_repeatable=admission.is_repeatable(request, view_func),
         callback=admission.callback(dialect, call),
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
-    task, again = submit(wanted, capture.without_csrf_token(intent.chunks(), request))
+    httpcaches.keep_out(request)
+    task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
+    capture.reread(request)
+    request.__dict__["_varies"] = True  # by how long the client would wait
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
-def early(request: HttpRequest, intent: Intent, task: AsyncTask | None) -> HttpResponseBase | None:
-    """The answer itself, where the client waited for it and there is one. A retry may come after its deletion date."""
-    if task is None or task.status_code is None or task.snapshot().is_expired(task.now):
-        return None
-    preferred = "respond-async, " if intent.dialect.OPTIONAL else ""
-    applied = (("Preference-Applied", f"{preferred}wait={intent.patience:g}"),)
-    return http.replayed(Replay(headers=applied), task, request)
-
-
-def point(request: HttpRequest, path: str, query: str) -> None:
-    """Let ``request`` be one of this path and raw query."""
-    request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}{path}"
-    request.META["QUERY_STRING"] = query
-    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
-
-
 def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
     """Word what was refused before ``process_view`` (no such address, CSRF) as the dialect would."""
-    point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
+    arrival.point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
     if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:
         return response

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
-from django.db import models, router
+from django.db import connections, models, router
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Cast, Now
+from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull, LessThan
 
 from .models import AsyncTask, Body, Webhook
+from .moments import Now
 from .prepared import Counted, Prepared, PreparedRows, Same, Slot
 from .querysets import UNSENT, Told, after, also, before
 from .states import State
@@ -72,8 +75,9 @@ def _unheard() -> Any:
 
 def _with_request(rows: Any) -> Any:
     request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
-    plain = request.filter(name="", is_sealed=False, size__lte=SMALL).values("content")
-    return rows.with_now().annotate(has_request=Exists(request), content=Subquery(plain))
+    small = request.filter(name="", size__lte=SMALL)
+    content, is_sealed = (Subquery(small.values(name)) for name in ("content", "is_sealed"))
+    return rows.with_now().annotate(has_request=Exists(request), content=content, is_content_sealed=is_sealed)
 
 
 def _with_knock(rows: Any) -> Any:
@@ -214,3 +218,13 @@ def _ending(rows: Any, target: State, names: tuple[str, ...], *, mine: Slot | No
     dates = {"finished": Now(), "deletion_date": after(KEPT), "purge_date": after(KNOWN)}
     values = dates | {name: slot(name) for name in names}
     return rows.prepared_move(target, mine=mine, **values)  # type: ignore[no-any-return]
+
+
+def unlocked(keys: Iterable[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of these tasks that nobody else holds, held by this transaction: one that hangs does not stop the others.
+
+    Where a database cannot tell, all of them.
+    """
+    skips = connections[router.db_for_write(AsyncTask)].features.has_select_for_update_skip_locked
+    rows: Any = AsyncTask.objects.select_for_update(skip_locked=skips).filter(pk__in=keys)
+    return list(rows.order_by("pk").values_list("pk", flat=True))

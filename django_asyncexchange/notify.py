@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from django.db import router, transaction
-from django.db.models.functions import Now
 
-from . import executors, subscriptions
+from . import executors, sealing, subscriptions
 from .conf import conf
 from .dialects.base import Dialect
 from .messages import Event, Notice
 from .models import AsyncTask, Delivery, Webhook
+from .moments import Now
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -76,7 +76,8 @@ def _of_callback(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) ->
 
 
 def _filled(row: Delivery, notice: Notice) -> Delivery:
-    row.method, row.url, row.content_type, row.body = notice.method, notice.url, notice.content_type, notice.body
+    row.method, row.content_type, row.body = notice.method, notice.content_type, notice.body
+    row.url = sealing.seal_secret(notice.url)
     row.host = urlsplit(notice.url).netloc.lower()[:255]
     row.sent = Now()  # by the database's clock
     return row

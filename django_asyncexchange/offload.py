@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
 
 from . import bodies, faithful
 from .conf import conf
@@ -19,7 +19,7 @@ THEIRS = frozenset({"etag", "last-modified", "accept-ranges", "content-length"})
 """What the server in front says of a file by itself."""
 
 
-def by_server(body: Body, given: Headers, request: HttpRequest) -> HttpResponse | None:
+def by_server(body: Body, given: Headers, request: HttpRequest) -> faithful.FaithfulResponse | None:
     """The answer that tells the web server to send the file, with the ``given`` headers; None = it is ours to send.
 
     Raises StorageFailed where the file is not there.
@@ -44,7 +44,7 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> HttpResponse 
     return faithful.bare(200, (*kept, *orders))
 
 
-def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> HttpResponse | None:
+def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> faithful.FaithfulResponse | None:
     """A redirection to the bucket, good for as long as a link of ours; None = the file is ours to send.
 
     Such an address cannot be revoked. HEAD is answered here, because an address is signed for one method.

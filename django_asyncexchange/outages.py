@@ -10,8 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, router
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    router,
+)
 
+from . import isolation
 from .models import AsyncTask
 
 logger = logging.getLogger("django_asyncexchange")
@@ -21,6 +30,8 @@ T = TypeVar("T")
 
 AWAY = (OperationalError, InterfaceError)
 """What is raised where a database is away or busy, and for some mistakes as well."""
+SPOILT = (InternalError, ProgrammingError)
+"""What is raised in a session that somebody has left read-only, in another schema or closed, and for mistakes."""
 PAUSE = 0.5
 """Seconds between two tries."""
 CHANCES = 2
@@ -34,17 +45,20 @@ ROUNDS = 5
 
 
 def outlast(work: Callable[[], T], patience: float) -> T:
-    """Do ``work``, again while the database is away or busy, for so many seconds. Raises what ``work`` raises then."""
+    """Do ``work``, again while the database is away or busy, for so many seconds. Raises what ``work`` raises then.
+
+    Each time on another connection: this one may be what is wrong.
+    """
     deadline, chances = time.monotonic() + patience, CHANCES
     while True:
         try:
             return work()
-        except AWAY as error:
+        except (*AWAY, *SPOILT) as error:
             connection = connections[router.db_for_write(AsyncTask)]
             if connection.in_atomic_block or time.monotonic() > deadline:
                 raise
-            connections.close_all()
-            if not (_is(BUSY, error) or _is_away(connection)):
+            isolation.close_all()
+            if isinstance(error, SPOILT) or not (_is(BUSY, error) or _is_away(connection)):
                 chances -= 1
                 if chances < 0:
                     raise
@@ -62,7 +76,7 @@ def outlast_beside(work: Callable[[], T], patience: float) -> T:
         try:
             return outlast(work, patience)
         finally:
-            connections.close_all()
+            isolation.close_all()
 
     pool = ThreadPoolExecutor(1)
     try:
@@ -87,6 +101,12 @@ def again_if_deadlocked(work: Callable[P, T]) -> Callable[P, T]:
         return work(*args, **kwargs)
 
     return insisting
+
+
+def is_away() -> bool:
+    """Whether the database of the tasks lets nobody in at the moment."""
+    isolation.close_all()
+    return _is_away(connections[router.db_for_write(AsyncTask)])
 
 
 def _is_away(connection: Any) -> bool:

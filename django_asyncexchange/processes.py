@@ -33,11 +33,20 @@ def machine() -> str:
 
 def is_gone(name: str) -> bool:
     """Whether the process called ``name`` is known to be dead; False where this machine cannot know."""
+    return _lives(name) is False
+
+
+def is_alive(name: str) -> bool:
+    """Whether the process called ``name`` is known to live; False where this machine cannot know."""
+    return _lives(name) is True
+
+
+def _lives(name: str) -> bool | None:
     home, _, rest = name.rpartition("/")
     home, _, pid = home.rpartition("/")
     if home != machine() or not pid.isdigit() or not rest:
-        return False
-    return _start(int(pid)) != rest
+        return None
+    return _start(int(pid)) == rest
 
 
 def _start(pid: int) -> str:

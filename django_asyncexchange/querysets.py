@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.db import connections, models, router
-from django.db.models.functions import Now
 
+from .moments import Moment, Now
 from .states import FINAL, UNFINISHED, State, sources
 from .writes import PreparedUpdate
 
@@ -17,14 +18,19 @@ UNSENT = models.Q(state=State.PENDING, sent=None)
 """Accepted, and not yet given to the workers."""
 
 
+Place = tuple[str, str, str]
+"""Of a delivery: its host, and whose it is. The receiver of one account holds up no other's at the same host."""
+PLACE = ("host", "task__dialect", "task__account")
+
+
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
-    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=models.DateTimeField())
+    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=Moment())
 
 
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time minus ``duration``."""
-    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=models.DateTimeField())
+    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=Moment())
 
 
 def also(condition: models.Q) -> models.Case:
@@ -72,8 +78,12 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         return PreparedUpdate(lambda: rows, state=target, **changes)
 
     def _leaving(self, target: State, mine: Any) -> Self:
-        rows = self.filter(also(models.Q(state__in=sources(target))))
-        return rows if mine is None else rows.filter(attempt=mine)
+        leaves = models.Q(state__in=sources(target))
+        if mine is None:
+            return self.filter(also(leaves))
+        if target.is_final:  # an attempt that was released is over, although the next has not begun
+            leaves &= models.Q(state=State.PROCESSING) | models.Q(attempt=0)
+        return self.filter(also(leaves), attempt=mine)
 
     def with_now(self) -> Self:
         """Each task with ``now``, the database's time."""
@@ -88,6 +98,14 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
 
     def of_owner(self, user_pk: Any) -> Self:
         return self.filter(owner_id=user_pk)
+
+    def of_owner_in(self, account: Any, user_pk: Any) -> Self:
+        """A user's own; the account tells users of different databases apart, who may have the same key."""
+        return self.of_account(account).of_owner(user_pk)
+
+    def of_program(self, account: Any, kind: Any, reference: Any) -> Self:
+        """The own tasks of a caller who is no row of the user model."""
+        return self.filter(owner=None, account=account, owner_kind=kind, owner_reference=reference)
 
     def of_nobody(self) -> Self:
         """Tasks submitted without an identity; those of a deleted user are not among them."""
@@ -171,6 +189,20 @@ class BodyQuerySet(models.QuerySet[Any]):
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
+    def at(self, place: Place) -> Self:
+        return self.filter(**dict(zip(PLACE, place, strict=True)))
+
+    def outside(self, places: Iterable[Place]) -> Self:
+        rows = self
+        for place in places:
+            rows = rows.exclude(**dict(zip(PLACE, place, strict=True)))
+        return rows
+
+    def by_place(self) -> dict[Place, int]:
+        """How many there are at each place."""
+        rows = self.order_by().values_list(*PLACE).annotate(count=models.Count("pk"))
+        return {(host, dialect, account): count for host, dialect, account, count in rows}
+
     def in_flight(self) -> Self:
         """Deliveries that a process is sending."""
         return self.filter(state="WAITING", lease_until__gt=Now())

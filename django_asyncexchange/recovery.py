@@ -10,15 +10,20 @@ from __future__ import annotations
 import datetime as dt
 import logging
 
-from . import executors, lifecycle, processes
+from django.db import router, transaction
+
+from . import ceilings, executors, flags, lifecycle, moves, outages, processes
 from .conf import conf
 from .models import AsyncTask
+from .querysets import after
 from .states import Reason, State
 
 logger = logging.getLogger("django_asyncexchange")
 
 RESEND_AFTER = dt.timedelta(seconds=30)
 """How long after it was sent an unclaimed task is sent again. A message too many is harmless: one claim wins."""
+BEGINNINGS = 3
+"""How often a call may be claimed whose workers die before it begins, at least."""
 BATCH = 500
 
 
@@ -30,14 +35,26 @@ def recover() -> dict[str, int]:
     counts = {"again": 0, "lost": 0}
     running = AsyncTask.objects.filter(state=State.PROCESSING).with_now()
     for task in running.order_by("started", "pk")[:BATCH]:
-        if _is_lost(task) and (became := give_up(task)):
+        if _is_lost(task) and (became := _give_up_unless_locked(task)):
             counts[became] += 1
     return {**counts, "resent": _resend()}
 
 
+@outages.again_if_deadlocked
+def _give_up_unless_locked(task: AsyncTask) -> str:
+    with transaction.atomic(using=router.db_for_write(AsyncTask)):
+        return give_up(task) if moves.unlocked([task.pk]) else ""
+
+
 def give_up(task: AsyncTask) -> str:
     """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
-    again = task.is_repeatable and task.attempt < conf.policy(task.dialect).attempts
+    never_began, trace = ceilings.left(task)
+    if trace:
+        logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
+        return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT) else ""
+    never_began = never_began and processes.is_gone(task.worker)  # one that lives may begin yet
+    attempts = max(conf.policy(task.dialect).attempts, BEGINNINGS if never_began else 0)
+    again = (task.is_repeatable or never_began) and task.attempt < attempts
     won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
     if not won:
         return ""
@@ -48,10 +65,21 @@ def give_up(task: AsyncTask) -> str:
 def _is_lost(task: AsyncTask) -> bool:
     if task.worker and processes.is_gone(task.worker):
         return True
-    until = task.lease_until
-    if until is None:  # claimed by an older version of this app
-        until = (task.started or task.created) + conf.policy(task.dialect).run_limit + lifecycle.GRACE
-    return bool(task.now > until)
+    longest = (task.started or task.created) + conf.policy(task.dialect).run_limit + lifecycle.GRACE
+    if task.now <= longest and processes.is_alive(task.worker):
+        _keep(task)
+        return False
+    return bool(task.now > (task.lease_until or longest))  # none: claimed by an older version of this app
+
+
+def _keep(task: AsyncTask) -> None:
+    """Move on the lease of a run whose process cannot: code in C keeps its interpreter. Others would not know."""
+    lease = dt.timedelta(seconds=conf.LEASE_SECONDS)
+    if task.lease_until is not None and task.lease_until - task.now < lease / 2 and not flags.are_used():
+        mine = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)
+        with transaction.atomic(using=router.db_for_write(AsyncTask)):
+            if moves.unlocked([task.pk]):
+                mine.update(lease_until=after(lease))
 
 
 def _resend() -> int:
@@ -62,4 +90,7 @@ def _resend() -> int:
         return 0
     missing = forgotten.count() - (executors.waiting() or 0)
     chosen = oldest[: max(missing, 0)]
-    return int(forgotten.filter(pk__in=chosen).update(sent=None)) if chosen else 0
+    if not chosen:
+        return 0
+    with transaction.atomic(using=router.db_for_write(AsyncTask)):
+        return int(forgotten.filter(pk__in=moves.unlocked(chosen)).update(sent=None))

@@ -7,14 +7,15 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import get_script_prefix
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from . import identity
+from . import callers
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import AsyncExchangeError
 from .messages import Context, Owner, Response
+from .moments import utc
 
 LANGUAGES = frozenset({"en", "ru"})
 """Languages in which the package has its texts."""
@@ -32,7 +33,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
     return Context(
         base=request.build_absolute_uri(path or "/").rstrip("/"),
         path=path,
-        now=now or timezone.now(),
+        now=now or utc(),
         viewer=viewer,
         translate=translate,
         signer=conf.signer("download"),
@@ -56,4 +57,4 @@ def problem(request: Any, dialect: Dialect, error: AsyncExchangeError) -> Respon
 
 def viewer(request: Any) -> Owner | None:
     """Who asks, where that is known."""
-    return identity.owner(request) if request.user.is_authenticated else None
+    return callers.owner(request) if callers.is_known(request) else None

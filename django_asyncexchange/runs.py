@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.db import connections, router
@@ -13,6 +13,9 @@ from . import statements
 from .messages import Progress, Snapshot
 from .models import AsyncTask
 from .states import Reason, State
+
+MOST = 2**63 - 1
+"""The largest number that every database holds."""
 
 
 class Run:
@@ -32,6 +35,8 @@ class Run:
         """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
         self.interrupted = self.signalled = 0.0
         self.is_over = False
+        self.begin: Callable[[], object] = bool
+        """To be called when the call itself begins: from then on nobody knows how far it comes."""
         self.guard = threading.Lock()
         self.recorded: Progress | None = None
         self._reported: Progress | None = None
@@ -46,8 +51,11 @@ class Run:
         return self.reason is not None
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
-        """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap."""
-        self._reported = Progress(done=max(0, int(done)), total=total, message=message[:255])
+        """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap.
+
+        Whatever is said harms nobody: what is no number, or cannot be kept, is left out.
+        """
+        self._reported = _progress(done, total, message)
 
     def counted(self, chunks: Iterable[bytes], answer: Any) -> Iterable[bytes]:
         """``chunks`` of the body of ``answer``; where nothing else tells how far it is, their bytes do."""
@@ -68,10 +76,30 @@ class Run:
     def progress(self) -> Progress | None:
         """How far it has come, by what its view reports, its answer counts, or the bytes written."""
         if self._source is not None:
-            return Progress(done=self._source.done, total=self._source.total)
+            return _progress(self._source.done, self._source.total)
         return self._reported
+
+    def leave_progress(self) -> None:
+        """Let the last report be recorded with the end of the task."""
+        if (last := self.progress) is not None:
+            self.task.progress_done, self.task.progress_total = last.done, last.total
+            self.task.progress_message = last.message
 
     @property
     def age(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began
+
+
+def _progress(done: object, total: object, message: object = "") -> Progress:
+    """As databases can keep it: PostgreSQL no zero characters, none of them halves of surrogate pairs."""
+    text = str(message).replace("\0", "").encode("utf-8", "replace").decode()
+    return Progress(done=_count(done) or 0, total=_count(total), message=text[:255])
+
+
+def _count(value: Any) -> int | None:
+    """``value`` within what a column holds; None for what is no number."""
+    try:
+        return min(max(int(value), 0), MOST)
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import datetime as dt
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -30,3 +31,6 @@ class AsyncTaskSerializer(serializers.ModelSerializer[AsyncTask]):
             "deletion_date",
         ]
         read_only_fields = fields
+        extra_kwargs: ClassVar[dict[str, Any]] = {
+            name: {"default_timezone": dt.UTC} for name in ("created", "started", "finished", "deletion_date")
+        }

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from django.db import DatabaseError, IntegrityError, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 
-from . import bodies, executors, identity, lifecycle, moves, notify, outages, presence, sealing, turns
+from . import (
+    bodies,
+    executors,
+    fingerprints,
+    identity,
+    lifecycle,
+    moves,
+    notify,
+    outages,
+    presence,
+    remarks,
+    sealing,
+    turns,
+)
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import (
     AsyncExchangeError,
+    CallNotStorable,
     CapacityExceeded,
     IdempotencyKeyReused,
     NoWorker,
@@ -25,8 +38,8 @@ from .exceptions import (
     SubmitFailed,
     Throttled,
 )
-from .headers import drop_secrets, mask_query
 from .identity import Identity
+from .masking import masked_url
 from .messages import Callback, Headers, Request, value
 from .models import Account, AsyncTask, Body, Webhook, encode
 from .signals import announce, task_submitted
@@ -64,8 +77,13 @@ def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, 
     Returns (task, whether an earlier submit with the same idempotency key made it). Raises RequestTooLarge,
     CapacityExceeded, IdempotencyKeyReused, NoWorker or SubmitFailed; then nothing is stored.
     """
-    draft = _draft(chunks)
-    task = _new_task(submission, draft)
+    content = fingerprints.Content(chunks, submission.call) if submission.idempotency_key else None
+    draft = _draft(chunks if content is None else content)
+    task = _new_task(submission)
+    if content is not None:
+        key = submission.idempotency_key
+        task.idempotency = fingerprints.digest(_who(submission), key)
+        task.fingerprint = fingerprints.of(submission.call, content, draft.sha256, task.dialect, *_meant(submission))
     try:
         if (earlier := _earlier(task)) is None:
             _accept(task, draft, submission.dialect)
@@ -85,13 +103,16 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
+    if isinstance(error, IntegrityError | DataError | ValueError):  # it would not be taken next time either
+        remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
+        return CallNotStorable()
     logger.error("a call could not be accepted", exc_info=error)
     return SubmitFailed(headers=RETRY_AFTER)
 
 
 def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
     try:
-        return bodies.write(chunks, limit=conf.MAX_REQUEST_BYTES, seal=sealing.is_on())
+        return bodies.write(chunks, limit=conf.MAX_REQUEST_BYTES, seal=True)
     except bodies.TooLarge as error:
         raise RequestTooLarge(limit=conf.MAX_REQUEST_BYTES) from error
     except (bodies.StorageFailed, DatabaseError) as error:
@@ -99,10 +120,8 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
         raise SubmitFailed(headers=RETRY_AFTER) from error
 
 
-def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
-    caller, callback, call = submission.identity, submission.callback, submission.call
-    key, secrets = submission.idempotency_key, conf.SECRET_NAMES
-    who = caller.owner.account if caller.user_pk is None else f"user {caller.user_pk}"
+def _new_task(submission: Submission) -> AsyncTask:
+    caller, callback = submission.identity, submission.callback
     return AsyncTask(
         dialect=submission.dialect.name,
         owner_id=caller.user_pk,
@@ -112,21 +131,26 @@ def _new_task(submission: Submission, draft: bodies.Draft) -> AsyncTask:
         auth_backend=caller.auth_backend,
         auth_reference=caller.auth_reference,
         method=submission.method,
-        url=mask_query(submission.url, secrets),
+        url=masked_url(submission.url),
         base=submission.base,
         retention=submission.retention,
         is_repeatable=submission.is_repeatable,
-        request=encode(call if sealing.is_on() else replace(call, query=drop_secrets(call.query, secrets))),
-        callback_url=callback.url if callback else "",
+        request=encode(submission.call),
+        callback_url=sealing.seal_secret(callback.url) if callback else "",
         callback_method=callback.method if callback else "",
         muted=list(submission.muted),
-        idempotency=_digest(who, key) if key else None,
-        fingerprint=_digest(submission.dialect.name, call.method, call.path, call.query, draft.sha256) if key else "",
     )
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _who(submission: Submission) -> str:
+    """Whose idempotency keys these are."""
+    caller = submission.identity
+    return f"{caller.owner.account} {caller.user_pk} {caller.owner.id}"
+
+
+def _meant(submission: Submission) -> tuple[str, str]:
+    """What middlewares have made of the call: its method; and whose site it was, where there are several."""
+    return submission.method, urlsplit(submission.url).netloc
 
 
 def _earlier(task: AsyncTask) -> AsyncTask | None:
@@ -214,7 +238,7 @@ def rerun(task: AsyncTask) -> AsyncTask:
         url=task.url,
         base=task.base,
         dialect=dialect,
-        identity=identity.of(task),
+        identity=identity.of(task, task.captured),
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )

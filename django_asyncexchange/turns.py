@@ -7,6 +7,7 @@ ever because two things happened at once or a process died in between.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Callable
@@ -28,11 +29,14 @@ Giving = Callable[[Dialect, str], object]
 """What gives the next waiting call of an account on a mount its turn; called within the change that made it free."""
 
 
-def send_next(dialect: Dialect, account: str) -> int:
-    """Send what ``account`` has waiting and may have at work, oldest first; returns how many."""
+def send_next(dialect: Dialect, account: str, *, waits: bool = True) -> int:
+    """Send what ``account`` has waiting and may have at work, oldest first; returns how many.
+
+    ``waits``: also for those that somebody else holds.
+    """
     share = dialect.policy.share
     oldest = moves.waiting(share).all(dialect=dialect.name, account=account, share=share)
-    return sum(_send(task.pk) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
+    return sum(_send(task.pk, waits=waits) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
 
 
 def pass_on(dialect: Dialect, account: str) -> None:
@@ -40,16 +44,15 @@ def pass_on(dialect: Dialect, account: str) -> None:
     transaction.on_commit(lambda: send_next(dialect, account), robust=True, using=router.db_for_write(AsyncTask))
 
 
-def _send(pk: uuid.UUID) -> bool:
+def _send(pk: uuid.UUID, *, waits: bool) -> bool:
     """Send one task, unless somebody else does."""
     executor, alias = executors.load(), router.db_for_write(AsyncTask)
-    if not executor.is_transactional(alias):
-        return bool(moves.SEND.update(id=pk)) and hand_over(pk)
-    with transaction.atomic(using=alias):
-        is_mine = bool(moves.SEND.update(id=pk))
-        if is_mine:
+    is_transactional = executor.is_transactional(alias)
+    with transaction.atomic(using=alias) if is_transactional or not waits else contextlib.nullcontext():
+        is_mine = (waits or bool(moves.unlocked([pk]))) and bool(moves.SEND.update(id=pk))
+        if is_mine and is_transactional:
             executor.send(str(pk))
-    return is_mine
+    return is_mine and (is_transactional or hand_over(pk))
 
 
 def hand_over(pk: uuid.UUID) -> bool:
@@ -70,4 +73,4 @@ def sweep() -> int:
     """Send for every account that has calls waiting and a turn free; returns how many."""
     accounts = AsyncTask.objects.waiting().order_by().values_list("dialect", "account").distinct()
     mounts = {mount.name: mount for mount in conf.mounts}
-    return sum(send_next(mounts[name], account) for name, account in accounts if name in mounts)
+    return sum(send_next(mounts[name], account, waits=False) for name, account in accounts if name in mounts)

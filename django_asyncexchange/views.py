@@ -17,7 +17,7 @@ from django.http import QueryDict
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from . import bodies, capture, exceptions, http, lifecycle, rendering
+from . import bodies, callers, capture, exceptions, http, lifecycle, rendering
 from .endpoints import Endpoint, key_of
 from .filters import AsyncTaskFilter
 from .messages import Context, Listing, Page, Replay, Response, Snapshot
@@ -46,7 +46,8 @@ def polls() -> dict[str, PreparedRows]:
     return {
         "all": _one("all"),
         "of_nobody": _one("of_nobody"),
-        "of_owner": _one("of_owner", "owner"),
+        "of_owner_in": _one("of_owner_in", "account", "owner"),
+        "of_program": _one("of_program", "account", "owner_kind", "owner_reference"),
         "of_account": _one("of_account", "account"),
     }
 
@@ -85,12 +86,17 @@ class TaskView(Endpoint):
 
     def cancel(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        lifecycle.cancel(task)
+        try:
+            lifecycle.cancel(task)
+        except exceptions.NotCancellable:
+            task = self.find(id)
+            if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
+                raise
         return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
-        visible = self.visible() if request.user.is_authenticated else AsyncTask.objects.none()
+        visible = self.visible() if callers.is_known(request) else AsyncTask.objects.none()
         tasks = self.ordered(self.filtered(visible.within(self.dialect.policy.window), listing), listing)
         size = tasks.count()
         rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()
@@ -103,14 +109,16 @@ class TaskView(Endpoint):
         """What the caller may see, as the queryset's method and its argument: the tasks of its account, or its own
         where the protocol has no accounts.
         """
-        user: Any = self.request.user
-        if user.is_staff and user.has_perm("asyncexchange.see_all_asynctasks"):
+        user = callers.user_of(self.request)
+        if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
             return "all", {}
         viewer = rendering.viewer(self.request)
         if viewer is None:
             return "of_nobody", {}
+        if self.dialect.PER_OWNER and (key := callers.reference_to(user)) is not None:
+            return "of_owner_in", {"account": viewer.account, "owner": key}
         if self.dialect.PER_OWNER:
-            return "of_owner", {"owner": user.pk}
+            return "of_program", {"account": viewer.account, "owner_kind": viewer.kind, "owner_reference": viewer.id}
         return "of_account", {"account": viewer.account}
 
     def visible(self) -> AsyncTaskQuerySet:
@@ -124,7 +132,7 @@ class TaskView(Endpoint):
 
     def pick(self, id: str, narrow: str, **who: Any) -> AsyncTask:
         wanted = {"id": key_of(id), "dialect": self.dialect.name, **who}
-        find = partial(POLLS[narrow].first, router.db_for_read(AsyncTask), **wanted)
+        find = partial(POLLS[narrow].first, router.db_for_write(AsyncTask), **wanted)
         task: AsyncTask | None = find()
         if task is not None and lifecycle.drop_if_overdue(task):
             task = find()

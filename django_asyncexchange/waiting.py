@@ -43,13 +43,30 @@ def until_final_elsewhere(task_id: uuid.UUID, seconds: float) -> AsyncTask | Non
         connections.close_all()
 
 
+def is_pooled(connection: Any) -> bool:
+    """Whether a pooler stands before PostgreSQL (PgBouncer): it may give each statement to another session, so nothing
+    would be heard, and whoever has that session next would listen. It names a process that is not the session's.
+    """
+    alias = connection.alias
+    if alias not in _pooled:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            _pooled[alias] = cursor.fetchone()[0] != connection.connection.info.backend_pid
+    return _pooled[alias]
+
+
+_pooled: dict[str, bool] = {}
+"""By alias: asked once."""
+
+
 @contextmanager
 def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
     """``pause(short, long)``: sleeps ``short``, or up to ``long`` where the database wakes us."""
-    connection = connections[router.db_for_read(AsyncTask)]
+    connection = connections[router.db_for_write(AsyncTask)]
     listens = connection.vendor == "postgresql" and not connection.in_atomic_block
     if listens:
         connection.ensure_connection()
+        listens = not is_pooled(connection)
     notifies = getattr(connection.connection, "notifies", None) if listens else None
     if not callable(notifies):  # psycopg 2 has a list of that name, and no way to wait for it
         sleep = threading.Event().wait

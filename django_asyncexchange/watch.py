@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import faulthandler
 import logging
 import os
+import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import OperationalError, connections, router
+from django.db import DatabaseError, OperationalError, connections, router
 
-from . import flags, lifecycle, statements
+from . import ceilings, flags, lifecycle, statements
 from .conf import conf
 from .models import AsyncTask
 from .querysets import after
@@ -40,6 +39,8 @@ PATIENCE = 3.0
 """How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
 IDLE = 20
 """After so many looks at nothing the watcher waits until it is woken: meanwhile a run begins without waking it."""
+BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
+"""Signs that a column of MySQL with an old character set cannot hold."""
 CEILING = 15.0
 """By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
 
@@ -54,15 +55,28 @@ _awake = threading.Event()
 _watcher: tuple[int, threading.Thread] | None = None
 _own: list[int] = []
 """The process that only works for us, and may end itself. Never a web server."""
+_last_words: list[Callable[[], object]] = []
 
 
-def this_is_a_worker() -> None:
-    """Say that this process has nothing else to do than running calls."""
-    _own[:] = [os.getpid()]
+def this_is_a_worker(last_words: Callable[[], object] = bool) -> None:
+    """Say that this process has nothing else to do than running calls. ``last_words``: called before it leaves."""
+    _own[:], _last_words[:] = [os.getpid()], [last_words]
 
 
-def _is_worker() -> bool:
+def is_worker() -> bool:
     return _own == [os.getpid()]
+
+
+def leave() -> None:
+    """End this process, where it only works for us: it cannot any more. Whoever has started it starts another.
+
+    From inside, in the middle of a call: a worker of django-q2 holds no lock of its queue then.
+    """
+    if is_worker():
+        logger.critical("this worker cannot write down what it does, and leaves")
+        for tell in _last_words:
+            tell()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -73,7 +87,10 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
     statements can be interrupted; a view there has to ask.
     """
     run = Run(task, limit)
-    with _interruptible(run), _ceiling(limit):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_interruptible(run))
+        if is_worker():
+            run.begin = stack.enter_context(ceilings.over(task, limit + CEILING))
         with _lock:
             _runs.add(run)
             _start()
@@ -82,6 +99,7 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
         finally:
             with run.guard:  # not a moment too late: nothing may hit what follows
                 run.is_over = True
+            run.leave_progress()
             with _lock:
                 _runs.discard(run)
 
@@ -102,19 +120,6 @@ def _interruptible(run: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGUSR2, before)
-
-
-@contextlib.contextmanager
-def _ceiling(limit: float) -> Iterator[None]:
-    """Code in C that keeps the interpreter to itself is ended by nothing inside: its process goes, with a trace."""
-    if not _is_worker() or sys.__stderr__ is None:
-        yield
-        return
-    faulthandler.dump_traceback_later(limit + CEILING, exit=True, file=sys.__stderr__)  # Celery's has no descriptor
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _start() -> None:
@@ -174,7 +179,7 @@ def _is_ours(run: Run) -> bool:
     if not changes:
         return bool(mine.exists())
     if not flags.are_used():
-        return bool(mine.update(**changes))
+        return _written(run, mine, changes)
     try:
         with connections[router.db_for_write(AsyncTask)].cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 100")
@@ -182,6 +187,23 @@ def _is_ours(run: Run) -> bool:
     except OperationalError:  # the run itself is writing
         run.recorded = None
         return True
+
+
+def _written(run: Run, mine: Any, changes: dict[str, Any]) -> bool:
+    """Write them; without what was reported where the database cannot hold that: a report never costs the lease."""
+    try:
+        return bool(mine.update(**changes))
+    except (DatabaseError, ValueError):
+        message = changes.get("progress_message")
+        if not message:
+            raise
+        logger.warning("task %s: its progress could not be recorded as it is", run.id, exc_info=True)
+    try:
+        return bool(
+            mine.update(**{**changes, "progress_message": BEYOND_UTF8MB3.sub("\N{REPLACEMENT CHARACTER}", message)})
+        )
+    except (DatabaseError, ValueError):
+        return bool(mine.update(**{**changes, "progress_message": ""}))
 
 
 def _changes(run: Run) -> dict[str, Any]:
@@ -211,7 +233,7 @@ def _interrupt(run: Run) -> None:
         if run.thread == threading.main_thread().ident:
             signal.pthread_kill(run.thread, signal.SIGUSR2)  # before its statement fails, which a view may catch
         statements.cancel(run.connections)
-    if _is_worker() and time.monotonic() - run.interrupted > PATIENCE:
+    if is_worker() and time.monotonic() - run.interrupted > PATIENCE:
         logger.error("task %s: its run ignores that it is over; its worker process ends", run.id)
         if run.reason is Reason.RUN_TIMEOUT:
             lifecycle.fail(run.task, Reason.RUN_TIMEOUT)

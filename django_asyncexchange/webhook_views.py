@@ -7,16 +7,16 @@ from contextlib import suppress
 from typing import Any
 
 from django.http.response import HttpResponseBase
-from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 from rest_framework.request import Request
 
-from . import capture, delivery, exceptions, http, rendering, subscriptions
+from . import callers, capture, delivery, exceptions, http, rendering, subscriptions
 from .conf import conf
 from .dialects.base import NO_STORE, json_response
 from .dialects.subscriptions import Subscriptions, Wish
 from .endpoints import Endpoint, key_of
 from .exceptions import AsyncExchangeError
+from .iso8601 import moment_of
 from .messages import Context, Owner, Response, Subscription
 from .models import Delivery, Webhook
 
@@ -74,13 +74,13 @@ class WebhookView(Endpoint):
         """Everything since a time, or one delivery, once more."""
         rows, wanted = self.find(id).deliveries.all(), self.document()
         since, one = (wanted.get("since"), wanted.get("delivery")) if isinstance(wanted, dict) else (None, None)
-        moment = parse_datetime(since) if isinstance(since, str) else None
         if isinstance(one, str):
             rows = rows.filter(pk=key_of(one))
-        elif moment is not None and moment.tzinfo is not None:
-            rows = rows.filter(created__gte=moment)
         else:
-            raise exceptions.FieldMalformed(parameter="since", value=since)
+            try:
+                rows = rows.filter(created__gte=moment_of(str(since)))
+            except ValueError:
+                raise exceptions.FieldMalformed(parameter="since", value=since) from None
         return http.respond(json_response({"resent": delivery.resend(rows)}, status=202))
 
     def callback_secret(self, request: Request) -> HttpResponseBase:
@@ -95,7 +95,7 @@ class WebhookView(Endpoint):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if not request.user.is_authenticated:
+        if not callers.is_known(request):
             raise exceptions.NotAuthenticated
         if not import_string(conf.WEBHOOK_ADMIN)(request):
             raise exceptions.NotAdministrator
@@ -136,7 +136,8 @@ class WebhookView(Endpoint):
 
     def made(self, document: object) -> Subscription:
         wish: Wish = self.tongue.wish(document, None)
-        return subscriptions.create(self.dialect, self.owner, self.request.user.pk, wish)
+        user = callers.user_of(self.request)
+        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
         return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))

@@ -11,79 +11,41 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import cache, partial
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
-from django.core import signals
-from django.core.handlers.base import BaseHandler
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections, router, transaction
-from django.dispatch import receiver
+from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest, HttpResponse
-from django.urls import set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
 from . import (
-    admission,
+    acting,
     bodies,
     capture,
     delivery,
+    endings,
+    handling,
     http,
     identity,
     isolation,
     lifecycle,
-    outages,
     presence,
     recovery,
     retention,
     turns,
     watch,
+    zones,
 )
 from .conf import conf
 from .dialects.base import Dialect
+from .endings import FINISHING
+from .endings import patiently as _patiently
 from .models import AsyncTask
 from .runs import Run
-from .states import Reason, State
+from .states import Reason
 
 logger = logging.getLogger("django_asyncexchange")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-FINISHING = 60.0
-"""For how long the beginning and the end of a run wait for a database that is away, in seconds."""
-
-
-class Handler(BaseHandler):
-    """Django's handler, without a server around it."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        signals.request_started.send(sender=type(self), environ=request.META)
-        set_script_prefix(request.META["SCRIPT_NAME"] or "/")
-        set_urlconf(None)
-        return self.get_response(request)
-
-    def resolve_request(self, request: HttpRequest) -> Any:
-        owner = getattr(request, "_force_auth_user", None)
-        if owner is not None and not request.user.is_authenticated:  # RemoteUserMiddleware has missed its header
-            identity.put_on(request, owner)
-        match = super().resolve_request(request)
-        admission.spare_throttles(match.func)
-        return match
-
-
-@cache
-def handler() -> Handler:
-    """This process's handler, its middleware loaded once."""
-    ready = Handler()
-    ready.load_middleware()
-    return ready
-
-
-@receiver(signals.setting_changed, dispatch_uid="django_asyncexchange.worker")
-def forget(**kwargs: Any) -> None:
-    """Load it again, where a test overrides what it was made of."""
-    handler.cache_clear()
 
 
 def run(task_id: str) -> None:
@@ -93,41 +55,28 @@ def run(task_id: str) -> None:
     until = time.monotonic() + turns.SLICE
     task: AsyncTask | None = None
     try:
+        if watch.is_worker():
+            isolation.settle()
         task = _patiently(lifecycle.claim, task_id)
         while task is not None:
             task = contextvars.Context().run(_perform, task, until)
-    except Exception:
+    except Exception as error:
         logger.exception("task %s: the run could not be recorded", task.pk if task else task_id)
-        if task is not None:
-            _let_go(task)
-
-
-def _patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do what a view has no part in, as soon as there is a database for it: a call is not lost over an outage."""
-    return outages.outlast(partial(work, *args, **kwargs), FINISHING)
-
-
-def _let_go(task: AsyncTask) -> None:
-    """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it."""
-    try:
-        _patiently(recovery.give_up, task)
-    except Exception:
-        logger.exception("task %s: it is left to its lease", task.pk)
+        endings.unrecorded(task, error)
 
 
 def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
     """Run the call and store what came of it. Returns the next one, where that was claimed with its end."""
     limit = conf.policy(task.dialect).run_limit.total_seconds()
-    before = isolation.in_transaction()
-    run: Run | None = None
+    sessions, run = isolation.Sessions(), None
     try:
-        with watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
+        with sessions, watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
             if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
             answer = _answer(run, request)
-            status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer)
+            status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
             if not answer.streaming:
-                isolation.settle(before)  # a stream may need until its end what its view has opened
+                sessions.settle()  # a stream may need until its end what its view has opened
             try:
                 chunks = run.counted(http.chunks_of(answer), answer)
                 draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
@@ -135,20 +84,20 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
                 answer.close()
     except (bodies.TooLarge, bodies.StorageFailed):
         logger.exception("task %s: a body could not be read or stored", task.pk)
-        isolation.settle(before)
+        sessions.settle()
         _patiently(lifecycle.fail, task, Reason.STORAGE)
     except Exception:
         logger.exception("task %s: the run raised", task.pk)
-        isolation.settle(before)
+        sessions.settle()
         _patiently(lifecycle.fail, task, Reason.EXCEPTION)
-    except SystemExit:
-        connections.close_all()  # whatever it was waiting for
-        _interrupted(task, run)
+    except BaseException:  # ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError
+        sessions.close()  # whatever it was waiting for
+        endings.interrupted(task, run)
     else:
-        isolation.settle(before)
+        sessions.settle()
         claimed: list[AsyncTask] = []
-        then = turns.pass_on if before else partial(_go_on, claimed, until)
-        _finish(task, status=status, reason_phrase=phrase, headers=headers, draft=draft, then=then)
+        then = turns.pass_on if sessions.used else partial(_go_on, claimed, until)
+        endings.answered(task, status=status, reason_phrase=phrase, headers=headers, draft=draft, then=then)
         return claimed[0] if claimed else None
     return None
 
@@ -167,43 +116,22 @@ def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: st
         transaction.on_commit(lambda: claimed.append(task), using=router.db_for_write(AsyncTask))
 
 
-def _interrupted(task: AsyncTask, run: Run | None) -> None:
-    """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
-    logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside")
-    if run is not None and run.reason is State.CANCEL:
-        _patiently(lifecycle.give_in, task)
-    else:
-        late = run is not None and run.age >= run.limit
-        _patiently(lifecycle.fail, task, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION)
-
-
-def _finish(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
-    """Store the answer, as soon as there is a database to store it in.
-
-    One that the database does not take (too large a packet, say) still ends its task.
-    """
-    try:
-        _patiently(lifecycle.finish, task, draft=draft, **answer)
-    except (DatabaseError, InterfaceError, bodies.StorageFailed):
-        logger.exception("task %s: the answer could not be stored", task.pk)
-        bodies.discard(draft)
-        _patiently(lifecycle.fail, task, Reason.STORAGE)
-
-
 def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
     if task.has_body_elsewhere:
         return capture.rebuilt(task.captured, bodies.stream(_patiently(bodies.request_of, task.pk)))
-    return capture.rebuilt(task.captured, [bytes(task.content or b"")])
+    return capture.rebuilt(task.captured, task.body_at_hand())
 
 
 def _answer(run: Run, request: HttpRequest) -> Any:
     """The response of the captured call, or a 401 where its owner may not act any more."""
     request.async_task = run  # type: ignore[attr-defined]
-    try:
-        _patiently(identity.assume, request, identity.of(run.task))
-    except identity.IdentityLost:
+    acting.begin(request, identity.of(run.task, run.task.captured), _patiently)
+    run.begin()
+    response = handling.handler()(request)
+    if acting.is_lost(request):  # whatever a middleware has made of it
+        response.close()
         return HttpResponse(status=401)
-    return handler()(request)
+    return response
 
 
 @contextlib.contextmanager
@@ -214,7 +142,7 @@ def _surroundings(task: AsyncTask) -> Iterator[None]:
         if call.language:
             stack.enter_context(translation.override(call.language))
         if call.time_zone:
-            stack.enter_context(timezone.override(call.time_zone))
+            stack.enter_context(timezone.override(zones.zone_of(call.time_zone)))
         yield
 
 
@@ -232,6 +160,6 @@ def keep_house(stop: threading.Event) -> None:
                 retention.prune()
         except Exception:
             logger.exception("housekeeping failed; it is tried again")
-            close_old_connections()  # a broken one stays broken: nobody else closes those of this thread
+            isolation.close_all()  # a broken one stays broken: nobody else closes those of this thread
         if stop.wait(conf.SWEEP_SECONDS):
             return

@@ -104,8 +104,9 @@ class PreparedInsert:
         return [each for each in fields if isinstance(each, models.AutoField) or each.db_default is not NOT_PROVIDED]
 
     def _translated(self, alias: str) -> Sql:
-        fields = [field for field in self._model._meta.concrete_fields if field not in self._by_the_database()]
-        slots = {field.attname: Slot(field.attname, field) for field in fields if field.attname not in self._given}
+        fields = [each for each in self._model._meta.concrete_fields if not isinstance(each, models.AutoField)]
+        known = {*self._given, *(each.attname for each in self._by_the_database())}  # these know their value themselves
+        slots = {field.attname: Slot(field.attname, field) for field in fields if field.attname not in known}
         query = InsertQuery(self._model)
         query.insert_values(fields, [self._model(**slots, **self._given)])
         compiler: Any = query.get_compiler(alias)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import datetime as dt
 import os
 import signal
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
 from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -30,7 +32,8 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from django_asyncexchange import lifecycle
+from django_asyncexchange import lifecycle, stamps
+from django_asyncexchange.callers import Kind
 from django_asyncexchange.conf import conf
 from django_asyncexchange.identity import Identity
 from django_asyncexchange.messages import Owner, Request
@@ -151,8 +154,13 @@ def soon(**span: float) -> dt.datetime:
 
 def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Request:
     """A captured call."""
-    fields = {"scheme": "http", "host": "testserver", "script_name": "", "query": "", "headers": ()}
+    fields = {"scheme": "http", "host": "testserver", "script_name": "", "query": "", "headers": (), "is_checked": True}
     return Request(**{**fields, "method": method, "path": path, **changes})
+
+
+def stamped(call: Request, owner: Any) -> Request:
+    """``call`` as one of ``owner``'s."""
+    return dataclasses.replace(call, stamp=stamps.made(Kind.USER.name, *stamps.facts_of(owner, get_user_model())))
 
 
 def prefix_of(dialect: str) -> str:
@@ -170,6 +178,8 @@ def stored(
 ) -> AsyncTask:
     """A task as it lies in the database, with what belongs to its state, and ``answer`` as its response body."""
     call = captured(to) if isinstance(to, str) else to
+    if owner is not None and "auth_backend" in fields:
+        call = stamped(call, owner)
     values: dict[str, Any] = {
         "dialect": "moysklad",
         "account": str(owner.pk) if owner else "",

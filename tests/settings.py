@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "django_filters",
     "django_q",
     "oauth2_provider",
+    "knox",
     "django_asyncexchange",
     "tests.project",
 ]

@@ -422,7 +422,7 @@ def test_rerun_makes_a_new_task_with_the_same_call_and_links_to_it(site: Client,
     text = act(site, "rerun", task)
     again = AsyncTask.objects.exclude(pk=task.pk).get()
     assert "1 task was started again" in text and f'<a href="{detail(again)}">{again.pk}</a>' in text
-    assert (again.request, again.url, again.owner, again.account) == (task.request, task.url, chief, "acme")
+    assert (again.captured, again.url, again.owner, again.account) == (task.captured, task.url, chief, "acme")
     assert bodies.read(again.bodies.get(kind=Body.REQUEST)) == b'{"a": 1}'
     assert state_of(task) == "ERROR"
 

@@ -16,14 +16,15 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "addresses codings exceptions headers messages processes ranges signing states",
+    0: "addresses codings exceptions headers messages processes ranges remarks signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows migrations models moves outages prepared querysets sealing snapshots "
-    "statements writes",
-    3: "admission attempts capture delivery executors faithful files gates http identity isolation lifecycle notify "
-    "offload presence profiles rendering recovery retention runs signals signatures submission subscriptions transport "
-    "turns waiting watch worker",
-    4: "admin apps checks decorators endpoints filters management middleware pagination renderers rows "
+    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
+    "prepared querysets sealing snapshots statements writes",
+    3: "acting admission arrival attempts callers capture ceilings classbased delivery endings environ executors "
+    "faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups notify "
+    "offload presence profiles recovery rendering retention runs sessions signals signatures stamps submission "
+    "subscriptions tokens transport turns waiting watch worker",
+    4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
     "serializers urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
@@ -40,6 +41,7 @@ DOORS = {
         "executors.django_q",
         "executors.django_q_broker",
         "executors.django_q_guard",
+        "executors.django_q_messages",
         "executors.django_q_redis",
     },
     "django_tasks": {"executors.django_tasks"},
@@ -55,7 +57,7 @@ DOORS = {
 }
 
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
-LINES_OF_FILE = 200
+LINES_OF_FILE = 250
 LINES_OF_FUNCTION = 40
 
 

@@ -183,6 +183,13 @@ class TestPrefer:
             delivery.run("")
         assert json.loads(receiver.seen[0].body)["data"]["state"] == {"cancel": "CANCEL", "raise": "ERROR"}[ending]
 
+    def test_the_name_that_odata_gives_it_is_understood(self, client):
+        with receiving() as receiver:
+            answer = self.asked(client, f'odata.callback;url="{receiver.url()}"')
+            perform()
+        assert answer.headers["Preference-Applied"] == "respond-async, callback"
+        assert len(receiver.seen) == 1
+
     @pytest.mark.parametrize(
         "preference",
         [

@@ -125,7 +125,7 @@ def own(status: int, body: Any = b"", **headers: Any) -> Answer:
 
 def replay(status: int, body: bytes, content_type: str = JSON, **headers: Any) -> Answer:
     """The view's answer: its own headers, and stored by nobody but its reader's cache."""
-    given = {"Cache-Control": "private", "Content-Type": content_type, "X-Own": "kept"}
+    given = {"Cache-Control": "private, no-cache", "Content-Type": content_type, "X-Own": "kept"}
     return Answer(status, {**given, **names(headers)}, body)
 
 
@@ -335,7 +335,7 @@ REMAP = {
         "done": replay(
             200,
             MADE,
-            Cache_Control="private, no-store",
+            Cache_Control="no-store",
             Content_Disposition='attachment; filename="asynctask_{id}_result.json"',
             Location=ABSENT,
         ),
@@ -350,7 +350,7 @@ REMAP = {
         "expired api error": BAD_LINK,
         "expired lost": BAD_LINK,
         "expired cancelled": BAD_LINK,
-        "foreign": replay(200, MADE, Cache_Control="private, no-store"),
+        "foreign": replay(200, MADE, Cache_Control="no-store"),
         "unknown": BAD_LINK,
         "malformed": BAD_LINK,
     },
@@ -535,11 +535,11 @@ CANCELS = {
     "run timeout": CONFLICT,
     "queue timeout": CONFLICT,
     "storage": CONFLICT,
-    "cancelled": CONFLICT,
+    "cancelled": own(204),
     "expired": CONFLICT,
     "expired api error": CONFLICT,
     "expired lost": CONFLICT,
-    "expired cancelled": CONFLICT,
+    "expired cancelled": own(204),
     "foreign": NOTHING,
     "unknown": NOTHING,
     "malformed": NOTHING,

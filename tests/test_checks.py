@@ -241,7 +241,13 @@ def test_a_longer_run_limit_needs_a_longer_timeout():
 
 
 def test_every_id_has_its_misconfiguration():
-    elsewhere = {CheckId.CLUSTER_CACHE, CheckId.CLUSTER_CATCH_UP, CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED}
+    elsewhere = {
+        CheckId.CLUSTER_CACHE,
+        CheckId.CLUSTER_CATCH_UP,
+        CheckId.SQLITE_OLD,
+        CheckId.SQLITE_UNSYNCED,
+        CheckId.CONNECTIONS_PILE_UP,
+    }
     assert set(CheckId) - {id for id, _ in WRONG} == elsewhere
 
 
@@ -305,4 +311,15 @@ def test_an_sqlite_that_may_forget_what_it_committed_is_named_before_a_deploymen
 def test_schedules_that_catch_up_are_named_before_a_deployment_only(changes, is_named):
     with override_settings(**queued(**changes), **PERSISTENT):
         named = {deploy: CheckId.CLUSTER_CATCH_UP in found(deploy) for deploy in (False, True)}
+    assert named == {False: False, True: is_named}
+
+
+@pytest.mark.parametrize(
+    ("asgi", "age", "is_named"),
+    [("project.asgi.application", None, True), ("project.asgi.application", 0, False), (None, None, False)],
+)
+def test_connections_that_pile_up_under_asgi_are_named_before_a_deployment_only(asgi, age, is_named):
+    changes = databases(ENGINE="django.db.backends.postgresql", CONN_MAX_AGE=age)
+    with override_settings(ASGI_APPLICATION=asgi, **changes):
+        named = {deploy: CheckId.CONNECTIONS_PILE_UP in found(deploy) for deploy in (False, True)}
     assert named == {False: False, True: is_named}

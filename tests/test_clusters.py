@@ -77,6 +77,7 @@ def heard(cluster):
     ("words", "seen"),
     [
         (".", (True, False, False)),
+        (".?", (False, False, False)),
         ("...", (True, False, False)),
         (".!", (False, True, False)),
         (".!-", (False, True, True)),

@@ -17,7 +17,7 @@ EVERYWHERE = "test_races"
 """Who wins when several want the same is tested on each server in any case."""
 PARTS = {
     "accepting": ("limits", "submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries"),
-    "running": ("watch", "leaks", "recovery", "delivery", "rows", "prepared"),
+    "running": ("watch", "leaks", "recovery", "delivery", "rows", "prepared", "time_zones"),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
 

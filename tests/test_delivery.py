@@ -814,6 +814,27 @@ class TestSending:
             hosts = [row.host for row in delivery.claim(delivery.SIDE_BY_SIDE)]
         assert sorted(hosts) == sorted([f"127.0.0.1:{flooded.port}"] * 2 + [f"127.0.0.1:{receiver.port}"])
 
+    def test_a_flood_of_one_account_keeps_no_others_from_the_same_host(self):
+        """Receivers of many accounts live at the hosts of a few services."""
+        webhook, _ = subscribed("http://127.0.0.1:9/one")
+        task = finished()
+        Delivery.objects.bulk_create(
+            Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url, host="127.0.0.1:9")
+            for _ in range(20)
+        )
+        later(hours=1)
+        subscribed("http://127.0.0.1:9/two", account="two")
+        finished(account="two")
+        assert [row.task.account for row in delivery.claim(delivery.SIDE_BY_SIDE)].count("two") == 1
+
+    def test_one_accounts_receiver_that_hangs_makes_no_others_wait_at_the_same_host(self):
+        webhook, _ = subscribed("http://127.0.0.1:9/one")
+        finished()
+        subscribed("http://127.0.0.1:9/two", account="two")
+        finished(account="two")
+        hangs = webhook.deliveries.get().place
+        assert [row.task.account for row in delivery.claim(4, {hangs})] == ["two"]
+
     def test_a_heap_for_a_disabled_webhook_does_not_hide_what_is_due_for_others(self):
         with receiving() as receiver:
             webhook, _ = subscribed("http://127.0.0.1:9/")

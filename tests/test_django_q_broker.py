@@ -21,6 +21,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from django_asyncexchange import executors, recovery
 from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.executors import bells, django_q_broker, django_q_guard
 from django_asyncexchange.executors.django_q import DjangoQ
@@ -428,3 +429,58 @@ def test_who_takes_messages_tidies_now_and_then(broker):
     broker._tidied = 0
     broker.dequeue()
     assert OrmQ.objects.count() == 0
+
+
+# Signatures, and the messages of others -------------------------------------------------------------------------------
+
+MESSAGE = {"id": "1", "name": "one", "func": "django_asyncexchange.worker.run", "args": (), "kwargs": {}}
+
+
+@pytest.fixture
+def former(monkeypatch):
+    """A message from before SECRET_KEY was changed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Conf, "SECRET_KEY", "the former key")
+        return SignedPackage.dumps(MESSAGE)
+
+
+@pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
+def test_a_message_that_a_former_key_has_signed_can_be_read(broker, former, kind):
+    with override_settings(SECRET_KEY_FALLBACKS=["another", "the former key"]):
+        broker.take = lambda: [(1, kind(former))]
+        [(_, payload)] = broker.dequeue()
+    assert SignedPackage.loads(payload) == MESSAGE
+
+
+def test_without_that_key_it_stays_as_it_is(broker, former):
+    queued(broker, former)
+    with override_settings(SECRET_KEY_FALLBACKS=["another"]):
+        assert payloads(broker.dequeue()) == [former]
+
+
+def test_what_is_no_message_stays_as_it_is(broker):
+    broker.take = lambda: [(1, b"\xff"), (2, "")]
+    with override_settings(SECRET_KEY_FALLBACKS=["another"]):
+        assert payloads(broker.dequeue()) == [b"\xff", ""]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_only_messages_about_calls_count_as_waiting(compressed):
+    executor = DjangoQ()
+    broker = executor._broker("run")
+    mine = SignedPackage.dumps({**MESSAGE, "args": ("x" * 1000,)}, compressed=compressed)
+    for payload in (mine, SignedPackage.dumps({**MESSAGE, "func": "math.floor"}, compressed=compressed), "no message"):
+        WakingBroker(broker.list_key).enqueue(payload)
+    executor._local.brokers = {None: WakingBroker(broker.list_key)}
+    assert executor.waiting() == 1
+
+
+def test_a_backlog_of_the_projects_own_does_not_keep_forgotten_calls_from_being_sent_again(monkeypatch):
+    executor = DjangoQ()
+    executor._broker("run")
+    executor._local.brokers = {None: WakingBroker(CALLS)}
+    monkeypatch.setattr(executors, "load", lambda: executor)
+    for _ in range(5):
+        WakingBroker(CALLS).enqueue(SignedPackage.dumps({**MESSAGE, "func": "math.floor"}))
+    stored(sent=timezone.now() - dt.timedelta(minutes=5))
+    assert recovery.recover()["resent"] == 1

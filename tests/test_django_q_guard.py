@@ -39,7 +39,7 @@ class Book:
     """A ledger that says what it is told to."""
 
     wedged: Wedge | None = None
-    is_busy = False
+    is_busy = is_failing = False
 
     def wedge(self):
         return self.wedged
@@ -155,3 +155,16 @@ def test_a_process_whose_parent_is_another_than_its_clusters_is_headless(monkeyp
     assert not guard.is_headless()
     monkeypatch.setattr(guard, "_head" if is_sentinel else "_sentinel", 0)
     assert guard.is_headless()
+
+
+def test_a_worker_that_leaves_says_over_which_message(pipe):
+    guard.note_start({"ack_id": 7})
+    guard.note_failure()
+    assert guard._reports()[-1] == (Event.FAILED, os.getpid(), 7)
+
+
+def test_a_cluster_that_ends_no_call_says_so(broker, supervisor):
+    book = Book()
+    book.is_failing = True
+    broker._look(book)
+    assert (supervisor.heard(), broker.retired) == (lifeline.FAILING, False)

@@ -145,3 +145,10 @@ def test_a_projects_own_timeout_is_kept(monkeypatch, name):
     monkeypatch.setattr(Conf, "REDIS", {"socket_timeout": 17})
     assert WakingRedis(name).connection.connection_pool.connection_kwargs["socket_timeout"] == 17
     assert isinstance(WakingRedis(name), Redis)
+
+
+def test_what_waits_is_shown_and_stays(broker):
+    for message in "abc":
+        broker.enqueue(message)
+    assert broker.payloads(2) == [b"a", b"b"]
+    assert broker.queue_size() == 3

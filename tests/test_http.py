@@ -20,8 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_asyncexchange import capture, http
-from django_asyncexchange.exceptions import RequestMalformed
-from django_asyncexchange.headers import is_secret
+from django_asyncexchange.exceptions import RequestMalformed, RequestTooLarge
 from django_asyncexchange.messages import Request, Response
 from django_asyncexchange.models import AsyncTask, encode
 
@@ -53,9 +52,7 @@ def names(request):
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 QUERIES = st.text(string.ascii_letters + string.digits + "%+&=;,/?:@!$'()*[]{}|\\^~`\"<>é\xff\x80", max_size=60)
-TOKENS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12).filter(
-    lambda name: not is_secret(f"x-mine-{name}")
-)
+TOKENS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=12)
 VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
 
 
@@ -100,9 +97,11 @@ def test_any_query_comes_through(query):
 @given(st.binary(max_size=300))
 def test_any_body_comes_through(body):
     request = sent(body=body, content_type="application/octet-stream")
-    assert (through(request).body, through(request).META["CONTENT_LENGTH"]) == (body, str(len(body) or ""))
+    again = through(request)
+    assert (again.body, again.META.get("CONTENT_LENGTH")) == (body, request.META.get("CONTENT_LENGTH"))
 
 
+@hypothesis_settings(deadline=None)
 @given(st.dictionaries(TOKENS, VALUES, max_size=5))
 def test_any_header_comes_through(headers):
     request = sent(headers={f"X-Mine-{name}": text for name, text in headers.items()})
@@ -166,7 +165,8 @@ def test_a_rebuilt_call_is_not_checked_for_csrf_again():
 
 def test_unknown_keys_of_another_version_are_ignored():
     captured = capture.capture(sent())
-    assert AsyncTask(request={**encode(captured), "invented_later": 1}).captured == captured
+    fields = {name: getattr(captured, name) for name in captured.__dataclass_fields__}
+    assert AsyncTask(request=json.loads(json.dumps({**fields, "invented_later": 1}))).captured == captured
 
 
 def asgi(query=b"", path="/zoo/place/", headers=()):
@@ -198,10 +198,9 @@ def test_a_call_of_an_asgi_server_comes_through():
 
 # What must not survive ------------------------------------------------------------------------------------------------
 
+CREDENTIALS = ["Authorization", "Proxy-Authorization", "Cookie"]
 SECRETS = [
-    "Authorization",
-    "Proxy-Authorization",
-    "Cookie",
+    *CREDENTIALS,
     "X-CSRFToken",
     "X-XSRF-Token",
     "X-Api-Key",
@@ -219,20 +218,21 @@ HARMFUL = [
     "Accept-Encoding",
     "Range",
     "If-Range",
-    "If-Modified-Since",
     "Expect",
     "Connection",
     "Keep-Alive",
     "TE",
     "Upgrade",
     "Transfer-Encoding",
+    "Solitude-Async",
+]
+KEPT = [
+    *(name for name in SECRETS if name not in CREDENTIALS),
     "X-Forwarded-Host",
     "X-Forwarded-Port",
     "X-Forwarded-Proto",
-    "Solitude-Async",
+    "Forwarded",
     "Prefer",
-]
-KEPT = [
     "If-Match",
     "If-Unmodified-Since",
     "Accept",
@@ -248,13 +248,14 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", CREDENTIALS)
 def test_a_credential_is_not_captured(name):
-    assert CANARY not in json.dumps(encode(capture.capture(sent(headers={name: CANARY}))))
+    assert CANARY not in str(capture.capture(sent(headers={name: CANARY})))
 
 
-def test_the_user_of_a_front_server_is_not_captured():
-    assert CANARY not in json.dumps(encode(capture.capture(sent(REMOTE_USER=CANARY, AUTH_TYPE=CANARY))))
+@pytest.mark.parametrize("name", ["REMOTE_USER", "AUTH_TYPE", "REDIRECT_REMOTE_USER", "REDIRECT_HTTP_AUTHORIZATION"])
+def test_the_user_of_a_front_server_is_not_captured(name):
+    assert CANARY not in str(capture.capture(sent(**{name: CANARY})))
 
 
 @pytest.mark.parametrize("name", HARMFUL)
@@ -268,17 +269,26 @@ def test_any_other_header_is_captured(name):
 
 
 @pytest.mark.parametrize(
-    ("method", "text", "is_kept"), [("GET", '"a"', False), ("GET", "*", False), ("PUT", "*", True)]
+    ("method", "name", "text", "is_kept"),
+    [
+        ("GET", "If-None-Match", '"a"', False),
+        ("HEAD", "If-None-Match", "*", False),
+        ("GET", "If-Modified-Since", "x", False),
+        ("QUERY", "If-None-Match", "x", False),
+        ("PUT", "If-None-Match", "*", True),
+        ("PUT", "If-None-Match", '"a"', True),
+    ],
 )
-def test_a_condition_is_kept_where_it_protects_a_write(method, text, is_kept):
-    assert ("If-None-Match" in names(sent(method=method, headers={"If-None-Match": text}))) is is_kept
+def test_a_condition_is_kept_where_it_protects_a_write(method, name, text, is_kept):
+    assert (name in names(sent(method=method, headers={name: text}))) is is_kept
 
 
-def test_the_header_that_says_https_is_dropped_for_what_it_said(settings):
+def test_the_header_that_says_https_says_so_again(settings):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_TLS", "on")
-    captured = capture.capture(sent(headers={"X-Tls": "on"}))
-    assert captured.scheme == "https"
-    assert "X-Tls" not in dict(captured.headers)
+    request = sent(headers={"X-Tls": "on"})
+    assert through(request).is_secure() is request.is_secure() is True
+    settings.SECURE_PROXY_SSL_HEADER = None
+    assert not through(request).is_secure()
 
 
 def test_a_language_cookie_becomes_a_language_header():
@@ -288,10 +298,12 @@ def test_a_language_cookie_becomes_a_language_header():
     assert [text for name, text in captured.headers if name == "Accept-Language"] == ["ru"]
 
 
-def test_a_host_that_is_not_ours_is_not_captured(settings):
+@pytest.mark.django_db(transaction=True)
+def test_a_call_to_a_host_that_is_not_ours_is_not_accepted(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
-    with pytest.raises(DisallowedHost):
-        capture.capture(sent(headers={"Host": "evil.example"}))
+    refused = Client().post("/zoo/headers/", headers={"Solitude-Async": "yes", "Host": "evil.example"})
+    assert refused.status_code == 400
+    assert not AsyncTask.objects.exists()
 
 
 def test_a_host_that_is_ours_no_more_is_refused_in_the_run(settings):
@@ -318,7 +330,7 @@ def test_no_table_holds_a_credential():
     session = client.cookies["sessionid"].value
     client.cookies["other"] = CANARY
     headers = {"Authorization": f"Bearer {CANARY}", "Solitude-Async": "yes"}
-    accepted = client.post("/zoo/headers/", headers=headers, REMOTE_USER=CANARY)
+    accepted = client.post(f"/zoo/binary/?sig={CANARY}", CANARY, "text/plain", headers=headers, REMOTE_USER=CANARY)
     assert accepted.status_code == 202
     assert AsyncTask.objects.get().status_code == 200
     assert not [column for column in columns() if CANARY.encode() in column or session.encode() in column]
@@ -355,7 +367,7 @@ def test_a_body_longer_than_announced_is_counted(settings, length):
     settings.ASYNC_EXCHANGE = {"MAX_REQUEST_BYTES": 10}
     request = sent(body=b"x" * 11)
     request.META["CONTENT_LENGTH"] = length
-    with pytest.raises(capture.RequestBodyTooLarge):
+    with pytest.raises(RequestTooLarge):
         capture.spool(request)
 
 
@@ -363,7 +375,7 @@ def test_a_large_announcement_is_refused_unread(settings):
     settings.ASYNC_EXCHANGE = {"MAX_REQUEST_BYTES": 10}
     request = sent(body=b"x" * 11)
     request._stream = None
-    with pytest.raises(capture.RequestBodyTooLarge):
+    with pytest.raises(RequestTooLarge):
         capture.spool(request)
 
 
@@ -444,15 +456,10 @@ def test_a_request_is_a_value():
     assert hash(call) == hash(Request(**{name: getattr(call, name) for name in Request.__dataclass_fields__}))
 
 
-@pytest.mark.parametrize("name", ["X-Access-Key", "X-Auth-Key", "X-Session-Id", "X-Company-Ticket"])
-def test_other_credentials_are_not_captured_either(name, settings):
+@pytest.mark.parametrize("name", ["X-Company-Ticket", "X-COMPANY-pass"])
+def test_headers_that_the_project_lists_are_not_captured(name, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "SECRET_NAMES": ["x-company-*"]}
-    assert CANARY not in json.dumps(encode(capture.capture(sent(headers={name: CANARY}))))
-
-
-def test_a_secret_in_the_referer_is_masked():
-    captured = capture.capture(sent(headers={"Referer": f"https://example.com/?a=1&access_key={CANARY}"}))
-    assert dict(captured.headers)["Referer"] == "https://example.com/?a=1&access_key=***"
+    assert CANARY not in str(capture.capture(sent(headers={name: CANARY})))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from asgiref.sync import markcoroutinefunction
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.models import Session
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import identity, worker
+from django_asyncexchange import identity, stamps, worker
 from django_asyncexchange.messages import Owner
-from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models import AsyncTask, Body, encode
 
 from .project import doors
 
@@ -22,6 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SOLITUDE = {"Solitude-Async": "yes"}
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 OTHER = f"{__name__}.OtherBackend"
+FORMER = django_settings.SECRET_KEY
+asked: list[tuple[str, bool]] = []
 
 
 class OtherBackend(ModelBackend):
@@ -191,6 +199,75 @@ def test_a_permission_taken_away_is_asked_again(session, later, anna):
     assert doors.ran == []
 
 
+@pytest.mark.parametrize(
+    "change", [{"username": "berta"}, {"date_joined": timezone.now()}], ids=["renamed", "made at another time"]
+)
+def test_a_user_who_is_somebody_else_by_then_does_not_run(session, later, change):
+    task = submit(session)
+    User.objects.update(**change)
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, later, anna):
+    task = submit(session)
+    User.objects.all().delete()
+    User.objects.create_user("anna", pk=anna.pk)
+    AsyncTask.objects.update(owner=anna.pk)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+@isolate_apps("tests.project")
+def test_a_proxy_of_a_user_is_the_same_person(anna):
+    meta = type("Meta", (), {"proxy": True, "app_label": "project"})
+    proxy = type("Person", (User,), {"__module__": __name__, "Meta": meta}).objects.get()
+    assert stamps.facts_of(proxy, User) == stamps.facts_of(anna, User)
+
+
+def test_what_a_user_may_change_meanwhile_changes_nothing(session, later):
+    task = submit(session)
+    User.objects.update(password="another", email="a@example.com", last_name="Later", last_login=timezone.now())
+    assert perform(task) == ("DONE", 200)
+
+
+@pytest.mark.parametrize(("fallbacks", "end"), [([FORMER], ("DONE", 200)), ([], ("API_ERROR", 401))])
+def test_a_stamp_outlives_a_key_for_as_long_as_that_is_a_fallback(session, later, settings, fallbacks, end):
+    request = submit(session).captured
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", fallbacks
+    AsyncTask.objects.update(request=encode(request))
+    assert perform(AsyncTask.objects.get()) == end
+
+
+def test_a_call_that_was_stored_without_a_stamp_does_not_run(session, later):
+    AsyncTask.objects.update(request=encode(replace(submit(session).captured, stamp="")))
+    assert perform(AsyncTask.objects.get()) == ("API_ERROR", 401)
+
+
+REVOKED = pytest.mark.parametrize(("revokes", "end"), [(True, ("API_ERROR", 401)), (False, ("DONE", 200))])
+
+
+@REVOKED
+def test_a_new_password_stops_a_call_where_the_project_wants_that(session, later, settings, anna, revokes, end):
+    task = submit(session)
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": revokes}
+    anna.set_password("another")
+    anna.save()
+    assert perform(task) == end
+
+
+def test_the_same_password_under_another_key_stops_no_call(session, later, settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": True}
+    request = submit(session).captured
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", [FORMER]
+    AsyncTask.objects.update(request=encode(request))
+    assert perform(AsyncTask.objects.get()) == ("DONE", 200)
+
+
+def test_no_hash_of_a_session_is_stored(session, later, anna):
+    task = submit(session)
+    assert anna.get_session_auth_hash() not in repr(task.captured)
+
+
 def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
     settings.AUTHENTICATION_BACKENDS = [OTHER]
     client = Client()
@@ -267,7 +344,8 @@ def test_a_project_says_whose_a_task_is(session, anna, settings):
     assert (task.account, task.owner_kind, task.owner_reference) == ("the company", "application", f"app {anna.pk}")
 
 
-def test_nobody_has_an_account_of_nobody():
+def test_nobody_has_an_account_of_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
     assert identity.capture(request) == identity.Identity(owner=Owner(account=""))
@@ -305,6 +383,54 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
     remote = {"REMOTE_USER": "remote"}
     accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
     assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
+
+
+class Asks:
+    """A middleware that wants to know who calls, before the view."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        asked.append((request.user.username, request.user.is_authenticated))
+        return self.get_response(request)
+
+
+class AsksLater(Asks):
+    sync_capable, async_capable = False, True
+
+    async def __call__(self, request):
+        user = await request.auser()
+        asked.append((user.username, user.is_authenticated))
+        return await self.get_response(request)
+
+
+class Closes(Asks):
+    """One that lets nobody in who has not logged in."""
+
+    def __call__(self, request):
+        return self.get_response(request) if request.user.is_authenticated else HttpResponse(status=302)
+
+
+@pytest.mark.parametrize("middleware", [Asks, AsksLater])
+def test_a_middleware_that_asks_hears_of_the_owner(session, later, settings, middleware):
+    if middleware is AsksLater:
+        markcoroutinefunction(AsksLater)
+    task = submit(session)
+    asked.clear()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], f"{__name__}.{middleware.__name__}", settings.MIDDLEWARE[-1]]
+    assert perform(task) == ("DONE", 200)
+    assert asked == [("anna", True)]
+
+
+@pytest.mark.parametrize("middleware", [Asks, Closes])
+def test_a_middleware_that_asks_for_an_owner_who_is_gone_changes_nothing(session, later, settings, middleware):
+    task = submit(session)
+    User.objects.update(is_active=False)
+    asked.clear()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], f"{__name__}.{middleware.__name__}", settings.MIDDLEWARE[-1]]
+    assert perform(task) == ("API_ERROR", 401)
+    assert (asked, doors.ran) == ([("", False)] if middleware is Asks else [], [])
 
 
 class TestBadge:

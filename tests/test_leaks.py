@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import threading
@@ -10,13 +11,13 @@ import pytest
 from asgiref.local import Local
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.core.signals import request_finished
-from django.db import connection, connections, transaction
-from django.http import HttpResponse, JsonResponse
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection, connections, transaction
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import get_script_prefix, get_urlconf, path, set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
-from django_asyncexchange import worker
+from django_asyncexchange import isolation, worker
 from django_asyncexchange.models import AsyncTask
 
 from .services import IDLE, exchange, submitted
@@ -86,7 +87,84 @@ def close_connection(request):
     return HttpResponse()
 
 
+def executed(sql):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    return HttpResponse()
+
+
+def begin_by_hand(request):
+    """Django knows nothing of it."""
+    answer = executed("BEGIN")
+    Group.objects.create(name="never committed")
+    return answer
+
+
+def begin_beside_the_cursor(request):
+    """Nor does whoever watches its cursors."""
+    connection.ensure_connection()
+    connection.connection.cursor().execute("BEGIN")
+    return HttpResponse()
+
+
+def stream_by_hand(request):
+    """All of one moment."""
+
+    def chunks():
+        executed("BEGIN")
+        yield b"x" * 100_000
+        yield b"x" * 100_000
+        executed("ROLLBACK")
+
+    return StreamingHttpResponse(chunks())
+
+
+def forbid_writing(request):
+    return executed(FORBID[connection.vendor])
+
+
+def look_elsewhere(request):
+    return executed(ELSEWHERE[connection.vendor])
+
+
+def hide_the_tasks(request):
+    return executed(f"CREATE TEMPORARY TABLE {AsyncTask._meta.db_table} (id INTEGER)")
+
+
+def keep_a_lock(request):
+    return executed(LOCK[connection.vendor])
+
+
+def close_the_drivers_connection(request):
+    connection.ensure_connection()
+    connection.connection.close()
+    return HttpResponse()
+
+
+FORBID = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET default_transaction_read_only = on",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+ELSEWHERE = {
+    "sqlite": "ATTACH ':memory:' AS elsewhere",
+    "postgresql": "SET search_path = pg_catalog",
+    "mysql": "USE information_schema",
+}
+LOCK = {
+    "sqlite": "PRAGMA locking_mode = EXCLUSIVE",
+    "postgresql": "SELECT pg_advisory_lock(7)",
+    "mysql": "SELECT GET_LOCK('asyncexchange tests', 0)",
+}
+
 SPOILERS = (
+    begin_by_hand,
+    begin_beside_the_cursor,
+    forbid_writing,
+    look_elsewhere,
+    hide_the_tasks,
+    keep_a_lock,
+    close_the_drivers_connection,
     spoil_context,
     spoil_thread,
     leave_transaction_open,
@@ -94,7 +172,7 @@ SPOILERS = (
     switch_autocommit_off,
     close_connection,
 )
-urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in SPOILERS)]
+urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in (*SPOILERS, stream_by_hand))]
 
 
 def performed(to):
@@ -121,12 +199,103 @@ def thread_local_is_cleaned():
     request_finished.disconnect(clean)
 
 
+@pytest.fixture
+def lasting(monkeypatch):
+    """Connections that outlive a request, as the documentation recommends for workers."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    yield
+    connection.close()
+
+
+@contextlib.contextmanager
+def kept_open():
+    """Requests leave the connections as they are, as with Django's test client."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
+
+
+@contextlib.contextmanager
+def elsewhere():
+    """The cursor of somebody else."""
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            yield cursor
+    finally:
+        other.close()
+
+
 @pytest.mark.parametrize("spoiler", SPOILERS, ids=lambda view: view.__name__)
-def test_a_run_finds_nothing_of_the_run_before(spoiler):
+def test_a_run_finds_nothing_of_the_run_before(spoiler, lasting):
     before = performed("seen")
     assert before[0] == "DONE"
     assert performed(spoiler.__name__)[0] == "DONE"
     assert performed("seen") == before
+    with elsewhere() as cursor:
+        cursor.execute(f"SELECT state FROM {AsyncTask._meta.db_table}")
+        assert list(cursor.fetchall()) == [("DONE",)] * 3
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="its locks are those of the file")
+def test_locks_of_a_session_end_with_the_run(lasting):
+    performed("keep_a_lock")
+    with elsewhere() as cursor:
+        cursor.execute({"postgresql": "SELECT pg_try_advisory_lock(7)"}.get(connection.vendor, LOCK["mysql"]))
+        assert cursor.fetchone() in [(True,), (1,)]
+
+
+def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting):
+    task = submitted(to="/stream_by_hand/")
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    assert (task.state, task.response_body().size) == ("DONE", 200_000)
+
+
+def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):
+    performed("seen")
+    mine = connection.connection
+    performed("seen")
+    assert connection.connection is mine
+
+
+@pytest.mark.parametrize(
+    ("sql", "lasts"),
+    [
+        ("SELECT 1", False),
+        ("(SELECT 1) UNION (SELECT 2)", False),
+        ("INSERT INTO t VALUES (1)", False),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", False),
+        ("SAVEPOINT s", False),
+        ("set local statement_timeout = 1", False),
+        ("SELECT 1;", False),
+        ("SET ROLE somebody", True),
+        ("/* a hint */ SET ROLE somebody", True),
+        ("SELECT 1; SET ROLE somebody", True),
+        ("SELECT set_config('role', 'somebody', false)", True),
+        ("SELECT pg_try_advisory_lock(1)", True),
+        ("SELECT pg_advisory_xact_lock(1)", False),
+        ("SELECT 1 INTO\n  TEMPORARY t", True),
+        ("SELECT @n := 1", True),
+        ("LISTEN news", True),
+        (b"SELECT 1", True),
+    ],
+)
+def test_what_may_outlast_its_transaction_is_told_by_its_words(sql, lasts):
+    assert isolation.may_last(sql) is lasts
+
+
+def test_a_transaction_of_the_callers_own_stays_open_whatever_the_run_does(lasting):
+    """A project's own tests run like that."""
+    with transaction.atomic(), kept_open():
+        mine = connection.connection
+        assert performed("keep_a_lock")[0] == "DONE"
+        assert connection.connection is mine
 
 
 def test_the_context_of_the_worker_itself_is_not_spoilt():

@@ -124,3 +124,18 @@ def test_it_is_busy_while_a_worker_that_lives_runs_something(cluster):
     cluster.note(Event.STARTED, TWO, 2)
     cluster.dead.add(TWO)
     assert [*seen, cluster.book.is_busy] == [False, True, False, False]
+
+
+def test_calls_that_are_taken_while_none_ends_are_a_failing_cluster(cluster):
+    for message in range(ledger.FAILURES):
+        assert not cluster.book.is_failing
+        cluster.note(Event.STARTED, ONE, message)
+        cluster.note(Event.FAILED, ONE, message)
+    assert cluster.book.is_failing
+
+
+@pytest.mark.parametrize("event", [Event.ENDED, Event.DROPPED])
+def test_a_call_that_ends_shows_that_they_can(cluster, event):
+    cluster.note(Event.FAILED, ONE, *range(ledger.FAILURES))
+    cluster.note(event, TWO, 99)
+    assert not cluster.book.is_failing

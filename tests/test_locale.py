@@ -31,6 +31,7 @@ TOLD = (
     exceptions.CapacityExceeded,
     exceptions.NoWorker,
     exceptions.RequestErased,
+    exceptions.RequestLocked,
     exceptions.RequestTooLarge,
     exceptions.SubmitFailed,
 )

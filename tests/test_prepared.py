@@ -8,13 +8,14 @@ import uuid
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, When
-from django.db.models.functions import Concat, Now
+from django.db.models.functions import Concat
 from django.db.models.lookups import Exact
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_asyncexchange import moves
 from django_asyncexchange.models import AsyncTask, Body, Webhook
+from django_asyncexchange.moments import Now
 from django_asyncexchange.prepared import Counted, Prepared, PreparedRows, Slot
 from django_asyncexchange.querysets import after
 from django_asyncexchange.states import State

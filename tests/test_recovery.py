@@ -6,17 +6,21 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, connections
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange import bodies, lifecycle, processes, recovery, turns, worker
+from django_asyncexchange import bodies, ceilings, flags, handling, lifecycle, processes, recovery, turns, watch, worker
+from django_asyncexchange.executors import scratch
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
-from .services import IDLE, Idle, exchange, runs, stored, submitted
+from .services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -173,6 +177,193 @@ class TestLeases:
         task = running("POST", is_repeatable=True)
         assert recovery.recover()["again"] == 1
         assert fresh(task).state == State.PENDING
+
+
+class TestAttempts:
+    """A worker that was stopped for longer than its lease comes back to a call that was given up meanwhile."""
+
+    @pytest.fixture
+    def late(self):
+        """The call as it knows it; its next attempt has not begun."""
+        late = AsyncTask.objects.get(pk=running().pk)
+        assert recovery.recover()["again"] == 1
+        return late
+
+    @pytest.mark.parametrize(
+        "end",
+        [lifecycle.give_in, lambda late: lifecycle.fail(late, Reason.RUN_TIMEOUT), lifecycle.release],
+        ids=["cancelled", "failed", "released"],
+    )
+    def test_it_ends_nothing_any_more(self, late, end):
+        assert not end(late)
+        assert (fresh(late).state, late.attempt) == (State.PENDING, 1)
+
+    def test_the_next_attempt_runs(self, late):
+        lifecycle.give_in(late)
+        AsyncTask.objects.update(not_before=ago(seconds=1))
+        worker.run(str(late.pk))
+        assert (fresh(late).state, late.attempt) == (State.DONE, 2)
+
+
+def alive(**span):
+    """A run of a process of this machine that lives, and has not been heard of; its lease ends then."""
+    return running(minutes=1, worker=processes.me(), lease_until=timezone.now() + dt.timedelta(**span))
+
+
+class TestInterpretersThatAreHeld:
+    """By code in C, so that no thread of the process can move the lease on."""
+
+    @pytest.fixture(autouse=True)
+    def leased(self, monkeypatch):
+        monkeypatch.setattr(flags, "are_used", lambda: False)
+
+    def test_a_run_whose_process_is_seen_to_live_is_not_lost(self):
+        task = alive(seconds=-5)
+        assert recovery.recover()["again"] == 0
+        assert fresh(task).state == State.PROCESSING
+
+    def test_its_lease_is_moved_on_for_those_who_cannot_see_it(self):
+        task = alive(seconds=5)
+        recovery.recover()
+        assert fresh(task).lease_until > timezone.now() + dt.timedelta(seconds=20)
+
+    def test_a_lease_that_lasts_is_left_as_it_is(self):
+        until = fresh(alive(seconds=29)).lease_until
+        with CaptureQueriesContext(connection) as queries:
+            recovery.recover()
+        assert (len(queries), AsyncTask.objects.get().lease_until) == (2, until)
+
+    def test_it_does_not_live_for_ever(self):
+        task = alive(seconds=-5)
+        AsyncTask.objects.update(started=ago(minutes=7))
+        assert recovery.recover()["again"] == 1
+        assert fresh(task).state == State.PENDING
+
+
+HELD = """
+import sys
+import django
+django.setup()
+from django.conf import settings
+from django.db import connection
+settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
+settings.ROOT_URLCONF = "tests.project.held"
+settings.ASYNC_EXCHANGE["DIALECTS"]["cisco"] = {"PREFIX": "/unifiedconfig/config", "RUN_LIMIT": 0.2}
+from django_asyncexchange import handling, watch, worker
+from django.urls import resolve
+resolve("/holds/")
+handling.handler()
+watch.CEILING = 0.3
+watch.this_is_a_worker()
+worker.run(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
+def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(caplog):
+    task = stored(to="/holds/", dialect="cisco")
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(task.pk), str(connection.settings_dict["NAME"])],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, fresh(task).state) == (1, State.PROCESSING)
+    recovery.recover()
+    assert (fresh(task).state, task.reason, task.attempt) == (State.ERROR, Reason.RUN_TIMEOUT, 1)
+    assert "in holds" in caplog.text
+
+
+def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
+    monkeypatch.setattr(watch, "_own", [os.getpid()])
+    task = stored()
+    worker.run(str(task.pk))
+    assert fresh(task).state == State.DONE
+    assert not list(scratch.directory().glob(f"run-{task.pk}*"))
+
+
+class TestBeginnings:
+    """A worker may die after the claim and before the call: nothing has happened then."""
+
+    @pytest.fixture(autouse=True)
+    def ours(self, monkeypatch):
+        monkeypatch.setattr(watch, "_own", [os.getpid()])
+
+    def killed(self, monkeypatch, *, at):
+        """A POST whose worker dies there: its file stays, and its process is gone."""
+
+        def die(*args, **kwargs):
+            raise MemoryError  # what follows is not written down either
+
+        task = stored(to=captured(method="POST"))
+        with monkeypatch.context() as patch:
+            patch.setattr(*at, die)
+            patch.setattr(lifecycle, "fail", die)
+            patch.setattr(recovery, "give_up", die)
+            patch.setattr(ceilings.Path, "unlink", lambda self, missing_ok=False: None)
+            worker.run(str(task.pk))
+        machine = processes.me().rsplit("/", 2)[0]
+        AsyncTask.objects.update(worker=f"{machine}/{os.getpid()}/1")
+        assert fresh(task).state == State.PROCESSING
+        return task
+
+    def test_a_call_that_never_began_waits_again(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        assert recovery.recover()["again"] == 1
+        AsyncTask.objects.update(not_before=ago(seconds=1))
+        worker.run(str(task.pk))
+        assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
+
+    def test_one_that_had_begun_is_lost(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(handling.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+        assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+    def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
+        monkeypatch.setattr(ceilings, "_begin", lambda file, path: os.unlink(path))
+        self.killed(monkeypatch, at=(handling.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+
+    def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
+        self.killed(monkeypatch, at=(worker.identity, "assume"))
+        AsyncTask.objects.update(worker=processes.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
+        assert recovery.recover()["lost"] == 1
+
+    def test_without_a_directory_for_it_calls_run_all_the_same(self, monkeypatch):
+        def refuse():
+            raise PermissionError
+
+        monkeypatch.setattr(scratch, "directory", refuse)
+        task = stored()
+        worker.run(str(task.pk))
+        assert fresh(task).state == State.DONE
+
+    def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
+        path = ceilings._file(task)
+        path.rename(ceilings._file(AsyncTask.objects.get()))
+        assert recovery.recover()["lost"] == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
+def test_a_row_that_somebody_holds_does_not_stop_the_others():
+    """Nor is it waited for: its holder is another session, that this test ends only afterwards."""
+    old = {"sent": ago(minutes=7)}
+    held, others = [running(), stored(**old), stored()], [running(), stored(**old), stored()]
+    holder = connections.create_connection("default")
+    try:
+        holder.set_autocommit(False)
+        with holder.cursor() as cursor:
+            for task in held:
+                key = AsyncTask._meta.pk.get_db_prep_value(task.pk, holder)
+                cursor.execute(f"SELECT id FROM {AsyncTask._meta.db_table} WHERE id = %s FOR UPDATE", [key])
+        assert (recovery.recover(), turns.sweep()) == ({"again": 1, "lost": 0, "resent": 1}, 2)
+    finally:
+        holder.rollback()
+        holder.close()
+    assert [fresh(task).state for task in (held[0], others[0])] == [State.PROCESSING, State.PENDING]
+    assert recovery.recover() == {"again": 1, "lost": 0, "resent": 1}
 
 
 class Counting(Idle):

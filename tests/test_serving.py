@@ -45,7 +45,7 @@ BINARY = "application/octet-stream"
 SANDBOX = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox",
-    "Cache-Control": "private, no-store",
+    "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
 
@@ -263,7 +263,7 @@ def test_what_the_client_has_is_not_sent_again(opened, method, condition):
     response = getattr(Client(), method)(address, headers={"If-None-Match": condition, "Range": "bytes=0-1"})
     assert (response.status_code, content_of(response)) == (304, b"")
     lines = sent(response)
-    assert (lines["ETag"], lines["Cache-Control"]) == (ETAG, "private, no-store")
+    assert (lines["ETag"], lines["Cache-Control"]) == (ETAG, "no-store")
     assert opened == []
 
 
@@ -471,7 +471,7 @@ def test_nobody_gets_a_coding_that_it_did_not_ask_for(accepted):
 def test_what_is_no_text_or_bound_to_its_bytes_is_sent_as_it_is(headers):
     response = get(filed(TEXT, **headers), Accept_Encoding="gzip")
     assert content_of(response) == TEXT
-    assert not varies(sent(response)["Vary"])
+    assert "Vary" not in sent(response)
 
 
 def test_a_small_answer_is_sent_as_it_is():
@@ -636,9 +636,9 @@ def test_a_sealed_file_is_not_handed_over(settings):
     assert handed(link(task)) == ([], WHOLE)
 
 
-def test_middlewares_that_change_a_file_on_its_way_are_heeded(settings):
+def test_a_middleware_that_changes_a_file_on_its_way_reads_it_and_changes_nothing(settings):
     settings.MIDDLEWARE = [f"{__name__}.shout", *settings.MIDDLEWARE]
-    assert handed(filed()) == ([], WHOLE.upper())
+    assert handed(filed()) == ([], WHOLE)
 
 
 def shout(get_response: Any) -> Any:

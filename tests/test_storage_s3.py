@@ -305,7 +305,7 @@ def test_a_presigned_address_gives_the_file_as_a_link_does(bucket, settings):
         assert (status, answer.status_code, answer.content == PIECE) == (302, 200, True)
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
-        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_what_the_view_compressed_is_not_left_to_the_bucket(bucket, settings):

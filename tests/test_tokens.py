@@ -1,4 +1,4 @@
-"""JWT and OAuth2, with the real packages: a run has the claims and scopes of the call, and no token is stored."""
+"""JWT, OAuth2 and a project's own: a run has the claims and scopes of the call, and no token is stored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import datetime as dt
 import json
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from django.urls import include, path
 from django.utils import timezone
 from oauth2_provider.contrib.rest_framework import OAuth2Authentication, TokenHasScope
 from oauth2_provider.models import AccessToken, Application
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
 from django_asyncexchange import identity, worker
@@ -39,23 +40,20 @@ ran: list[str] = []
 
 
 def snapshot_auth(request: Any) -> str:
-    """The claims of a JWT, which prove nothing without its signature; a reference to any other token."""
-    if isinstance(request.auth, JWT):
-        return json.dumps(request.auth.payload)
+    """What of the claims of an identity provider the views ask for; a reference to any other token."""
+    if isinstance(request.auth, dict):
+        return json.dumps({"scope": request.auth["scope"], "exp": request.auth["exp"]})
     return identity.snapshot_auth(request)
 
 
 def restore_auth(user: Any, reference: str) -> Any:
-    """The token with those claims, unless it has expired; any other one, fetched anew."""
+    """The same claims, unless they have expired; any other token as it is by default."""
     if not reference.startswith("{"):
         return identity.restore_auth(user, reference)
-    token = JWT()
-    token.payload = json.loads(reference)
-    try:
-        token.check_exp()
-    except TokenError as error:
-        raise identity.IdentityLost from error
-    return token
+    claims = json.loads(reference)
+    if claims["exp"] < time.time():
+        raise identity.IdentityLost
+    return claims
 
 
 # end of hooks ---------------------------------------------------------------------------------------------------------
@@ -68,6 +66,21 @@ class Claims(APIView):
     def post(self, request):
         ran.append(request.path)
         return Response({"user": request.user.username, "plan": request.auth["plan"]})
+
+
+class Provider(BaseAuthentication):
+    """A project's own, which knows the token by asking the provider: ``request.auth`` is what that says of it."""
+
+    def authenticate(self, request):
+        return User.objects.get(), {"scope": "read", "exp": time.time() + 60, "secret": request.headers["X-Key"]}
+
+
+class Provided(APIView):
+    authentication_classes = (Provider,)
+
+    def post(self, request):
+        ran.append(request.path)
+        return Response({"user": request.user.username, "scope": request.auth["scope"], "size": len(request.auth)})
 
 
 class Scoped(APIView):
@@ -83,13 +96,20 @@ class Scoped(APIView):
 urlpatterns = [
     path("claims/", Claims.as_view()),
     path("scoped/", Scoped.as_view()),
+    path("provided/", Provided.as_view()),
     path("", include("django_asyncexchange.urls")),
 ]
 
 
 @pytest.fixture(autouse=True)
-def hooks():
+def later():
     ran.clear()
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield
+
+
+@pytest.fixture
+def hooks():
     changes = {"SNAPSHOT_AUTH": f"{__name__}.snapshot_auth", "RESTORE_AUTH": f"{__name__}.restore_auth"}
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, **changes)):
         yield
@@ -155,13 +175,21 @@ def test_a_jwt_is_stored_nowhere(anna):
 
 def test_what_is_stored_of_a_jwt_proves_nothing(anna):
     task = submit(jwt(anna), "/claims/")
-    assert set(json.loads(task.auth_reference)) == {"token_type", "exp", "iat", "jti", "user_id", "plan"}
+    assert set(json.loads(task.auth_reference.partition(":")[2])) == {
+        "token_type",
+        "exp",
+        "iat",
+        "jti",
+        "user_id",
+        "plan",
+    }
 
 
 def test_a_jwt_that_expires_before_the_run_does_not_run(anna):
     task = submit(jwt(anna), "/claims/")
-    claims = json.loads(task.auth_reference)
-    AsyncTask.objects.update(auth_reference=json.dumps({**claims, "exp": claims["iat"] - 1}))
+    kind, _, claims = task.auth_reference.partition(":")
+    past = {**json.loads(claims), "exp": json.loads(claims)["iat"] - 1}
+    AsyncTask.objects.update(auth_reference=f"{kind}:{json.dumps(past)}")
     assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
 
 
@@ -201,12 +229,9 @@ def access(anna):
 
 @pytest.fixture(params=["with the hooks", "by default"])
 def default(request):
-    """The same without any hooks: a token of the database needs none."""
-    if request.param == "by default":
-        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
-            yield
-    else:
-        yield
+    """The same with hooks that are meant for something else."""
+    if request.param == "with the hooks":
+        request.getfixturevalue("hooks")
 
 
 def test_a_run_has_the_user_and_the_scopes_of_the_access_token(access, default):
@@ -257,6 +282,26 @@ def test_an_access_token_is_stored_by_its_own_application_alone(access, default)
         perform(task)
 
 
+# A project's own ------------------------------------------------------------------------------------------------------
+
+
+def provided():
+    assert Client(headers={"X-Key": "provider-canary"}).post("/provided/", headers=SOLITUDE).status_code == 202
+    return AsyncTask.objects.get()
+
+
+def test_a_run_has_what_the_project_remembers_of_its_token(anna, hooks):
+    task = provided()
+    assert (perform(task), answer()) == (200, {"user": "anna", "scope": "read", "size": 2})
+    assert [row for row in database() if "provider-canary" in row] == []
+
+
+def test_a_token_that_the_project_holds_for_expired_does_not_run(anna, hooks):
+    task = provided()
+    AsyncTask.objects.update(auth_reference=json.dumps({"scope": "read", "exp": 1}))
+    assert (perform(task), ran) == (401, [])
+
+
 # The guide ------------------------------------------------------------------------------------------------------------
 
 
@@ -274,9 +319,15 @@ def functions(source):
     return {node.name: bare(node) for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_the_guide_shows_the_hooks_of_these_tests():
+@pytest.mark.parametrize(
+    ("shown", "tested", "names"),
+    [
+        ("tokens.py", "test_tokens.py", ("snapshot_auth", "restore_auth")),
+        ("callers.py", "test_callers.py", ("name_of", "user_of")),
+    ],
+)
+def test_the_guide_shows_the_hooks_of_these_tests(shown, tested, names):
     guide = (Path(__file__).parents[1] / "docs" / "howto" / "identity.rst").read_text(encoding="utf-8")
-    code = guide.partition("   # myproject/tokens.py\n")[2].partition("\n.. code-block")[0]
-    here = functions(Path(__file__).read_text(encoding="utf-8"))
-    shown = functions(textwrap.dedent(code))
-    assert shown == {name: here[name] for name in ("snapshot_auth", "restore_auth")}
+    code = guide.partition(f"   # myproject/{shown}\n")[2].partition("\n.. code-block")[0]
+    here = functions(Path(__file__).with_name(tested).read_text(encoding="utf-8"))
+    assert functions(textwrap.dedent(code)) == {name: here[name] for name in names}

@@ -16,7 +16,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange import rendering
 from django_asyncexchange.conf import conf
+from django_asyncexchange.dialects.base import json_response
 from django_asyncexchange.dialects.moysklad import MoySklad
+from django_asyncexchange.dialects.prefer import Prefer
 from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import State
@@ -331,6 +333,16 @@ def test_a_finished_task_is_not_cancelled(people, state):
     assert AsyncTask.objects.get().state == state
 
 
+def test_a_dialect_that_words_the_state_of_a_cancelled_task_knows_it(people, monkeypatch):
+    def worded(self, task, context):
+        return json_response({"state": task.state, "is_finished": task.finished is not None})
+
+    monkeypatch.setattr(Prefer, "cancelled", worded)
+    task = stored(State.PENDING, owner=people["anna"], dialect="prefer")
+    for _ in "12":
+        assert as_(people["anna"]).delete(f"/async/tasks/{task.pk}").json() == {"state": "CANCEL", "is_finished": True}
+
+
 def test_the_body_of_a_cancellation_is_ignored(people):
     task = stored(owner=people["anna"])
     response = as_(people["anna"]).put(f"{BASE}/{task.pk}/cancel", b"{broken", content_type="application/json")
@@ -429,7 +441,7 @@ def test_a_file_is_never_shown_nor_cached(report):
     assert response["Content-Disposition"].startswith("attachment;")
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Content-Security-Policy"] == "sandbox"
-    assert response["Cache-Control"] == "private, no-store"
+    assert response["Cache-Control"] == "no-store"
 
 
 @pytest.mark.seed("S001-36", "S002-50")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import AsyncClient, Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange import lifecycle, waiting, worker
 from django_asyncexchange.models import AsyncTask
@@ -127,3 +129,35 @@ def test_postgresql_wakes_the_waiter(helper):
     found, looks = work.result(PATIENCE)
     assert found.state == State.CANCEL
     assert len(looks) == 2
+
+
+# Poolers --------------------------------------------------------------------------------------------------------------
+
+on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL tells")
+
+
+@on_postgresql
+def test_behind_a_pooler_nobody_listens_and_the_end_is_found_all_the_same(monkeypatch):
+    monkeypatch.setattr(waiting, "_pooled", {connection.alias: True})
+    task = stored(State.DONE)
+    with CaptureQueriesContext(connection) as queries:
+        assert waiting.until_final(task.pk, PATIENCE) == task
+    assert not [query for query in queries if "LISTEN" in query["sql"]]
+
+
+@on_postgresql
+def test_a_pooler_is_known_by_the_process_that_it_names(monkeypatch):
+    """As PgBouncer does it: that is not the session's."""
+    monkeypatch.setattr(waiting, "_pooled", {})
+    driver = SimpleNamespace(info=SimpleNamespace(backend_pid=1))
+    assert waiting.is_pooled(SimpleNamespace(alias="pooled", connection=driver, cursor=connection.cursor))
+
+
+@on_postgresql
+def test_a_session_of_ones_own_is_listened_to(monkeypatch):
+    monkeypatch.setattr(waiting, "_pooled", {})
+    connection.ensure_connection()
+    assert not waiting.is_pooled(connection)
+    with CaptureQueriesContext(connection) as queries:
+        waiting.until_final(stored(State.DONE).pk, PATIENCE)
+    assert [query["sql"].split()[0] for query in queries if "LISTEN" in query["sql"]] == ["LISTEN", "UNLISTEN"]

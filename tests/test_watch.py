@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connection, connections, transaction
+from django.db import DataError, close_old_connections, connection, connections, transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from django.utils import timezone
@@ -25,9 +25,10 @@ from django.utils import timezone
 from django_asyncexchange import flags, lifecycle, watch, worker
 from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.runs import Run
 from django_asyncexchange.states import State
 
-from .services import IDLE, PATIENCE, exchange, meanwhile, stage, stored, until
+from .services import IDLE, PATIENCE, captured, exchange, meanwhile, stage, stored, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -125,7 +126,14 @@ def knows(request):
     return HttpResponse(f"{task.id} {task.state} {task.attempt} {task.is_cancelled}")
 
 
-VIEWS = (leaves_a_mark, sleeps, writes, asks, is_polite, reports, counts, streams, knows)
+def reports_nonsense(request):
+    request.async_task.report(*NONSENSE[request.GET["which"]])
+    stage.entered.set()
+    assert stage.released.wait(PATIENCE)
+    return HttpResponse()
+
+
+VIEWS = (reports_nonsense, leaves_a_mark, sleeps, writes, asks, is_polite, reports, counts, streams, knows)
 urlpatterns = [path("", include("django_asyncexchange.urls")), *(path(f"{view.__name__}/", view) for view in VIEWS)]
 
 
@@ -264,6 +272,67 @@ def test_progress_is_recorded(view, progress):
     joined()
 
 
+class Wrong:
+    done, total = "many", float("inf")
+
+
+NONSENSE = {
+    "zero": (3, 12, "half\0way"),
+    "surrogate": (3, 12, "half\ud800way"),
+    "large": (3, 10**30, "x" * 1000),
+    "none": (3, "twelve", None),
+    "negative": (3, -1, ""),
+}
+
+
+@pytest.mark.parametrize("which", NONSENSE)
+def test_whatever_is_reported_harms_no_run(which):
+    call = captured("/reports_nonsense/", query=f"which={which}")
+    task = stored(to=call)
+    joined = meanwhile(lambda: (seen(task, progress_done=3), stage.released.set()))
+    worker.run(str(task.pk))
+    joined()
+    task.refresh_from_db()
+    assert task.state == State.DONE
+    assert task.progress_message in ("halfway", "half?way", "x" * 255, "None", "")
+
+
+@pytest.mark.parametrize("done", [None, "many", float("nan"), object()])
+def test_a_report_of_no_number_raises_nothing(done):
+    run = Run(stored(), 60)
+    run.report(done, done, done)
+    assert (run.progress.done, run.progress.total) == (0, None)
+
+
+def test_an_answer_that_counts_wrongly_harms_nobody():
+    run = Run(stored(), 60)
+    answer = StreamingHttpResponse()
+    answer.progress = Wrong()
+    run.counted([], answer)
+    assert (run.progress.done, run.progress.total) == (0, None)
+
+
+def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
+    """A column of MySQL with an old character set."""
+
+    def refuse(execute, sql, params, many, context):
+        if any(isinstance(value, str) and "\U0001f600" in value for value in params or ()):
+            raise DataError("Incorrect string value")
+        return execute(sql, params, many, context)
+
+    monkeypatch.setattr(flags, "are_used", lambda: False)
+    task = lifecycle.claim(stored().pk)
+    AsyncTask.objects.update(lease_until=timezone.now())
+    run = Run(task, 60)
+    run.renewed = run.told = -1e9
+    run.report(3, 12, "да \U0001f600")
+    with connection.execute_wrapper(refuse):
+        assert watch._objection(run) is None
+    task.refresh_from_db()
+    assert task.lease_until > timezone.now()
+    assert (task.progress_done, task.progress_message) == (3, "да \ufffd")
+
+
 def test_the_status_shows_it(client, admin_user):
     task = stored(to="/reports/", dialect="prefer", owner=admin_user)
     client.force_login(admin_user)
@@ -355,7 +424,7 @@ def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
     stop = threading.Event()
     stop.set()
     worker.keep_house(stop)
-    assert not watch._is_worker()
+    assert not watch.is_worker()
 
 
 def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late(request):

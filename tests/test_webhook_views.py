@@ -28,6 +28,14 @@ pytestmark = pytest.mark.django_db
 ENTITY = "/api/remap/1.2/entity/webhook"
 KLADANA = "/kladana/api/remap/1.2/entity/webhook"
 PLAIN = "/async/webhooks"
+NEVER = [
+    "2026-02-30T00:00:00Z",
+    "2026-11-24T25:00:00Z",
+    "0001-01-01T00:00:00+05:00",
+    "9999-12-31T23:59:59-05:00",
+    "\ud800",
+]
+"""What looks like a moment, and is none."""
 SEED = {"url": "http://some_url.ru", "action": "PROCESSED", "entityType": "async"}
 
 
@@ -441,6 +449,17 @@ class TestPlain:
         assert sent(client, "POST", place, {"since": "2999-01-01T00:00:00Z"}).json() == {"resent": 0}
         for wrong in ({}, {"since": "yesterday"}, {"since": "2020-01-01T00:00:00"}, [], 5):
             assert sent(client, "POST", place, wrong).status_code == 400
+
+    @pytest.mark.parametrize("since", NEVER)
+    def test_a_moment_that_there_is_not_is_refused(self, client, since):
+        place = f"{PLAIN}/{self.made(client)['id']}/resend"
+        refused = sent(client, "POST", place, {"since": since})
+        assert (refused.status_code, refused.json()["code"]) == (400, "webhook")
+
+    @pytest.mark.parametrize("half", ["https://example.com/\ud800", "https://\udfff.example.com/"])
+    def test_an_address_with_half_a_character_is_refused(self, client, half):
+        refused = sent(client, "POST", PLAIN, {"url": half})
+        assert (refused.status_code, refused.json()["code"]) == (400, "address")
 
     def test_the_secret_of_callbacks_stays_the_same(self, client):
         first = sent(client, "GET", "/async/callback-secret")

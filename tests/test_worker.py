@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
 import threading
@@ -11,12 +14,21 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.signals import got_request_exception
-from django.db import DatabaseError, OperationalError, connection, connections
+from django.core.signals import got_request_exception, request_finished, request_started
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import override_settings
+from django.urls import path
 from django.utils import translation
 
-from django_asyncexchange import bodies, lifecycle, moves, outages, worker
+from django_asyncexchange import bodies, endings, lifecycle, moves, outages, watch, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
@@ -47,6 +59,18 @@ def limited(seconds, **changes):
 def files():
     place = settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
     return {path for path in place.rglob("*") if path.is_file()}
+
+
+@contextlib.contextmanager
+def kept_open():
+    """Requests leave the connections as they are, as with Django's test client."""
+    for seam in (request_started, request_finished):
+        seam.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for seam in (request_started, request_finished):
+            seam.connect(close_old_connections)
 
 
 # Outcomes -------------------------------------------------------------------------------------------------------------
@@ -207,7 +231,7 @@ def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to,
     monkeypatch.setattr(outages, "PAUSE", 0.01)
     anna = get_user_model().objects.create_user("anna")
     for at in range(100):
-        task = submitted([b"x" * 200_000], to=captured(to, method="POST"))
+        task = submitted([b"x" * 200_000], to=services.stamped(captured(to, method="POST"), anna))
         AsyncTask.objects.update(owner=anna, auth_backend="django.contrib.auth.backends.ModelBackend")
         failing = Failing(at)
         with connection.execute_wrapper(failing):
@@ -229,6 +253,105 @@ def test_rows_are_streamed_while_others_write():
     task = ended(stored(to="/lists/"))
     joined()
     assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
+
+
+# Sessions and processes that are of no use any more -------------------------------------------------------------------
+
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET default_transaction_read_only = on",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+@pytest.fixture
+def lasting(monkeypatch):
+    """Connections that outlive a request; and nothing is waited for."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    monkeypatch.setattr(outages, "PAUSE", 0.01)
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """How often a worker has left; this process is one."""
+    told = []
+    monkeypatch.setattr(watch, "_own", [os.getpid()])
+    monkeypatch.setattr(watch, "_last_words", [lambda: told.append("words")])
+    monkeypatch.setattr(watch.os, "kill", lambda pid, number: told.append((pid, number)))
+    return told
+
+
+def refuse_writing(execute, sql, params, many, context):
+    if sql.startswith(("UPDATE", "WITH", "INSERT")):
+        raise OperationalError("the disk is full")
+    return execute(sql, params, many, context)
+
+
+def test_a_claim_that_its_session_refuses_is_made_in_another(lasting):
+    task = stored()
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY[connection.vendor])
+    assert ended(task).state == "DONE"
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="its COMMIT comes through")
+def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_project_has_left_open(lasting, left):
+    task = stored()
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+    worker.run(str(task.pk))
+    connection.close()  # what was not committed is gone
+    assert AsyncTask.objects.get(pk=task.pk).state == "DONE"
+
+
+def test_a_worker_that_can_claim_nothing_although_its_database_is_there_leaves(lasting, left):
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        worker.run(str(task.pk))
+    assert left == ["words", (os.getpid(), signal.SIGKILL)]
+
+
+@override_settings(ASYNC_EXCHANGE=exchange(KEEP_REQUESTS=True))
+def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
+    claim = lifecycle.claim
+
+    def claim_and_fill_the_disk(task_id):
+        task = claim(task_id)
+        connection.execute_wrappers.append(refuse_writing)
+        return task
+
+    monkeypatch.setattr(lifecycle, "claim", claim_and_fill_the_disk)
+    try:
+        worker.run(str(stored(to="/answers/200/").pk))
+    finally:
+        connection.execute_wrappers.remove(refuse_writing)
+    assert left == ["words", (os.getpid(), signal.SIGKILL)]
+
+
+def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatch):
+    monkeypatch.setattr(endings, "FINISHING", 0.02)
+    monkeypatch.setattr(outages, "_is_away", lambda connection: True)
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        worker.run(str(task.pk))
+    assert left == []
+
+
+@pytest.mark.parametrize("id", ["no id", "\0", None])
+def test_no_worker_leaves_because_of_an_id_of_nothing(left, id):
+    worker.run(id)
+    assert left == []
+
+
+def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch):
+    monkeypatch.setattr(watch, "_own", [])
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        worker.run(str(task.pk))
+    assert left == []
 
 
 # Cancelled meanwhile --------------------------------------------------------------------------------------------------
@@ -291,6 +414,75 @@ def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
 def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():
     task = ended(stored(to="/leaves/"))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
+
+
+def cancels_itself(request):
+    raise asyncio.CancelledError
+
+
+async def awaits_what_was_cancelled(request):
+    other = asyncio.ensure_future(asyncio.sleep(services.PATIENCE))
+    other.cancel()
+    await other
+
+
+def is_interrupted(request):
+    raise KeyboardInterrupt
+
+
+class Unheard(BaseException):
+    """As gevent's, eventlet's and trio's are."""
+
+
+def raises_beyond_exceptions(request):
+    raise Unheard
+
+
+def streams_and_is_cancelled(request):
+    def chunks():
+        yield b"x" * 200_000
+        raise asyncio.CancelledError
+
+    return StreamingHttpResponse(chunks())
+
+
+def closes_badly(request):
+    class Answer(HttpResponse):
+        def close(self):
+            super().close()
+            raise Unheard
+
+    return Answer()
+
+
+BEYOND = [
+    cancels_itself,
+    awaits_what_was_cancelled,
+    is_interrupted,
+    raises_beyond_exceptions,
+    streams_and_is_cancelled,
+    closes_badly,
+]
+urlpatterns = [*services.urlpatterns, *(path(f"{view.__name__}/", view) for view in BEYOND)]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("view", BEYOND, ids=lambda view: view.__name__)
+def test_whatever_a_view_its_stream_or_its_close_raises_is_recorded_and_the_worker_lives(view):
+    before = files()
+    task = ended(stored(to=f"/{view.__name__}/"))
+    assert (task.state, task.reason, task.status_code, task.attempt) == ("ERROR", "exception", None, 1)
+    assert files() == before
+    assert ended(stored()).state == "DONE"
+
+
+@pytest.mark.urls(__name__)
+def test_what_a_view_raises_beyond_exceptions_leaves_a_transaction_of_the_caller_alone():
+    with transaction.atomic():
+        task = stored(to="/cancels_itself/")
+        with kept_open():
+            assert ended(task).state == "ERROR"
+        assert connection.is_usable()
 
 
 def test_a_run_beside_the_main_thread_is_not_limited():

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import lifecycle, retention, submission
 from ..conf import conf
-from ..exceptions import AsyncExchangeError, NotCancellable
+from ..exceptions import AsyncExchangeError, NotCancellable, RequestErased
 from ..messages import header
 from ..models import AsyncTask, Body
 from ..states import State
@@ -125,8 +125,12 @@ def obstacle(task: AsyncTask) -> str:
         return gettext("It is not finished yet.")
     if conf.mounted(task.dialect) is None:
         return gettext("Its dialect is not mounted any more.")
+    try:
+        has_body = header(task.captured.headers, "Content-Type")
+    except RequestErased as error:
+        return gettext(str(error))
     # A call with a content type had a body. Sent again without, it would be another call.
-    expired = task.snapshot().is_expired(task.now) and header(task.captured.headers, "Content-Type")
+    expired = task.snapshot().is_expired(task.now) and has_body
     if expired and not task.bodies.filter(kind=Body.REQUEST).exists():
         return gettext("Its request body has been deleted.")
     return ""

@@ -7,14 +7,14 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
 from .. import bodies
-from ..headers import is_secret
+from ..masking import MASK, is_secret, masked, masked_url
 from ..messages import Headers, header
 from ..models import AsyncTask, Body
 
@@ -25,27 +25,12 @@ SHOWN = 64 * 1024
 DUMPED = 256
 FIELDS = 1000
 """How many bytes of a body, bytes of a binary one, and fields of a form are shown."""
-MASK = "•••"
-PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
-SECRET = re.compile(r"(^|-)(key|sig|signature|auth|pass|pwd|jwt|sid)$")
-"""Names of query and form parameters that are secrets, besides those that would be secrets as headers."""
 CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 BOUNDARY = re.compile(r"boundary=\"?([^\";]+)", re.IGNORECASE)
 PART = re.compile(r"\bname=\"([^\"]*)\"(?:.*?filename=\"([^\"]*)\")?", re.IGNORECASE)
 TEXTUAL = re.compile(r"text/|.*[/+](json|xml|javascript|x-www-form-urlencoded)$")
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 PRINTABLE = {byte: "." for byte in range(256) if not 32 <= byte < 127}
-
-
-def masked(name: str, text: str) -> str:
-    """``text``, unless a parameter of this name is likely to be a secret."""
-    name = unquote_plus(name).lower().replace("_", "-")
-    return MASK if text and (is_secret(name) or SECRET.search(name)) else text
-
-
-def masked_url(url: str) -> str:
-    """``url`` without the secrets of its query."""
-    return PARAMETER.sub(lambda found: f"{found[1]}={masked(found[1], found[2])}", url)
 
 
 def without_secrets(task: AsyncTask) -> AsyncTask:
@@ -55,8 +40,8 @@ def without_secrets(task: AsyncTask) -> AsyncTask:
 
 
 def table(pairs: Sequence[tuple[str, str]]) -> SafeString:
-    """Headers, or the like, one a row. Addresses among them (``Referer``, ``Location``) lose their secrets."""
-    pairs = [(name, masked_url(text)) for name, text in pairs]
+    """Headers, or the like, one a row, without secrets, in the addresses among them (``Location``) too."""
+    pairs = [(name, masked(name, text)) for name, text in pairs]
     return render_to_string(f"{TEMPLATES}/pairs.html", {"pairs": pairs}) if pairs else SafeString("—")
 
 
@@ -94,10 +79,19 @@ def readable(content: bytes, content_type: str, *, whole: bool) -> dict[str, Any
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS)
             return {"pairs": [(name, masked(name, value)) for name, value in pairs], "shown": shown}
         if kind.endswith(("/json", "+json")):
-            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+            text = json.dumps(without(json.loads(text)), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         pass  # cut, malformed or absurdly deep: shown as it is
     return {"text": text, "shown": shown}
+
+
+def without(document: Any) -> Any:
+    """A JSON ``document`` without what may be a secret by its name, at any depth."""
+    if isinstance(document, list):
+        return [without(each) for each in document]
+    if isinstance(document, dict):
+        return {name: MASK if each and is_secret(name) else without(each) for name, each in document.items()}
+    return masked_url(document) if isinstance(document, str) else document
 
 
 def decoded(content: bytes, content_type: str, kind: str, *, whole: bool) -> str | None:

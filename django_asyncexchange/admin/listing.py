@@ -16,7 +16,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from .content import masked_url
+from ..masking import masked_url
 
 if TYPE_CHECKING:
     from ..models import AsyncTask

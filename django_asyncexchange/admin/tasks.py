@@ -13,11 +13,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..messages import Headers
+from ..exceptions import RequestErased
+from ..masking import masked_url
+from ..messages import Headers, Request
 from ..models import AsyncTask, Body
 from ..querysets import AsyncTaskQuerySet
 from .actions import cancel, prune, rerun
-from .content import body_view, masked_url, table, without_secrets
+from .content import body_view, table, without_secrets
 from .listing import DialectFilter, FirstPages, MethodFilter, TaskList
 
 if TYPE_CHECKING:
@@ -35,6 +37,14 @@ FIELDS = (
     (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
     (_("Internals"), ("attempt", "is_repeatable", "worker", "lease_until", "auth_backend", "captured_call")),
 )
+
+
+def _captured(task: AsyncTask) -> Request | str:
+    """The captured call of ``task``, or why there is none to be shown."""
+    try:
+        return task.captured
+    except RequestErased as error:
+        return gettext(str(error))
 
 
 @admin.register(AsyncTask)
@@ -118,12 +128,14 @@ class AsyncTaskAdmin(ModelAdmin):
 
     @admin.display(description=_("headers"))
     def request_headers(self, task: AsyncTask) -> str:
-        return table(task.captured.headers)
+        call = _captured(task)
+        return call if isinstance(call, str) else table(call.headers)
 
     @admin.display(description=_("body"))
     def request_body(self, task: AsyncTask) -> str:
         body = task.bodies.filter(kind=Body.REQUEST).first()
-        return self._body(task, body, task.captured.headers)
+        call = _captured(task)
+        return call if isinstance(call, str) else self._body(task, body, call.headers)
 
     @admin.display(description=_("headers"))
     def answer_headers(self, task: AsyncTask) -> str:
@@ -135,7 +147,9 @@ class AsyncTaskAdmin(ModelAdmin):
 
     @admin.display(description=_("captured call"))
     def captured_call(self, task: AsyncTask) -> str:
-        call = task.captured
+        call = _captured(task)
+        if isinstance(call, str):
+            return call
         host = f"{call.scheme}://{call.host}"
         query = masked_url(f"?{call.query}").removeprefix("?")
         rest = (("remote_addr", call.remote_addr), ("language", call.language), ("time_zone", call.time_zone))

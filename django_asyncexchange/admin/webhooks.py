@@ -17,6 +17,7 @@ from .. import addresses, delivery, subscriptions
 from ..conf import conf
 from ..dialects.subscriptions import Wish
 from ..exceptions import AddressRefused, AsyncExchangeError
+from ..masking import masked_url
 from ..messages import Owner
 from ..models import Delivery, DeliveryAttempt, Webhook
 
@@ -89,13 +90,27 @@ def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
 @admin.register(Webhook)
 class WebhookAdmin(WebhookModelAdmin):
     form = WebhookForm
-    list_display = ("url", "action", "dialect", "account", "enabled", "delivered", "failed", "last_success", "created")
+    list_display = (
+        "address",
+        "action",
+        "dialect",
+        "account",
+        "enabled",
+        "delivered",
+        "failed",
+        "last_success",
+        "created",
+    )
     list_filter = ("action", "enabled", "dialect")
     search_fields = ("url", "account")
     ordering = ("-created",)
     readonly_fields = ("disabled_reason", "delivered", "failed", "last_success", "failing_since", "created")
     fields = ("dialect", "account", *WISHES, *readonly_fields)
     actions = (resend_failed, rotate)
+
+    @admin.display(description=_("address"), ordering="url")
+    def address(self, webhook: Webhook) -> str:
+        return masked_url(webhook.url)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Whose it is stays as it is."""
@@ -149,11 +164,11 @@ class Attempts(AttemptInline):
 
 @admin.register(Delivery)
 class DeliveryAdmin(DeliveryModelAdmin):
-    list_display = ("id", "event", "url", "state", "tries", "created", "due", "finished")
+    list_display = ("id", "event", "address", "state", "tries", "created", "due", "finished")
     list_filter = ("state", "created", "event")
     list_select_related = ()
     ordering = ("-created",)
-    search_fields = ("url",)
+    search_fields = ("host",)
     show_full_result_count = False
     fields = readonly_fields = (
         "id",
@@ -161,7 +176,7 @@ class DeliveryAdmin(DeliveryModelAdmin):
         "task",
         "event",
         "method",
-        "url",
+        "address",
         "body",
         "state",
         "tries",
@@ -171,6 +186,10 @@ class DeliveryAdmin(DeliveryModelAdmin):
     )
     inlines = (Attempts,)
     actions = (resend,)
+
+    @admin.display(description=_("address"))
+    def address(self, row: Delivery) -> str:
+        return masked_url(row.address or row.host)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -50,6 +50,18 @@ def check_connections() -> Iterator[Finding]:
         )
 
 
+@registered(deploy=True)
+def check_asgi() -> Iterator[Finding]:
+    """Persistent connections belong to threads, and those of an ASGI server come and go."""
+    for alias, database in _databases().items() if conf.project("ASGI_APPLICATION") else ():
+        if database.get("CONN_MAX_AGE", 0) != 0 and not _is_sqlite(database):
+            yield (
+                CheckId.CONNECTIONS_PILE_UP,
+                f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE), which pile up in an ASGI server.",
+                "Set CONN_MAX_AGE to 0 in the web processes, or OPTIONS['pool'] there; to None in the workers alone.",
+            )
+
+
 @registered()
 def check_cache() -> Iterator[Finding]:
     sqlite = any(_is_sqlite(database) for database in _databases().values())

@@ -45,6 +45,7 @@ class CheckId(enum.StrEnum):
     CLUSTER_CATCH_UP = "asyncexchange.W014"
     SQLITE_UNSYNCED = "asyncexchange.W015"
     NETWORKS_OPEN = "asyncexchange.W016"
+    CONNECTIONS_PILE_UP = "asyncexchange.W030"
 
 
 Finding = tuple[CheckId, str, str]

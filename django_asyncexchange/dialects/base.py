@@ -74,6 +74,8 @@ class Dialect(abc.ABC):
     """Whether a call is accepted only if the view's own validation passes at submit."""
     PER_OWNER: ClassVar[bool] = False
     """Whether a task is visible to its owner alone, not to everybody of its account."""
+    CANCELS_AGAIN: ClassVar[bool] = False
+    """Whether cancelling a cancelled task succeeds, because DELETE is idempotent (RFC 9110 section 9.2.2)."""
     POLICY: ClassVar[Policy] = Policy()
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:

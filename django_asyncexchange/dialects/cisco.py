@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from ..exceptions import (
     AsyncExchangeError,
+    CallerUnknown,
     CapacityExceeded,
     HttpRefused,
     IdempotencyKeyReused,
@@ -72,6 +73,11 @@ class Cisco(Dialect):
 
     CODES = {
         SubmitRefused: Wire(code="asyncRequest.refused", status=400, text=_("This call is not accepted for later.")),
+        CallerUnknown: Wire(
+            code="asyncRequest.callerUnknown",
+            status=400,
+            text=_("This caller cannot be remembered until the call runs."),
+        ),
         NotEligible: Wire(
             code="asyncRequest.notSupported", status=400, text=_("This address cannot be called asynchronously.")
         ),

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ..exceptions import (
     AsyncExchangeError,
     CallbackRefused,
+    CallerUnknown,
     CapacityExceeded,
     HttpRefused,
     IdempotencyKeyReused,
@@ -91,6 +92,9 @@ class MailRu(Dialect):
 
     CODES = {
         SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
+        CallerUnknown: Wire(
+            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
+        ),
         NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
         CallbackRefused: Wire(code="callback", status=400, text=_("The callback has to be an absolute http(s) URL.")),
         IdempotencyKeyReused: Wire(code="key", status=422, text=_("The idempotency key belongs to another request.")),

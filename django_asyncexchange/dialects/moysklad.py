@@ -54,7 +54,7 @@ UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
 FILE_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "sandbox"),
-    ("Cache-Control", "private, no-store"),
+    ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
 )
 """A view's content under a public address: nothing in it may run, be cached, or leak the address onwards."""

@@ -15,6 +15,7 @@ from ..exceptions import (
     ActionUnknown,
     AddressRefused,
     AddressTooLong,
+    CallerUnknown,
     CapacityExceeded,
     CompressionRequired,
     DateMalformed,
@@ -72,6 +73,7 @@ CODES = {
         code=61000, status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
     ),
     IdempotencyKeyReused: Wire(code=61000, status=422, text=_("The idempotency key was used for another request.")),
+    CallerUnknown: Wire(code=61000, status=412, text=_("This caller cannot be remembered until the call runs.")),
     NotEligible: Wire(code=61000, status=412, text=_("This address cannot be called asynchronously.")),
     PagingRefused: Wire(code=61001, status=412, text=_("limit and offset cannot be combined with async=true.")),
     ParameterRefused: Wire(

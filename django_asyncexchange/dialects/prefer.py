@@ -96,6 +96,7 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
+    CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
@@ -169,8 +170,9 @@ class Prefer(Dialect):
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:
-        """``callback;url="…"`` beside ``respond-async``, told by POST."""
-        wanted = preferences.parse(call.header("Prefer")).get("callback")
+        """``callback;url="…"`` beside ``respond-async``, told by POST. OData 4.0 calls it ``odata.callback``."""
+        named = preferences.parse(call.header("Prefer"))
+        wanted = named.get("callback") or named.get("odata.callback")
         url = wanted.parameters.get("url", "") if wanted else ""
         return Callback(url=url, method="POST") if url else None
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from ..messages import value
 
+OURS = frozenset({"respond-async", "wait", "callback"})
+"""Preferences that are ours to meet, and not the view's."""
 SANE_DIGITS = 10
 """A longer number of seconds is more than three hundred years: a mistake, not a wish."""
 
@@ -69,6 +71,31 @@ def wait_of(header: str, cap: float) -> float:
     if not (text.isascii() and text.isdigit() and len(text) <= SANE_DIGITS):
         return 0.0
     return min(float(text), cap)
+
+
+def without_ours(header: str) -> str:
+    """``header`` without the preferences that are ours; the others to the letter.
+
+    >>> without_ours('respond-async, return=minimal; x="a,b"')
+    'return=minimal; x="a,b"'
+    """
+    return ", ".join(text for text in elements(header) if text and name_of(text) not in OURS)
+
+
+def elements(header: str) -> Iterator[str]:
+    """The preferences as they are written."""
+    start = 0
+    for found in LEXEME.finditer(header):
+        if found["mark"] == ",":
+            yield header[start : found.start()].strip()
+            start = found.end()
+    yield header[start:].strip()
+
+
+def name_of(text: str) -> str:
+    """The name of one preference, in lower case; ``""`` where it cannot be understood."""
+    pair = pair_of(next(split(lexemes(text), ";")))
+    return pair[0] if pair else ""
 
 
 def lexemes(header: str) -> Iterator[Word]:

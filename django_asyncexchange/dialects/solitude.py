@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from ..exceptions import (
     AsyncExchangeError,
+    CallerUnknown,
     CapacityExceeded,
     HttpRefused,
     IdempotencyKeyReused,
@@ -64,6 +65,9 @@ class Solitude(Dialect):
 
     CODES = {
         SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
+        CallerUnknown: Wire(
+            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
+        ),
         NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
         RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
         CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),

@@ -57,9 +57,9 @@ class Cluster:
             words = os.read(self.ear, 65536)
             if words:
                 self._heard = time.monotonic()
-                self.is_wedged = words[-1:] != lifeline.WELL
-                self.is_well = not self.is_wedged
-                self.is_done = words[-1:] == lifeline.DONE
+                word = words[-1:]
+                self.is_wedged = word not in (lifeline.WELL, lifeline.FAILING)
+                self.is_well, self.is_done = word == lifeline.WELL, word == lifeline.DONE
 
     @property
     def is_over(self) -> bool:

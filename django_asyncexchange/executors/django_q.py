@@ -20,8 +20,10 @@ from django_q.tasks import async_task
 
 from ..conf import conf
 from ..writes import PreparedInsert
-from . import ENTRY_POINTS, clusters, django_q_guard, housekeeper
+from . import ENTRY_POINTS, clusters, django_q_guard, django_q_messages, housekeeper
 
+MOST = 10_000
+"""Messages that are looked at, of those that wait."""
 BLOCKING = 1.0
 """For how many seconds Redis itself keeps whoever asks an empty queue waiting."""
 
@@ -53,8 +55,11 @@ class DjangoQ:
         return bool(alias == Conf.ORM)
 
     def waiting(self) -> int:
-        """Messages that no cluster has taken yet."""
-        return int(self._broker("run").queue_size())
+        """Messages about calls that no cluster has taken yet: the project may have others in the same queue."""
+        broker: Any = self._broker("run")
+        if not hasattr(broker, "payloads"):
+            return int(broker.queue_size())
+        return sum(map(django_q_messages.is_run, broker.payloads(MOST)))
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """What the system checks say of ``Q_CLUSTER``: what is wrong, and what to do."""

@@ -1,7 +1,8 @@
 """A broker for django-q2 whose queue is in the database: ``Q_CLUSTER["broker_class"]``, with ``"orm"`` as before.
 
 The messages are those of django-q2's own broker, in the same table. They are handed out in the order of their arrival,
-a commit wakes whoever waits for them, and what goes wrong is survived.
+a commit wakes whoever waits for them, and what goes wrong is survived. Their dates are the database's, in UTC: the
+clocks of web servers and workers differ.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.utils import timezone
+from django.db.models import Value
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -21,16 +22,19 @@ from django_q.signing import BadSignature, SignedPackage
 
 from ..conf import conf
 from ..models import AsyncTask
+from ..moments import Moment, Now, utc
 from ..prepared import PreparedRows
+from ..querysets import after
 from ..writes import PreparedInsert
 from . import ENTRY_POINTS, bells, ledger
 from .django_q_guard import Guarded
+from .django_q_messages import freshly_signed
 
 PATIENCE = 1.0
 """Seconds between two looks into an empty queue whose bell works."""
 BATCH = 500
 
-MESSAGE = PreparedInsert(OrmQ, PreparedRows(lambda: OrmQ.objects.values("id", call=bells.CALL)))
+MESSAGE = PreparedInsert(OrmQ, PreparedRows(lambda: OrmQ.objects.values("id", call=bells.CALL)), lock=Now())
 
 
 class WakingBroker(Guarded, ORM):  # type: ignore[misc]
@@ -54,7 +58,25 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return MESSAGE, self._message(task).__dict__ | {"channel": bells.channel(self.list_key)}
 
     def _message(self, task: str) -> OrmQ:
-        return OrmQ(key=self.list_key, payload=task, lock=timezone.now())
+        return OrmQ(key=self.list_key, payload=task)
+
+    def payloads(self, most: int) -> Iterator[str]:
+        """Those of the messages that wait, the oldest first, at most so many."""
+        rows = self._waiting().order_by("pk").values_list("payload", flat=True)
+        yield from rows[:most].iterator(chunk_size=BATCH)
+
+    def queue_size(self) -> int:
+        return int(self._waiting().count())
+
+    def lock_size(self) -> int:
+        return int(self._held().count())
+
+    def _waiting(self) -> Any:
+        return self.get_connection().filter(key=self.list_key, lock__lte=Now())
+
+    def _held(self) -> Any:
+        """Messages that were handed out."""
+        return self.get_connection().filter(key=self.list_key, lock__gt=Now())
 
     def take(self) -> list[tuple[int, str]]:
         if self._bell is None:
@@ -72,16 +94,17 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
 
     def _claim(self) -> list[tuple[int, str]]:
         """The oldest messages, until ``retry`` runs out."""
-        waiting = self.get_connection().filter(key=self.list_key, lock__lte=timezone.now())
-        oldest, lock = waiting.order_by("pk").values_list("pk", "payload"), self.timeout(None)
+        waiting, held = self._waiting(), dt.timedelta(seconds=Conf.RETRY)
+        oldest = waiting.order_by("pk").values_list("pk", "payload")
         if connections[Conf.ORM].features.has_select_for_update_skip_locked:
             with transaction.atomic(using=Conf.ORM):
                 messages = list(oldest.select_for_update(skip_locked=True)[: Conf.BULK])
                 if messages:
-                    self._numbered([number for number, _ in messages]).update(lock=lock)
+                    self._numbered([number for number, _ in messages]).update(lock=after(held))
             return messages
         messages = list(oldest[: Conf.BULK])
         numbers = [number for number, _ in messages]
+        lock = Value(utc() + held, output_field=Moment())  # known beforehand: it tells whose they are
         if not messages or waiting.filter(pk__in=numbers).update(lock=lock) == len(messages):
             return messages
         mine = set(self._numbered(numbers).filter(lock=lock).values_list("pk", flat=True))
@@ -91,7 +114,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return self.get_connection().filter(pk__in=numbers)
 
     def give_back(self, messages: list[int]) -> None:
-        if self._numbered(messages).update(lock=timezone.now()):
+        if self._numbered(messages).update(lock=Now()):
             bells.ring(Conf.ORM, self.list_key)
 
     def delete(self, task_id: int) -> None:
@@ -105,8 +128,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
 
     def tidy(self) -> int:
         """Delete messages about tasks that have ended: their monitor has died over them. Returns how many."""
-        late = timezone.now() + dt.timedelta(seconds=Conf.RETRY - ledger.PATIENCE)
-        rows = self.get_connection().filter(key=self.list_key, lock__gt=timezone.now(), lock__lte=late)
+        rows = self._held().filter(lock__lte=after(dt.timedelta(seconds=Conf.RETRY - ledger.PATIENCE)))
         about = {number: _task_of(payload) for number, payload in rows.values_list("pk", "payload")[:BATCH]}
         tasks = {task for task in about.values() if task is not None}
         if not tasks:
@@ -125,7 +147,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
 def _task_of(payload: str) -> uuid.UUID | None:
     """The task that a message wants to be run; None where it wants something else."""
     try:
-        message = SignedPackage.loads(payload)
+        message = SignedPackage.loads(freshly_signed(payload))
         return uuid.UUID(message["args"][0]) if message["func"] == ENTRY_POINTS["run"] else None
     except (BadSignature, ImportError, AttributeError, LookupError, TypeError, ValueError):
         return None

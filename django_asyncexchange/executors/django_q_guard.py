@@ -22,6 +22,7 @@ from django_q.conf import Conf
 from django_q.signals import post_execute_in_worker, pre_execute
 
 from . import housekeeper, ledger, lifeline
+from .django_q_messages import freshly_signed
 from .ledger import Event, Ledger
 
 logger = logging.getLogger("django_asyncexchange")
@@ -40,6 +41,8 @@ _sentinel = _head = 0
 """The process that guards the cluster, and the one that started it."""
 _is_idle = threading.Event()
 _is_idle.set()
+_current: list[Any] = []
+"""What this worker was given last."""
 _followers: set[int] = set()
 
 
@@ -68,6 +71,7 @@ def report(event: Event, message: Any) -> None:
 
 def note_start(task: Any, **kwargs: Any) -> None:
     _is_idle.clear()
+    _current[:] = [task.get("ack_id")]
     report(Event.STARTED, task.get("ack_id"))
 
 
@@ -77,13 +81,19 @@ def note_end(task: Any, **kwargs: Any) -> None:
     _is_idle.set()
 
 
+def note_failure() -> None:
+    """The last words of a worker."""
+    for message in _current:
+        report(Event.FAILED, message)
+
+
 pre_execute.connect(note_start, dispatch_uid="django_asyncexchange.guard")
 post_execute_in_worker.connect(note_end, dispatch_uid="django_asyncexchange.guard")
 
 
 def start_worker() -> None:
     """In each worker process: it leaves when the cluster has lost its head."""
-    import_string(housekeeper.WORKER)()
+    import_string(housekeeper.WORKER)(note_failure)
     follow()
 
 
@@ -160,7 +170,7 @@ class Guarded:
             time.sleep(PULSE)
             return None
         try:
-            messages = self.take()
+            messages = [(number, freshly_signed(payload)) for number, payload in self.take()]
         except Exception as error:
             pause = RETRY_PAUSES[min(self._failures, len(RETRY_PAUSES) - 1)]
             self._failures += 1
@@ -210,10 +220,10 @@ class Guarded:
             self.retired = lifeline.is_held()
             if self.retired and wedge is ledger.Wedge.TASKS:  # otherwise the workers still work on them
                 self._return(book.waiting())
-        if not self.retired:
-            lifeline.say(lifeline.WELL)
-        else:
+        if self.retired:
             lifeline.say(lifeline.BUSY if book.is_busy else lifeline.DONE)
+        else:
+            lifeline.say(lifeline.FAILING if book.is_failing else lifeline.WELL)
 
     def _return(self, messages: list[int]) -> None:
         try:

@@ -33,6 +33,10 @@ class WakingRedis(Guarded, Redis):  # type: ignore[misc]
             options["socket_timeout"] = READING
         return connection
 
+    def payloads(self, most: int) -> list[bytes]:
+        """Those of the messages that wait, the oldest first, at most so many."""
+        return list(self.connection.lrange(self.list_key, 0, most - 1))
+
     def take(self) -> list[tuple[int, Any]]:
         found = self.connection.blpop([self.list_key], 1)
         if not found:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 
 PATIENCE = 15.0
 """For how many seconds nothing moves in a cluster that could, before it counts as wedged."""
+FAILURES = 3
+"""So many calls in a row whose workers could not write them down, and their cluster counts as failing."""
 
 
 class Event(enum.IntEnum):
@@ -24,6 +26,8 @@ class Event(enum.IntEnum):
     """By a worker; nothing follows."""
     ACKNOWLEDGED = 4
     """By the monitor."""
+    FAILED = 5
+    """By a worker that could not write down what became of a call, and leaves."""
 
 
 class Wedge(enum.StrEnum):
@@ -41,7 +45,7 @@ class Ledger:
         self._running: dict[int, int] = {}
         """Process → message."""
         self._ended: dict[int, None] = {}
-        self._monitor = 0
+        self._monitor = self._failures = 0
         self._stalled: dict[Wedge, float] = {}
         """Since when it looks like it."""
 
@@ -66,8 +70,11 @@ class Ledger:
                 _pass(self._ended, message)
                 self._monitor = process
                 self._stalled.pop(Wedge.RESULTS, None)
+            elif event is Event.FAILED:
+                self._failures += 1
             else:
                 self._running.pop(process, None)
+                self._failures = 0
                 if event is Event.ENDED:
                     self._ended[message] = None
 
@@ -81,6 +88,12 @@ class Ledger:
         """Whether a worker runs something."""
         with self._lock:
             return bool(self._busy())
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether calls are taken and none ends."""
+        with self._lock:
+            return self._failures >= FAILURES
 
     def wedge(self) -> Wedge | None:
         """What nothing has moved in for too long; None while all is well."""

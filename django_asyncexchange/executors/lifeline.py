@@ -10,8 +10,8 @@ import os
 import select
 
 VARIABLE = "ASYNCEXCHANGE_LIFELINE"
-WELL, BUSY, DONE = b".", b"!", b"-"
-"""All is well; wedged, with runs that still go on; wedged, and nothing is left to wait for."""
+WELL, FAILING, BUSY, DONE = b".", b"?", b"!", b"-"
+"""All is well; calls are taken and none ends; wedged, with runs that still go on; and nothing is left to wait for."""
 
 _ends: tuple[int, int] | None = None
 """What cannot be read from while the supervisor lives, and what it hears."""

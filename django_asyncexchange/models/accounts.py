@@ -8,10 +8,12 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from ..homes import Homed, HomeManager
+from ..moments import Moment
 from ..querysets import AccountQuerySet
 
 
-class Account(models.Model):
+class Account(Homed):
     """One row per account and mount: whoever writes it may count and insert that account's tasks."""
 
     dialect = models.CharField(max_length=64)
@@ -19,10 +21,10 @@ class Account(models.Model):
     secret = models.TextField(blank=True, editable=False)
     """Sealed; signs the callbacks that single calls of this account ask for. The former one too, ``former_until``."""
     former_secret = models.TextField(blank=True, editable=False)
-    former_until = models.DateTimeField(null=True, editable=False)
-    touched = models.DateTimeField(db_default=Now())
+    former_until = Moment(null=True, editable=False)
+    touched = Moment(db_default=Now())
 
-    objects = AccountQuerySet.as_manager()
+    objects = HomeManager.from_queryset(AccountQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("account")

@@ -8,10 +8,12 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from ..homes import Homed, HomeManager
+from ..moments import Moment
 from ..querysets import BodyQuerySet
 
 
-class Body(models.Model):
+class Body(Homed):
     """Bytes of a request or response: ``content`` in the database, or ``name`` in ``STORAGES["asyncexchange"]``.
 
     A side table, so that lists of tasks never touch the bytes.
@@ -28,9 +30,9 @@ class Body(models.Model):
     name = models.CharField(max_length=255, blank=True)
     size = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
-    created = models.DateTimeField(db_default=Now())
+    created = Moment(db_default=Now())
 
-    objects = BodyQuerySet.as_manager()
+    objects = HomeManager.from_queryset(BodyQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("body")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.db import models
@@ -16,19 +17,21 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import sealing
 from ..conf import conf
-from ..exceptions import RequestErased
+from ..exceptions import RequestErased, RequestLocked
+from ..homes import Homed, HomeManager
 from ..messages import Callback, Owner, Progress, Request, Snapshot, header
+from ..moments import Moment
 from ..querysets import AsyncTaskQuerySet
 from ..states import Reason, State
 from .bodies import Body
 
 SEALED = "sealed"
-"""Key under which an encrypted request is stored."""
+"""Key under which a request is stored, encrypted. Older rows have the fields of ``Request`` instead."""
 STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
 
-class AsyncTask(models.Model):
+class AsyncTask(Homed):
     """One call that is answered later."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -61,6 +64,7 @@ class AsyncTask(models.Model):
     response_headers = models.JSONField(_("response headers"), default=list)
 
     callback_url = models.TextField(_("callback"), blank=True)
+    """Sealed, as the rest of the call is."""
     callback_method = models.CharField(max_length=8, blank=True, editable=False)
     muted = models.JSONField(default=list, editable=False)
     """Webhooks whose addresses begin with one of these do not hear of this task."""
@@ -73,26 +77,28 @@ class AsyncTask(models.Model):
 
     worker = models.CharField(_("worker"), max_length=255, blank=True)
     """Which process runs the current attempt: host, boot, process id and when that process started."""
-    lease_until = models.DateTimeField(_("leased until"), null=True)
+    lease_until = Moment(_("leased until"), null=True)
     """The run counts as lost from this moment on; its worker moves it on while it lives."""
-    not_before = models.DateTimeField(null=True, editable=False)
+    not_before = Moment(null=True, editable=False)
     """A run that is to be repeated waits until then."""
 
-    created = models.DateTimeField(_("created"), db_default=Now())
-    sent = models.DateTimeField(_("sent to the workers"), null=True)
-    started = models.DateTimeField(_("started"), null=True)
-    finished = models.DateTimeField(_("finished"), null=True)
-    deletion_date = models.DateTimeField(_("deletion date"), null=True)
-    purge_date = models.DateTimeField(_("purge date"), null=True)
+    created = Moment(_("created"), db_default=Now())
+    sent = Moment(_("sent to the workers"), null=True)
+    started = Moment(_("started"), null=True)
+    finished = Moment(_("finished"), null=True)
+    deletion_date = Moment(_("deletion date"), null=True)
+    purge_date = Moment(_("purge date"), null=True)
 
-    objects = AsyncTaskQuerySet.as_manager()
+    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
     now: dt.datetime
     """Database time, on instances that come from ``with_now()``."""
     has_request: bool | None = None
     """Whether the captured call has a body, on tasks that were claimed; None where nobody has looked."""
     content: bytes | None = None
-    """That body, where it was looked up too: a small one, in the database, as it is."""
+    """That body, where it was looked up too: a small one, in the database, as it is stored there."""
+    is_content_sealed: bool | None = None
+    """Whether ``content`` is sealed."""
     is_heard: bool
     """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
     is_awaited: bool
@@ -125,16 +131,25 @@ class AsyncTask(models.Model):
         """Whether the captured call, once it was claimed, has a body that has yet to be read."""
         return bool(self.has_request) and self.content is None
 
+    def body_at_hand(self) -> Iterator[bytes]:
+        """The body of the captured call, where it was looked up along with the task; nothing where it has none."""
+        content = bytes(self.content or b"")
+        return sealing.unsealed([content]) if self.is_content_sealed else iter([content])
+
     @property
     def captured(self) -> Request:
-        """The captured call; unknown keys of another version are ignored. Raises RequestErased."""
+        """The captured call; unknown keys of another version are ignored. Raises RequestErased or RequestLocked."""
         stored = self.request
         if SEALED in stored:
-            stored = json.loads(sealing.unseal(stored[SEALED].encode()))
+            try:
+                stored = json.loads(sealing.unseal(stored[SEALED].encode()))
+            except sealing.InvalidToken as error:
+                raise RequestLocked from error
         if not stored:
             raise RequestErased
         known = {key: stored[key] for key in Request.__dataclass_fields__ if key in stored}
-        return Request(**{**known, "headers": tuple((name, text) for name, text in known.get("headers", ()))})
+        pairs = {name: tuple((key, text) for key, text in known.get(name, ())) for name in ("headers", "environ")}
+        return Request(**{**known, **pairs})
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -164,8 +179,19 @@ class AsyncTask(models.Model):
             content_type=header(self.headers, "Content-Type") or "",
             content=content,
             progress=self.progress,
-            callback=Callback(url=self.callback_url, method=self.callback_method) if self.callback_url else None,
+            callback=self._callback,
         )
+
+    def reported(self) -> dict[str, Any]:
+        """What is known of how far it is, by column."""
+        names = ("progress_done", "progress_total", "progress_message")
+        return {} if self.progress_done is None else {name: getattr(self, name) for name in names}
+
+    @property
+    def _callback(self) -> Callback | None:
+        """Where the call wants its end to be reported, as long as there is a key to read that with."""
+        url = sealing.known_address(self.callback_url)
+        return Callback(url=url, method=self.callback_method) if url else None
 
     @property
     def progress(self) -> Progress | None:
@@ -176,7 +202,6 @@ class AsyncTask(models.Model):
 
 
 def encode(request: Request) -> dict[str, Any]:
-    """``request`` as it is stored in ``AsyncTask.request``: as it is, or sealed."""
+    """``request`` as it is stored in ``AsyncTask.request``: sealed."""
     fields = json.dumps({name: getattr(request, name) for name in Request.__dataclass_fields__})
-    encoded: dict[str, Any] = json.loads(fields)
-    return {SEALED: sealing.seal(fields.encode()).decode()} if sealing.is_on() else encoded
+    return {SEALED: sealing.seal(fields.encode()).decode()}

@@ -10,11 +10,14 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from .. import sealing
 from ..conf import conf
-from ..querysets import DeliveryQuerySet
+from ..homes import Homed, HomeManager
+from ..moments import Moment
+from ..querysets import DeliveryQuerySet, Place
 
 
-class Webhook(models.Model):
+class Webhook(Homed):
     """A subscription of one account on one mount: ``action`` of its tasks is told to ``url``."""
 
     CREATE = "CREATE"
@@ -43,14 +46,14 @@ class Webhook(models.Model):
     secret = models.TextField(blank=True, editable=False)
     """Sealed; signs what is sent. The former one signs too until ``former_until``."""
     former_secret = models.TextField(blank=True, editable=False)
-    former_until = models.DateTimeField(null=True, editable=False)
+    former_until = Moment(null=True, editable=False)
 
     delivered = models.PositiveBigIntegerField(_("delivered"), default=0)
     failed = models.PositiveBigIntegerField(_("failed"), default=0)
-    last_success = models.DateTimeField(_("last success"), null=True)
-    failing_since = models.DateTimeField(_("failing since"), null=True)
+    last_success = Moment(_("last success"), null=True)
+    failing_since = Moment(_("failing since"), null=True)
     """When the first delivery was given up after the last success."""
-    created = models.DateTimeField(_("created"), db_default=Now())
+    created = Moment(_("created"), db_default=Now())
 
     class Meta:
         verbose_name = _("webhook")
@@ -62,7 +65,7 @@ class Webhook(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} → {self.url}"
+        return f"{self.action} → {self.url.partition('?')[0]}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.url_digest = self.digest
@@ -73,7 +76,7 @@ class Webhook(models.Model):
         return hashlib.sha256(self.url.encode()).hexdigest()
 
 
-class Delivery(models.Model):
+class Delivery(Homed):
     """One event for one receiver: written with the change that it tells of, sent until it has arrived or is given up.
 
     Its id is the message's own on every try. Method, address and body are made once.
@@ -94,6 +97,7 @@ class Delivery(models.Model):
 
     method = models.CharField(_("method"), max_length=8)
     url = models.TextField(_("address"))
+    """Sealed: see ``address``."""
     host = models.CharField(max_length=255, editable=False)
     """Host and port of ``url``: only a few deliveries at a time go to one."""
     content_type = models.CharField(max_length=255, blank=True, editable=False)
@@ -101,17 +105,17 @@ class Delivery(models.Model):
 
     state = models.CharField(_("state"), max_length=16, choices=[(s, s) for s in STATES], default=WAITING)
     tries = models.PositiveIntegerField(_("tries"), default=0)
-    due = models.DateTimeField(_("due"), db_default=Now())
-    sent = models.DateTimeField(null=True, editable=False)
+    due = Moment(_("due"), db_default=Now())
+    sent = Moment(null=True, editable=False)
     """When the executor was last told of it."""
-    lease_until = models.DateTimeField(null=True, editable=False)
+    lease_until = Moment(null=True, editable=False)
     """A process is sending it until then."""
     sender = models.CharField(max_length=255, blank=True, editable=False)
     """The process that sends it, or has sent it last, by the name that ``processes`` gives it."""
-    created = models.DateTimeField(_("created"), db_default=Now())
-    finished = models.DateTimeField(_("finished"), null=True)
+    created = Moment(_("created"), db_default=Now())
+    finished = Moment(_("finished"), null=True)
 
-    objects = DeliveryQuerySet.as_manager()
+    objects = HomeManager.from_queryset(DeliveryQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("delivery")
@@ -123,14 +127,23 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event} → {self.url} ({self.state})"
+        return f"{self.event} → {self.host} ({self.state})"
+
+    @property
+    def address(self) -> str | None:
+        """Where it goes; None where the key is gone."""
+        return sealing.known_address(self.url)
+
+    @property
+    def place(self) -> Place:
+        return self.host, self.task.dialect, self.task.account
 
 
-class DeliveryAttempt(models.Model):
+class DeliveryAttempt(Homed):
     """How one try went."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
-    at = models.DateTimeField(_("at"), db_default=Now())
+    at = Moment(_("at"), db_default=Now())
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     milliseconds = models.PositiveIntegerField(_("milliseconds"))
     error = models.CharField(_("error"), max_length=16, blank=True)

@@ -6,17 +6,19 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from ..homes import Homed, HomeManager
+from ..moments import Moment
 from ..querysets import WorkerQuerySet
 
 
-class Worker(models.Model):
+class Worker(Homed):
     """One row for each machine with workers, by its name in ``processes``. Written while ``REQUIRE_WORKER`` is on."""
 
     name = models.CharField(primary_key=True, max_length=255)
-    heard = models.DateTimeField(db_default=Now(), db_index=True)
+    heard = Moment(db_default=Now(), db_index=True)
     """When any process there was last heard of."""
 
-    objects = WorkerQuerySet.as_manager()
+    objects = HomeManager.from_queryset(WorkerQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("worker")

@@ -497,6 +497,8 @@ def test_turning_the_pages_visits_every_row_once(prefer: Prefer) -> None:
 STATUSES = {
     exceptions.SubmitRefused: 400,
     exceptions.RequestTooLarge: 413,
+    exceptions.CallerUnknown: 400,
+    exceptions.CallNotStorable: 400,
     exceptions.CapacityExceeded: 429,
     exceptions.CallbackRefused: 400,
     exceptions.IdempotencyKeyMalformed: 400,

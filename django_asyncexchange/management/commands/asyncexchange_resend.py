@@ -7,9 +7,8 @@ import uuid
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_datetime
 
-from ... import delivery
+from ... import delivery, iso8601
 from ...models import Delivery
 
 
@@ -38,7 +37,7 @@ def key_of(text: str) -> uuid.UUID:
 
 
 def moment_of(text: str) -> dt.datetime:
-    moment = parse_datetime(text)
-    if moment is None or moment.tzinfo is None:
-        raise CommandError(f"{text!r} is not a moment with its time zone, like 2026-11-24T00:00:00Z")
-    return moment
+    try:
+        return iso8601.moment_of(text)
+    except ValueError:
+        raise CommandError(f"{text!r} is not a moment with its time zone, like 2026-11-24T00:00:00Z") from None

@@ -1,0 +1,18 @@
+"""A URLconf: a view that keeps the interpreter to itself, as code in C may."""
+
+from __future__ import annotations
+
+import ctypes
+
+from django.http import HttpResponse
+from django.urls import path
+
+from ..services import PATIENCE
+
+
+def holds(request):
+    ctypes.PyDLL(None).sleep(6 * PATIENCE)  # PyDLL does not let go of it
+    return HttpResponse()
+
+
+urlpatterns = [path("holds/", holds)]

@@ -1,0 +1,1 @@
+"""A replica that nobody should ask: a database backend."""
