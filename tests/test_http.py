@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import string
+from dataclasses import replace
 
 import pytest
 from django.apps import apps
@@ -159,8 +160,11 @@ def test_language_and_time_zone_are_captured():
     assert (captured.language, captured.time_zone) == ("ru", "Asia/Tokyo")
 
 
-def test_a_rebuilt_call_is_not_checked_for_csrf_again():
-    assert through(sent())._dont_enforce_csrf_checks
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_a_rebuilt_call_is_not_checked_for_csrf_again_where_it_was_checked(is_checked):
+    call = replace(capture.capture(sent()), is_checked=is_checked)
+    with capture.rebuilt(call, []) as again:
+        assert again._dont_enforce_csrf_checks == is_checked
 
 
 def test_unknown_keys_of_another_version_are_ignored():
