@@ -20,7 +20,7 @@ CREDENTIAL = re.compile(
     r"""
     token | secret | pass(?:w|$|[-.]|phrase|code) | pwd | credential | auth | sess(?:ion|$|id) | cookie | csrf | xsrf
     | api-?key | signature | saml | assertion | jwt | dpop | bearer
-    | (?:^|[-.\[]) (?: .*-key | key | sig | sign | hmac | code | ticket | t?otp | pin | sid ) (?:$|[-.\]])
+    | (?:^|[-.\[]) (?: key | sig | sign | hmac | code | ticket | t?otp | pin | sid ) (?:$|[-.\]])
     """,
     re.VERBOSE,
 )
