@@ -184,6 +184,10 @@ class ResultCancelled(ResultUnavailable):
     """The task was cancelled."""
 
 
+class ResultTooLarge(ResultUnavailable):
+    """The answer is too large for a document about it; it is to be had as it is."""
+
+
 class LinkInvalid(ResultUnavailable):
     """The link is not valid or no longer valid."""
 

@@ -202,7 +202,7 @@ class Snapshot:
     callback: Callback | None = None
     """Where the call wants its end to be reported."""
     content: bytes | None = None
-    """Body of the stored response, only where ``Dialect.reads`` asked for it."""
+    """Body of the stored response, only where ``Dialect.reads`` asked for it, and it is no larger than allowed."""
 
     def is_expired(self, now: dt.datetime) -> bool:
         """Whether the result is past its deletion date. Computed, never stored."""

@@ -163,9 +163,16 @@ class TaskView(Endpoint):
         answers = Body.objects.filter(kind=Body.RESPONSE, task__in=needy) if needy else ()
         found = {(answer.task_id, answer.attempt): answer for answer in answers}
         return tuple(
-            task.snapshot(bodies.read(found.get((task.pk, task.attempt))) if task.pk in needy else None)
+            task.snapshot(self.content(found.get((task.pk, task.attempt))) if task.pk in needy else None)
             for task in tasks
         )
+
+    def content(self, body: Body | None) -> bytes | None:
+        """All bytes of a stored body; None where the dialect does not read so many."""
+        if body is not None and body.size > self.dialect.READS_AT_MOST:
+            self.dialect.pass_over()
+            return None
+        return bodies.read(body)
 
     # Answering -------------------------------------------------------------------------------------------------------
 

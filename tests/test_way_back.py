@@ -18,9 +18,11 @@ from django.urls import include, path
 from django.views.decorators.clickjacking import xframe_options_exempt
 
 from django_asyncexchange import capture
+from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.states import State
 
-from .services import IDLE, Failing, exchange
+from .services import IDLE, Failing, exchange, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -427,3 +429,28 @@ def test_the_last_report_goes_with_the_end(client, address, state):
     accepted = client.get(address, headers={"Prefer": "respond-async"})
     document = client.get(accepted["Location"]).json()
     assert (document["state"], document["progress"]) == (state, {"done": 100, "total": 100, "message": "all of it"})
+
+
+# Answers inside documents ---------------------------------------------------------------------------------------------
+
+
+def test_an_answer_too_large_for_its_envelope_is_had_at_the_replay_address(client, monkeypatch):
+    monkeypatch.setattr(Solitude, "READS_AT_MOST", 100_000)
+    accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
+    refused = client.get(accepted["result"])
+    assert (refused.status_code, refused.json()["error"]) == (413, "result_too_large")
+    assert json.loads(get(client, accepted["replay"]).body) == LARGE
+
+
+def test_an_answer_that_fits_is_in_its_envelope(client):
+    accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
+    assert json.loads(client.get(accepted["result"]).json()["content"]) == LARGE
+
+
+@pytest.mark.parametrize("address", ["/api/remap/1.2/async", "/api/remap/1.2/async/{id}"])
+def test_a_large_error_is_not_read_into_a_document(client, address):
+    error = json.dumps({"errors": [{"error": "x" * 100_000, "code": 7}]}).encode()
+    task = stored(State.API_ERROR, owner=User.objects.get(), answer=error)
+    document = client.get(address.format(id=task.pk)).json()
+    [told] = document.get("rows", [document])[0]["errors"]
+    assert told["error"] == "Bad Request"

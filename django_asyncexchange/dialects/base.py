@@ -72,6 +72,10 @@ class Dialect(abc.ABC):
     """Whether the view's throttles count a submitted call. (They never count its deferred run.)"""
     VALIDATES: ClassVar[bool] = False
     """Whether a call is accepted only if the view's own validation passes at submit."""
+    READS_AT_MOST: ClassVar[int] = 64 * 1024
+    """How large, in bytes, a stored body may be that is read into a document (``reads``); of a larger one there is no
+    ``Snapshot.content``.
+    """
     PER_OWNER: ClassVar[bool] = False
     """Whether a task is visible to its owner alone, not to everybody of its account."""
     CANCELS_AGAIN: ClassVar[bool] = False
@@ -125,6 +129,9 @@ class Dialect(abc.ABC):
     def reads(self, verb: str, state: State) -> bool:
         """Whether rendering ``verb`` for a task in ``state`` needs the stored body (``Snapshot.content``)."""
         return False
+
+    def pass_over(self) -> None:  # noqa: B027  (most documents do without)
+        """Raise where a document is nothing without the stored body, and that is too large to be read into it."""
 
     def status(self, task: Snapshot, context: Context) -> Response | Replay:
         """How far the task is; in some protocols, once it is finished, its answer."""

@@ -29,6 +29,7 @@ from ..exceptions import (
     RequestTooLarge,
     ResultCancelled,
     ResultFailed,
+    ResultTooLarge,
     ResultUnavailable,
     StorageExceeded,
     SubmitFailed,
@@ -79,6 +80,11 @@ class Solitude(Dialect):
         TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
         ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
         ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
+        ResultTooLarge: Wire(
+            code="result_too_large",
+            status=413,
+            text=_("The answer is too large for this document; it is to be had at the replay address."),
+        ),
         ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
         NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
         ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
@@ -102,6 +108,8 @@ class Solitude(Dialect):
     TRIGGER_NAME = HEADER
     EVERY_VIEW = True
     PER_OWNER = True
+    READS_AT_MOST = 16 * 1024 * 1024
+    """Of an answer in its envelope a process holds several copies at a time."""
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
@@ -122,8 +130,11 @@ class Solitude(Dialect):
     def reads(self, verb: str, state: State) -> bool:
         return verb == "result" and self.WORDS[state] == "yes"
 
+    def pass_over(self) -> None:
+        raise ResultTooLarge()
+
     def result(self, task: Snapshot, context: Context) -> Response:
-        """The envelope: 404 until the task is finished, then always 200 (E3)."""
+        """The envelope: 404 until the task is finished, then 200 (E3), unless the answer is too large for it."""
         if self._is_absent(task, context):
             return ABSENT
         return json_response(self._envelope(task, context))
