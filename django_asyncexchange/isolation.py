@@ -25,9 +25,7 @@ PASSING = re.compile(
     re.IGNORECASE,
 )
 """How statements begin that leave nothing in a session; whatever begins otherwise may: SET, CREATE, LOCK, LISTEN …"""
-LASTING = re.compile(
-    r"advisory_lock|set_config|get_lock\s*\(|dblink|\binto\s+(?:local\s+)?temp|:=|into\s+@|;\s*\S", re.I
-)
+LASTING = ("advisory_lock", "set_config", "get_lock", "dblink", ":=", "into temp", "into local temp", "into @")
 """What leaves something all the same."""
 BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 """Django's own transactions on SQLite; its driver tells whether they have ended."""
@@ -35,7 +33,12 @@ BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 
 def may_last(sql: object) -> bool:
     """Whether a statement may change more than its transaction. Rather once too often: that costs a connection."""
-    return not isinstance(sql, str) or not PASSING.match(sql) or bool(LASTING.search(sql))
+    if not isinstance(sql, str) or not PASSING.match(sql) or ";" in sql.rstrip("; \n\t"):
+        return True
+    words = sql.lower()
+    if "into" in words and ("temp" in words or "@" in words):
+        words = " ".join(words.split())
+    return any(word in words for word in LASTING)
 
 
 class Sessions:

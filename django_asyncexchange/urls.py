@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from django.db import connections, transaction
 from django.urls import URLPattern, re_path
 
 from .conf import conf
@@ -29,7 +31,7 @@ def routes(dialect: Dialect) -> Iterator[URLPattern]:
     if dialect.SUBSCRIPTIONS is not None:
         yield from addresses(dialect, dialect.SUBSCRIPTIONS.ROUTES, WebhookView)
     for segment in {route.path.partition("/")[0] for route in dialect.ROUTES.values()}:
-        nothing = TaskView.as_view(dialect=dialect, verbs={})
+        nothing = alone(TaskView.as_view(dialect=dialect, verbs={}))
         pattern = rf"^{prefix_of(dialect)}{re.escape(segment)}(/[\s\S]*)?\Z"
         yield re_path(pattern, nothing, name=f"{dialect.name}-{segment}-nothing")
 
@@ -42,10 +44,17 @@ def addresses(dialect: Dialect, table: Mapping[str, Route], view: type[Endpoint]
     kind = "" if view is TaskView else "webhook-"
     for path, verbs in sorted(found.items(), key=lambda item: "{id}" in item[0]):  # a word is not somebody's id
         pattern = re.escape(path).replace(re.escape("{id}"), ID)
-        bound = view.as_view(dialect=dialect, routes=table, verbs=verbs)
+        bound = alone(view.as_view(dialect=dialect, routes=table, verbs=verbs))
         yield re_path(
             rf"^{prefix_of(dialect)}{pattern}/?\Z", bound, name=f"{dialect.name}-{kind}{'-'.join(verbs.values())}"
         )
+
+
+def alone(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Without ATOMIC_REQUESTS, which would take SQLite's only write lock (IMMEDIATE): polls would wait for runs."""
+    for alias in connections:
+        transaction.non_atomic_requests(using=alias)(view)
+    return view
 
 
 def prefix_of(dialect: Dialect) -> str:

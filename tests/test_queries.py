@@ -168,6 +168,14 @@ def test_asking_for_a_task_is_one_look(anna, state):
     assert asked(lambda: anna.get(f"/async/tasks/{task.pk}")) == [*WHO, "SELECT asynctask"]
 
 
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_an_address_of_a_task_is_no_transaction_of_the_projects(anna, monkeypatch, method):
+    """On SQLite it would wait for the only write lock, which a run that writes has."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    task = stored(owner=anna.user, dialect="prefer")
+    assert asked(lambda: getattr(anna, method)(f"/async/tasks/{task.pk}"))[:3] == [*WHO, "SELECT asynctask"]
+
+
 def test_a_page_is_a_count_and_its_rows(anna):
     for _ in range(3):
         stored(State.DONE, owner=anna.user, dialect="prefer")
