@@ -19,7 +19,8 @@ from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
 from . import arrival, environ, headers, zones
-from .arrival import SPOOL, Arrival, Kept
+from .arrival import SPOOL as SPOOL
+from .arrival import Arrival, Kept
 from .conf import conf
 from .dialects import preferences
 from .dialects.base import Trigger
