@@ -452,6 +452,7 @@ def test_any_host_and_port_are_the_same_in_the_run(client, host):
         ("respond-async, wait=0", None),
         ("respond-async, return=minimal", "return=minimal"),
         ('odata.maxpagesize=3,respond-async; x="a,b",  return=minimal', "odata.maxpagesize=3, return=minimal"),
+        ('respond-async, odata.callback; url="http://a.example/", odata.maxpagesize=3', "odata.maxpagesize=3"),
         ('handling="a, respond-async, b", respond-async', 'handling="a, respond-async, b"'),
         ("Respond-Async, RETURN=minimal;foo", "RETURN=minimal;foo"),
         ('respond-async, callback;url="https://8.8.8.8/", timezone=America/Lima', "timezone=America/Lima"),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from ..messages import value
 
-OURS = frozenset({"respond-async", "wait", "callback"})
+OURS = frozenset({"respond-async", "wait", "callback", "odata.callback"})
 """Preferences that are ours to meet, and not the view's."""
 SANE_DIGITS = 10
 """A longer number of seconds is more than three hundred years: a mistake, not a wish."""
