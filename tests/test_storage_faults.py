@@ -21,7 +21,7 @@ from django.test import Client
 
 from django_asyncexchange import bodies, lifecycle, retention, worker
 from django_asyncexchange.exceptions import SubmitFailed
-from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.states import State
 
 from .conftest import unavailable
@@ -154,7 +154,7 @@ def test_what_a_killed_worker_left_is_swept(killed, place):
 
 def test_the_next_attempt_of_a_killed_run_has_a_file_of_its_own(killed, place):
     lifecycle.release(AsyncTask.objects.get(pk=killed.pk))
-    AsyncTask.objects.update(request={**killed.request, "path": "/streams/3/"}, not_before=None)
+    AsyncTask.objects.update(request=encode(captured("/streams/3/")), not_before=None)
     assert ended(killed).state == State.DONE
     assert (len(files(place)), len(names())) == (2, 2)
     assert bodies.read(AsyncTask.objects.get().response_body()) == PIECE * 3

@@ -28,7 +28,7 @@ from django.test import override_settings
 from django.urls import path
 from django.utils import translation
 
-from django_asyncexchange import bodies, endings, lifecycle, moves, outages, watch, worker
+from django_asyncexchange import bodies, endings, lifecycle, moves, outages, sealing, watch, worker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.states import FINAL
 
@@ -590,7 +590,9 @@ def test_the_run_sees_the_body_of_its_call():
 
 def test_a_task_of_a_newer_version_is_read():
     task = stored()
-    AsyncTask.objects.filter(pk=task.pk).update(request={**task.request, "colour": "blue"})
+    fields = json.loads(sealing.unseal(task.request["sealed"].encode()))
+    newer = sealing.seal(json.dumps({**fields, "colour": "blue"}).encode()).decode()
+    AsyncTask.objects.filter(pk=task.pk).update(request={"sealed": newer})
     assert ended(task).state == "DONE"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
 
 import django
@@ -13,13 +14,16 @@ if __name__ == "__main__":
     from django.utils import timezone
     from django_q.tasks import async_task
 
+    from django_asyncexchange import sealing
     from django_asyncexchange.executors import ENTRY_POINTS
     from django_asyncexchange.models import AsyncTask
     from django_asyncexchange.states import State
 
     ids = sys.argv[1].split()
     for task in AsyncTask.objects.filter(pk__in=ids):
-        task.request = {**task.request, "from_the_future": {"a": [1]}, "version": 99}
+        fields = json.loads(sealing.unseal(task.request["sealed"].encode()))
+        newer = json.dumps({**fields, "from_the_future": {"a": [1]}, "version": 99})
+        task.request = {"sealed": sealing.seal(newer.encode()).decode()}
         task.save(update_fields=["request"])
     # A younger version tells the workers more, and a job of its own.
     for pk in ids[:10]:
