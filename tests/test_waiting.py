@@ -131,6 +131,30 @@ def test_postgresql_wakes_the_waiter(helper):
     assert len(looks) == 2
 
 
+def test_a_session_of_postgresql_that_dies_while_it_listens_leaves_the_202(anna, helper):
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL is listened to; tests/test_databases.py runs this file there")
+
+    def end_the_listener():
+        listening = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s AND pid <> %s"
+
+        def ended():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                [me] = cursor.fetchone()
+                cursor.execute(f"{listening} AND datname = current_database()", ["%asyncexchange_asynctask%", me])
+                return cursor.fetchall()
+
+        until(AsyncTask.objects.exists)
+        until(ended)
+
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        work = helper(end_the_listener)
+        response = anna.post("/answers/201/", headers={"Prefer": "respond-async, wait=15"})
+        work.result()
+    assert (response.status_code, AsyncTask.objects.count()) == (202, 1)
+
+
 # Poolers --------------------------------------------------------------------------------------------------------------
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL tells")
