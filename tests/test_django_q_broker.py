@@ -21,7 +21,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from django_asyncexchange import executors, recovery
+from django_asyncexchange import bodies, executors, recovery
 from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.executors import bells, django_q_broker, django_q_guard
 from django_asyncexchange.executors.django_q import DjangoQ
@@ -208,7 +208,7 @@ def test_a_call_that_is_accepted_has_a_message_and_rings(calls, bell, body):
     assert bell.wait(PATIENCE)
     [message] = OrmQ.objects.all()
     assert (django_q_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
-    assert [bytes(each.content) for each in Body.objects.filter(task=task)] == [body] * bool(body)
+    assert [bodies.read(each) for each in Body.objects.filter(task=task)] == [body] * bool(body)
 
 
 def test_a_call_that_waits_for_its_turn_has_no_message_and_does_not_ring(calls):

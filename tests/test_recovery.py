@@ -308,7 +308,7 @@ class TestBeginnings:
         return task
 
     def test_a_call_that_never_began_waits_again(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        task = self.killed(monkeypatch, at=(worker.acting, "begin"))
         assert recovery.recover()["again"] == 1
         AsyncTask.objects.update(not_before=ago(seconds=1))
         worker.run(str(task.pk))
@@ -325,7 +325,7 @@ class TestBeginnings:
         assert recovery.recover()["lost"] == 1
 
     def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
-        self.killed(monkeypatch, at=(worker.identity, "assume"))
+        self.killed(monkeypatch, at=(worker.acting, "begin"))
         AsyncTask.objects.update(worker=processes.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
         assert recovery.recover()["lost"] == 1
 
@@ -339,7 +339,7 @@ class TestBeginnings:
         assert fresh(task).state == State.DONE
 
     def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(worker.identity, "assume"))
+        task = self.killed(monkeypatch, at=(worker.acting, "begin"))
         AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
         path = ceilings._file(task)
         path.rename(ceilings._file(AsyncTask.objects.get()))

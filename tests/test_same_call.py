@@ -391,7 +391,7 @@ def test_a_call_sealed_with_the_former_secret_key_still_runs(client, waiting):
     assert stored() == b"body"
 
 
-def test_a_call_that_was_stored_before_requests_were_sealed_still_runs(client, waiting):
+def test_a_call_that_is_stored_unsealed_runs(client, waiting):
     send(client, "/raw/", "POST", b"body", SOLITUDE)
     task = latest()
     plain = {
@@ -402,6 +402,8 @@ def test_a_call_that_was_stored_before_requests_were_sealed_still_runs(client, w
         "path": "/tells/",
         "query": "a=1",
         "headers": [["Content-Type", FORM]],
+        "stamp": task.captured.stamp,
+        "is_checked": True,
     }
     AsyncTask.objects.filter(pk=task.pk).update(request=plain)
     task.bodies.update(content=b"b=2", size=3, is_sealed=False)
