@@ -15,13 +15,6 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 pytest_plugins = ["tests.promises", "tests.sampling"]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """With pytest-xdist, tests of one ``xdist_group`` run in one worker: what they share is set up once."""
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "loadgroup"
-
-
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: many tests wait for another process."""
     return (os.cpu_count() or 1) + 1

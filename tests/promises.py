@@ -77,7 +77,8 @@ def is_test(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, place: 
 
 
 def is_mark(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.seed"
+    name = getattr(node, "func", None)
+    return isinstance(name, ast.Attribute) and name.attr == "seed" and ast.unparse(name) == "pytest.mark.seed"
 
 
 # The outcome of a run -------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 NAME = "django_asyncexchange"
+pytestmark = pytest.mark.xdist_group("architecture")
+
 PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
@@ -96,6 +98,7 @@ def imported(node: ast.AST, module: str) -> Iterator[str]:
         yield from (f"{stem}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def foreign(module: str) -> set[str]:
     names = {name for node in ast.walk(tree(module)) for name in imported(node, module)}
     return {name for name in names if name.split(".")[0] != NAME}

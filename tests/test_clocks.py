@@ -7,6 +7,7 @@ Read from the tests' source: an ``assert`` that compares what a clock has said, 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,14 +116,14 @@ def sleeps(function: ast.AST) -> bool:
     )
 
 
-def found(is_so) -> set[str]:
-    """``file::function`` of each innermost function of the tests of which it is so."""
+def found(is_so, words: str) -> set[str]:
+    """``file::function`` of each innermost function of the tests of which it is so; they have one of ``words``."""
     places = set()
     for path in sorted(TESTS.rglob("*.py")):
-        place = path.relative_to(TESTS).as_posix()
-        if place.startswith("benchmarks/"):
+        place, text = path.relative_to(TESTS).as_posix(), path.read_text(encoding="utf-8")
+        if place.startswith("benchmarks/") or not re.search(words, text):
             continue
-        all_of_it = list(functions(ast.parse(path.read_text(encoding="utf-8"))))
+        all_of_it = list(functions(ast.parse(text)))
         for function in all_of_it:
             inner = [node for node in functions(ast.Module([function], [])) if node is not function]
             if is_so(function) and not any(is_so(node) for node in inner):
@@ -135,10 +136,15 @@ def listed(place: str, exceptions: dict[str, str]) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("is_so", "exceptions"), [(compares_times, DECIDED_BY_A_CLOCK), (sleeps, SLEEPERS)], ids=["compares", "sleeps"]
+    ("is_so", "words", "exceptions"),
+    [
+        (compares_times, r"\belapsed\b|" + "|".join(rf"\b{name}\(" for name in CLOCKS), DECIDED_BY_A_CLOCK),
+        (sleeps, r"\bsleep\(|Event\(\)\.wait\(", SLEEPERS),
+    ],
+    ids=["compares", "sleeps"],
 )
-def test_only_what_is_listed_does(is_so, exceptions):
-    places = found(is_so)
+def test_only_what_is_listed_does(is_so, words, exceptions):
+    places = found(is_so, words)
     assert {place for place in places if listed(place, exceptions) is None} == set()
     assert set(exceptions) - {listed(place, exceptions) for place in places} == set()
 

@@ -112,6 +112,7 @@ def peak_of_download(storage: dict[str, Any], server: str, address: str, size: i
         return int(said(process))
 
 
+@pytest.mark.product("server", "coding")
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 def test_a_web_server_that_sends_a_large_file_needs_no_more_than_for_a_small_one(place, server, coding):

@@ -19,6 +19,7 @@ def tests_of():
 
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.xdist_group("promises")
 
 
 def test_every_promise_has_a_test(tests_of):
