@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import UserManager
 from django.db import models, router
 
+from .conf import conf
 from .prepared import PreparedRows, Slot
 
 PLAIN: tuple[Any, ...] = (models.Manager, UserManager)
@@ -22,7 +23,7 @@ def is_plain(model: type[models.Model]) -> bool:
 def found(model: type[models.Model], name: str, wanted: Any) -> list[Any]:
     """The rows that the model's manager finds, in the database that the project's routers name at this moment."""
     if is_plain(model):
-        return _prepared(model, name).all(router.db_for_read(model), wanted=wanted)
+        return _prepared(model, name, conf.project("USE_TZ")).all(router.db_for_read(model), wanted=wanted)
     manager: Any = model._default_manager
     return list(manager.filter(**{name: wanted}))
 
@@ -36,6 +37,7 @@ def is_row(thing: Any, model: type[models.Model] = models.Model) -> bool:
 
 
 @functools.cache
-def _prepared(model: type[models.Model], name: str) -> PreparedRows:
+def _prepared(model: type[models.Model], name: str, has_zones: bool) -> PreparedRows:
+    """``has_zones`` is the setting USE_TZ, by which Django chooses how dates are read; a test may override it."""
     field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
     return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("wanted", field)}))

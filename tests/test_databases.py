@@ -1,6 +1,6 @@
 """What says something about a database, once more on PostgreSQL and on MariaDB, in processes of their own.
 
-The short form plays one part on each server; ``--full`` plays both.
+The short form plays the races; ``--full`` plays all of it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-EVERYWHERE = "test_races"
-"""Who wins when several want the same is tested on each server in any case."""
+SHORT = ("races", "limits")
+"""Who wins when several want the same."""
 PARTS = {
-    "accepting": ("limits", "submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries"),
-    "running": ("watch", "leaks", "recovery", "delivery", "rows", "prepared", "time_zones"),
+    "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
+    "running": ("watch", "leaks", "recovery", "worker", "rows", "prepared", "time_zones"),
+    "telling": ("delivery",),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
 
 
+def pytest_generate_tests(metafunc):
+    if "names" in metafunc.fixturenames:
+        parts = {"races": SHORT} | (PARTS if metafunc.config.getoption("--full") else {})
+        metafunc.parametrize("names", parts.values(), ids=parts)
+
+
 @pytest.mark.service
 @pytest.mark.slow
-@pytest.mark.product("server", "part")
-@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
-def test_another_database_keeps_all_of_this_too(server, part, request):
-    names = [name for name in PARTS[part] if server == "postgres_url" or name not in POSTGRESQL_ONLY]
-    files = [str(HERE / f"{name}.py") for name in (EVERYWHERE, *(f"test_{name}" for name in names))]
+def test_another_database_keeps_all_of_this_too(server, names, request):
+    chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
+    files = [str(HERE / f"test_{name}.py") for name in chosen]
     form = ["--full"] if request.config.getoption("--full") else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *form, "-q", "-p", "no:cacheprovider"],
