@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import addresses, classbased, gates, identity
+from . import addresses, classbased, gates, identity, outages
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
@@ -134,6 +134,8 @@ def _looked_first(request: Any) -> identity.Identity:
     try:
         try:
             _ = request.user
+        except outages.AWAY:  # nothing is known of the caller: the client may come again
+            raise
         except Exception as error:  # the view will say it itself
             raise NotAuthenticated from error
         return identity.capture(request)

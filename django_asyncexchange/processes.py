@@ -8,6 +8,8 @@ import socket
 from pathlib import Path
 
 PROC = Path("/proc")
+STOPPED = frozenset({"T", "t", ""})
+"""States of a process that does not go on by itself: stopped by a signal, or by a debugger; or gone meanwhile."""
 
 
 def me() -> str:
@@ -36,17 +38,24 @@ def is_gone(name: str) -> bool:
     return _lives(name) is False
 
 
-def is_alive(name: str) -> bool:
-    """Whether the process called ``name`` is known to live; False where this machine cannot know."""
-    return _lives(name) is True
+def is_at_work(name: str) -> bool:
+    """Whether the process called ``name`` is known to live, and has not been stopped; False where this machine cannot
+    know.
+    """
+    return _lives(name) is True and _stat(_pid(name))[0] not in STOPPED
 
 
 def _lives(name: str) -> bool | None:
-    home, _, rest = name.rpartition("/")
-    home, _, pid = home.rpartition("/")
-    if home != machine() or not pid.isdigit() or not rest:
+    pid, start = _pid(name), name.rpartition("/")[2]
+    if not pid or not start or name != f"{machine()}/{pid}/{start}":
         return None
-    return _start(int(pid)) == rest
+    return _start(pid) == start
+
+
+def _pid(name: str) -> int:
+    """The process id in ``name``; 0 where there is none."""
+    pid = name.rpartition("/")[0].rpartition("/")[2]
+    return int(pid) if pid.isdigit() else 0
 
 
 def _start(pid: int) -> str:
@@ -54,8 +63,13 @@ def _start(pid: int) -> str:
 
     A zombie counts as dead: it runs nothing any more.
     """
-    fields = _read(PROC / str(pid) / "stat").rpartition(")")[2].split()
+    fields = _stat(pid)
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of ``pid``, from its state on (proc_pid_stat(5)); an empty text where there is none."""
+    return _read(PROC / str(pid) / "stat").rpartition(")")[2].split() or [""]
 
 
 def _read(path: Path) -> str:

@@ -66,7 +66,7 @@ def _is_lost(task: AsyncTask) -> bool:
     if task.worker and processes.is_gone(task.worker):
         return True
     longest = (task.started or task.created) + conf.policy(task.dialect).run_limit + lifecycle.GRACE
-    if task.now <= longest and processes.is_alive(task.worker):
+    if task.now <= longest and processes.is_at_work(task.worker):
         _keep(task)
         return False
     return bool(task.now > (task.lease_until or longest))  # none: claimed by an older version of this app

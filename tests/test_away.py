@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 
 import pytest
@@ -95,6 +96,16 @@ def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, 
             assert (response.status_code, int(response["Retry-After"])) == (503, 5), failing.failed
             assert everything() == found, failing.failed
     assert (response.status_code, at > 2) == (success, True)
+
+
+def test_a_caller_who_cannot_be_looked_up_is_told_to_come_again():
+    get_user_model().objects.create_user("otto", password="a password")
+    known = {"Authorization": "Basic " + base64.b64encode(b"otto:a password").decode(), "Prefer": "respond-async"}
+    failing = Failing(at=0)
+    with connection.execute_wrapper(failing):
+        response = Client(raise_request_exception=False).post("/throttled/", headers=known)
+    assert "auth_user" in failing.failed
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from django_asyncexchange.executors import scratch
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.states import Reason, State
 
-from .services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted
+from .services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -232,6 +233,16 @@ class TestInterpretersThatAreHeld:
         with CaptureQueriesContext(connection) as queries:
             recovery.recover()
         assert (len(queries), AsyncTask.objects.get().lease_until) == (2, until)
+
+    def test_a_run_whose_process_was_stopped_is_lost_with_its_lease(self):
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            os.kill(child.pid, signal.SIGSTOP)
+            until(lambda: processes._stat(child.pid)[0] == "T")
+            machine = processes.me().rsplit("/", 2)[0]
+            alive(seconds=-5)
+            AsyncTask.objects.update(worker=f"{machine}/{child.pid}/{processes._start(child.pid)}")
+            assert recovery.recover()["again"] == 1
+            child.kill()
 
     def test_it_does_not_live_for_ever(self):
         task = alive(seconds=-5)

@@ -61,5 +61,5 @@ def test_calls_that_keep_the_interpreter_to_themselves_lose_their_processes(hast
     until(lambda: not pids & set(hasty.pids("worker")), RECOVERY)
     took = hasty.recovers()
     verdict = hasty.judge()
-    assert (verdict.ended_lost, verdict.done, verdict.mistakes) == (number, 1, {})
+    assert (verdict.failed, verdict.done, verdict.mistakes) == (number, 1, {})
     told("stuck in C", verdict, recovered=took)
