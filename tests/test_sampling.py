@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,9 @@ def test_the_order_of_the_tests_does_not_matter(pytester):
     in_order = played(pytester)
     shuffled = played(pytester, "-p", "pytest_randomly", "--randomly-seed=2")
     assert (shuffled != in_order, sorted(shuffled)) == (True, sorted(in_order))
+
+
+def test_what_runs_on_the_versions_in_between_exists():
+    here = Path(__file__).parent
+    lines = (line.partition("#")[0].strip() for line in (here / "smoke.txt").read_text(encoding="utf-8").splitlines())
+    assert [line for line in lines if line and not (here.parent / line).exists()] == []
