@@ -107,7 +107,7 @@ def rewind(request: HttpRequest, file: IO[bytes]) -> None:
 def reread(request: HttpRequest) -> bool:
     """Let ``request`` be read again from its own start, if that is possible; ASGI's body is a file."""
     stream: Any = request
-    if not stream._stream.seekable():
+    if not (hasattr(stream._stream, "seekable") and stream._stream.seekable()):
         return False
     stream._stream.seek(0)
     stream._read_started = False

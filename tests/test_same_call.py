@@ -170,6 +170,10 @@ class Unpacked:
     def read(self, *size):
         return self.unpacker.decompress(self.stream.read(*size))
 
+    def seekable(self):
+        """Django 6.0 and later ask for it."""
+        return False
+
     def close(self):
         self.stream.close()
 
