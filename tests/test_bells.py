@@ -1,6 +1,6 @@
 """Wake-up calls: PostgreSQL's NOTIFY, or pipes beside the SQLite file or in a directory of this user's.
 
-They run on the database of the test run; ``test_races`` runs them again on PostgreSQL and on MariaDB.
+They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations

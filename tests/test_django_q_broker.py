@@ -1,6 +1,6 @@
 """The waking broker on a real queue: order, exclusiveness, bells, and what it survives.
 
-They run on the database of the test run; ``test_races`` runs them again on PostgreSQL and on MariaDB.
+They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations
