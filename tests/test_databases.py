@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SHORT = ("races", "limits")
+SHORT = ("races",)
 """Who wins when several want the same."""
 PARTS = {
+    "counting": ("limits",),
     "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
     "running": ("watch", "leaks", "recovery", "worker", "rows", "prepared", "time_zones"),
     "telling": ("delivery",),

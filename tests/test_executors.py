@@ -260,7 +260,7 @@ from django_asyncexchange.models import AsyncTask
 from django_tasks_db.models import DBTaskResult
 from tests.services import submitted
 
-call_command("migrate", verbosity=0)
+call_command("migrate", run_syncdb=True, verbosity=0)
 executor = executors.load()
 assert executor.is_transactional("default") and not executor.is_transactional("other")
 with transaction.atomic():

@@ -70,8 +70,9 @@ def test_a_number_that_is_not_written_out_is_refused():
         list(marks(ast.parse("pytest.mark.seed(*IDS)"), "t.py"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n", "2"]], ids=["alone", "distributed"])
-def test_a_run_writes_the_outcome_of_marked_tests(pytester, arguments):
+@pytest.mark.parametrize("arguments", [[], ["-p", "xdist", "-n", "2"]], ids=["alone", "distributed"])
+def test_a_run_writes_the_outcome_of_marked_tests(pytester, monkeypatch, arguments):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest('pytest_plugins = ["tests.promises"]')
     pytester.makepyfile(
         """
@@ -94,7 +95,7 @@ def test_a_run_writes_the_outcome_of_marked_tests(pytester, arguments):
             pass
         """
     )
-    pytester.runpytest_subprocess("--promises=out/p.json", "-p", "no:django", "-p", "no:randomly", *arguments)
+    pytester.runpytest_subprocess("--promises=out/p.json", *arguments)
     [path] = pytester.path.glob("out/p.json")
     assert {id: sorted(tests.values()) for id, tests in json.loads(path.read_text()).items()} == {
         "S001-1": ["failed", "passed"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,9 @@ def test_what_runs_on_the_versions_in_between_exists():
     here = Path(__file__).parent
     lines = (line.partition("#")[0].strip() for line in (here / "smoke.txt").read_text(encoding="utf-8").splitlines())
     assert [line for line in lines if line and not (here.parent / line).exists()] == []
+
+
+@pytest.mark.xdist_group("samples")
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs everything")
+def test_tests_of_a_group_run_in_one_process(request):
+    assert request.node.nodeid.endswith("@samples")  # what pytest-xdist adds, and distributes by

@@ -30,7 +30,11 @@ from .project.wire import Wire, wire
 from .services import exchange, soon, stored
 from .test_serving import link
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls(__name__),
+    pytest.mark.xdist_group("s3"),  # one server for all of them
+]
 
 MB = 1024 * 1024
 LIMIT = 10**9

@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 if __name__ == "__main__":
     django.setup()
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
 
     from django.apps import apps
     from django.contrib.auth.models import Group, User
