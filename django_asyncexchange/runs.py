@@ -16,6 +16,8 @@ from .states import Reason, State
 
 MOST = 2**63 - 1
 """The largest number that every database holds."""
+NOTHING = 0.01
+"""Seconds of processor time that a thread that waits may use."""
 
 
 class Run:
@@ -34,6 +36,8 @@ class Run:
         self.reason: Reason | State | None = None
         """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
         self.interrupted = self.signalled = 0.0
+        self.put_off = 0
+        self._used = 0.0
         self.is_over = False
         self.begin: Callable[[], object] = bool
         """To be called when the call itself begins: from then on nobody knows how far it comes."""
@@ -49,6 +53,11 @@ class Run:
     def is_cancelled(self) -> bool:
         """Whether the run is not wanted any more, for a view that would rather end by itself."""
         return self.reason is not None
+
+    def is_blocked(self) -> bool:
+        """Whether its thread, which asks this, has done nothing since it last asked, but for being interrupted."""
+        before, self._used = self._used, time.thread_time()
+        return before > 0 and self._used - before < NOTHING
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
         """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap.

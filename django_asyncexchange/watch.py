@@ -2,7 +2,7 @@
 
 It looks a few times a second whether a run is still wanted, moves its lease on, records its progress, and interrupts
 one that was cancelled, has lost its lease or takes too long: first its statement in the database, then its thread, and
-in the end, in a worker, the process (contract/engine C5).
+in the end, in a worker, the process.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, connections, router
 
-from . import ceilings, flags, lifecycle, statements
+from . import ceilings, flags, lifecycle, safepoints, statements
 from .conf import conf
 from .models import AsyncTask
 from .querysets import after
@@ -35,6 +36,8 @@ PROGRESS_EVERY = 1.0
 """Seconds between two records of progress."""
 AGAIN = 1.0
 """Seconds between two interruptions of one run."""
+PUT_OFF = 8
+"""How often an interruption waits for a place where it leaves no lock held."""
 PATIENCE = 3.0
 """How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
 IDLE = 20
@@ -111,8 +114,13 @@ def _interruptible(run: Run) -> Iterator[None]:
         yield
         return
 
-    def interrupt(*_: object) -> None:
-        if run.reason is not None and not run.is_over:
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        if run.reason is None or run.is_over:
+            return
+        if run.put_off < PUT_OFF and not run.is_blocked() and not safepoints.is_safe(frame):
+            run.put_off += 1
+            run.signalled = 0.0  # the next look tries again
+        else:
             raise Interrupted
 
     before = signal.signal(signal.SIGUSR2, interrupt)

@@ -20,7 +20,7 @@ from django.core.signals import request_finished, request_started
 from django.db import DataError, close_old_connections, connection, connections, transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import include, path
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_asyncexchange import flags, lifecycle, watch, worker
 from django_asyncexchange.exceptions import NotCancellable
@@ -57,6 +57,21 @@ def asks(request):
     with connection.cursor() as cursor:
         cursor.execute(LONG[connection.vendor])
     return HttpResponse(b"asked")
+
+
+def translates(request):
+    """Takes and gives back a lock of the process all the time, as every request does a few times."""
+    stage.entered.set()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        translation.activate("en")
+    return HttpResponse(b"translated")
+
+
+def waits_for_a_lock(request):
+    stage.entered.set()
+    stage.released.wait(PATIENCE)
+    return HttpResponse(b"released")
 
 
 LONG = {
@@ -133,7 +148,20 @@ def reports_nonsense(request):
     return HttpResponse()
 
 
-VIEWS = (reports_nonsense, leaves_a_mark, sleeps, writes, asks, is_polite, reports, counts, streams, knows)
+VIEWS = (
+    translates,
+    waits_for_a_lock,
+    reports_nonsense,
+    leaves_a_mark,
+    sleeps,
+    writes,
+    asks,
+    is_polite,
+    reports,
+    counts,
+    streams,
+    knows,
+)
 urlpatterns = [path("", include("django_asyncexchange.urls")), *(path(f"{view.__name__}/", view) for view in VIEWS)]
 
 
@@ -215,6 +243,29 @@ def test_no_flag_is_left():
     worker.run(str(task.pk))
     joined()
     assert not flags.is_up(task.pk)
+
+
+def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
+    monkeypatch.setattr(watch, "TICK", 0.02)
+    for _ in range(12):
+        stage.reset()
+        task = stored(to="/translates/")
+        joined = meanwhile(lambda task=task: cancelled(task))
+        worker.run(str(task.pk))
+        joined()
+        assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
+        elsewhere = threading.Thread(target=translation.activate, args=["en"], daemon=True)
+        elsewhere.start()
+        elsewhere.join(PATIENCE)
+        assert not elsewhere.is_alive()
+
+
+def test_a_run_that_waits_for_a_lock_is_interrupted_all_the_same():
+    task = stored(to="/waits_for_a_lock/")
+    joined = meanwhile(lambda: cancelled(task))
+    worker.run(str(task.pk))
+    joined()
+    assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
 
 
 def test_a_run_that_was_taken_over_ends():

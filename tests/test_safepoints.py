@@ -1,0 +1,53 @@
+"""A run is not interrupted where that would leave a lock held."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+
+from django_asyncexchange.safepoints import is_safe
+
+seen = []
+LOCK = threading.Lock()
+
+
+def look(*_):
+    seen.append(is_safe(sys._getframe(1)))
+    return True
+
+
+@contextlib.contextmanager
+def held():
+    look()
+    yield
+    look()
+
+
+class Own:
+    def acquire(self, *_):
+        self.deeper()
+
+    def deeper(self):
+        look()
+
+
+def test_an_ordinary_line_is_safe():
+    seen.clear()
+    look()
+    assert seen == [True]
+
+
+def test_the_way_into_a_block_and_out_of_it_is_not():
+    seen.clear()
+    with held():
+        look()
+    assert seen == [False, True, False]
+
+
+def test_nor_is_what_takes_a_lock_in_words():
+    seen.clear()
+    LOCK.acquire(look())
+    LOCK.release()
+    Own().acquire()
+    assert seen == [False, False]
