@@ -175,31 +175,31 @@ def answered(
 ) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The answer to ``request``, and its body as it is produced."""
     with Loop(run, surroundings) as loop:
-        answer, chunks = loop.call(_begun, request, loop)
-        yield answer, chunks
+        yield loop.call(_begun, request, run, loop)
 
 
-async def _begun(request: ASGIRequest, loop: Loop) -> tuple[Any, Iterable[bytes]]:
+async def _begun(request: ASGIRequest, run: Run, loop: Loop) -> tuple[Any, Iterable[bytes]]:
     response = await handling.async_handler()(request)
     loop.stack.push_async_callback(sync_to_async(response.close))
     if not response.streaming:
-        return response, [response.content]
+        return response, run.counted([response.content], response)
     if getattr(response, "is_async", False):
         parts = await loop.stack.enter_async_context(contextlib.aclosing(aiter(response)))
-        return response, _portions(loop, parts)
-    return response, _chunks(await sync_to_async(contextvars.copy_context)(), response)
+        return response, _portions(loop, parts, run.counter(response))
+    return response, run.counted(_chunks(await sync_to_async(contextvars.copy_context)(), response), response)
 
 
-def _portions(loop: Loop, parts: AsyncIterator[bytes]) -> Iterator[bytes]:
+def _portions(loop: Loop, parts: AsyncIterator[bytes], count: Callable[[int], None]) -> Iterator[bytes]:
     """All of ``parts``; small ones put together, since each portion takes a change of threads."""
-    while portion := loop.call(_portion, parts):
+    while portion := loop.call(_portion, parts, count):
         yield portion
 
 
-async def _portion(parts: AsyncIterator[bytes]) -> bytes:
+async def _portion(parts: AsyncIterator[bytes], count: Callable[[int], None]) -> bytes:
     """The next of ``parts``; ``b""`` when there are no more."""
     taken, until = bytearray(), time.monotonic() + MOMENT
     async for part in parts:
+        count(len(part))
         taken += part
         if len(taken) >= PORTION or (taken and time.monotonic() > until):
             break

@@ -79,8 +79,7 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
                 status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
                 if not answer.streaming:
                     sessions.settle()  # a stream may need until its end what its view has opened
-                counted = run.counted(chunks, answer)
-                draft = bodies.write(counted, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
+                draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
     except (bodies.TooLarge, bodies.StorageFailed):
         logger.exception("task %s: a body could not be read or stored", task.pk)
         sessions.settle()
@@ -136,14 +135,14 @@ def _answered(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[by
 def _performed(run: Run, request: HttpRequest) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
         return loops.answered(request, run, partial(_surroundings, run.task))
-    return _by_wsgi(request)
+    return _by_wsgi(run, request)
 
 
 @contextlib.contextmanager
-def _by_wsgi(request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     response = handling.handler()(request)
     with contextlib.closing(response):
-        yield response, http.chunks_of(response)
+        yield response, run.counted(http.chunks_of(response), response)
 
 
 @contextlib.contextmanager
