@@ -58,7 +58,7 @@ class Run:
         self._reported = _progress(done, total, message)
 
     def counter(self, answer: Any) -> Callable[[int], None]:
-        """To be told how long each chunk of the body of ``answer`` is; where nothing else tells how far it is, that does."""
+        """To be told how long each chunk of the body of ``answer`` is; that counts where nothing else is reported."""
         self._source = getattr(answer, "progress", None)
         if self._source is not None or self._reported is not None:
             return lambda size: None

@@ -70,6 +70,25 @@ async def is_asynchronous(request):
     )
 
 
+def goes_there_and_back(request):
+    """Synchronous code that calls asynchronous code that makes queries."""
+
+    async def count():
+        await Group.objects.acreate(name="there")
+        return await sync_to_async(Group.objects.count)()
+
+    return JsonResponse(async_to_sync(count)(), safe=False)
+
+
+async def renders(request):
+    class Rendered(HttpResponse):
+        async def render(self):
+            self.content = f"{await Group.objects.acount()} groups".encode()
+            return self
+
+    return Rendered()
+
+
 async def begins_tasks(request):
     async def write(name):
         await asyncio.sleep(0.05)
@@ -327,6 +346,8 @@ VIEWS = (
     *BEYOND,
     is_synchronous,
     is_asynchronous,
+    goes_there_and_back,
+    renders,
     begins_tasks,
     begins_a_task_that_fails,
     begins_a_task_without_end,
@@ -537,6 +558,14 @@ def test_a_synchronous_middleware_around_an_asynchronous_view_runs_in_the_thread
     assert SEEN == [True]
 
 
+def test_a_synchronous_view_may_call_asynchronous_code_that_makes_queries():
+    assert answer(ended(sent("/goes_there_and_back/"))) == b"1"
+
+
+def test_an_answer_that_is_rendered_asynchronously_is():
+    assert answer(ended(sent("/renders/"))) == b"0 groups"
+
+
 def test_an_asynchronous_view_runs_as_its_owner():
     client = AsyncClient()
     client.force_login(User.objects.create_user("anna"))
@@ -682,6 +711,12 @@ def test_a_run_by_asgi_that_is_cancelled_ends(view):
     joined()
     assert (task.state, task.status_code) == ("CANCEL", None)
     assert ended(sent("/is_asynchronous/")).state == "DONE"
+
+
+@pytest.mark.parametrize("view", ["sleeps", "asks"])
+def test_an_asynchronous_view_behind_a_synchronous_middleware_can_be_cancelled(view, settings):
+    settings.MIDDLEWARE = [f"{__name__}.synchronous", *settings.MIDDLEWARE]
+    test_a_run_by_asgi_that_is_cancelled_ends(view)
 
 
 def test_an_asynchronous_view_that_is_cancelled_may_clean_up():
