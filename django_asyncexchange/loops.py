@@ -47,8 +47,9 @@ class Loop(Executor):
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._note)
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
-        self._over: Future[None] = Future()
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._over: Future[None] = Future()
+        self._over.add_done_callback(self._wake)
         self._context = ThreadSensitiveContext()
         self._is_abandoned = False
 
@@ -84,13 +85,16 @@ class Loop(Executor):
 
     def _serve(self, awaited: Future[T]) -> T:
         """Do what there is to do, until the loop has come to ``awaited``."""
-        for future in (awaited, self._over):
-            future.add_done_callback(lambda _: self._work.put(_nothing))
+        if awaited is not self._over:
+            awaited.add_done_callback(self._wake)
         while not (awaited.done() or self._over.done()):
             self._work.get()()
         if not awaited.done():
             raise asyncio.CancelledError("the event loop has ended")
         return awaited.result()
+
+    def _wake(self, _: Future[Any]) -> None:
+        self._work.put(_nothing)
 
     def _tell(self, what: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # it is closed
