@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
-from . import arrival, environ, headers, zones
+from . import arrival, environ, headers, scopes, zones
 from .arrival import SPOOL as SPOOL
 from .arrival import Arrival, Kept
 from .conf import conf
@@ -167,6 +167,7 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
         headers=tuple(_captured_headers(request, came)),
         remote_addr=arrival.text(came.meta, "REMOTE_ADDR"),
         environ=tuple(environ.said(came)),
+        scope=scopes.said(request.scope, came.path, path) if isinstance(request, ASGIRequest) else None,
         language=translation.get_language() or "",
         time_zone=zones.named(timezone.get_current_timezone()),
     )
@@ -184,9 +185,13 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
     triggers = {mount.TRIGGER_NAME.lower() for mount in conf.mounts if mount.TRIGGER is Trigger.HEADER}
     given: Iterable[tuple[str, Any]] = HttpHeaders(came.meta).items()
+    if is_asgi := isinstance(request, ASGIRequest):
+        given = scopes.headers(request.scope)
     unkept = headers.unkept(conf.SECRET_NAMES)
     for name, text in given:
-        lower = name.lower()
+        lower = name.lower().replace("_", "-")
+        if is_asgi and lower == "content-length":
+            yield name, text  # the body is as long as it was
         if not isinstance(text, str) or headers.is_harmful(lower, came.method) or lower in triggers:
             continue
         if unkept.match(lower) or (lower == "accept-language" and cookie_language):
@@ -203,8 +208,8 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
 
 
 @contextlib.contextmanager
-def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest]:
-    """The call as Django would have received it, ready for a handler.
+def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest | ASGIRequest]:
+    """The call as Django would have received it, ready for a handler of the same kind.
 
     CSRF is not checked again where it was at submit: what proves it is never stored. Otherwise whoever checks refuses.
     """
@@ -213,6 +218,10 @@ def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest]:
             body.write(chunk)
         size = body.tell()
         body.seek(0)
-        request = WSGIRequest(environ.made(call, body, size))
-        request._dont_enforce_csrf_checks = call.is_checked  # type: ignore[attr-defined]
+        request: Any
+        if call.scope is None:
+            request = WSGIRequest(environ.made(call, body, size))
+        else:
+            request = ASGIRequest(scopes.made(call), body)
+        request._dont_enforce_csrf_checks = call.is_checked
         yield request

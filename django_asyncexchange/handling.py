@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.core import signals
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -15,11 +17,25 @@ from rest_framework.views import APIView
 
 from . import acting, admission, sessions
 
+if TYPE_CHECKING:
+    Base = BaseHandler
+else:
+    Base = object
+
 SPARING = "async_exchange_sparing"
 """Attribute of a view class's throttle check that knows deferred runs."""
 
 
-class Handler(BaseHandler):
+class Spared(Base):
+    """What a run's handler does otherwise than Django's."""
+
+    def resolve_request(self, request: HttpRequest) -> Any:
+        match = super().resolve_request(request)
+        spare_throttles(match.func)
+        return match
+
+
+class Handler(Spared, BaseHandler):
     """Django's handler, without a server around it."""
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -35,10 +51,20 @@ class Handler(BaseHandler):
         with sessions.refusing(request):
             return super()._get_response(request)  # type: ignore[misc]
 
-    def resolve_request(self, request: HttpRequest) -> Any:
-        match = super().resolve_request(request)
-        spare_throttles(match.func)
-        return match
+
+class AsyncHandler(Spared, ASGIHandler):
+    """The same for a call that came by ASGI."""
+
+    async def __call__(self, request: ASGIRequest) -> Any:  # type: ignore[override]
+        set_script_prefix(get_script_prefix(request.scope))
+        await signals.request_started.asend(sender=type(self), scope=request.scope)
+        return await self.run_get_response(request)
+
+    async def _get_response_async(self, request: HttpRequest) -> Any:
+        if not await sync_to_async(acting.stands)(request):
+            return HttpResponse(status=401)
+        with sessions.refusing(request):
+            return await super()._get_response_async(request)  # type: ignore[misc]
 
 
 def spare_throttles(view_func: Callable[..., Any]) -> None:
@@ -69,7 +95,14 @@ def handler() -> Handler:
     return ready
 
 
+@cache
+def async_handler() -> AsyncHandler:
+    """The other one. Django's loads its middleware when it is made."""
+    return AsyncHandler()
+
+
 @receiver(signals.setting_changed, dispatch_uid="django_asyncexchange.handling")
 def forget(**kwargs: Any) -> None:
     """Load it again, where a test overrides what it was made of."""
     handler.cache_clear()
+    async_handler.cache_clear()

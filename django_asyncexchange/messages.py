@@ -9,7 +9,7 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 from .signing import Signer
 from .states import Reason, State
@@ -128,6 +128,8 @@ class Request:
     remote_addr: str = ""
     environ: tuple[tuple[str, str | int], ...] = ()
     """What else the server said, by the names of ``META``: ``SERVER_NAME``, ``REMOTE_PORT`` and so on."""
+    scope: dict[str, Any] | None = None
+    """What ASGI's scope said besides; None = the call came by WSGI, and runs so."""
     language: str = ""
     time_zone: str = ""
     """See ``zones``."""

@@ -66,20 +66,25 @@ class Run:
         """
         self._reported = _progress(done, total, message)
 
-    def counted(self, chunks: Iterable[bytes], answer: Any) -> Iterable[bytes]:
-        """``chunks`` of the body of ``answer``; where nothing else tells how far it is, their bytes do."""
+    def counter(self, answer: Any) -> Callable[[int], None]:
+        """To be told how long each chunk of the body of ``answer`` is; that counts where nothing else is reported."""
         self._source = getattr(answer, "progress", None)
         if self._source is not None or self._reported is not None:
-            return chunks
+            return lambda size: None
         length = answer.headers.get("Content-Length", "")
-        return self._counting(chunks, int(length) if length.isdigit() else None)
+        total, done = int(length) if length.isdigit() else None, 0
 
-    def _counting(self, chunks: Iterable[bytes], total: int | None) -> Iterator[bytes]:
-        done = 0
-        for chunk in chunks:
-            done += len(chunk)
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
             self._reported = Progress(done=done, total=total)
-            yield chunk
+
+        return count
+
+    def counted(self, chunks: Iterable[bytes], answer: Any) -> Iterator[bytes]:
+        """``chunks`` of the body of ``answer``."""
+        count = self.counter(answer)
+        return (chunk for chunk in chunks if count(len(chunk)) is None)
 
     @property
     def progress(self) -> Progress | None:

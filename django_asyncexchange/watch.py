@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError, connections, router
 
-from . import ceilings, flags, lifecycle, safepoints, statements
+from . import ceilings, children, flags, lifecycle, safepoints, statements
 from .conf import conf
 from .models import AsyncTask
 from .querysets import after
@@ -63,6 +64,8 @@ _last_words: list[Callable[[], object]] = []
 
 def this_is_a_worker(last_words: Callable[[], object] = bool) -> None:
     """Say that this process has nothing else to do than running calls. ``last_words``: called before it leaves."""
+    if not is_worker():
+        children.allow()
     _own[:], _last_words[:] = [os.getpid()], [last_words]
 
 
@@ -89,7 +92,7 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
     Raises Interrupted inside, or what a database raises whose statement was cancelled. Beside the main thread only
     statements can be interrupted; a view there has to ask.
     """
-    run = Run(task, limit)
+    run, before = Run(task, limit), set(multiprocessing.active_children())
     with contextlib.ExitStack() as stack:
         stack.enter_context(_interruptible(run))
         if is_worker():
@@ -105,6 +108,8 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
             run.leave_progress()
             with _lock:
                 _runs.discard(run)
+            if run.reason is not None and is_worker():
+                children.kill(but=before)
 
 
 @contextlib.contextmanager

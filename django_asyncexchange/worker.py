@@ -11,10 +11,11 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
@@ -30,6 +31,7 @@ from . import (
     identity,
     isolation,
     lifecycle,
+    loops,
     presence,
     recovery,
     retention,
@@ -73,15 +75,11 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
         with sessions, watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
             if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
-            answer = _answer(run, request)
-            status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
-            if not answer.streaming:
-                sessions.settle()  # a stream may need until its end what its view has opened
-            try:
-                chunks = run.counted(http.chunks_of(answer), answer)
+            with _answered(run, request) as (answer, chunks):
+                status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
+                if not answer.streaming:
+                    sessions.settle()  # a stream may need until its end what its view has opened
                 draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
-            finally:
-                answer.close()
     except (bodies.TooLarge, bodies.StorageFailed):
         logger.exception("task %s: a body could not be read or stored", task.pk)
         sessions.settle()
@@ -122,16 +120,29 @@ def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
     return capture.rebuilt(task.captured, task.body_at_hand())
 
 
-def _answer(run: Run, request: HttpRequest) -> Any:
-    """The response of the captured call, or a 401 where its owner may not act any more."""
+@contextlib.contextmanager
+def _answered(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+    """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
     request.async_task = run  # type: ignore[attr-defined]
     acting.begin(request, identity.of(run.task, run.task.captured), _patiently)
     run.begin()
+    with _performed(run, request) as (response, chunks):
+        if acting.is_lost(request):  # whatever a middleware has made of it
+            response, chunks = HttpResponse(status=401), []
+        yield response, chunks
+
+
+def _performed(run: Run, request: HttpRequest) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
+    if isinstance(request, ASGIRequest):
+        return loops.answered(request, run, partial(_surroundings, run.task))
+    return _by_wsgi(run, request)
+
+
+@contextlib.contextmanager
+def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     response = handling.handler()(request)
-    if acting.is_lost(request):  # whatever a middleware has made of it
-        response.close()
-        return HttpResponse(status=401)
-    return response
+    with contextlib.closing(response):
+        yield response, run.counted(http.chunks_of(response), response)
 
 
 @contextlib.contextmanager

@@ -158,6 +158,12 @@ def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Reques
     return Request(**{**fields, "method": method, "path": path, **changes})
 
 
+def captured_by_asgi(path: str, **changes: Any) -> Request:
+    """The same of one that came by ASGI."""
+    scope = {"http_version": "1.1", "path": path, "client": ["127.0.0.1", 4711], "server": ["testserver", 80]}
+    return captured(path, scope=scope, **changes)
+
+
 def stamped(call: Request, owner: Any) -> Request:
     """``call`` as one of ``owner``'s."""
     return dataclasses.replace(call, stamp=stamps.made(Kind.USER.name, *stamps.facts_of(owner, get_user_model())))

@@ -18,7 +18,7 @@ from django_asyncexchange.states import State
 
 from .project.apart import apart, said, tell
 from .project.streams import MB, PIECE
-from .services import captured, stored
+from .services import captured, captured_by_asgi, stored
 from .test_serving import link
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -66,6 +66,12 @@ def peak_of_run(storage: dict[str, Any], *tasks: AsyncTask) -> int:
 
 def test_a_worker_that_writes_a_large_answer_needs_no_more_than_for_a_small_one(place):
     small, large = (peak_of_run(place, stored(to=f"/streams/{size}/")) for size in (SMALL, LARGE))
+    assert large - small < GROWTH
+
+
+def test_a_worker_that_writes_a_large_asynchronous_stream_needs_no_more_than_for_a_small_one(place):
+    calls = (captured_by_asgi(f"/streams-asynchronously/{size}/") for size in (SMALL, LARGE))
+    small, large = (peak_of_run(place, stored(to=call)) for call in calls)
     assert large - small < GROWTH
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import tempfile
 import zlib
+from wsgiref.validate import check_environ
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -27,7 +28,7 @@ from django_asyncexchange import bodies, capture, worker, zones
 from django_asyncexchange.exceptions import CallChanged
 from django_asyncexchange.models import AsyncTask
 
-from .services import IDLE, exchange
+from .services import IDLE, captured, exchange
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.test_same_call")]
 
@@ -317,6 +318,13 @@ def test_a_form_is_run_with_every_byte_of_its_csrf_token(client):
     body = b"a=1&csrfmiddlewaretoken=" + b"aB3x" * 16
     assert send(client, "/raw/", "POST", body, SOLITUDE).status_code == 202
     assert stored() == body
+
+
+def test_the_environment_of_a_run_is_one_by_pep_3333():
+    with capture.rebuilt(
+        captured("/raw/", "POST", headers=(("Content-Type", FORM), ("X-A", "b"))), [b"a=1"]
+    ) as request:
+        check_environ(request.environ)
 
 
 # Everything is sealed -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from django.core.files.storage import FileSystemStorage
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -19,6 +19,17 @@ PIECE = random.Random(3).randbytes(MB)
 def streams(request: HttpRequest, megabytes: int) -> StreamingHttpResponse:
     """So many megabytes, none of which is kept."""
     return StreamingHttpResponse((PIECE for _ in range(megabytes)), content_type="application/octet-stream")
+
+
+async def streams_asynchronously(request: HttpRequest, megabytes: int) -> StreamingHttpResponse:
+    """The same under ASGI, in pieces of 16 KB."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(megabytes):
+            for start in range(0, MB, MB // 64):
+                yield PIECE[start : start + MB // 64]
+
+    return StreamingHttpResponse(chunks(), content_type="application/octet-stream")
 
 
 def pauses(request: HttpRequest) -> StreamingHttpResponse:
@@ -47,6 +58,7 @@ class Deadly(FileSystemStorage):
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("streams/<int:megabytes>/", streams),
+    path("streams-asynchronously/<int:megabytes>/", streams_asynchronously),
     path("pauses/", pauses),
     path("reads/", reads),
 ]
