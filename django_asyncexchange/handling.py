@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from rest_framework.views import APIView
 
-from . import acting, admission, sessions
+from . import acting, admission, ninja, sessions
 
 SPARING = "async_exchange_sparing"
 """Attribute of a view class's throttle check that knows deferred runs."""
@@ -38,6 +38,7 @@ class Handler(BaseHandler):
     def resolve_request(self, request: HttpRequest) -> Any:
         match = super().resolve_request(request)
         spare_throttles(match.func)
+        ninja.prepare(request, match.func)
         return match
 
 

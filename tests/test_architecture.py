@@ -23,7 +23,7 @@ FLOORS = {
     2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
     "prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings classbased delivery endings environ executors "
-    "faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups notify "
+    "faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups ninja notify "
     "offload presence profiles recovery rendering retention runs sessions signals signatures stamps submission "
     "subscriptions tokens transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
