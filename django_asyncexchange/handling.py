@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from rest_framework.views import APIView
 
-from . import acting, admission, ninja, sessions
+from . import acting, admission, http, ninja, sessions
 
 SPARING = "async_exchange_sparing"
 """Attribute of a view class's throttle check that knows deferred runs."""
@@ -26,14 +26,18 @@ class Handler(BaseHandler):
         signals.request_started.send(sender=type(self), environ=request.META)
         set_script_prefix(request.META["SCRIPT_NAME"] or "/")
         set_urlconf(None)
-        return self.get_response(request)
+        return http.unpacked(self.get_response(request))
 
     def _get_response(self, request: HttpRequest) -> Any:
         """Django's own, behind the last middleware; the view does not run where its owner may not act any more."""
         if not acting.stands(request):
             return HttpResponse(status=401)
         with sessions.refusing(request):
-            return super()._get_response(request)  # type: ignore[misc]
+            try:
+                return super()._get_response(request)  # type: ignore[misc]
+            finally:  # no middleware has to compress what is stored as it is
+                request.META.pop("HTTP_ACCEPT_ENCODING", None)
+                request.__dict__.pop("headers", None)
 
     def resolve_request(self, request: HttpRequest) -> Any:
         match = super().resolve_request(request)
