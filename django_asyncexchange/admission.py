@@ -201,7 +201,7 @@ def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialec
 
 
 def idempotency_key(call: Call) -> str:
-    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed (contract G)."""
+    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed."""
     key = call.header("Idempotency-Key")
     if key and not re.fullmatch(r"[!-~]{1,255}", key):
         raise IdempotencyKeyMalformed

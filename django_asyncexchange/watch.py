@@ -2,7 +2,7 @@
 
 It looks a few times a second whether a run is still wanted, moves its lease on, records its progress, and interrupts
 one that was cancelled, has lost its lease or takes too long: first its statement in the database, then its thread, and
-in the end, in a worker, the process (contract/engine C5).
+in the end, in a worker, the process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nothing of a run is left for the next one in the same process (contract/security 4.5, threat 7)."""
+"""Nothing of a run is left for the next one in the same process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002; contract B).
+"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002).
 
 The client polls ``async/{id}``, then follows ``async/{id}/result`` to a signed link that works for five minutes.
 Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``, the

@@ -1,4 +1,4 @@
-"""MoySklad's wire: seeds S001 and S002, contract B, table by table."""
+"""MoySklad's wire: seeds S001 and S002, table by table."""
 
 from __future__ import annotations
 
