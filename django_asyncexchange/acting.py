@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
 from . import sessions
-from .identity import Identity, IdentityLost, found
+from .identity import Identity, IdentityLost, found, headers_of
 
 if TYPE_CHECKING:
     Base = HttpRequest
@@ -28,6 +28,7 @@ class Acting(Base):
     """What is added to Django's class of a request: the names under which Django and DRF ask who is calling."""
 
     _asyncexchange_look: Callable[[], tuple[Any, Any]]
+    _asyncexchange_who: Identity
 
     @cached_property
     def _asyncexchange_owner(self) -> tuple[Any, Any] | None:
@@ -79,7 +80,7 @@ class Acting(Base):
 
     @session.setter
     def session(self, store: Any) -> None:
-        self.__dict__["session"] = sessions.unkept(store)
+        self.__dict__["session"] = sessions.unkept(store, self._asyncexchange_who.device)
 
 
 def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
@@ -87,7 +88,13 @@ def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
     cls: Any = type(request)
     request.__class__ = _acting(cls)
     request._asyncexchange_look = lambda: patiently(found, who)
+    request._asyncexchange_who = who
     request.user = SimpleLazyObject(lambda: request._cached_user)
+    try:
+        for name, text in patiently(headers_of, who).items():
+            request.META["HTTP_" + name.upper().replace("-", "_")] = text
+    except IdentityLost:
+        request._asyncexchange_owner = None
 
 
 def stands(request: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Which addresses may be called: by the look of a URL, and by the IP address that its name leads to (security 2).
+"""Which addresses may be called: by the look of a URL, and by the IP address that its name leads to.
 
 A name says nothing until it is looked up, and may say something else the next time. So the look is judged when somebody
 asks to be told (``check``) and again at every send, and the IP address (``is_callable``) where the socket is opened.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,7 +24,20 @@ UNSAFE = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 """What parsers drop, repair or read differently, and halves of characters, which no database stores."""
 
 METADATA = tuple(
-    map(ipaddress.ip_network, ("169.254.0.0/16", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
+    map(
+        ipaddress.ip_network,
+        (
+            "169.254.0.0/16",
+            "100.100.100.200",  # Alibaba Cloud
+            "168.63.129.16",  # Azure
+            "192.0.0.192",  # Oracle Cloud
+            "fd00:c1::a9fe:a9fe",
+            "fd00:ec2::/32",  # Amazon: metadata, credentials of containers, names, time
+            "fd20:ce::254",  # Google Cloud
+            "fd00:42::42",  # Scaleway
+            "fe80::a9fe:a9fe",  # OpenStack
+        ),
+    )
 )
 """Where clouds give credentials to whoever asks: never called, whatever the settings allow."""
 DENIED = tuple(
@@ -45,6 +59,7 @@ DENIED = tuple(
     )
 )
 """Refused besides what Python calls private, reserved or multicast: its tables differ between versions."""
+TRANSLATED, TRANSLATED_HERE, COMPATIBLE = map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 
 
 @value
@@ -101,14 +116,34 @@ def literal(host: str) -> Address | None:
 
 
 def is_callable(address: Address, rules: Rules) -> bool:
-    """Whether a socket may be opened to ``address``."""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    """Whether a socket may be opened to ``address``: it may, and so may every address that it is carried on to."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_callable(address.ipv4_mapped, rules)
+        if not all(is_callable(inner, rules) for inner in _inner(address)):
+            return False
     if _is_in(address, METADATA):
         return False
     if _is_in(address, tuple(ipaddress.ip_network(network) for network in rules.networks)):
         return True
     return address.is_global and not address.is_multicast and not address.is_reserved and not _is_in(address, DENIED)
+
+
+def _inner(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """The IPv4 addresses within ``address`` that translators and tunnels would carry on to."""
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address in TRANSLATED or (address in COMPATIBLE and int(last) > 1):
+        yield last
+    if address in TRANSLATED_HERE:  # a prefix of any length (RFC 6052 section 2.2); what is zero is padding
+        bits = f"{int(address):0128b}"
+        places = (bits[96:], bits[48:64] + bits[72:88], bits[56:64] + bits[72:96], bits[72:104])
+        yield from (ipaddress.IPv4Address(int(place, 2)) for place in places if int(place, 2) >> 24)
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:
+        yield from address.teredo
+    if (int(address) >> 32) & 0xFDFFFFFF == 0x5EFE:  # ISATAP (RFC 5214)
+        yield last
 
 
 def _is_in(address: Address, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Refuse now what would be refused anyway: eligibility, method, authentication, permission, throttle.
 
 The answer to a refused call is the view's own 4xx; nothing is stored. Object permissions and validation need the view
-itself, so they are left to the run (contract/security 4.4).
+itself, so they are left to the run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import addresses, classbased, gates, identity, outages
+from . import addresses, classbased, gates, identity, ninja, outages
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
@@ -107,6 +107,9 @@ def refusal(
         refused = gates.refusal(request, place, args, kwargs)
         if refused is not None:
             return refused, None
+    view_of_ninja = ninja.view_of(view_func)
+    if view_of_ninja is not None:
+        return ninja.refusal(request, view_of_ninja, is_throttled=dialect.THROTTLED)
     challenge: tuple[tuple[str, str], ...] = ()
     who: identity.Identity | None = None
     seen: Any = request
@@ -198,7 +201,7 @@ def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialec
 
 
 def idempotency_key(call: Call) -> str:
-    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed (contract G)."""
+    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed."""
     key = call.header("Idempotency-Key")
     if key and not re.fullmatch(r"[!-~]{1,255}", key):
         raise IdempotencyKeyMalformed

@@ -11,18 +11,19 @@ import datetime as dt
 import logging
 import os
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from functools import partial
 from io import BufferedReader
 from itertools import chain
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
-from django.db import DatabaseError, InterfaceError, models, router, transaction
+from django.db import DatabaseError, InterfaceError, connections, models, router, transaction
 
-from . import buckets, moves, outages, sealing
+from . import buckets, isolation, moves, outages, sealing
 from .conf import conf
 from .flows import Flow, Reader
 from .flows import TooLarge as TooLarge
@@ -72,8 +73,11 @@ def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, patience: 
     flow = Flow(chunks, limit)
     target = storage()
     head = flow.take(conf.INLINE_BYTES if target else limit)
-    row = None if target is None or flow.exhausted else _reserved(patience)
-    source = chain([head], flow)
+    is_small = target is None or flow.exhausted
+    source: Iterable[bytes] = chain([head], flow)
+    if not is_small and _is_held():
+        source = _read_before(source)
+    row = None if is_small else _reserved(patience)
     if target is None or row is None:
         content = b"".join(sealing.sealed([b"".join(source)]) if seal else source)
         return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
@@ -91,6 +95,32 @@ def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, patience: 
             raise StorageFailed(str(error)) from error
         raise
     return Draft(name=name, reserved=row.pk, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
+
+
+def _is_held() -> bool:
+    """Whether a view has begun a transaction by hand on SQLite and not ended it. Nobody else could write meanwhile; and
+    who merely tries to begin another one on that connection takes the lock for it.
+    """
+    made: Any = connections[router.db_for_write(Body)]
+    return made.vendor == "sqlite" and not made.in_atomic_block and isolation.is_open(made)
+
+
+def _read_before(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks``, read to their end, and with it to that of the view's transaction; one left open is rolled back."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        for chunk in chunks:
+            file.write(chunk)
+        if _is_held():
+            isolation.close(connections[router.db_for_write(Body)])
+        file.seek(0)
+        stack.pop_all()
+        return _read(file)
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        yield from iter(partial(file.read, CHUNK), b"")
 
 
 def _reserved(patience: float) -> Body | None:

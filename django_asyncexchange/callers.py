@@ -1,7 +1,8 @@
 """Who calls, by one rule for submits and polls.
 
 A caller is a row of the user model, an application that has a name (OAuth2's client credentials), whoever the project
-names by ``SNAPSHOT_USER``, or nobody. Anybody else is a stranger: no run could be made as that caller.
+names by ``SNAPSHOT_USER``, whoever holds a key that one of Django Ninja's operations has accepted, or nobody. Anybody
+else is a stranger: no run could be made as that caller.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections, models, router
 from django.utils.module_loading import import_string
 
-from . import lookups
+from . import lookups, stamps
 from .conf import conf
 from .messages import Owner, value
 from .models import AsyncTask
@@ -27,6 +28,8 @@ class Kind(enum.Enum):
     USER = enum.auto()
     APPLICATION = enum.auto()
     NAMED = enum.auto()
+    HOLDER = enum.auto()
+    """Who holds a key, where ``request.user`` is nobody."""
     STRANGER = enum.auto()
     """Somebody, whom nothing names."""
 
@@ -37,9 +40,37 @@ class Caller:
 
     kind: Kind
     row: Any = None
-    """The user or the application."""
+    """The user, the application, or what a key belongs to."""
     name: str = ""
-    """What ``SNAPSHOT_USER`` says."""
+    """What ``SNAPSHOT_USER`` says, or a keyed digest of a key that belongs to no row."""
+    is_holder: bool = False
+    """Whether a key says so, and ``request.user`` is nobody."""
+
+
+@value
+class Holder:
+    """What one of an operation's authenticators made of a request; see ``ninja``."""
+
+    authenticator: str
+    """Dotted name of the authenticator."""
+    found: Any
+    """``request.auth``."""
+    key: str = ""
+    """The credential itself; ``""`` where it is not known what that was."""
+    is_repeatable: bool = False
+    """Whether it would say the same without what is not kept of a call."""
+
+    @property
+    def name(self) -> str:
+        return stamps.made("key", self.authenticator, self.key) if self.key else ""
+
+    def is_named(self, name: str) -> bool:
+        """Whether ``name`` was made of this key, also with a former ``SECRET_KEY``."""
+        return bool(self.key) and stamps.fits(name, "key", self.authenticator, self.key)
+
+
+HOLDER = "_asyncexchange_holder"
+"""Attribute of Django's request with its ``Holder``."""
 
 
 def caller(request: Any) -> Caller:
@@ -48,11 +79,28 @@ def caller(request: Any) -> Caller:
     if user is None and isinstance(auth, models.Model) and lookups.is_row(getattr(auth, "application", None)):
         return Caller(kind=Kind.APPLICATION, row=auth.application)  # type: ignore[attr-defined]
     if user is None or not getattr(user, "is_authenticated", True):
-        return Caller(kind=Kind.NOBODY)
+        return _without_a_user(request)
     if lookups.is_row(user, get_user_model()):
         return Caller(kind=Kind.USER, row=user)
-    name = import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER and conf.RESTORE_USER else ""
+    name = _name_of(request)
     return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.STRANGER)
+
+
+def _without_a_user(request: Any) -> Caller:
+    """Somebody all the same, where the project or a key says so."""
+    if name := _name_of(request):
+        return Caller(kind=Kind.NAMED, name=name)
+    holder: Holder | None = getattr(request, HOLDER, None)
+    if holder is None:
+        return Caller(kind=Kind.NOBODY)
+    if lookups.is_row(holder.found):
+        is_user = lookups.is_row(holder.found, get_user_model())
+        return Caller(kind=Kind.USER if is_user else Kind.HOLDER, row=holder.found, is_holder=True)
+    return Caller(kind=Kind.HOLDER if holder.key else Kind.STRANGER, name=holder.name, is_holder=True)
+
+
+def _name_of(request: Any) -> str:
+    return import_string(conf.SNAPSHOT_USER)(request) if conf.SNAPSHOT_USER and conf.RESTORE_USER else ""
 
 
 def is_known(request: Any) -> bool:
@@ -71,6 +119,10 @@ def owner_of(request: Any) -> Owner:
     who = caller(request)
     if who.kind is Kind.USER:
         return Owner(account=_account_of(who.row), id=str(who.row.pk))
+    if who.kind is Kind.HOLDER:
+        name = who.name or f"{who.row._meta.label_lower}:{who.row.pk}"
+        digest = hashlib.sha256(name.encode()).hexdigest()  # a row's key may be the secret itself
+        return Owner(account=f":holder:{digest}", kind="application", id=digest)
     if who.kind is Kind.APPLICATION:
         name = f"{who.row._meta.label_lower}:{who.row.pk}"
         return Owner(account=f":application:{name}", kind="application", id=name)

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
-from . import arrival, environ, headers, scopes, zones
+from . import arrival, codings, environ, headers, scopes, zones
 from .arrival import SPOOL as SPOOL
 from .arrival import Arrival, Kept
 from .conf import conf
@@ -198,7 +198,9 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
             continue
         if lower == "prefer":
             text = preferences.without_ours(text)
-        if text or lower != "prefer":
+        if lower == "accept-encoding":
+            text = codings.readable(text)
+        if text or lower not in ("prefer", "accept-encoding"):
             yield name, text
     if cookie_language:  # the cookie decided the language and is not stored
         yield "Accept-Language", translation.get_language() or ""

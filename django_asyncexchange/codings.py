@@ -6,6 +6,8 @@ Only gzip: every client of the protocols that we speak asks for it, and reads no
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from .messages import Headers, header
 
@@ -23,6 +25,37 @@ def accepts_gzip(accepted: str) -> bool:
     weights = dict(_weighed(coding) for coding in accepted.lower().split(","))
     named = [weights[name] for name in NAMES if name in weights]
     return max(named) > 0 if named else weights.get("*", 0) > 0
+
+
+def readable(accepted: str) -> str:
+    """What a run may have of ``Accept-Encoding``: no coding but gzip, which can be taken off again."""
+    kept = [coding.strip() for coding in accepted.split(",") if _weighed(coding.lower())[0] in NAMES | {"identity"}]
+    is_named = any(_weighed(coding.lower())[0] in NAMES for coding in kept)
+    return ", ".join(kept if is_named or not accepts_gzip(accepted) else [*kept, GZIP])
+
+
+def is_negotiated(headers: Headers) -> bool:
+    """Whether an answer with these headers is in gzip because its client could read that."""
+    named = {each.strip().lower() for name, text in headers if name.lower() == "vary" for each in text.split(",")}
+    coding = (header(headers, "Content-Encoding") or "").strip().lower()
+    is_bound = any(name.lower() in BOUND - {"content-encoding"} for name, _ in headers)
+    return coding in NAMES and "accept-encoding" in named and not is_bound
+
+
+def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What ``chunks`` of gzip say."""
+    take = zlib.decompressobj(wbits=31)
+    for chunk in chunks:
+        yield take.decompress(chunk)
+    yield take.flush()
+
+
+async def unpacked_later(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The same of an asynchronous stream."""
+    take = zlib.decompressobj(wbits=31)
+    async for chunk in chunks:
+        yield take.decompress(chunk)
+    yield take.flush()
 
 
 def _weighed(coding: str) -> tuple[str, float]:

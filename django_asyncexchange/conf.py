@@ -118,9 +118,11 @@ class Conf:
     RESTORE_AUTH = Setting[str]("django_asyncexchange.identity.restore_auth")
     """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
     SNAPSHOT_USER = Setting[str]("")
-    """Dotted path of ``callable(request) -> str``: the lasting name of a caller who is no row of the user model."""
+    """Dotted path of ``callable(request) -> str``: the lasting name of who is no row of the user model, or ``""``."""
     RESTORE_USER = Setting[str]("")
     """Dotted path of ``callable(name, auth) -> user`` for such a name; raises ``identity.IdentityLost``."""
+    RUN_HEADERS = Setting[str]("")
+    """Dotted path of ``callable(name) -> dict``: headers that the run of such a caller has instead of credentials."""
     REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False)
     """Whether a call does not run whose user's sessions were ended meanwhile, as a new password does."""
     LEASE_SECONDS = Setting[float](30)

@@ -1,7 +1,7 @@
 """Sends what is due: claims rows, sends them side by side, records every try, and decides what comes next.
 
 Rows are the truth and a message is only a hint to look. Whoever looks takes all that is due, a few to each host, so
-that a receiver that hangs holds up nobody else. At least once, with the same id and the same bytes (security 1.2).
+that a receiver that hangs holds up nobody else. At least once, with the same id and the same bytes.
 """
 
 from __future__ import annotations

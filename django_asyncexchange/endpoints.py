@@ -16,7 +16,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.views import APIView
 
-from . import callers, exceptions, http, httpcaches, outages, rendering
+from . import callers, exceptions, http, httpcaches, ninja, outages, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
 from .submission import RETRY_AFTER
@@ -89,7 +89,10 @@ class Endpoint(APIView):
 
     def get_authenticators(self) -> Any:
         # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
-        return [] if self.is_public else super().get_authenticators()
+        if self.is_public:
+            return []
+        others = super().get_authenticators()
+        return [ninja.KeyAuthentication(others), *others] if ninja.authenticators() else others
 
     def get_permissions(self) -> Any:
         if self.is_public or conf.ALLOW_ANONYMOUS:

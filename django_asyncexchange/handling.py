@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 from rest_framework.views import APIView
 
-from . import acting, admission, sessions
+from . import acting, admission, http, ninja, sessions
 
 if TYPE_CHECKING:
     Base = BaseHandler
@@ -32,6 +32,7 @@ class Spared(Base):
     def resolve_request(self, request: HttpRequest) -> Any:
         match = super().resolve_request(request)
         spare_throttles(match.func)
+        ninja.prepare(request, match.func)
         return match
 
 
@@ -42,14 +43,17 @@ class Handler(Spared, BaseHandler):
         signals.request_started.send(sender=type(self), environ=request.META)
         set_script_prefix(request.META["SCRIPT_NAME"] or "/")
         set_urlconf(None)
-        return self.get_response(request)
+        return http.unpacked(self.get_response(request))
 
     def _get_response(self, request: HttpRequest) -> Any:
         """Django's own, behind the last middleware; the view does not run where its owner may not act any more."""
         if not acting.stands(request):
             return HttpResponse(status=401)
         with sessions.refusing(request):
-            return super()._get_response(request)  # type: ignore[misc]
+            try:
+                return super()._get_response(request)  # type: ignore[misc]
+            finally:
+                _forget_codings(request)
 
 
 class AsyncHandler(Spared, ASGIHandler):
@@ -58,13 +62,22 @@ class AsyncHandler(Spared, ASGIHandler):
     async def __call__(self, request: ASGIRequest) -> Any:  # type: ignore[override]
         set_script_prefix(get_script_prefix(request.scope))
         await signals.request_started.asend(sender=type(self), scope=request.scope)
-        return await self.run_get_response(request)
+        return http.unpacked(await self.run_get_response(request))
 
     async def _get_response_async(self, request: HttpRequest) -> Any:
         if not await sync_to_async(acting.stands)(request):
             return HttpResponse(status=401)
         with sessions.refusing(request):
-            return await super()._get_response_async(request)  # type: ignore[misc]
+            try:
+                return await super()._get_response_async(request)  # type: ignore[misc]
+            finally:
+                _forget_codings(request)
+
+
+def _forget_codings(request: HttpRequest) -> None:
+    """No middleware has to compress what is stored as it is."""
+    request.META.pop("HTTP_ACCEPT_ENCODING", None)
+    request.__dict__.pop("headers", None)
 
 
 def spare_throttles(view_func: Callable[..., Any]) -> None:

@@ -13,7 +13,6 @@ CREDENTIALS = ("authorization", "proxy-authorization", "cookie")
 HARMFUL = frozenset(
     {
         # this representation: the stored answer is for every later reader
-        "accept-encoding",
         "range",
         "if-range",
         # this connection

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -51,6 +53,21 @@ def _resolved(reference: str, request: HttpRequest) -> str:
         return urljoin(request.get_full_path(), reference) if is_relative else reference
     except ValueError:
         return reference
+
+
+def unpacked(response: Any) -> Any:
+    """``response`` as it was before it was compressed for its client: the stored one is for every later reader."""
+    if not codings.is_negotiated(tuple(response.items())):
+        return response
+    if not response.streaming:
+        with suppress(zlib.error):  # it is no gzip: as it says it is
+            response.content = b"".join(codings.unpacked([response.content]))
+            del response["Content-Encoding"]
+        return response
+    unpack = codings.unpacked_later if response.is_async else codings.unpacked
+    response.streaming_content = unpack(response.streaming_content)
+    del response["Content-Encoding"]
+    return response
 
 
 def chunks_of(response: Any) -> Iterable[bytes]:

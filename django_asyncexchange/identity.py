@@ -6,6 +6,7 @@ the token in ``request.auth``, never its value. At run time all of them are aske
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,8 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 from django.utils.module_loading import import_string
 
-from . import lookups, remarks, stamps
-from .callers import Caller, Kind, caller, owner, reference_to
+from . import lookups, remarks, stamps, tokens
+from .callers import HOLDER, Caller, Holder, Kind, caller, owner, reference_to
 from .callers import administers as administers
 from .callers import owner_of as owner_of
 from .conf import conf
@@ -25,9 +26,11 @@ from .tokens import IdentityLost as IdentityLost
 from .tokens import restore_auth as restore_auth
 from .tokens import snapshot_auth as snapshot_auth
 
-APPLICATION, NAMED = "application", "named"
-BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED}
+APPLICATION, NAMED, KEY = "application", "named", "key"
+BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
 """What stands in the place of an authentication backend for callers whom no backend knows."""
+ITSELF = "itself"
+"""Reference to a ``request.auth`` that is the user."""
 
 
 @value
@@ -37,7 +40,7 @@ class Identity:
     owner: Owner
     user_pk: Any = None
     auth_backend: str = ""
-    """Dotted path of the authentication backend, or APPLICATION or NAMED; ``""`` = submitted anonymously."""
+    """Dotted path of the authentication backend, or one of BACKENDS; ``""`` = submitted anonymously."""
     auth_reference: str = ""
     """What SNAPSHOT_AUTH made of ``request.auth``."""
     name: str = ""
@@ -46,6 +49,11 @@ class Identity:
     """Shows whether whoever is found at the run is still the same."""
     session_stamp: str = ""
     """Shows whether the user's sessions are still valid, as a change of the password ends them."""
+    authenticator: str = ""
+    is_holder: bool = False
+    auth: str = ""
+    device: str = ""
+    """These four as in ``messages.Request``."""
 
 
 # At submit ------------------------------------------------------------------------------------------------------------
@@ -58,13 +66,10 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
     CallerUnknown for a caller, or an ``auth``, that no run could have.
     """
     who, auth = caller(request), getattr(request, "auth", None)
-    if who.kind is Kind.STRANGER:
-        raise _unknown(f"callers of type {_type(request.user)}", "SNAPSHOT_USER and RESTORE_USER")
-    if who.kind is Kind.NOBODY and not conf.ALLOW_ANONYMOUS:
-        raise NotAuthenticated(headers=challenge)
-    reference = "" if auth is None else import_string(conf.SNAPSHOT_AUTH)(request)
-    if auth is not None and not reference:
-        raise _unknown(f"calls whose request.auth is of type {_type(auth)}", "SNAPSHOT_AUTH and RESTORE_AUTH")
+    holder: Holder | None = getattr(request, HOLDER, None)
+    _require_remembered(request, who, challenge)
+    is_known = auth is None or (holder is not None and holder.is_repeatable)
+    reference, text = ("", "") if is_known else _reference(request, who, holder)
     is_user = who.kind is Kind.USER
     return Identity(
         owner=owner(request),
@@ -74,7 +79,47 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
         name=str(who.row.pk) if is_user and reference_to(who.row) is None else who.name,
         stamp=_stamp(who),
         session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
+        authenticator=holder.authenticator if holder is not None and (who.is_holder or not is_known) else "",
+        is_holder=who.is_holder,
+        auth=text,
+        device=_device_of(request.user) if is_user and not who.is_holder else "",
     )
+
+
+def _require_remembered(request: Any, who: Caller, challenge: Headers) -> None:
+    """Raise NotAuthenticated or CallerUnknown for whoever may not be answered later, or cannot."""
+    if who.kind is Kind.STRANGER:
+        holder: Holder | None = getattr(request, HOLDER, None)
+        what = f"of type {_type(request.user)}" if holder is None else f"whom {holder.authenticator} knows"
+        raise _unknown(f"callers {what}", "SNAPSHOT_USER and RESTORE_USER")
+    is_unread = bool(request.META.get("HTTP_AUTHORIZATION")) and getattr(request, "auth", None) is None
+    if who.kind is Kind.NOBODY and is_unread:
+        raise _unknown(
+            "calls with credentials that only their view can read", "SNAPSHOT_USER, RESTORE_USER and RUN_HEADERS"
+        )
+    is_nobody = not getattr(getattr(request, "user", None), "is_authenticated", False)
+    if who.kind is Kind.NAMED and is_nobody and is_unread and not conf.RUN_HEADERS:
+        raise _unknown("calls with credentials that only their view can read", "RUN_HEADERS")
+    if who.kind is Kind.NOBODY and not conf.ALLOW_ANONYMOUS:
+        raise NotAuthenticated(headers=challenge)
+
+
+def _reference(request: Any, who: Caller, holder: Holder | None) -> tuple[str, str]:
+    """(a reference to ``request.auth``, or ``request.auth`` as JSON). Raises CallerUnknown where there is neither."""
+    if who.is_holder and who.kind is Kind.USER:
+        return ITSELF, ""
+    if reference := import_string(conf.SNAPSHOT_AUTH)(request):
+        return reference, ""
+    if holder is not None and (text := tokens.plain(holder.found, holder.key)):
+        return "", text
+    raise _unknown(f"calls whose request.auth is of type {_type(request.auth)}", "SNAPSHOT_AUTH and RESTORE_AUTH")
+
+
+def _device_of(user: Any) -> str:
+    """The device by which django-otp has verified ``user``."""
+    is_verified = getattr(user, "is_verified", None)
+    device = getattr(user, "otp_device", None)
+    return str(device.persistent_id) if device is not None and callable(is_verified) and is_verified() else ""
 
 
 def _stamp(who: Caller) -> str:
@@ -117,7 +162,16 @@ def _backend_of(request: Any, user: Any) -> str:
 
 def written_into(call: Request, who: Identity) -> Request:
     """``call`` with what is needed of ``who`` besides the columns of a task."""
-    return replace(call, caller=who.name, stamp=who.stamp, session_stamp=who.session_stamp)
+    return replace(
+        call,
+        caller=who.name,
+        stamp=who.stamp,
+        session_stamp=who.session_stamp,
+        authenticator=who.authenticator,
+        is_holder=who.is_holder,
+        auth=who.auth,
+        device=who.device,
+    )
 
 
 def of(task: Any, call: Request) -> Identity:
@@ -130,7 +184,33 @@ def of(task: Any, call: Request) -> Identity:
         name=call.caller,
         stamp=call.stamp,
         session_stamp=call.session_stamp,
+        authenticator=call.authenticator,
+        is_holder=call.is_holder,
+        auth=call.auth,
+        device=call.device,
     )
+
+
+def headers_of(who: Identity) -> Mapping[str, str]:
+    """What the run of ``who`` brings along, by the project's ``RUN_HEADERS``, instead of what was not kept."""
+    if who.auth_backend != NAMED or not conf.RUN_HEADERS:
+        return {}
+    _require(who.stamp, Kind.NAMED, who.name)
+    given: Mapping[str, str] = import_string(conf.RUN_HEADERS)(who.name)
+    return given
+
+
+def is_same(who: Identity, request: Any) -> bool:
+    """Whether the key that ``request`` has come with, in a run of ``who``, is still that caller's."""
+    now: Caller = caller(request)
+    holder: Holder | None = getattr(request, HOLDER, None)
+    if holder is None or holder.authenticator != who.authenticator:
+        return False
+    if now.kind is Kind.NAMED or now.row is None:
+        is_named = now.name == who.name if now.kind is Kind.NAMED else holder.is_named(who.name)
+        return is_named and stamps.fits(who.stamp, now.kind.name, who.name)
+    model = get_user_model() if now.kind is Kind.USER else type(now.row)
+    return stamps.fits(who.stamp, now.kind.name, *stamps.facts_of(now.row, model))
 
 
 def found(who: Identity) -> tuple[Any, Any]:
@@ -149,8 +229,15 @@ def found(who: Identity) -> tuple[Any, Any]:
         _require(who.stamp, Kind.NAMED, who.name)
         auth = _auth(None, who)
         return import_string(conf.RESTORE_USER)(who.name, auth), auth
+    if who.auth_backend == KEY:
+        auth = _auth(None, who)
+        if lookups.is_row(auth):
+            _require(who.stamp, Kind.HOLDER, *stamps.facts_of(auth, type(auth)))
+        elif auth is not None:
+            _require(who.stamp, Kind.HOLDER, who.name)
+        return AnonymousUser(), auth
     user = _user(who) if who.auth_backend else AnonymousUser()
-    return user, _auth(user, who)
+    return AnonymousUser() if who.is_holder else user, _auth(user, who)
 
 
 def _user(who: Identity) -> Any:
@@ -166,6 +253,10 @@ def _user(who: Identity) -> Any:
 
 
 def _auth(user: Any, who: Identity) -> Any:
+    if who.auth:
+        return tokens.plain_again(who.auth)
+    if who.auth_reference == ITSELF:
+        return user
     return import_string(conf.RESTORE_AUTH)(user, who.auth_reference) if who.auth_reference else None
 
 

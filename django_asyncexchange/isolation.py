@@ -49,7 +49,7 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self.used = frozenset(made.alias for made in connections.all(initialized_only=True) if _is_open(made))
+        self.used = frozenset(made.alias for made in connections.all(initialized_only=True) if is_open(made))
         """The aliases of those that are within a transaction of the caller's: they are left alone."""
         self._changed: set[str] = set()
         self._watched: list[Any] = []
@@ -81,7 +81,7 @@ class Sessions:
     def settle(self) -> None:
         """Close the connections that the run has left in a transaction, which rolls it back, or otherwise changed."""
         for made in self._ours():
-            if _is_open(made):
+            if is_open(made):
                 logger.warning("a view has left a transaction open on %r, or its connection closed", made.alias)
                 close(made)
             elif made.alias in self._changed:
@@ -113,7 +113,7 @@ connection_created.connect(note_new, dispatch_uid="django_asyncexchange.isolatio
 def settle() -> None:
     """Close what others have left in a transaction: a worker of django-q2 runs functions of the project's as well."""
     for made in connections.all(initialized_only=True):
-        if _is_open(made):
+        if is_open(made):
             close(made)
 
 
@@ -136,7 +136,7 @@ def close_all() -> None:
         close(made)
 
 
-def _is_open(made: Any) -> bool:
+def is_open(made: Any) -> bool:
     """Whether a transaction is open, by Django or by hand; or the connection is not, without Django's knowledge."""
     if made.connection is None:
         return False

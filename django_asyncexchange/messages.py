@@ -141,6 +141,14 @@ class Request:
     """Keyed: shows at the run whether its owner is still who submitted."""
     session_stamp: str = ""
     """Keyed: shows at the run whether the owner's sessions have been ended."""
+    authenticator: str = ""
+    """Which authenticator of its operation (Django Ninja) has accepted the call."""
+    is_holder: bool = False
+    """Whether the caller holds a key, and ``request.user`` was nobody."""
+    auth: str = ""
+    """``request.auth`` as JSON, where it was a plain value."""
+    device: str = ""
+    """The device by which the user was verified (django-otp)."""
 
 
 @value

@@ -1,4 +1,4 @@
-"""How deliveries are made, by protocol: what counts as success, what is tried again and when (security 1.2)."""
+"""How deliveries are made, by protocol: what counts as success, what is tried again and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dead worker or a lost message leaves behind is started again or brought to an end (contract 0.4, engine C3).
+"""What a dead worker or a lost message leaves behind is started again or brought to an end.
 
 A run counts as lost when its lease is over, or as soon as its process is seen to be dead. Calls that may be repeated
 run again, others end in ERROR with reason lost, because nobody knows how far they came. Whoever was only slow changes

@@ -87,11 +87,20 @@ class Data(dict[str, Any]):
             self[key] = value
 
 
-def unkept(store: Any) -> Any:
-    """``store`` as the session of a run; anything but a session of Django's is left as it is."""
+DEVICE = "otp_device_id"
+"""Where django-otp looks for the device by which a user was verified; it asks whether that is still the user's."""
+
+
+def unkept(store: Any, device: str = "") -> Any:
+    """``store`` as the session of a run, whose user was verified by ``device`` (django-otp); anything but a session of
+    Django's is left as it is.
+    """
     if isinstance(store, SessionBase):
         store.__class__ = _unkept(type(store))
         store._session_key, store._session_cache = None, Data(store)  # type: ignore[attr-defined]
+        if device:
+            store[DEVICE] = device
+            store.modified = False
     return store
 
 

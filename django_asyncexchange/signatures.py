@@ -1,6 +1,6 @@
 """Signs what webhooks are sent, as Standard Webhooks says (standardwebhooks.com), with that project's own library.
 
-One door to the library, because it takes bytes and local times without a word and signs them wrongly (security 1.2).
+One door to the library, because it takes bytes and local times without a word and signs them wrongly.
 """
 
 from __future__ import annotations

@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.apps import apps
@@ -93,6 +96,35 @@ def _jwt_again(claims: dict[str, Any]) -> Any:
     except import_string("rest_framework_simplejwt.exceptions.TokenError") as error:
         raise IdentityLost from error
     return token
+
+
+def plain(found: Any, key: str) -> str:
+    """``found`` as JSON, if it is that, and no part of it shows the credential ``key``; else ``""``."""
+    with suppress(TypeError, ValueError):
+        text = json.dumps(found)
+        again = json.loads(text)
+        secrets = {key, key.rpartition(":")[2]}  # of Basic, the password too
+        is_shown = any(secret in part for part in _parts(again) for secret in secrets)
+        if again == found and type(again) is type(found) and not is_shown:
+            return text
+    return ""
+
+
+def plain_again(text: str) -> Any:
+    """What that was. Raises IdentityLost for claims (RFC 7519) that have expired."""
+    found = json.loads(text)
+    expiry = found.get("exp") if isinstance(found, dict) else None
+    if isinstance(expiry, int | float) and expiry < time.time():
+        raise IdentityLost
+    return found
+
+
+def _parts(found: Any) -> Iterator[str]:
+    if isinstance(found, dict | list):
+        for part in (*found, *found.values()) if isinstance(found, dict) else found:
+            yield from _parts(part)
+    else:
+        yield str(found)
 
 
 def _digest(auth: models.Model) -> str:

@@ -1,4 +1,4 @@
-"""Sends one message to an address that a client has named: bounded in time, bytes and reach (security 2.3, 2.4).
+"""Sends one message to an address that a client has named: bounded in time, bytes and reach.
 
 The name is looked up once, the address found is judged, and the socket goes to that very address. Redirects are not
 followed, answers not unpacked, the surroundings (proxies, ``.netrc``) not asked. A deadline covers all of it.

@@ -1,4 +1,4 @@
-"""Fairness: the workers are given a few unfinished tasks of each account at a time (contract/engine C6).
+"""Fairness: the workers are given a few unfinished tasks of each account at a time.
 
 The others stay PENDING and unsent. Whenever a task ends, the next of its account is sent, or run at once by a worker
 whose calls are short: a turn is a slice of time. A sweep sends for all accounts now and then, so that nobody waits for

@@ -1,4 +1,4 @@
-"""Addresses that a webhook must not lead to, and some that it may (contract/security 2.2)."""
+"""Addresses that a webhook must not lead to, and some that it may."""
 
 from __future__ import annotations
 

@@ -70,13 +70,15 @@ INSTALLED_APPS = [
     "django_q",
     "oauth2_provider",
     "knox",
+    "django_otp",
+    "django_otp.plugins.otp_static",
     "django_asyncexchange",
     "tests.project",
 ]
 
 # Tables of other apps are created as they are today, not migration by migration, which would take half of the setup.
 MIGRATION_MODULES = dict.fromkeys(
-    ("admin", "auth", "authtoken", "contenttypes", "django_q", "knox", "oauth2_provider", "sessions")
+    ("admin", "auth", "authtoken", "contenttypes", "django_q", "knox", "oauth2_provider", "otp_static", "sessions")
 )
 
 MIDDLEWARE = [

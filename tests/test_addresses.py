@@ -65,12 +65,71 @@ def test_a_network_that_is_allowed_may_be_called():
         addresses.check("http://10.2.0.1/", rules)
 
 
-@pytest.mark.parametrize(
-    "address", ["169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"]
-)
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fd00:c1::a9fe:a9fe",
+    "fd00:42::42",
+    "fe80::a9fe:a9fe",
+]
+BASES = {
+    "mapped": ("::ffff:0:0", 0),
+    "compatible": ("::", 0),
+    "translated": ("64:ff9b::", 0),
+    "translated here": ("64:ff9b:1::", 0),
+    "6to4": ("2002::", 80),
+    "Teredo, its server": ("2001::f7f7:f7f7", 64),
+    "ISATAP": ("2a00:1450::5efe:0:0", 0),
+    "ISATAP, a global one": ("2a00:1450::200:5efe:0:0", 0),
+}
+"""IPv6 addresses that are carried on to an IPv4 address, and how far from the right end it stands in them."""
+
+
+def within(form, inner):
+    """``inner`` in that form."""
+    base, place = BASES[form]
+    return ipaddress.IPv6Address(int(ipaddress.IPv6Address(base)) | int(ipaddress.IPv4Address(inner)) << place)
+
+
+@pytest.mark.parametrize("address", METADATA)
 def test_metadata_is_never_called_whatever_is_allowed(address):
     rules = Rules(networks=("0.0.0.0/0", "::/0"))
     assert not addresses.is_callable(ipaddress.ip_address(address), rules)
+
+
+@pytest.mark.parametrize("form", BASES)
+def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
+    rules = Rules(networks=("0.0.0.0/0", "::/0"))
+    assert not addresses.is_callable(within(form, "169.254.169.254"), rules)
+    assert addresses.is_callable(within(form, "8.8.8.8"), rules)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "2001:0:808:808:0:0:5601:5601",  # Teredo, the client of 169.254.169.254
+        "64:ff9b:1:a9fe:a9:fe00::",  # translated with a prefix of 48 bits
+        "64:ff9b:1:a9:fe:a9fe::",  # 56
+        "64:ff9b:1:0:a9:fea9:fe00::",  # 64
+    ],
+)
+def test_no_further_form_of_an_address_leads_to_metadata_either(address):
+    assert not addresses.is_callable(ipaddress.ip_address(address), Rules(networks=("0.0.0.0/0", "::/0")))
+
+
+@pytest.mark.parametrize("form", [form for form in BASES if form != "mapped"])
+def test_a_form_that_is_allowed_leads_to_no_address_that_is_not(form):
+    rules = Rules(networks=("::/0",))
+    for inner in ("127.0.0.1", "10.0.0.1", "192.168.1.1"):
+        assert not addresses.is_callable(within(form, inner), rules)
+    assert addresses.is_callable(within(form, "8.8.8.8"), rules)
+    assert addresses.is_callable(within(form, "10.1.2.3"), Rules(networks=("::/0", "10.1.0.0/16")))
 
 
 def test_the_error_does_not_say_why():

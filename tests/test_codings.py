@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange.codings import accepts_gzip, compressed, is_compressible, varied
+from django_asyncexchange.codings import accepts_gzip, compressed, is_compressible, readable, varied
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,22 @@ def test_gzip_is_accepted(accepted):
 )
 def test_gzip_is_not_accepted(accepted):
     assert not accepts_gzip(accepted)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "kept"),
+    [
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("br;q=1.0, gzip;q=0.8, identity;q=0", "gzip;q=0.8, identity;q=0"),
+        ("*", "gzip"),
+        ("gzip;q=0, *", "gzip;q=0"),
+        ("identity", "identity"),
+        ("br", ""),
+        ("", ""),
+    ],
+)
+def test_a_run_has_no_coding_but_gzip(accepted, kept):
+    assert readable(accepted) == kept
 
 
 @given(st.text(st.sampled_from("gzip*;q=01., \t"), max_size=30))

@@ -1,4 +1,4 @@
-"""The table of contract/security 2.2 as a whole: 71 hostile addresses, 3 odd ports, 5 controls; at submit and at send.
+"""The table as a whole: 71 hostile addresses, 3 odd ports, 5 controls; at submit and at send.
 
 What is known by its look is refused when somebody asks for it. The rest is judged where the socket would be opened.
 """

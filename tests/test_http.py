@@ -219,7 +219,6 @@ SECRETS = [
     "X-Forwarded-User",
 ]
 HARMFUL = [
-    "Accept-Encoding",
     "Range",
     "If-Range",
     "Expect",

@@ -1,4 +1,4 @@
-"""Nothing of a run is left for the next one in the same process (contract/security 4.5, threat 7)."""
+"""Nothing of a run is left for the next one in the same process."""
 
 from __future__ import annotations
 
@@ -119,6 +119,18 @@ def stream_by_hand(request):
     return StreamingHttpResponse(chunks())
 
 
+def stream_what_it_has_written(request):
+    """SQLite lets nobody else write meanwhile."""
+
+    def chunks():
+        executed("BEGIN")
+        Group.objects.create(name="never committed")
+        yield b"x" * 100_000
+        yield b"x" * 100_000
+
+    return StreamingHttpResponse(chunks())
+
+
 def forbid_writing(request):
     return executed(FORBID[connection.vendor])
 
@@ -172,7 +184,8 @@ SPOILERS = (
     switch_autocommit_off,
     close_connection,
 )
-urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in (*SPOILERS, stream_by_hand))]
+STREAMS = (stream_by_hand, stream_what_it_has_written)
+urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view in (*SPOILERS, *STREAMS))]
 
 
 def performed(to):
@@ -250,12 +263,13 @@ def test_locks_of_a_session_end_with_the_run(lasting):
         assert cursor.fetchone() in [(True,), (1,)]
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="its one writer may be that transaction")
-def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting):
-    task = submitted(to="/stream_by_hand/")
+@pytest.mark.parametrize("view", STREAMS, ids=lambda view: view.__name__)
+def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting, view):
+    task = submitted(to=f"/{view.__name__}/")
     worker.run(str(task.pk))
     task.refresh_from_db()
     assert (task.state, task.response_body().size) == ("DONE", 200_000)
+    assert not Group.objects.exists()
 
 
 def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):

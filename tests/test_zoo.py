@@ -1,4 +1,4 @@
-"""The receivers of contract/security 1.4, T1 to T12, each a real server: what a sender has to bear with.
+"""Receivers T1 to T12, each a real server: what a sender has to bear with.
 
 T4's and T8's are met on their own in ``test_transport``, T5's side by side with good ones in ``tests/faults``.
 """

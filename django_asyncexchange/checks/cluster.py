@@ -1,4 +1,4 @@
-"""django-q2's settings, where it is the executor: what loses, doubles, cuts off or wastes (contract/engine A3, A4)."""
+"""django-q2's settings, where it is the executor: what loses, doubles, cuts off or wastes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _needed(name: str, longest: float) -> tuple[float, str]:
 
 @registered()
 def check_cluster_times() -> Iterator[Finding]:
-    """What would double or cut off a run (contract/engine A3)."""
+    """What would double or cut off a run."""
     mounts = [made for _, made in mountings() if isinstance(made, Dialect)]
     longest = max((made.policy.run_limit.total_seconds() for made in mounts), default=0)
     for name, place, given in _each():
@@ -123,7 +123,7 @@ def check_cluster_times() -> Iterator[Finding]:
 
 @registered()
 def check_cluster_repeats() -> Iterator[Finding]:
-    """What repeats work, or keeps rows of it (contract/engine A3, A4)."""
+    """What repeats work, or keeps rows of it."""
     for _, place, given in _each():
         if not given.get("ack_failures") or given.get("max_attempts") != 1:
             yield (
@@ -148,7 +148,7 @@ def check_cluster_repeats() -> Iterator[Finding]:
 
 @registered()
 def check_cluster_processes() -> Iterator[Finding]:
-    """What its processes take ahead, and how often they are replaced (contract/engine A3)."""
+    """What its processes take ahead, and how often they are replaced."""
     for _, place, given in _each():
         workers = given.get("workers") or os.cpu_count() or 4
         ahead = max(given.get("queue_limit", workers**2), given.get("bulk", 1))

@@ -29,7 +29,7 @@ def _is_sqlite(database: Mapping[str, Any]) -> bool:
 
 @registered()
 def check_connections() -> Iterator[Finding]:
-    """What forked workers do with them (contract/engine A4)."""
+    """What forked workers do with them."""
     if not cluster():
         return
     for alias, database in _databases().items():

@@ -35,7 +35,7 @@ from .tables import Trigger as Trigger
 from .tables import Wire as Wire
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
-"""On every kick-off, status, list and not-yet answer: a cached 404 or 200 would hang a poller (contract G)."""
+"""On every kick-off, status, list and not-yet answer: a cached 404 or 200 would hang a poller."""
 
 
 def gettext_noop(text: str) -> str:

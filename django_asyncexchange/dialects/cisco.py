@@ -1,4 +1,4 @@
-"""Cisco PCCE/UCCE: ``?async=true`` on a write is answered later (seed S003, contract D).
+"""Cisco PCCE/UCCE: ``?async=true`` on a write is answered later (seed S003).
 
 The client polls the address in ``Location``: 202 with ``progress`` until the call is finished, from then on exactly
 what the synchronous call would have answered. Bodies are JSON, or XML where the client prefers that.

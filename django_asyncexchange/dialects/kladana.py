@@ -1,4 +1,4 @@
-"""Kladana: MoySklad's protocol under another roof and in English (seed S002; contract C: nothing else differs)."""
+"""Kladana: MoySklad's protocol under another roof and in English (seed S002: nothing else differs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002; contract B).
+"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002).
 
 The client polls ``async/{id}``, then follows ``async/{id}/result`` to a signed link that works for five minutes.
 Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``, the
@@ -15,6 +15,7 @@ import uuid
 import zoneinfo
 from collections.abc import Mapping
 
+from ..codings import accepts_gzip
 from ..exceptions import (
     AsyncExchangeError,
     CompressionRequired,
@@ -227,15 +228,6 @@ def asked(query: str) -> str | None:
     """The last value of ``async`` in lower case, or None where the parameter is absent."""
     spelling = last(query, "async")
     return spelling and spelling.lower()
-
-
-def accepts_gzip(header: str) -> bool:
-    """Whether ``Accept-Encoding`` names gzip without refusing it by ``q=0``."""
-    for coding in header.lower().split(","):
-        name, _, weight = coding.replace(" ", "").partition(";q=")
-        if name == "gzip":
-            return weight.strip("0.") != "" or not weight
-    return False
 
 
 def claim(task: Snapshot, expires: str) -> str:

@@ -1,4 +1,4 @@
-"""MoySklad's list query, the filter mini-language included, as a ``Listing`` (contract B5.1, B5.2).
+"""MoySklad's list query, the filter mini-language included, as a ``Listing``.
 
 The query is read raw: in ``?filter=state=done&deletionDate<2021-02-16 16:21:09`` the second condition is a parameter of
 its own to everyone else (S001). Values are typed here; names reaching the ``FilterSet`` come from ``PARAMETERS`` only.

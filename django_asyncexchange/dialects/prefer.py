@@ -1,4 +1,4 @@
-"""The default dialect: ``Prefer: respond-async`` on any eligible view is answered later (RFC 7240; contract G).
+"""The default dialect: ``Prefer: respond-async`` on any eligible view is answered later (RFC 7240).
 
 The client polls ``tasks/{id}`` (202, then 303 to the answer itself), or watches ``operations/{id}`` (always 200, in the
 words of ``Operation-Location`` pollers). Errors are ``application/problem+json`` (RFC 9457).
@@ -102,7 +102,7 @@ class Prefer(Dialect):
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
 
     def covers(self, path: str) -> bool:
-        """A preference may accompany any call (contract G); the prefix is only where the tasks are."""
+        """A preference may accompany any call; the prefix is only where the tasks are."""
         return True
 
     def wants_async(self, call: Call) -> bool:

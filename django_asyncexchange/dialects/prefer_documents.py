@@ -1,4 +1,4 @@
-"""The default dialect's documents: a task, its addresses, a list (contract G)."""
+"""The default dialect's documents: a task, its addresses, a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The default dialect's webhook resource, and what a webhook or a callback is told (Standard Webhooks; contract G)."""
+"""The default dialect's webhook resource, and what a webhook or a callback is told (Standard Webhooks)."""
 
 from __future__ import annotations
 

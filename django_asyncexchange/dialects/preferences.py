@@ -65,7 +65,7 @@ def wants_async(header: str) -> bool:
 
 
 def wait_of(header: str, cap: float) -> float:
-    """How many seconds to wait for the answer, ``cap`` at most; 0 where no usable number is given (contract G)."""
+    """How many seconds to wait for the answer, ``cap`` at most; 0 where no usable number is given."""
     preference = parse(header).get("wait")
     text = preference.value if preference else ""
     if not (text.isascii() and text.isdigit() and len(text) <= SANE_DIGITS):

@@ -8,7 +8,7 @@ from ..messages import value
 
 
 class Trigger(enum.IntEnum):
-    """By what a dialect recognises a call. The lower one wins where a call carries several (contract F)."""
+    """By what a dialect recognises a call. The lower one wins where a call carries several."""
 
     PATH = 1
     HEADER = 2

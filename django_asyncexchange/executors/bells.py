@@ -1,4 +1,4 @@
-"""Wake-up calls between whoever puts a message into the database and whoever waits for one (contract/engine C7).
+"""Wake-up calls between whoever puts a message into the database and whoever waits for one.
 
 PostgreSQL passes them on, to every machine, with the commit. Elsewhere they go through named pipes, on this machine
 only: beside the SQLite file, or in this user's scratch directory. A lost one costs patience and nothing else.

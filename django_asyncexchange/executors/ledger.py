@@ -1,4 +1,4 @@
-"""What happened to the messages of one cluster, and whether it is wedged (contract/engine A2).
+"""What happened to the messages of one cluster, and whether it is wedged.
 
 A process that dies while it waits on a queue between processes takes the queue's lock with it. Its successors wait for
 ever, and look idle: messages are handed over and nobody starts them, or have ended and nobody acknowledges them.

@@ -1,7 +1,7 @@
 """The parent of django-q2's clusters: starts one for each queue, again when it dies or is wedged, and ends them.
 
 It speaks to the head of a cluster only, and kills whole groups only: a signal to a single one of the others is what
-wedges a cluster (contract/engine A2).
+wedges a cluster.
 """
 
 from __future__ import annotations

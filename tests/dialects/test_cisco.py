@@ -1,4 +1,4 @@
-"""Cisco's wire: seed S003, contract D, table by table."""
+"""Cisco's wire: seed S003, table by table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's wire: seed S000, contract A, table by table."""
+"""Target@Mail.Ru's wire: seed S000, table by table."""
 
 from __future__ import annotations
 

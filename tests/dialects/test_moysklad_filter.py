@@ -1,4 +1,4 @@
-"""The list query of MoySklad: tables of queries and what they mean, and what no query can do (contract B5)."""
+"""The list query of MoySklad: tables of queries and what they mean, and what no query can do."""
 
 from __future__ import annotations
 

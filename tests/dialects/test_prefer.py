@@ -1,4 +1,4 @@
-"""The default dialect's wire (contract G)."""
+"""The default dialect's wire."""
 
 from __future__ import annotations
 

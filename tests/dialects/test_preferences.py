@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240 §2, contract G)."""
+"""The Prefer header (RFC 7240 §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solitude's wire (seed S004, contract E)."""
+"""Solitude's wire (seed S004)."""
 
 from __future__ import annotations
 

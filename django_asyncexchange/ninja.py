@@ -1,0 +1,241 @@
+"""Django Ninja, whose operations authenticate by themselves: asked at the submit, at the run and at the polls.
+
+At the submit an authenticator is asked a second time, without what is not kept of a call (``Authorization``, cookies).
+If it says the same, as for an API key in a header or in the query, the run is asked again as any call is. If not, what
+it has found is remembered, and the run is given that; who cannot be remembered is not accepted.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import get_resolver, get_urlconf
+from django.utils.module_loading import import_string
+from rest_framework.authentication import BaseAuthentication
+
+from . import callers, headers, identity, lookups, outages
+from .callers import HOLDER, Holder
+from .conf import conf
+
+View = Callable[..., Any]
+PLACES = {"header": "headers", "query": "GET", "cookie": "COOKIES"}
+"""``in`` of an API key (OpenAPI) → the request's attribute."""
+READY = "async_exchange_ready"
+"""Attribute of an operation that knows deferred runs."""
+
+
+def view_of(view_func: Any) -> Any:
+    """Ninja's own view (``PathView``) behind ``view_func``, whatever decorates it; None where there is none."""
+    while isinstance(view_func, types.FunctionType):
+        for cell in view_func.__closure__ or ():
+            if type(cell.cell_contents).__module__ == "ninja.operation":
+                return cell.cell_contents
+        view_func = getattr(view_func, "__wrapped__", None)
+    return None
+
+
+# At the submit --------------------------------------------------------------------------------------------------------
+
+
+def refusal(
+    request: HttpRequest, view: Any, *, is_throttled: bool
+) -> tuple[HttpResponseBase | None, identity.Identity | None]:
+    """(what Ninja would refuse before the operation's own code, None), or (None, who calls)."""
+    operation = view._find_operation(request)
+    if operation is None:
+        return view._not_allowed(), None
+    refused = asked(request, operation)
+    if refused is not None:
+        return refused, None
+    who = identity.capture(request)  # before a throttle has counted a call that may be left to the view
+    return (operation._check_throttles(request) if is_throttled else None), who
+
+
+def asked(request: Any, operation: Any) -> HttpResponseBase | None:
+    """Ask the operation's authenticators in their order, and note who has passed; or their refusal."""
+    if operation.csrf_exempt:
+        request._ninja_csrf_exempt = True
+    if not operation.auth_callbacks:
+        return None
+    for authenticator in operation.auth_callbacks:
+        try:
+            found = _said(authenticator, request)
+        except Exception as error:
+            refused: HttpResponseBase = operation.api.on_exception(request, error)
+            return refused
+        if found:
+            request.auth = found
+            setattr(request, HOLDER, _holder(authenticator, request, found))
+            return None
+    return _unknown(request, operation)
+
+
+def _unknown(request: Any, operation: Any) -> HttpResponseBase:
+    refused: HttpResponseBase = operation.api.on_exception(request, import_string("ninja.errors.AuthenticationError")())
+    return refused
+
+
+def _said(authenticator: View, request: Any) -> Any:
+    found = authenticator(request)
+    return async_to_sync(_awaited)(found) if inspect.isawaitable(found) else found
+
+
+async def _awaited(found: Any) -> Any:
+    return await found
+
+
+def _holder(authenticator: View, request: Any, found: Any) -> Holder:
+    return Holder(
+        authenticator=_name(authenticator),
+        found=found,
+        key=_key(authenticator, request),
+        is_repeatable=getattr(request, "async_task", None) is not None or _says_so_again(authenticator, request, found),
+    )
+
+
+def _name(authenticator: Any) -> str:
+    named = authenticator if inspect.isroutine(authenticator) else type(authenticator)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _key(authenticator: Any, request: Any) -> str:
+    """The credential that ``authenticator`` has read."""
+    if place := PLACES.get(getattr(authenticator, "openapi_in", "")):
+        return getattr(request, place).get(authenticator.param_name) or ""
+    said: str = request.headers.get(getattr(authenticator, "header", None) or "") or ""
+    if hasattr(authenticator, "decode_authorization"):  # Basic
+        return ":".join(authenticator.decode_authorization(said))
+    return said.partition(" ")[2] or said
+
+
+def _says_so_again(authenticator: View, request: HttpRequest, found: Any) -> bool:
+    """Whether ``authenticator`` would say the same in a run."""
+    try:
+        again = _said(authenticator, _as_in_a_run(request))
+    except outages.AWAY:
+        raise
+    except Exception:
+        return False
+    return bool(again) and (again == found or (type(again) is type(found) and not lookups.is_row(found)))
+
+
+def _as_in_a_run(request: HttpRequest) -> Any:
+    """``request`` with what a run of it has."""
+    bare: Any = copy.copy(request)
+    unkept = headers.unkept(conf.SECRET_NAMES)
+    bare.META = {
+        name: said
+        for name, said in request.META.items()
+        if not (name.startswith("HTTP_") and unkept.match(name[5:].replace("_", "-").lower()))
+    }
+    bare.META["QUERY_STRING"] = headers.without_listed(bare.META.get("QUERY_STRING", ""), conf.SECRET_NAMES)
+    bare.environ = bare.META  # where WSGI's request looks for cookies and query
+    for name in ("headers", "COOKIES", "GET"):
+        bare.__dict__.pop(name, None)
+    bare.session = SessionBase()
+    bare._dont_enforce_csrf_checks = True
+    return bare
+
+
+# At the run -----------------------------------------------------------------------------------------------------------
+
+
+def prepare(request: HttpRequest, view_func: Any) -> None:
+    """Let the operation that ``request`` leads to know deferred runs. Throttles have fired at the submit."""
+    view = view_of(view_func)
+    operation = None if view is None else view._find_operation(request)
+    if operation is None or hasattr(operation, READY):
+        return
+    authenticate, check_throttles = operation._run_authentication, operation._check_throttles
+
+    def run_authentication(request: Any) -> Any:
+        return _proven(request, operation) if _is_run(request) else authenticate(request)
+
+    async def arun_authentication(request: Any) -> Any:
+        return await (sync_to_async(_proven)(request, operation) if _is_run(request) else authenticate(request))
+
+    operation._run_authentication = arun_authentication if operation.is_async else run_authentication
+    operation._check_throttles = lambda request: None if _is_run(request) else check_throttles(request)
+    setattr(operation, READY, True)
+
+
+def _is_run(request: Any) -> bool:
+    return getattr(request, "async_task", None) is not None
+
+
+def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
+    """No more than the submit has proved: the same caller, by the same authenticator, asked anew if it can be."""
+    who: identity.Identity = request._asyncexchange_who
+    if not who.authenticator:
+        return asked(request, operation)
+    if who.authenticator not in map(_name, operation.auth_callbacks):
+        return _unknown(request, operation)
+    _, found = request._asyncexchange_owner
+    if found is not None:
+        request.auth = found
+        return None
+    refused = asked(request, operation)
+    return _unknown(request, operation) if refused is None and not identity.is_same(who, request) else refused
+
+
+# At the polls ---------------------------------------------------------------------------------------------------------
+
+
+class KeyAuthentication(BaseAuthentication):
+    """For the task addresses: whoever the authenticators of the project's operations know, where there is no user."""
+
+    def __init__(self, others: list[Any]) -> None:
+        self.others = others
+
+    def authenticate(self, request: Any) -> tuple[Any, Any] | None:
+        bare = request._request
+        if getattr(getattr(bare, "user", None), "is_authenticated", False):
+            return None
+        for authenticator in authenticators():
+            try:
+                found = _said(authenticator, bare)
+            except outages.AWAY:
+                raise
+            except Exception:  # a refusal of one that the caller may not have meant
+                continue
+            if found:
+                key = _key(authenticator, bare)
+                setattr(bare, HOLDER, Holder(authenticator=_name(authenticator), found=found, key=key))
+                bare.auth = found
+                if callers.caller(bare).kind is not callers.Kind.STRANGER:
+                    return AnonymousUser(), found
+                delattr(bare, HOLDER)
+        return None
+
+    def authenticate_header(self, request: Any) -> Any:
+        return self.others[0].authenticate_header(request) if self.others else None
+
+
+def authenticators() -> tuple[View, ...]:
+    """Those of all operations of the project, each once."""
+    return _authenticators(get_urlconf() or conf.project("ROOT_URLCONF"))
+
+
+@functools.cache
+def _authenticators(urlconf: Any) -> tuple[View, ...]:
+    views = filter(None, map(view_of, _callbacks(get_resolver(urlconf).url_patterns)))
+    operations = (operation for view in views for operation in view.operations)
+    return tuple({id(each): each for operation in operations for each in operation.auth_callbacks}.values())
+
+
+def _callbacks(patterns: Any) -> Iterator[Any]:
+    for pattern in patterns:
+        if hasattr(pattern, "url_patterns"):
+            yield from _callbacks(pattern.url_patterns)
+        else:
+            yield pattern.callback
