@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from . import addresses, classbased, gates, identity, ninja, outages
+from . import addresses, classbased, gates, identity, ninja, outages, remarks
 from .conf import conf
 from .dialects.base import Dialect
 from .exceptions import (
@@ -103,6 +103,9 @@ def refusal(
     Raises NotAuthenticated or CallerUnknown for a caller who may not, or cannot, be answered later.
     """
     cls = view_class(view_func)
+    if what := gates.withheld(request, view_func, cls):
+        remarks.once(f"calls of {_name(view_func)} are not accepted for later: its guard asks for {what}.")
+        raise CallerUnknown
     for place in (view_func, getattr(cls, "dispatch", None)):
         refused = gates.refusal(request, place, args, kwargs)
         if refused is not None:
@@ -129,6 +132,10 @@ def refusal(
         if refused is not None:
             return refused, None
     return None, who or identity.capture(seen, challenge)
+
+
+def _name(view: Any) -> str:
+    return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
 
 def _looked_first(request: Any) -> identity.Identity:

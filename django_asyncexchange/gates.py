@@ -23,6 +23,12 @@ WRAPPERS: Mapping[tuple[str, str], str] = {
     ("django.views.decorators.http", "request_method_list"): "func",
 }
 """(module, the free variable that holds a wrapper's question) → the free variable that holds its view."""
+WITHHELD: Mapping[tuple[str, str], str] = {
+    ("oauth2_provider.decorators", "validator_cls"): "the token in Authorization",
+    ("oauth2_provider.views.mixins", "dispatch"): "the token in Authorization",
+    ("allauth.account.decorators", "allow_get"): "the session's last login",
+}
+"""(module, a free variable of its wrappers or a method of its mixins) → what they ask for, and no run has."""
 PASSED = HttpResponse()
 """What the stand-in answers."""
 
@@ -33,28 +39,48 @@ def refusal(request: HttpRequest, view_func: View | None, args: Any, kwargs: Any
     return next((answer for answer in answers if answer is not PASSED), None)
 
 
+def withheld(request: HttpRequest, view_func: View | None, cls: Any) -> str:
+    """What the guards of a view ask for that no run has; ``""`` where there are none of the kind."""
+    bases = getattr(cls, "__mro__", ())
+    asked = [(base.__module__, "dispatch") for base in bases if "dispatch" in vars(base)]
+    handler = getattr(cls, (request.method or "").lower(), None)
+    for wrapper in (*_wrappers(view_func), *_wrappers(getattr(cls, "dispatch", None)), *_wrappers(handler)):
+        asked += [(_module(wrapper), name) for name in wrapper.__code__.co_freevars]
+    return next((WITHHELD[each] for each in asked if each in WITHHELD), "")
+
+
 def _gates(view_func: Any) -> Iterator[View]:
     """The wrappers that ask something, the outermost first, each with a stand-in for its view."""
+    for wrapper in _wrappers(view_func):
+        cells = _cells(wrapper)
+        if _module(wrapper) == "django.utils.decorators" and "_pre_process_request" in cells:
+            yield from _csrf_gate(cells["_pre_process_request"].cell_contents)
+        for name in cells:
+            if (_module(wrapper), name) in WRAPPERS:
+                yield _with_stand_in(wrapper, cells, WRAPPERS[_module(wrapper), name])
+
+
+def _wrappers(view_func: Any) -> Iterator[types.FunctionType]:
+    """The functions around a view, the outermost first, with those that ``method_decorator`` would put around one."""
     wrapper = view_func
     while isinstance(wrapper, types.FunctionType) and "initkwargs" not in wrapper.__code__.co_freevars:
-        yield from _gates_of(wrapper)
+        cells = _cells(wrapper)
+        if _module(wrapper) == "django.utils.decorators" and {"decorators", "method"} <= cells.keys():
+            view: Any = lambda request, *args, **kwargs: PASSED  # noqa: E731  (a decorator may write on it)
+            for decorator in cells["decorators"].cell_contents:
+                view = decorator(view)
+            yield from _wrappers(view)
+        yield wrapper
         wrapper = getattr(wrapper, "__wrapped__", None)  # that of ``as_view``, where this ends, is its ``dispatch``'s
 
 
-def _gates_of(wrapper: types.FunctionType) -> Iterator[View]:
-    """The gates of one wrapper: none, itself, or those that ``method_decorator`` would put around a method."""
-    module = wrapper.__globals__.get("__name__", "")  # ``__module__`` is the decorated view's
-    cells = dict(zip(wrapper.__code__.co_freevars, wrapper.__closure__ or (), strict=True))
-    if module == "django.utils.decorators" and {"decorators", "method"} <= cells.keys():
-        view: Any = lambda request, *args, **kwargs: PASSED  # noqa: E731  (a decorator may write on it)
-        for decorator in cells["decorators"].cell_contents:
-            view = decorator(view)
-        yield from _gates(view)
-    if module == "django.utils.decorators" and "_pre_process_request" in cells:
-        yield from _csrf_gate(cells["_pre_process_request"].cell_contents)
-    for name in cells:
-        if (module, name) in WRAPPERS:
-            yield _with_stand_in(wrapper, cells, WRAPPERS[module, name])
+def _module(wrapper: types.FunctionType) -> str:
+    """Where ``wrapper`` was written; its ``__module__`` is the decorated view's."""
+    return str(wrapper.__globals__.get("__name__", ""))
+
+
+def _cells(wrapper: types.FunctionType) -> dict[str, types.CellType]:
+    return dict(zip(wrapper.__code__.co_freevars, wrapper.__closure__ or (), strict=True))
 
 
 def _csrf_gate(ask: Any) -> Iterator[View]:

@@ -1,0 +1,1 @@
+"""What the project itself has: notes, and views that say who calls."""

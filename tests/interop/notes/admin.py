@@ -1,0 +1,14 @@
+"""Notes in Unfold's administration."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+
+from .models import Note
+
+
+@admin.register(Note)
+class NoteAdmin(SimpleHistoryAdmin, ModelAdmin):
+    pass

@@ -1,0 +1,140 @@
+"""django-guardian, django-rules, django-axes, allauth and django-otp: the same verdict about the same caller."""
+
+from __future__ import annotations
+
+import pytest
+from allauth.account.models import EmailAddress
+from axes.models import AccessAttempt
+from django.test import Client
+from guardian.shortcuts import assign_perm, remove_perm
+
+from django_asyncexchange.models import AsyncTask
+
+from .calls import call, key_of, perform, twice
+from .notes.models import Note
+
+
+def preferring(client, path, data=None, **headers):
+    return call(client, path, data, "", {**headers, "Prefer": "respond-async"})
+
+
+@pytest.fixture
+def note(anna, otto):
+    return Note.objects.create(author=otto, text="of Otto")
+
+
+# Guardian -------------------------------------------------------------------------------------------------------------
+
+
+def test_objects_that_a_caller_may_see_are_the_same_later(client, anna, note):
+    anna.user_permissions.clear()
+    assign_perm("view_note", anna, note)
+    calls = twice(client, "/my-notes/")
+    assert calls.is_equal
+    assert calls.later.json() == {"notes": ["of Otto"]}
+
+
+def test_a_permission_on_an_object_is_checked_again_when_the_call_runs(client, anna, note):
+    anna.user_permissions.clear()
+    assign_perm("view_note", anna, note)
+    accepted = preferring(client, f"/guarded/{note.pk}/")
+    remove_perm("view_note", anna, note)
+    perform(key_of(accepted["Location"]))
+    assert AsyncTask.objects.get().status_code == 403
+
+
+def test_a_permission_on_an_object_lets_a_call_pass_later(client, anna, note):
+    anna.user_permissions.clear()
+    assign_perm("view_note", anna, note)
+    assert twice(client, f"/guarded/{note.pk}/").is_equal
+
+
+# Rules ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_holds_later(client, note, anna):
+    assert twice(client, f"/ruled/{note.pk}/").later.status_code == 403
+    Note.objects.update(author=anna)
+    calls = twice(client, f"/ruled/{note.pk}/")
+    assert calls.is_equal
+    assert calls.later.json()["text"] == "of Otto"
+
+
+def test_a_rule_of_a_viewset_holds_later(client, note, anna):
+    Note.objects.update(author=anna)
+    calls = twice(client, f"/api/notes/{note.pk}/", {"text": "changed"}, method="put")
+    assert calls.is_equal
+    assert calls.later.json() == {"text": "changed"}
+
+
+# Axes -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_password_that_a_view_checks_is_checked_later(client, anna):
+    calls = twice(client, "/login-by-hand/", {"username": "anna", "password": "secret"})
+    assert calls.is_equal
+    assert calls.later.json() == {"user": anna.pk}
+
+
+def test_a_wrong_password_counts_later_as_it_does_at_once(client):
+    calls = twice(client, "/login-by-hand/", {"username": "anna", "password": "wrong"})
+    assert calls.is_equal
+    attempt = AccessAttempt.objects.get()
+    assert (attempt.failures_since_start, attempt.ip_address, attempt.username) == (2, "127.0.0.1", "anna")
+
+
+def test_who_is_locked_out_is_locked_out_later(client):
+    wrong = {"username": "anna", "password": "wrong"}
+    for _ in range(3):
+        call(client, "/login-by-hand/", wrong, "", {})
+    calls = twice(client, "/login-by-hand/", {"username": "anna", "password": "secret"})
+    assert calls.is_equal
+    assert calls.later.status_code == 429
+
+
+def test_who_is_locked_out_is_refused_at_submit_where_the_view_authenticates(anna):
+    wrong = {"Authorization": "Basic YW5uYTp3cm9uZw=="}
+    answers = [preferring(Client(), "/api/password/", **wrong).status_code for _ in range(4)]
+    at_once = call(Client(), "/api/password/", None, "", wrong)
+    assert answers[-1] == at_once.status_code == 401
+    assert not AsyncTask.objects.exists()
+
+
+def test_a_caller_with_a_password_is_the_same_later_and_polls_with_it(anna):
+    calls = twice(Client(), "/api/password/", Authorization="Basic YW5uYTpzZWNyZXQ=")
+    assert calls.is_equal
+    assert calls.later.json()["user"] == anna.pk
+
+
+# allauth --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def logged_in(anna):
+    """By allauth's own form."""
+    EmailAddress.objects.create(user=anna, email=anna.email, verified=True, primary=True)
+    client = Client()
+    assert client.post("/accounts/login/", {"login": "anna", "password": "secret"}).status_code == 302
+    return client
+
+
+def test_a_caller_with_a_verified_address_is_the_same_later(logged_in, anna):
+    calls = twice(logged_in, "/verified-email/")
+    assert calls.is_equal
+    assert calls.later.json()["user"] == anna.pk
+
+
+def test_a_view_that_wants_a_recent_login_is_answered_at_once(logged_in, anna):
+    """When that was is in the session, which no run has."""
+    assert logged_in.post("/accounts/reauthenticate/", {"password": "secret"}).status_code == 302
+    answer = preferring(logged_in, "/recent-login/")
+    assert (answer.status_code, answer.json()["user"]) == (200, anna.pk)
+    assert not AsyncTask.objects.exists()
+
+
+# OTP ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_without_a_second_factor_is_refused_alike(client):
+    at_once, preferred = client.get("/second-factor/"), preferring(client, "/second-factor/")
+    assert (at_once.status_code, at_once["Location"]) == (preferred.status_code, preferred["Location"])

@@ -1,0 +1,126 @@
+"""What simple-history, auditlog, silk, Sentry and Prometheus note of a call, they note of a later one too."""
+
+from __future__ import annotations
+
+import contextvars
+
+from auditlog.models import LogEntry
+from django.test import Client
+from prometheus_client import REGISTRY
+from rest_framework_simplejwt.tokens import AccessToken
+from silk.models import Profile, Request, Response
+
+from ..project.serving import ask, wsgi_server
+from .calls import key_of, perform, twice
+from .notes.models import Note
+from .settings import Recorder
+
+
+def halves(rows):
+    """The rows of the call at once, and of the later one."""
+    rows = list(rows)
+    assert rows and len(rows) % 2 == 0
+    return rows[: len(rows) // 2], rows[len(rows) // 2 :]
+
+
+def test_history_names_the_same_user(client, anna):
+    assert twice(client, "/write/", {"text": "a"}).is_equal
+    at_once, later = halves(
+        Note.history.order_by("history_id").values_list("history_type", "history_user", "text", "author")
+    )
+    assert (
+        at_once == later == [("+", anna.pk, "a", anna.pk), ("~", anna.pk, "a!", anna.pk), ("-", anna.pk, "a!", anna.pk)]
+    )
+
+
+def test_audit_log_names_the_same_actor_and_address(client, anna):
+    assert twice(client, "/write/", {"text": "a"}, **{"X-Correlation-ID": "c"}).is_equal
+    at_once, later = halves(
+        LogEntry.objects.filter(content_type__model="note")
+        .order_by("pk")
+        .values_list("action", "actor", "remote_addr", "remote_port", "cid", "actor_email")
+    )
+    assert at_once == later
+    assert {entry[1] for entry in later} == {anna.pk}
+
+
+def test_with_a_token_of_rest_framework_history_names_the_same_user(anna):
+    headers = {"Authorization": f"Bearer {AccessToken.for_user(anna)}"}
+    calls = twice(Client(), "/api/notes/", {"text": "a"}, **headers)
+    assert calls.is_equal
+    at_once, later = halves(Note.history.order_by("history_id").values_list("history_type", "history_user", "author"))
+    assert at_once == later == [("+", anna.pk, anna.pk)]
+
+
+def test_with_a_token_of_rest_framework_only_a_later_call_has_an_actor(anna):
+    """At once, the audit log has asked for the user before REST framework has found one."""
+    headers = {"Authorization": f"Bearer {AccessToken.for_user(anna)}"}
+    assert twice(Client(), "/api/notes/", {"text": "a"}, **headers).is_equal
+    entries = LogEntry.objects.filter(content_type__model="note").order_by("pk")
+    assert list(entries.values_list("actor", flat=True)) == [None, anna.pk]
+
+
+def test_silk_records_the_run_like_the_call(client, otto):
+    assert twice(client, "/profiled/").is_equal
+    seen = Request.objects.filter(path="/profiled/").order_by("start_time")
+    assert [(row.method, row.response.status_code) for row in seen] == [("GET", 200), ("GET", 202), ("GET", 200)]
+    assert [row.queries.filter(query__contains="notes_note").count() for row in seen] == [1, 0, 1]
+    assert Profile.objects.filter(name="profiled").count() == 2
+    assert seen[2].response.body == seen[0].response.body
+
+
+def test_silk_records_a_poll_and_leaves_its_answer_as_it_was(client):
+    calls = twice(client, "/page/")
+    assert calls.is_equal
+    assert Response.objects.filter(request__path__endswith="/result", status_code=200).exists()
+
+
+def test_silks_pages_show_a_run(client, otto):
+    twice(client, "/profiled/")
+    client.force_login(otto, "django.contrib.auth.backends.ModelBackend")
+    assert client.get("/silk/requests/").status_code == 200
+    for row in Request.objects.filter(path="/profiled/"):
+        assert client.get(f"/silk/request/{row.pk}/").status_code == 200
+
+
+def test_sentry_hears_of_an_error_in_a_run_as_of_one_at_once(client, anna):
+    session = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+
+    def served():
+        with wsgi_server() as port:  # as Sentry has it: each request of a server has a scope of its own
+            ask(port, "GET", "/broken/?a=1", headers=session)
+            return ask(port, "GET", "/broken/?a=1", headers={**session, "Prefer": "respond-async"})
+
+    Recorder.events.clear()
+    _status, _reason, headers, _body = contextvars.Context().run(served)  # without what earlier tests have left in ours
+    perform(key_of(dict(headers)["Location"]))
+    at_once, later = (event for event in Recorder.events if "exception" in event)
+    assert at_once["transaction"] == later["transaction"] == "/broken/"
+    at_once["user"].pop("ip_address")  # by Sentry's part for WSGI servers
+    assert at_once["user"] == later["user"]
+    assert later["user"]["id"] == str(anna.pk)
+    assert at_once["exception"]["values"][0]["type"] == later["exception"]["values"][0]["type"] == "ZeroDivisionError"
+
+
+def views_answered(status):
+    return (
+        REGISTRY.get_sample_value(
+            "django_http_responses_total_by_status_view_method_total",
+            {"status": str(status), "view": "tests.interop.notes.views.whoami", "method": "GET"},
+        )
+        or 0
+    )
+
+
+def test_prometheus_counts_a_run_at_its_view_like_the_call(client):
+    before = views_answered(200)
+    assert twice(client, "/whoami/").is_equal
+    assert views_answered(200) - before == 2
+    assert b"django_http_responses_total_by_status_view_method_total" in client.get("/metrics").content
+
+
+def test_a_model_counts_what_a_run_writes(client):
+    name, labels = "django_model_inserts_total", {"model": "note"}
+    before = REGISTRY.get_sample_value(name, labels) or 0
+    assert twice(client, "/write/", {"text": "a"}).is_equal
+    assert REGISTRY.get_sample_value(name, labels) - before == 2
