@@ -28,6 +28,7 @@ class Acting(Base):
     """What is added to Django's class of a request: the names under which Django and DRF ask who is calling."""
 
     _asyncexchange_look: Callable[[], tuple[Any, Any]]
+    _asyncexchange_backend: str
 
     @cached_property
     def _asyncexchange_owner(self) -> tuple[Any, Any] | None:
@@ -79,7 +80,7 @@ class Acting(Base):
 
     @session.setter
     def session(self, store: Any) -> None:
-        self.__dict__["session"] = sessions.unkept(store)
+        self.__dict__["session"] = sessions.unkept(store, self._asyncexchange_backend)
 
 
 def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
@@ -87,6 +88,7 @@ def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
     cls: Any = type(request)
     request.__class__ = _acting(cls)
     request._asyncexchange_look = lambda: patiently(found, who)
+    request._asyncexchange_backend = who.backend
     request.user = SimpleLazyObject(lambda: request._cached_user)
 
 

@@ -47,6 +47,11 @@ class Identity:
     session_stamp: str = ""
     """Shows whether the user's sessions are still valid, as a change of the password ends them."""
 
+    @property
+    def backend(self) -> str:
+        """The authentication backend that knows the user; ``""`` for whoever is none."""
+        return "" if self.auth_backend in BACKENDS.values() else self.auth_backend
+
 
 # At submit ------------------------------------------------------------------------------------------------------------
 
