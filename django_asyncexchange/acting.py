@@ -80,7 +80,8 @@ class Acting(Base):
 
     @session.setter
     def session(self, store: Any) -> None:
-        self.__dict__["session"] = sessions.unkept(store, self._asyncexchange_who.device)
+        who = self._asyncexchange_who
+        self.__dict__["session"] = sessions.unkept(store, who.backend, who.device)
 
 
 def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:

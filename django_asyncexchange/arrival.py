@@ -159,6 +159,6 @@ def aim(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str]:
 def point(request: HttpRequest, path: str, query: str) -> None:
     """Let ``request`` be one of this path and raw query."""
     request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.removeprefix('/')}"
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.replace('/', '', 1)}"  # as Django has it
     request.META["QUERY_STRING"] = query
     request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it

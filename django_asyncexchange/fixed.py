@@ -66,6 +66,7 @@ class FaithfulHeaders:
             super().__setattr__(name, value)
 
     def fix(self) -> None:
+        self._has_been_logged = True  # by Django, when its call ran, if it is an error
         self.headers.is_fixed = self.is_stored_answer = True
 
     def put_headers(self, headers: Headers) -> None:

@@ -20,14 +20,22 @@ HOOKS = ((FetchFromCacheMiddleware, "process_request"), (UpdateCacheMiddleware, 
 """Where the middlewares, and with them ``cache_page``, read and write."""
 KEYS = ("_generate_cache_header_key", "_generate_cache_key")
 """What ``get_cache_key`` and ``learn_cache_key`` make their keys with. Public names are imported early by others."""
+TAUGHT = "async_exchange_taught"
+"""Attribute of what knows of runs already."""
 
 
 def keep_apart_from_runs() -> None:
-    """Teach the caches to look at the request; ordinary ones meet them as before. Once in a process."""
-    for cls, name in HOOKS:
-        setattr(cls, name, _without_cache(getattr(cls, name)))
-    for name in KEYS:
-        setattr(cache, name, _keyed_apart(getattr(cache, name)))
+    """Teach the caches to look at the request; ordinary ones meet them as before.
+
+    Once in a process: apps become ready again whenever a test overrides ``INSTALLED_APPS``.
+    """
+    places: list[tuple[Any, str, Callable[..., Any]]] = [(cls, name, _without_cache) for cls, name in HOOKS]
+    places += [(cache, name, _keyed_apart) for name in KEYS]
+    for place, name, teach in places:
+        if not hasattr(getattr(place, name), TAUGHT):
+            taught = teach(getattr(place, name))
+            setattr(taught, TAUGHT, True)
+            setattr(place, name, taught)
 
 
 def keep_out(request: Any) -> None:

@@ -55,6 +55,11 @@ class Identity:
     device: str = ""
     """These four as in ``messages.Request``."""
 
+    @property
+    def backend(self) -> str:
+        """The authentication backend that knows the user; ``""`` for whoever is none."""
+        return "" if self.auth_backend in BACKENDS.values() else self.auth_backend
+
 
 # At submit ------------------------------------------------------------------------------------------------------------
 

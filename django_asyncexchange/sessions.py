@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Unkept(Base):
 
     is_the_views = False
     """Whether the view is at work."""
+    backend = ""
+    """Of the run's owner."""
 
     def is_empty(self) -> bool:
         return True  # SessionMiddleware neither saves it nor sends a cookie
@@ -82,6 +85,13 @@ class Data(dict[str, Any]):
             self.session._refuse(f"request.session[{key!r}]")
         super().__setitem__(key, value)
 
+    def __missing__(self, key: str) -> str:
+        """Whose name a header gives at every request (RemoteUserMiddleware) is asked for the backend of its login."""
+        if key == BACKEND_SESSION_KEY and self.session.backend:
+            backend: str = self.session.backend
+            return backend
+        raise KeyError(key)
+
     def update(self, values: Any) -> None:  # type: ignore[override]
         for key, value in dict(values).items():
             self[key] = value
@@ -91,12 +101,14 @@ DEVICE = "otp_device_id"
 """Where django-otp looks for the device by which a user was verified; it asks whether that is still the user's."""
 
 
-def unkept(store: Any, device: str = "") -> Any:
-    """``store`` as the session of a run, whose user was verified by ``device`` (django-otp); anything but a session of
-    Django's is left as it is.
+def unkept(store: Any, backend: str = "", device: str = "") -> Any:
+    """``store`` as the session of a run whose owner ``backend`` knows and ``device`` has verified (django-otp).
+
+    Anything but a session of Django's is left as it is.
     """
     if isinstance(store, SessionBase):
         store.__class__ = _unkept(type(store))
+        store.backend = backend  # type: ignore[attr-defined]
         store._session_key, store._session_cache = None, Data(store)  # type: ignore[attr-defined]
         if device:
             store[DEVICE] = device

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import include, path
 from django.utils.cache import get_cache_key, learn_cache_key
 from django.views.decorators.cache import cache_control, cache_page
@@ -186,3 +189,11 @@ def test_a_report_varies_with_how_long_its_client_waits(anna, settings, uncached
     assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
     assert "Prefer" in vary(waited)
     assert "Prefer" in vary(anna.get("/site/plain/?async=true"))
+
+
+def test_apps_that_become_ready_again_do_not_make_the_keys_of_runs_longer():
+    request = RequestFactory().get("/page/")
+    request.async_task = SimpleNamespace(id="the-id", attempt=1)
+    for _ in range(3):
+        apps.get_app_config("asyncexchange").ready()
+    assert learn_cache_key(request, HttpResponse()).count("the-id") == 1

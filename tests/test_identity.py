@@ -9,6 +9,7 @@ from asgiref.sync import markcoroutinefunction
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.middleware import RemoteUserMiddleware
 from django.contrib.auth.models import AnonymousUser, User, UserManager
 from django.contrib.sessions.models import Session
 from django.http import HttpResponse
@@ -385,6 +386,21 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
     ]
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
     remote = {"REMOTE_USER": "remote"}
+    accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
+    assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
+
+
+class HeaderMiddleware(RemoteUserMiddleware):
+    """As Django's documentation says for a proxy that names the user in a header of its own."""
+
+    header = "HTTP_X_NAMED"
+
+
+def test_a_header_that_names_the_user_at_every_request_names_the_owner_in_the_run(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE]
+    settings.MIDDLEWARE.insert(-3, f"{__name__}.HeaderMiddleware")
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    remote = {"HTTP_X_NAMED": "remote"}
     accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
     assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
 

@@ -552,6 +552,13 @@ def test_a_path_without_its_slash_is_the_same_path_in_the_run(client):
     assert later(client, **call) == at_once(client, **call)
 
 
+@override_settings(DEBUG=True)
+def test_a_server_that_leaves_out_the_first_slash_is_told_the_same_path_either_way(client):
+    """Django takes the first slash for the missing one, wherever it is."""
+    there, later = (client.get("/", PATH_INFO="nowhere/at/all", headers=headers) for headers in ({}, PREFER))
+    assert later.wsgi_request.path == there.wsgi_request.path
+
+
 def test_a_path_beyond_ascii_is_the_same_path_in_the_run(client):
     call = {"to": "/tells/%D1%81%D0%BA%D0%BB%D0%B0%D0%B4%FF/", "method": "POST", "body": b"a=1"}
     assert later(client, **call) == at_once(client, **call)

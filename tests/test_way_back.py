@@ -68,6 +68,7 @@ urlpatterns = [
     path("refers/", refers),
     path("reports/", reports),
     path("breaks/", breaks),
+    path("fails/", lambda request: HttpResponse(status=500)),
     path("kept/<told>/", lambda request, told: HttpResponse(headers={"Cache-Control": told})),
 ]
 
@@ -454,3 +455,11 @@ def test_a_large_error_is_not_read_into_a_document(client, address):
     document = client.get(address.format(id=task.pk)).json()
     [told] = document.get("rows", [document])[0]["errors"]
     assert told["error"] == "Bad Request"
+
+
+def test_an_error_is_logged_when_its_call_runs_and_not_when_its_answer_is_fetched(client, caplog):
+    where = result(client, "/fails/")
+    assert "Internal Server Error: /fails/" in caplog.messages
+    caplog.clear()
+    assert client.get(where).status_code == 500
+    assert caplog.messages == []

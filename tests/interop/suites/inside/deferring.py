@@ -1,0 +1,133 @@
+"""Lets each request of Django's test client be answered later: stored, run and replayed, within this process.
+
+The suite knows nothing of it. Our app and its middleware are added to what the suite has configured, and its client
+prefers ``respond-async``. For pytest this is a plugin; ``django_suite`` calls ``install``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import recording
+from django.apps import apps
+from django.apps.registry import Apps
+from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.test.client import ClientHandler
+from django.test.testcases import SimpleTestCase
+from django.utils import translation
+
+APP = "django_asyncexchange"
+MIDDLEWARE = "replaying.Replaying"
+CONFIGURED = {
+    "VIEWS": ["/*"],
+    "ALLOW_ANONYMOUS": True,
+    "EXECUTOR": "django_asyncexchange.executors.inline.Inline",
+    "INLINE_BYTES": 2**30,  # in the database, whatever storages the suite has
+}
+ABSENT = ("asyncexchange.E001", "asyncexchange.E008", "asyncexchange.W001")
+"""What our checks miss: the middleware in the list itself, the addresses, which nobody asks here, and a storage."""
+people: list[str] = []
+"""The user model of the suite. A test that has another one would need other tables of ours."""
+
+
+def install() -> None:
+    """Defer from now on."""
+    for cls, name in ((Apps, "populate"), (Apps, "set_available_apps"), (BaseHandler, "load_middleware")):
+        wrap(cls, name, globals()[name])
+    wrap(ClientHandler, "__call__", called)
+    wrap(SimpleTestCase, "run", run)
+    SimpleTestCase.databases = {"default"}  # our tables, even where the suite's test has none
+
+
+def wrap(cls: Any, name: str, around: Any) -> None:
+    method = getattr(cls, name)
+
+    @functools.wraps(method)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return around(functools.partial(method, self), self, *args, **kwargs)
+
+    setattr(cls, name, wrapper)
+
+
+def run(proceed: Any, case: SimpleTestCase, result: Any = None) -> Any:
+    """A test that now fails halfway does not leave its language to the next."""
+    language = translation.get_language()
+    try:
+        return proceed(result)
+    finally:
+        translation.activate(language) if language else translation.deactivate_all()
+
+
+# Our app among the suite's --------------------------------------------------------------------------------------------
+
+
+def populate(proceed: Any, registry: Apps, installed_apps: Iterable[str] = ()) -> None:
+    listed = [*installed_apps]
+    if registry is apps and not registry.ready and has_users(listed):
+        settings.ASYNC_EXCHANGE = CONFIGURED
+        settings.SILENCED_SYSTEM_CHECKS = [*settings.SILENCED_SYSTEM_CHECKS, *ABSENT]
+        people[:] = people or [settings.AUTH_USER_MODEL]
+        listed.append(APP)
+    proceed(listed)
+
+
+def has_users(listed: Iterable[Any]) -> bool:
+    """Whether the suite has what our tables need."""
+    return any(str(app).startswith("django.contrib.auth") for app in listed)
+
+
+def set_available_apps(proceed: Any, registry: Apps, available: Iterable[str]) -> None:
+    proceed([*available, APP] if has_users(available) else available)
+
+
+def load_middleware(proceed: Any, handler: BaseHandler, is_async: bool = False) -> None:
+    listed = settings.MIDDLEWARE
+    settings.MIDDLEWARE = [*listed, *([] if is_async else [MIDDLEWARE])]
+    try:
+        proceed(is_async)
+    finally:
+        settings.MIDDLEWARE = listed
+
+
+# The client -----------------------------------------------------------------------------------------------------------
+
+
+def called(proceed: Any, handler: ClientHandler, environ: dict[str, Any]) -> Any:
+    if people != [settings.AUTH_USER_MODEL] or not apps.is_installed(APP):
+        recording.figures["at once"] += 1
+        return proceed(environ)
+    environ.setdefault("HTTP_PREFER", "respond-async")
+    response = proceed(environ)
+    run = response.__dict__.pop("_run", None)
+    recording.figures["at once" if run is None else "deferred"] += 1
+    return response if run is None else dressed(response, run)
+
+
+def dressed(response: Any, run: Any) -> Any:
+    """``response``, which a server has sent by now, with what only a test sees of the run: DRF's ``data``, say."""
+    response.is_stored_answer = response.headers.is_fixed = False
+    for name, value in vars(run.response).items():
+        response.__dict__.setdefault(name, value)
+    response.wsgi_request = run.request
+    if run.response.streaming:
+        response.streaming, response.streaming_content = True, iter([response.content])
+    return response
+
+
+# pytest ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_of_ours(django_db_setup: None, django_db_blocker: Any) -> Any:
+    """There, and open, also where a test has asked for no database."""
+    with django_db_blocker.unblock():
+        yield

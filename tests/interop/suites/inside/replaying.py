@@ -1,0 +1,56 @@
+"""Our middleware; but its 202 is answered by what a client would fetch in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from django_asyncexchange import handling, http, worker
+from django_asyncexchange.messages import Replay
+from django_asyncexchange.middleware import AsyncExchangeMiddleware
+from django_asyncexchange.models import AsyncTask
+
+
+class Run:
+    """What a run was, as Python has it."""
+
+    last: Run
+
+    def __init__(self, request: HttpRequest) -> None:
+        Run.last = self
+        self.request = request
+        self.response: Any = None
+        self.error: Exception | None = None
+
+
+def remembering(handler: handling.Handler, request: HttpRequest) -> Any:
+    run = Run(request)
+    try:
+        run.response = plain(handler, request)
+    except Exception as error:
+        run.error = error
+        raise
+    return run.response
+
+
+plain = handling.Handler.__call__
+handling.Handler.__call__ = remembering  # type: ignore[method-assign]
+
+
+class Replaying(AsyncExchangeMiddleware):
+    def __call__(self, request: HttpRequest) -> Any:
+        response = super().__call__(request)
+        intent = request.__dict__.get("_asyncexchange")
+        if intent is None or intent.task_id is None:
+            return response
+        worker.run(str(intent.task_id))  # where the suite's transaction is open, nothing has been sent yet
+        task = AsyncTask.objects.with_now().get(pk=intent.task_id)
+        run = Run.last
+        if run.error is not None:  # the suite wants to see it (DEBUG_PROPAGATE_EXCEPTIONS)
+            raise run.error
+        if task.status_code is None:
+            raise RuntimeError(f"The run has no answer: {task.state} {task.reason}")
+        answer = http.replayed(Replay(), task, request, is_at_its_address=False)
+        answer.__dict__["_run"] = run
+        return answer

@@ -1,0 +1,19 @@
+"""The suites of other packages pass with every request answered later, but for tests that a documented limit fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .comparing import SUITES, Suite, compared
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.package)
+def test_a_suite_passes_later_as_it_does_at_once(suite: Suite, folder: Path, tmp_path: Path, told: list[str]):
+    outcome = compared(suite, folder, tmp_path)
+    told.append(str(outcome))
+    assert outcome.deferred
+    assert outcome.surprising == {}
+    assert outcome.stale == [], "these do not differ any more: strike them off differing.toml"
