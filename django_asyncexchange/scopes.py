@@ -32,6 +32,7 @@ def said(scope: Mapping[str, Any], below: str, target: str) -> dict[str, Any]:
         kept["raw_path"] = raw.decode("latin-1")
     if target != below:
         kept["path"] = scope["path"].removesuffix(below) + target
+    if target != below and "raw_path" in kept:
         kept["raw_path"] = quote(kept["path"], safe=UNESCAPED)
     return kept
 

@@ -108,8 +108,8 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
             run.leave_progress()
             with _lock:
                 _runs.discard(run)
-            if run.reason is not None and is_worker():
-                children.kill(but=before)
+            if run.reason is not None and is_worker() and run.thread == threading.main_thread().ident:
+                children.kill(but=before)  # in the main thread there is one run at a time
 
 
 @contextlib.contextmanager
