@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import (
     DatabaseError,
+    DataError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -40,6 +41,8 @@ DEADLOCKED: set[object] = {1213, "40001", "40P01"}
 """Rolled back so that others can go on: the codes of MySQL and PostgreSQL."""
 BUSY: set[object] = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, 1205, "55P03", *DEADLOCKED}
 """That, or locked."""
+UNFIT = ((1366,), (3988,))
+"""Not in the character set of its column: an operational error for one driver of MySQL, one of data for another."""
 ROUNDS = 5
 """How often a transaction is begun that is deadlocked each time."""
 
@@ -101,6 +104,11 @@ def again_if_deadlocked(work: Callable[P, T]) -> Callable[P, T]:
         return work(*args, **kwargs)
 
     return insisting
+
+
+def is_unfit(error: Exception) -> bool:
+    """Whether the database does not take a value, and never will."""
+    return isinstance(error, DataError) or (isinstance(error, DatabaseError) and error.args[:1] in UNFIT)
 
 
 def is_away() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -77,3 +78,12 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def without_locks() -> str:
+    """Why processes of this machine cannot share locks, ``""`` where they can: they need a writable ``/dev/shm``."""
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except (ImportError, OSError) as error:
+        return str(error)
+    return ""

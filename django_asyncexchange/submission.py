@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.db import DatabaseError, DataError, IntegrityError, router, transaction
+from django.db import DatabaseError, IntegrityError, router, transaction
 
 from . import (
     bodies,
@@ -103,7 +103,9 @@ def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
-    if isinstance(error, IntegrityError | DataError | ValueError):  # it would not be taken next time either
+    if isinstance(error, IntegrityError | ValueError) or outages.is_unfit(
+        error
+    ):  # it would not be taken next time either
         remarks.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
         return CallNotStorable()
     logger.error("a call could not be accepted", exc_info=error)

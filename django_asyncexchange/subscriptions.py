@@ -10,14 +10,14 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
-from django.db import IntegrityError, router, transaction
+from django.db import DatabaseError, IntegrityError, router, transaction
 from django.db.models import F, QuerySet
 
 from . import addresses, outages, sealing, signatures
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.subscriptions import Wish
-from .exceptions import SubscriptionExists, SubscriptionNotFound, TooManySubscriptions
+from .exceptions import AddressRefused, SubscriptionExists, SubscriptionNotFound, TooManySubscriptions
 from .messages import Owner, Subscription
 from .models import Account, Delivery, Webhook
 from .querysets import after
@@ -89,6 +89,10 @@ def _keep(webhook: Webhook, dialect: Dialect, fields: Collection[str] | None = N
             webhook.refresh_from_db(using=alias)
     except IntegrityError as error:
         raise SubscriptionExists from error
+    except DatabaseError as error:
+        if outages.is_unfit(error):  # letters of an address that the column's character set does not have
+            raise AddressRefused from error
+        raise
 
 
 def _require_room(webhook: Webhook, dialect: Dialect) -> None:

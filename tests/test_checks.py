@@ -247,6 +247,8 @@ def test_every_id_has_its_misconfiguration():
         CheckId.SQLITE_OLD,
         CheckId.SQLITE_UNSYNCED,
         CheckId.CONNECTIONS_PILE_UP,
+        CheckId.CLUSTER_LOCKS,
+        CheckId.USERS_ELSEWHERE,
     }
     assert set(CheckId) - {id for id, _ in WRONG} == elsewhere
 
@@ -323,3 +325,39 @@ def test_connections_that_pile_up_under_asgi_are_named_before_a_deployment_only(
     with override_settings(ASGI_APPLICATION=asgi, **changes):
         named = {deploy: CheckId.CONNECTIONS_PILE_UP in found(deploy) for deploy in (False, True)}
     assert named == {False: False, True: is_named}
+
+
+def no_semaphore(*args):
+    raise FileNotFoundError(2, "No such file or directory")
+
+
+def test_a_machine_without_shared_memory_is_named_where_django_q2_runs(monkeypatch):
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", no_semaphore)
+    assert found() == set()
+    with override_settings(**queued(), **PERSISTENT):
+        assert found() == {CheckId.CLUSTER_LOCKS}
+
+
+class TasksApart:
+    """Tasks in a database of their own, without anything else."""
+
+    def db_for_read(self, model, **hints):
+        return "tasks" if model._meta.app_label == "asyncexchange" else "default"
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db, app_label, **hints):
+        return (db == "tasks") == (app_label == "asyncexchange")
+
+
+class UsersToo(TasksApart):
+    def allow_migrate(self, db, app_label, **hints):
+        return app_label in ("auth", "contenttypes") or super().allow_migrate(db, app_label)
+
+
+@pytest.mark.parametrize(("router", "is_named"), [(TasksApart, True), (UsersToo, False)])
+def test_tasks_in_a_database_without_a_table_of_users_are_named(router, is_named):
+    with override_settings(DATABASE_ROUTERS=[router()]):
+        assert [each.id for each in checks.run_checks() if each.id == CheckId.USERS_ELSEWHERE] == (
+            [CheckId.USERS_ELSEWHERE] if is_named else []
+        )

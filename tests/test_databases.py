@@ -19,7 +19,7 @@ PARTS = {
     "counting": ("limits",),
     "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
     "running": ("watch", "leaks", "recovery", "worker", "rows", "prepared", "time_zones"),
-    "telling": ("delivery",),
+    "telling": ("delivery", "columns"),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
 

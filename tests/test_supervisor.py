@@ -232,6 +232,16 @@ def test_a_broker_that_is_not_there_is_named():
         call_command("asyncexchange_worker")
 
 
+def test_a_machine_without_shared_memory_is_named_before_anything_starts(monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
+    guarded = override_settings(Q_CLUSTER={"orm": "default", "broker_class": WAKING})
+    with guarded, pytest.raises(CommandError, match=r"Permission denied.*/dev/shm"):
+        call_command("asyncexchange_worker")
+
+
 @pytest.mark.parametrize("path", ["django_q.brokers.orm.ORM", "django_q.brokers.redis_broker.Redis"])
 def test_django_q2s_own_brokers_are_refused(path):
     with override_settings(Q_CLUSTER={"broker_class": path}):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .. import processes
 from ..conf import conf, mountings
 from ..dialects.base import Dialect
 from ..executors import clusters, supervisor
@@ -82,6 +83,17 @@ def check_cluster() -> Iterator[Finding]:
             CheckId.CLUSTER_NAMELESS,
             "Q_CLUSTER has no name: another project on the same Redis would take its messages, and throw them away.",
             "Set 'name' to something that is this project's alone.",
+        )
+
+
+@registered()
+def check_locks() -> Iterator[Finding]:
+    """Whether its processes can share locks on this machine, where it may be a web server's only."""
+    if cluster() and (why := processes.without_locks()):
+        yield (
+            CheckId.CLUSTER_LOCKS,
+            f"This machine gives processes no locks to share, so no cluster of django-q2 can run on it: {why}",
+            "Mount a writable /dev/shm (in a container: a tmpfs) where manage.py asyncexchange_worker runs.",
         )
 
 

@@ -7,6 +7,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.apps import apps
+from django.db import router
+
 from ..conf import conf
 from .cluster import cluster, is_guarded
 from .registry import CheckId, Finding, registered
@@ -47,6 +50,19 @@ def check_connections() -> Iterator[Finding]:
             CheckId.CONNECTIONS_REOPENED,
             f"DATABASES[{alias!r}] opens a new connection for each call of the queue (CONN_MAX_AGE is 0).",
             "Set CONN_MAX_AGE to None, at least in the workers.",
+        )
+
+
+@registered()
+def check_users() -> Iterator[Finding]:
+    """Whether the table that our owners refer to is in the database of our tables, be it empty."""
+    alias = router.db_for_write(apps.get_model("asyncexchange.AsyncTask"))
+    if not router.allow_migrate_model(alias, apps.get_model(conf.project("AUTH_USER_MODEL"))):
+        yield (
+            CheckId.USERS_ELSEWHERE,
+            f"DATABASE_ROUTERS put the tasks into {alias!r}, and keep out of it the users, to whom their table refers.",
+            "Let allow_migrate() put the tables of users and content types there too, where they stay empty; or the "
+            "tasks where the users are. Calls of users of another database are accepted either way.",
         )
 
 

@@ -29,6 +29,7 @@ class CheckId(enum.StrEnum):
     SENDFILE_WRONG = "asyncexchange.E015"
     PRESIGNED_WRONG = "asyncexchange.E016"
     EXECUTOR_MISCONFIGURED = "asyncexchange.E017"
+    USERS_ELSEWHERE = "asyncexchange.E031"
     STORAGE_MISSING = "asyncexchange.W001"
     CLUSTER_ACK = "asyncexchange.W002"
     CLUSTER_SAVES = "asyncexchange.W003"
@@ -46,6 +47,7 @@ class CheckId(enum.StrEnum):
     SQLITE_UNSYNCED = "asyncexchange.W015"
     NETWORKS_OPEN = "asyncexchange.W016"
     CONNECTIONS_PILE_UP = "asyncexchange.W030"
+    CLUSTER_LOCKS = "asyncexchange.W031"
 
 
 Finding = tuple[CheckId, str, str]
