@@ -27,19 +27,19 @@ def answer(request: HttpRequest) -> HttpResponse:
 
 
 class Mixed(ProtectedResourceView):
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         return answer(request)
 
 
 @method_decorator(protected_resource(), name="dispatch")
 class Dispatched(View):
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         return answer(request)
 
 
 class Handled(View):
     @method_decorator(protected_resource())
-    def get(self, request: HttpRequest) -> HttpResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         return answer(request)
 
 
@@ -67,13 +67,14 @@ def client():
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_preference_for_a_view_that_reads_the_token_itself_is_ignored(client, name):
-    response = client.get(f"/{name}/", headers={"Prefer": "respond-async"})
+    response = client.post(f"/{name}/", headers={"Prefer": "respond-async"})
     assert (response.status_code, response.content) == (200, b"anna")
     assert not AsyncTask.objects.exists()
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_protocol_that_takes_every_view_refuses_one_that_reads_the_token_itself(client, name):
-    response = client.get(f"/{name}/", headers={"Solitude-Async": "yes"})
+    response = client.post(f"/{name}/", headers={"Solitude-Async": "yes"})
     assert 400 <= response.status_code < 500
+    assert response.json()["error"] == "caller_unknown"
     assert not AsyncTask.objects.exists()

@@ -6,9 +6,16 @@ import os
 from typing import Any
 
 import pytest
+from django.test import TransactionTestCase
 
 if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.interop.tenants.settings":
     collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rows_are_deleted() -> None:
+    """They are not: the tenants stay."""
+    TransactionTestCase._fixture_teardown = lambda case: None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,8 @@ from django_tenants.utils import schema_context
 
 from ..calls import twice
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 def signed_in(tenant):
     client = Client(headers={"Host": f"{tenant}.example"})
