@@ -6,6 +6,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from axes.models import AccessAttempt
 from django.test import Client
+from django_otp.plugins.otp_static.models import StaticDevice
 from guardian.shortcuts import assign_perm, remove_perm
 
 from django_asyncexchange.models import AsyncTask
@@ -133,6 +134,16 @@ def test_a_view_that_wants_a_recent_login_is_answered_at_once(logged_in, anna):
 
 
 # OTP ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_with_a_second_factor_is_verified_in_the_run(client, anna):
+    device = StaticDevice.objects.create(user=anna, name="codes")
+    session = client.session
+    session["otp_device_id"] = device.persistent_id
+    session.save()
+    calls = twice(client, "/second-factor/")
+    assert calls.is_equal
+    assert calls.later.json()["is_verified"]
 
 
 def test_a_caller_without_a_second_factor_is_refused_alike(client):
