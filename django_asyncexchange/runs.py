@@ -20,6 +20,10 @@ NOTHING = 0.01
 """Seconds of processor time that a thread that waits may use."""
 
 
+class Interrupted(SystemExit):
+    """The run is over. A SystemExit, so that no ``except Exception`` in a view holds it up."""
+
+
 class Run:
     """The current run of a task. Everything known of the task is there too: ``id``, ``state``, ``owner`` and so on."""
 
@@ -37,6 +41,7 @@ class Run:
         """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
         self.interrupted = self.signalled = 0.0
         self.put_off = 0
+        """How often an interruption came where none could be."""
         self._used = 0.0
         self.is_over = False
         self.begin: Callable[[], object] = bool
@@ -58,6 +63,11 @@ class Run:
         """Whether its thread, which asks this, has done nothing since it last asked, but for being interrupted."""
         before, self._used = self._used, time.thread_time()
         return before > 0 and self._used - before < NOTHING
+
+    def catch_up(self) -> None:
+        """Be interrupted now, if that was put off until there is nothing left to interrupt."""
+        if self.put_off:
+            raise Interrupted
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
         """Say how far the run has come: rows, bytes or whatever is counted. Recorded once a second at most; cheap.

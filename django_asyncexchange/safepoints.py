@@ -11,13 +11,15 @@ from types import FrameType
 
 UNSAFE = {"acquire", "release", "_acquireLock", "_releaseLock", "__enter__", "__exit__", "__aenter__", "__aexit__"}
 """Functions that are on their way into a block, or out of it."""
+CALLERS = {"django_asyncexchange.handling", "django_asyncexchange.loops"}
+"""Modules that call what is interrupted. What is below them on the stack is the worker's own."""
 
 
 def is_safe(frame: FrameType | None) -> bool:
     """Whether an exception that is raised in ``frame`` now leaves every lock to the block that gives it back."""
     if frame is not None and UNSAFE & _named_on_its_line(frame):
         return False
-    while frame is not None:
+    while frame is not None and frame.f_globals.get("__name__") not in CALLERS:
         if frame.f_code.co_name in UNSAFE:
             return False
         frame = frame.f_back

@@ -26,6 +26,7 @@ from . import ceilings, children, flags, lifecycle, safepoints, statements
 from .conf import conf
 from .models import AsyncTask
 from .querysets import after
+from .runs import Interrupted as Interrupted
 from .runs import Run
 from .states import Reason, State
 
@@ -47,10 +48,6 @@ BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
 """Signs that a column of MySQL with an old character set cannot hold."""
 CEILING = 15.0
 """By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
-
-
-class Interrupted(SystemExit):
-    """The run is over. A SystemExit, so that no ``except Exception`` in a view holds it up."""
 
 
 _runs: set[Run] = set()
@@ -102,6 +99,10 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
             _start()
         try:
             yield run
+            run.catch_up()
+        except Exception:
+            run.catch_up()
+            raise
         finally:
             with run.guard:  # not a moment too late: nothing may hit what follows
                 run.is_over = True

@@ -416,7 +416,7 @@ def names():
 # The scope ------------------------------------------------------------------------------------------------------------
 
 NOT_OF_A_RUN = {"extensions", "state"}
-HEADERS_NOT_OF_A_RUN = {"cookie", "authorization", "accept-encoding", "prefer", "te"}
+HEADERS_NOT_OF_A_RUN = {"cookie", "authorization", "prefer", "te"}
 
 
 def conversed(port, *calls):
@@ -458,7 +458,7 @@ def test_a_view_sees_the_scope_that_it_sees_at_once(client, body):
     assert later["scope"].pop("headers") == [pair for pair in plain["scope"].pop("headers") if is_kept(pair)]
     assert later["scope"] == {name: said for name, said in plain["scope"].items() if name not in NOT_OF_A_RUN}
     assert (later["body"], later["GET"]) == (plain["body"], plain["GET"])
-    dropped = {"CSRF_COOKIE", "HTTP_COOKIE", "HTTP_ACCEPT_ENCODING", "HTTP_TE"}
+    dropped = {"CSRF_COOKIE", "HTTP_COOKIE", "HTTP_TE"}
     assert later["META"] == {name: said for name, said in plain["META"].items() if name not in dropped}
 
 

@@ -38,6 +38,7 @@ SLEEPERS = {
     "faults/test_hosts.py": "traffic before the harm, and how long it lasts",
     "faults/test_kills.py::test_kills_at_random_cost_no_call": "random moments",
     "faults/test_receivers.py": "traffic between two kills",
+    "test_asgi_runs.py": "views that take longer than their test, or give way to others",
     "test_waiting.py::test_postgresql_wakes_the_waiter": "lets it fall asleep; early, the test is weaker, not wrong",
     "test_worker.py::awaits_what_was_cancelled": "cancelled at once",
     "test_watch.py::sleeps": "a view that takes longer than its test",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import types
 
 from django_asyncexchange.safepoints import is_safe
 
@@ -51,3 +52,20 @@ def test_nor_is_what_takes_a_lock_in_words():
     LOCK.release()
     Own().acquire()
     assert seen == [False, False]
+
+
+def view():
+    look()
+
+
+def test_a_block_around_the_whole_call_is_the_workers_own():
+    handler = types.FunctionType((lambda: view()).__code__, {"__name__": "django_asyncexchange.handling", "view": view})
+
+    class Around(contextlib.nullcontext):
+        def __enter__(self):
+            handler()
+
+    seen.clear()
+    with Around():
+        pass
+    assert seen == [True]
