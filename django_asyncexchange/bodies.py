@@ -98,11 +98,13 @@ def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, patience: 
 
 
 def _is_held() -> bool:
-    """Whether a view has begun a transaction by hand on SQLite and not ended it. Nobody else could write meanwhile; and
-    who merely tries to begin another one on that connection takes the lock for it.
+    """Whether a view has begun a transaction by hand and not ended it, where that must not be written into.
+
+    On SQLite nobody else could write meanwhile, and who merely tries to begin another one on that connection takes the
+    lock for it. On MySQL our own commit would be the view's. PostgreSQL refuses, and another connection writes.
     """
     made: Any = connections[router.db_for_write(Body)]
-    return made.vendor == "sqlite" and not made.in_atomic_block and isolation.is_open(made)
+    return made.vendor in ("sqlite", "mysql") and not made.in_atomic_block and isolation.is_open(made)
 
 
 def _read_before(chunks: Iterable[bytes]) -> Iterator[bytes]:
