@@ -50,7 +50,7 @@ DJANGO_TESTS = (
 )
 SUITES = (
     Suite("djangorestframework", ("tests",)),
-    Suite("django-filter", ("--ds=tests.settings", "tests")),
+    Suite("django-filter", ("-c", "setup.cfg", "--ds=tests.settings", "tests")),
     Suite("djangorestframework-simplejwt", ("tests",)),
     Suite("Django", tuple(DJANGO_TESTS.split()), folder="tests", is_djangos=True),
 )
