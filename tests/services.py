@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import dataclasses
 import datetime as dt
+import json
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from django_asyncexchange import lifecycle, stamps
+from django_asyncexchange import lifecycle, stamps, worker
 from django_asyncexchange.callers import Kind
 from django_asyncexchange.conf import conf
 from django_asyncexchange.identity import Identity
@@ -210,6 +211,18 @@ def stored(
         Body.objects.create(task=task, kind=Body.RESPONSE, attempt=task.attempt, content=answer, size=len(answer))
     task.refresh_from_db()
     return task
+
+
+def perform(task: AsyncTask) -> int | None:
+    """The status of what came of ``task``, after a worker had it."""
+    worker.run(str(task.pk))
+    task.refresh_from_db()
+    return task.status_code
+
+
+def answer(task: AsyncTask) -> Any:
+    """The JSON that a run has answered."""
+    return json.loads(bytes(task.bodies.get(kind=Body.RESPONSE).content))
 
 
 def submitted(

@@ -29,11 +29,11 @@ from rest_framework_simplejwt.authentication import JWTAuthentication, JWTStatel
 from rest_framework_simplejwt.models import TokenUser
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange import identity, remarks, worker
+from django_asyncexchange import identity, remarks
 from django_asyncexchange.endpoints import Endpoint
-from django_asyncexchange.models import AsyncTask, Body, Webhook
+from django_asyncexchange.models import AsyncTask, Webhook
 
-from .services import IDLE, exchange
+from .services import IDLE, answer, exchange, perform
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -148,16 +148,6 @@ def submit(client, address):
     accepted = client.get(address, headers=PREFER)
     assert (accepted.status_code, ran) == (202, [])
     return AsyncTask.objects.latest("created")
-
-
-def perform(task):
-    worker.run(str(task.pk))
-    task.refresh_from_db()
-    return task.status_code
-
-
-def answer(task):
-    return json.loads(bytes(task.bodies.get(kind=Body.RESPONSE).content))
 
 
 # Who is no row of the user model --------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import time
 from typing import Any
@@ -19,10 +18,10 @@ from ninja.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HttpBasicAut
 from ninja.throttling import BaseThrottle
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import remarks, worker
-from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange import remarks
+from django_asyncexchange.models import AsyncTask
 
-from .services import IDLE, exchange
+from .services import IDLE, answer, exchange, perform
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -167,16 +166,6 @@ def submit(address, **options):
     accepted = Client().get(address, **options)
     assert (accepted.status_code, ran) == (202, [])
     return AsyncTask.objects.latest("created")
-
-
-def perform(task):
-    worker.run(str(task.pk))
-    task.refresh_from_db()
-    return task.status_code
-
-
-def answer(task):
-    return json.loads(bytes(task.bodies.get(kind=Body.RESPONSE).content))
 
 
 def call(name, anna, shop, token):

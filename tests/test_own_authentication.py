@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from typing import Any
 
@@ -21,11 +20,11 @@ from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import identity, remarks, worker
+from django_asyncexchange import identity, remarks
 from django_asyncexchange.decorators import allow_async
-from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models import AsyncTask
 
-from .services import IDLE, exchange
+from .services import IDLE, answer, exchange, perform
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -188,16 +187,6 @@ def verified(browser, anna):
     session[DEVICE_ID_SESSION_KEY] = StaticDevice.objects.create(user=anna, name="key ring").persistent_id
     session.save()
     return browser
-
-
-def perform(task):
-    worker.run(str(task.pk))
-    task.refresh_from_db()
-    return task.status_code
-
-
-def answer(task):
-    return json.loads(bytes(task.bodies.get(kind=Body.RESPONSE).content))
 
 
 KEY = {"X-API-Key": "key-of-seven"}

@@ -13,11 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from django_asyncexchange import worker
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask, Body
 
-from .services import IDLE, exchange
+from .services import IDLE, exchange, perform
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -113,12 +112,6 @@ def signed_in(user, host):
 def submit(client):
     assert (client.get("/whoami/", headers=PREFER).status_code, ran) == (202, [])
     return AsyncTask.objects.get()
-
-
-def perform(task):
-    worker.run(str(task.pk))
-    task.refresh_from_db()
-    return task.status_code
 
 
 def test_a_call_runs_as_the_user_of_its_own_tenant(anna, otto):

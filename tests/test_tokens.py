@@ -25,10 +25,10 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange import identity, worker
+from django_asyncexchange import identity
 from django_asyncexchange.models import AsyncTask, Body
 
-from .services import IDLE, exchange
+from .services import IDLE, exchange, perform
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -128,12 +128,6 @@ def submit(token, path):
     assert bearer(token).post(path, headers=SOLITUDE).status_code == 202
     assert ran == []
     return AsyncTask.objects.get()
-
-
-def perform(task):
-    worker.run(str(task.pk))
-    task.refresh_from_db()
-    return task.status_code
 
 
 def answer():
