@@ -245,6 +245,24 @@ def test_no_flag_is_left():
     assert not flags.is_up(task.pk)
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL drops no database that is in use")
+def test_no_connection_is_left_between_two_runs(monkeypatch):
+    monkeypatch.setattr(watch, "IDLE", 10**9)
+    connections.close_all()
+
+    def sessions():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            return cursor.fetchone()[0]
+
+    until(lambda: sessions() == 1)
+    task = stored(to="/reports/")
+    joined = meanwhile(lambda: (until(lambda: sessions() == 2), stage.released.set()))
+    worker.run(str(task.pk))
+    joined()
+    until(lambda: sessions() == 1)
+
+
 def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
     monkeypatch.setattr(watch, "TICK", 0.02)
     for _ in range(12):
