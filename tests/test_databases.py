@@ -18,7 +18,8 @@ SHORT = ("races",)
 PARTS = {
     "counting": ("limits",),
     "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
-    "running": ("watch", "leaks", "recovery", "worker", "rows", "prepared", "time_zones"),
+    "running": ("worker", "rows", "prepared", "time_zones"),
+    "ending": ("watch", "leaks", "recovery"),
     "telling": ("delivery", "columns"),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
