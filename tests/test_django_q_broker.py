@@ -27,6 +27,7 @@ from django_asyncexchange.executors import bells, django_q_broker, django_q_guar
 from django_asyncexchange.executors.django_q import DjangoQ
 from django_asyncexchange.executors.django_q_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.moments import Now
 from django_asyncexchange.states import State
 
 from .services import PATIENCE, exchange, stored, submitted
@@ -267,7 +268,7 @@ class Bell:
 
 def test_what_comes_without_a_bell_is_found_and_looked_for_more_often_from_then_on(broker):
     def arrive():
-        OrmQ.objects.create(key=CALLS, payload="a", lock=timezone.now())
+        OrmQ.objects.create(key=CALLS, payload="a", lock=Now())
 
     broker._bell = Bell(False, arrive)
     assert payloads(broker.dequeue()) == ["a"]
