@@ -71,10 +71,12 @@ class FaithfulHeaders:
 
     def put_headers(self, headers: Headers) -> None:
         # Django checks and encodes the first header of a name; the others must not smuggle anything in either.
-        self._given = tuple(pair for name, text in headers for pair in ResponseHeaders({name: text}).items())
-        self.headers = FixableHeaders({})
+        self.headers, given = FixableHeaders({}), []
         for name, text in headers:
-            self.headers.setdefault(name, text)
+            checked = ResponseHeaders({}) if name in self.headers else self.headers
+            checked[name] = text
+            given.append((name, checked[name]))
+        self._given = tuple(given)
         self.headers.barred = BARRED.get(self.status_code, frozenset())
         if "content-length" in self.headers.barred:
             del self.headers["Content-Length"]

@@ -38,9 +38,10 @@ def stored_headers(response: Any, request: HttpRequest | None = None) -> Headers
 
 def _as_meant(name: str, text: str, request: HttpRequest) -> tuple[str, str]:
     """A header that refers to something, as seen from another address than that of ``request`` (RFC 3986 section 5)."""
-    if name.lower() in PLACES:
+    key = name.lower()
+    if key in PLACES:
         return name, _resolved(text, request)
-    if name.lower() == "link":
+    if key == "link":
         return name, TARGET.sub(lambda found: f"{found[1]}<{_resolved(found[2], request)}>", text)
     return name, text
 
@@ -57,7 +58,7 @@ def _resolved(reference: str, request: HttpRequest) -> str:
 
 def unpacked(response: Any) -> Any:
     """``response`` as it was before it was compressed for its client: the stored one is for every later reader."""
-    if not codings.is_negotiated(tuple(response.items())):
+    if not response.has_header("Content-Encoding") or not codings.is_negotiated(tuple(response.items())):
         return response
     if not response.streaming:
         with suppress(zlib.error):  # it is no gzip: as it says it is

@@ -76,12 +76,13 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
     is_known = auth is None or (holder is not None and holder.is_repeatable)
     reference, text = ("", "") if is_known else _reference(request, who, holder)
     is_user = who.kind is Kind.USER
+    user_pk = reference_to(who.row) if is_user else None
     return Identity(
         owner=owner(request),
-        user_pk=reference_to(who.row) if is_user else None,
+        user_pk=user_pk,
         auth_backend=_backend_of(request, who.row) if is_user else BACKENDS.get(who.kind, ""),
         auth_reference=reference,
-        name=str(who.row.pk) if is_user and reference_to(who.row) is None else who.name,
+        name=str(who.row.pk) if is_user and user_pk is None else who.name,
         stamp=_stamp(who),
         session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
         authenticator=holder.authenticator if holder is not None and (who.is_holder or not is_known) else "",

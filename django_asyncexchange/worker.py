@@ -43,6 +43,7 @@ from .conf import conf
 from .dialects.base import Dialect
 from .endings import FINISHING
 from .endings import patiently as _patiently
+from .messages import Request
 from .models import AsyncTask
 from .runs import Run
 from .states import Reason
@@ -72,10 +73,11 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
     limit = conf.policy(task.dialect).run_limit.total_seconds()
     sessions, run = isolation.Sessions(), None
     try:
-        with sessions, watch.over(task, limit) as run, _surroundings(task), _request(task) as request:
+        call = task.captured
+        with sessions, watch.over(task, limit) as run, _surroundings(call), _request(task, call) as request:
             if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
-            with _answered(run, request) as (answer, chunks):
+            with _answered(run, call, request) as (answer, chunks):
                 status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
                 if not answer.streaming:
                     sessions.settle()  # a stream may need until its end what its view has opened
@@ -114,27 +116,29 @@ def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: st
         transaction.on_commit(lambda: claimed.append(task), using=router.db_for_write(AsyncTask))
 
 
-def _request(task: AsyncTask) -> contextlib.AbstractContextManager[HttpRequest]:
+def _request(task: AsyncTask, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
     if task.has_body_elsewhere:
-        return capture.rebuilt(task.captured, bodies.stream(_patiently(bodies.request_of, task.pk)))
-    return capture.rebuilt(task.captured, task.body_at_hand())
+        return capture.rebuilt(call, bodies.stream(_patiently(bodies.request_of, task.pk)))
+    return capture.rebuilt(call, task.body_at_hand())
 
 
 @contextlib.contextmanager
-def _answered(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
     request.async_task = run  # type: ignore[attr-defined]
-    acting.begin(request, identity.of(run.task, run.task.captured), _patiently)
+    acting.begin(request, identity.of(run.task, call), _patiently)
     run.begin()
-    with _performed(run, request) as (response, chunks):
+    with _performed(run, call, request) as (response, chunks):
         if acting.is_lost(request):  # whatever a middleware has made of it
             response, chunks = HttpResponse(status=401), []
         yield response, chunks
 
 
-def _performed(run: Run, request: HttpRequest) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
+def _performed(
+    run: Run, call: Request, request: HttpRequest
+) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
-        return loops.answered(request, run, partial(_surroundings, run.task))
+        return loops.answered(request, run, partial(_surroundings, call))
     return _by_wsgi(run, request)
 
 
@@ -146,9 +150,8 @@ def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[byt
 
 
 @contextlib.contextmanager
-def _surroundings(task: AsyncTask) -> Iterator[None]:
+def _surroundings(call: Request) -> Iterator[None]:
     """Language and time zone as at submit; both end with the run's context."""
-    call = task.captured
     with contextlib.ExitStack() as stack:
         if call.language:
             stack.enter_context(translation.override(call.language))
