@@ -42,7 +42,7 @@ from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.states import State
 from django_asyncexchange.submission import Submission, submit
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which something awaited will not come any more."""
 
 

@@ -19,7 +19,7 @@ from ..services import until
 
 ROOT = Path(__file__).parents[2]
 MANAGE = ROOT / "example_project" / "manage.py"
-PATIENCE = 20
+PATIENCE = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
