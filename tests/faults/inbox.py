@@ -35,9 +35,10 @@ class Inbox:
         self.messages: list[Message] = []
         self.silent: set[int] = set()
         """Ports that take messages, say nothing, and do not write them down."""
-        self.held: list[float] = []
-        """When each connection to a silent port was given up."""
-        """How long these were waited for, in seconds."""
+        self.holds = 0
+        """How many messages they have taken."""
+        self.given_up: list[float] = []
+        """When each of these connections was given up, in seconds since the epoch."""
         self.before: Callable[[Message], bool] = lambda message: True
         """Asked before each answer; False = there will be none."""
         self.stop: Callable[[], object] = lambda: None
@@ -54,8 +55,9 @@ class Inbox:
         headers = {name.lower(): text.strip() for name, _, text in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers["content-length"]))
         if port in self.silent:
+            self.holds += 1
             await reader.read()
-            self.held.append(time.time())
+            self.given_up.append(time.time())
             return
         message = Message(port, writer.get_extra_info("peername")[1], headers, body, time.time())
         self.messages.append(message)

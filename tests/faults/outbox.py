@@ -5,10 +5,12 @@ A process of its own, because it looks into the database of another project than
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
 
+from django_asyncexchange import profiles
 from tests.faults.settings import *  # noqa: F403
 from tests.faults.settings import ASYNC_EXCHANGE as GIVEN
 from tests.faults.settings import MOUNT
@@ -23,6 +25,9 @@ ASYNC_EXCHANGE = {
     "QUEUES": {"deliver": QUEUE},
     "WEBHOOK_IN_FLIGHT": int(os.environ.get("FAULT_IN_FLIGHT") or 2),
 }
+if patience := float(os.environ.get("FAULT_PATIENCE") or 0):
+    signed = dataclasses.replace(profiles.PROFILES["signed"], read=patience, total=patience)
+    profiles.PROFILES = {**profiles.PROFILES, "signed": signed}
 
 
 def rows(webhooks: list[str]) -> list[dict[str, object]]:
