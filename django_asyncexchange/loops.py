@@ -1,8 +1,8 @@
-"""Runs a call that came by ASGI: Django's asynchronous handler in an event loop that is there for this run alone.
+"""Runs a call that came by ASGI: Django's asynchronous handler in an event loop, of which all is gone with the run.
 
-The loop has a thread of its own. What is synchronous (middlewares, views, queries: whatever ``sync_to_async`` sends
-to "the" thread) is done by the thread of the run, which waits for the loop meanwhile. So it meets the connections that
-are watched over, cancelled and put right after a run, and can be interrupted as in any other run.
+The loop has a thread of its own (``eventloops``). What is synchronous (middlewares, views, queries: whatever
+``sync_to_async`` sends to "the" thread) is done by the thread of the run, which waits for the loop meanwhile. So it
+meets the connections that are watched over, cancelled and put right after a run, and can be interrupted.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import contextlib
 import contextvars
 import logging
 import queue
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 
-from . import handling
+from . import eventloops, handling
 from .runs import Run
 
 logger = logging.getLogger("django_asyncexchange")
@@ -40,41 +39,49 @@ RESERVE = 0.1
 
 
 class Loop(Executor):
-    """An event loop in a thread, and an executor whose thread is the one that has made it."""
+    """One run in the event loop of its thread, and an executor whose thread is that of the run."""
 
     def __init__(self, run: Run, surroundings: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
         self._run, self._surroundings = run, surroundings
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(self._note)
+        self._events = eventloops.mine()
+        self._loop = self._events.loop
         self._orders: asyncio.Queue[Order | None] = asyncio.Queue()
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._over: Future[None] = Future()
         self._over.add_done_callback(self._wake)
         self._context = ThreadSensitiveContext()
+        self._earlier: set[asyncio.Task[Any]] = set()
+        self._generators = eventloops.Generators(self._events)
+        self._failure: BaseException | None = None
         self._is_abandoned = False
 
     # In the thread of the run -----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._live, name="asyncexchange-loop", daemon=True).start()
+        self._outside = dict(vars(SyncToAsync.threadlocal))
+        self._events.tenants.append(self._fail)
+        self._events.tell(self._begin)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for what the view has left to do; where the run was interrupted, for its cancellation."""
         try:
             if kind is None or issubclass(kind, Exception):
-                self._tell(partial(self._orders.put_nowait, None))
+                self._events.tell(self._orders.put_nowait, None)
                 self._serve(self._over)
         finally:
             while not self._over.done():
-                self._tell(self._abandon)
+                self._events.tell(self._abandon)
                 with contextlib.suppress(BaseException):  # the next interruption, among others
                     self._serve(self._over)
+            self._events.tenants.clear()
+            vars(SyncToAsync.threadlocal).clear()  # whatever comes next in this thread is not called by the loop
+            vars(SyncToAsync.threadlocal).update(self._outside)
 
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``function`` comes to. All calls are made by one task, in one context."""
         future: Future[T] = Future()
-        self._tell(partial(self._orders.put_nowait, (future, partial(function, *args, **kwargs))))
+        self._events.tell(self._orders.put_nowait, (future, partial(function, *args, **kwargs)))
         return self._serve(future)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -90,32 +97,46 @@ class Loop(Executor):
         while not (awaited.done() or self._over.done()):
             self._work.get()()
         if not awaited.done():
-            raise asyncio.CancelledError("the event loop has ended")
+            raise asyncio.CancelledError("the run has ended in its event loop")
         return awaited.result()
 
     def _wake(self, _: Future[Any]) -> None:
         self._work.put(_nothing)
 
-    def _tell(self, what: Callable[[], object]) -> None:
-        with contextlib.suppress(RuntimeError):  # it is closed
-            self._loop.call_soon_threadsafe(what)
-
     # In the thread of the loop ----------------------------------------------------------------------------------------
 
-    def _live(self) -> None:
-        failure: BaseException | None = None
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._play())
-        except BaseException as error:
-            failure = error
+    def _begin(self) -> None:
+        self._life = self._loop.create_task(self._live())
+
+    async def _live(self) -> None:
+        """Play, and leave nothing of this run behind: no task, no thread."""
+        self._earlier = asyncio.all_tasks()
+        self._loop.set_exception_handler(self._note)
+        with ThreadPoolExecutor(1) as last:
+            threads = ThreadPoolExecutor(thread_name_prefix="asyncexchange-asyncio")
+            self._loop.set_default_executor(threads)
+            async with self._generators:
+                play = asyncio.create_task(self._play())
+                await asyncio.wait([play])
+                while tasks := self._tasks() - self._generators.closing:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.wait(tasks)
+            await self._loop.run_in_executor(last, threads.shutdown)
+        failure = self._failure or (asyncio.CancelledError() if play.cancelled() else play.exception())
+        self._loop.set_exception_handler(None)
+        SyncToAsync.context_to_thread_executor.pop(self._context, None)
         if failure is None:
             self._over.set_result(None)
         else:
             self._over.set_exception(failure)
 
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """Those of this run."""
+        return asyncio.all_tasks(self._loop) - self._earlier
+
     async def _play(self) -> None:
-        # The context is not left while the loop lives: tasks that are cancelled clean up after this one has ended.
+        # The context is not left while the run lasts: tasks that are cancelled clean up after this one has ended.
         await self._context.__aenter__()  # type: ignore[no-untyped-call]
         SyncToAsync.context_to_thread_executor[self._context] = self
         with self._surroundings():
@@ -137,7 +158,7 @@ class Loop(Executor):
     async def _let_tasks_end(self) -> None:
         """What a view has begun with ``create_task`` goes on under a server; here it ends within the run."""
         until = self._run.began + (1 - RESERVE) * self._run.limit
-        while not self._is_abandoned and (others := asyncio.all_tasks() - {asyncio.current_task()}):
+        while not self._is_abandoned and (others := self._tasks() - {asyncio.current_task()}):
             left = until - time.monotonic()
             if left <= 0:
                 logger.warning("task %s: %d tasks of its view do not end, and are cancelled", self._run.id, len(others))
@@ -145,10 +166,16 @@ class Loop(Executor):
             await asyncio.wait(others, timeout=left)
 
     def _abandon(self) -> None:
+        spared = set() if self._is_abandoned else self._generators.closing
         self._is_abandoned = True
         self._orders.put_nowait(None)
-        for task in asyncio.all_tasks(self._loop):
+        for task in self._tasks() - spared:
             task.cancel()
+
+    def _fail(self, error: BaseException) -> None:
+        """A task has raised what ends an event loop."""
+        self._failure = error
+        self._abandon()
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio says of exceptions that nobody has caught."""

@@ -8,11 +8,12 @@ import contextvars
 import dataclasses
 import http.client
 import json
+import socket
 import threading
 import time
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from django.contrib.auth.models import Group, User
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection, transaction
@@ -22,7 +23,7 @@ from django.urls import include, path
 from django.utils import timezone, translation
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
-from django_asyncexchange import bodies, capture, lifecycle, loops, scopes, worker
+from django_asyncexchange import bodies, capture, eventloops, lifecycle, loops, scopes, worker
 from django_asyncexchange.models import AsyncTask, encode
 
 from .project.serving import asgi_server
@@ -232,6 +233,51 @@ async def leaves_a_task_asleep(request):
     return HttpResponse(b"accepted")
 
 
+async def waits_in_a_thread(request):
+    await asyncio.gather(*(asyncio.to_thread(Group.objects.count) for _ in range(3)))
+    return HttpResponse(b"waited")
+
+
+class Pool:
+    """What clients of HTTP, Redis or a database are: a connection that is kept, and a lock that somebody waits for."""
+
+    streams = None
+    lock = asyncio.Lock()
+
+    @classmethod
+    async def ask(cls):
+        async with cls.lock:
+            if cls.streams is None:
+                ours, theirs = socket.socketpair()
+                threading.Thread(target=echo, args=(theirs,), daemon=True).start()
+                cls.streams = await asyncio.open_connection(sock=ours)
+            reader, writer = cls.streams
+            writer.write(b"ping\n")
+            return (await reader.readline()).decode().strip()
+
+
+def echo(line):
+    with line, line.makefile("rwb") as file:
+        for _ in file:
+            file.write(b"pong\n")
+            file.flush()
+
+
+async def shares(request):
+    answers = await asyncio.gather(Pool.ask(), Pool.ask())
+    return JsonResponse([answers[0], answers[0] == answers[1]], safe=False)
+
+
+async def stops_its_loop(request):
+    asyncio.get_running_loop().stop()
+    return HttpResponse(b"stopped")
+
+
+def runs_another(request):
+    worker.run(request.GET["id"])
+    return HttpResponse(b"ran")
+
+
 async def fails(request):
     raise RuntimeError("a view's own mistake")
 
@@ -361,6 +407,10 @@ VIEWS = (
     asks,
     streams_slowly,
     leaves_a_task_asleep,
+    waits_in_a_thread,
+    shares,
+    stops_its_loop,
+    runs_another,
     fails,
     reveals,
     knows,
@@ -668,9 +718,42 @@ def test_a_stream_may_wait_for_a_task_that_makes_queries():
     assert (task.state, task.response_body().size, len(names())) == ("DONE", 500_000, 50)
 
 
-def test_a_run_leaves_no_thread_and_no_loop_behind():
-    ended(sent("/begins_tasks/"))
-    assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-loop"]
+def threads():
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("asyncexchange-")}
+
+
+def test_a_run_leaves_no_thread_and_no_task_behind():
+    ended(sent("/waits_in_a_thread/"))
+    assert threads() <= {"asyncexchange-loop", "asyncexchange-watcher"}
+    assert asyncio.all_tasks(eventloops.mine().loop) == set()
+    assert not SyncToAsync.context_to_thread_executor
+    assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not eventloops.mine().loop
+
+
+def test_a_thread_that_ends_takes_its_event_loop_with_it():
+    loops_of = [eventloops.mine().loop]
+    thread = threading.Thread(target=lambda: loops_of.append(eventloops.mine().loop))
+    thread.start()
+    thread.join()
+    assert loops_of[0] is not loops_of[1]
+    assert (loops_of[0].is_closed(), loops_of[1].is_closed()) == (False, True)
+
+
+def test_what_a_module_keeps_of_asyncio_serves_one_run_after_the_other():
+    first, second = (json.loads(answer(ended(sent("/shares/")))) for _ in range(2))
+    assert first == second == ["pong", True]
+
+
+def test_a_view_that_stops_its_loop_stops_no_other_run():
+    ended(sent("/stops_its_loop/"))
+    assert json.loads(answer(ended(sent("/shares/")))) == ["pong", True]
+
+
+def test_a_run_within_a_run_has_an_event_loop_of_its_own():
+    inner = sent("/is_asynchronous/")
+    outer = ended(sent(f"/runs_another/?id={inner.pk}"))
+    inner.refresh_from_db()
+    assert (outer.state, answer(outer), inner.state) == ("DONE", b"ran", "DONE")
 
 
 # Streams --------------------------------------------------------------------------------------------------------------
