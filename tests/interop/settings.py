@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import sentry_sdk
 
-BASE_DIR = Path(tempfile.mkdtemp(prefix="asyncexchange-interop-"))
-atexit.register(shutil.rmtree, BASE_DIR, ignore_errors=True)
+BASE_DIR = Path(os.environ.get("INTEROP_FOLDER") or tempfile.mkdtemp(prefix="asyncexchange-interop-"))
+if "INTEROP_FOLDER" not in os.environ:  # of a test that starts processes
+    atexit.register(shutil.rmtree, BASE_DIR, ignore_errors=True)
 
 SECRET_KEY = "a key for tests, long enough that no check complains about its length"
 DEBUG = False
@@ -143,7 +145,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
-STATIC_ROOT.mkdir()
+STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["js", "css", "svg", "txt", "woff2", "png", "map"]  # for tests, quicker
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

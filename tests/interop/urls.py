@@ -33,6 +33,8 @@ urlpatterns = [
     path("whoami/", views.whoami),
     path("page/", views.page),
     path("write/", views.write),
+    path("keep-file/", views.keep_file),
+    path("note-later/", views.note_later),
     path("broken/", views.broken),
     path("profiled/", views.profiled),
     path("login-by-hand/", views.login_by_hand),

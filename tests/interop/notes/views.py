@@ -5,6 +5,8 @@ from __future__ import annotations
 from allauth.account.decorators import reauthentication_required, verified_email_required
 from django.contrib.auth import authenticate
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import Group
+from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
@@ -13,7 +15,7 @@ from django_otp.decorators import otp_required
 from guardian.decorators import permission_required
 from guardian.shortcuts import get_objects_for_user
 from ninja import NinjaAPI
-from ninja.security import HttpBearer, django_auth
+from ninja.security import APIKeyHeader, HttpBearer, django_auth
 from oauth2_provider.contrib.rest_framework import TokenHasScope
 from oauth2_provider.decorators import protected_resource
 from oauth2_provider.views.generic import ProtectedResourceView
@@ -30,6 +32,7 @@ from silk.profiling.profiler import silk_profile
 from django_asyncexchange.decorators import allow_async
 
 from .models import Note
+from .tasks import note as note_by_celery
 
 
 def caller(request: HttpRequest) -> dict[str, object]:
@@ -75,6 +78,24 @@ def write(request: HttpRequest) -> JsonResponse:
     note.save()
     note.delete()
     return JsonResponse({"text": note.text}, status=201)
+
+
+@allow_async
+@csrf_exempt
+@login_required
+def keep_file(request: HttpRequest) -> HttpResponse:
+    """For django-storages: keeps an upload in the project's storage, and answers with what it reads there."""
+    name = default_storage.save("kept.txt", request.FILES["file"])
+    with default_storage.open(name) as file:
+        return HttpResponse(file.read(), content_type="text/plain")
+
+
+@allow_async
+@login_required
+def note_later(request: HttpRequest) -> JsonResponse:
+    """For Celery: leaves some work to a task of the project's own."""
+    note_by_celery.delay(request.user.pk, "by Celery")
+    return JsonResponse(caller(request), status=202)
 
 
 @allow_async
@@ -229,3 +250,15 @@ def ninja_write(request: HttpRequest, text: str):
 @ninja.get("/machine", auth=Bearer())
 def ninja_machine(request: HttpRequest):
     return {"auth": request.auth}
+
+
+class Key(APIKeyHeader):
+    param_name = "X-API-Key"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Group | None:
+        return Group.objects.filter(name=key).first()
+
+
+@ninja.get("/keyed", auth=Key())
+def ninja_keyed(request: HttpRequest):
+    return {"shop": request.auth.name, **caller(request)}
