@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 Generator = AsyncGenerator[Any, None]
-Tenants = list[Callable[[BaseException], object]]
+Tenants = list[Callable[[], object]]
 
 ENDS_WITHIN = 1.0
 """For how many seconds whoever leaves waits for the thread of the loop."""
@@ -31,7 +31,7 @@ class EventLoop:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
         self.tenants: Tenants = []
-        """Whom to tell what a task raises that ends the loop for a moment (SystemExit): nobody between two runs."""
+        """Whom to tell that a task has raised what ends an event loop (SystemExit): nobody between two runs."""
         is_over = threading.Event()
         args = self.loop, is_over, self.tenants
         thread = threading.Thread(target=_live, args=args, name="asyncexchange-loop", daemon=True)
@@ -60,9 +60,9 @@ def _live(loop: asyncio.AbstractEventLoop, is_over: threading.Event, tenants: Te
     while not is_over.is_set():
         try:
             loop.run_forever()  # a view may have stopped it, which is nothing to us
-        except BaseException as error:
+        except BaseException:
             for tell in tenants:
-                tell(error)
+                tell()
     loop.close()
 
 

@@ -52,14 +52,13 @@ class Loop(Executor):
         self._context = ThreadSensitiveContext()
         self._earlier: set[asyncio.Task[Any]] = set()
         self._generators = eventloops.Generators(self._events)
-        self._failure: BaseException | None = None
         self._is_abandoned = False
 
     # In the thread of the run -----------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._outside = dict(vars(SyncToAsync.threadlocal))
-        self._events.tenants.append(self._fail)
+        self._events.tenants.append(self._abandon)
         self._events.tell(self._begin)
         return self
 
@@ -123,7 +122,7 @@ class Loop(Executor):
                         task.cancel()
                     await asyncio.wait(tasks)
             await self._loop.run_in_executor(last, threads.shutdown)
-        failure = self._failure or (asyncio.CancelledError() if play.cancelled() else play.exception())
+        failure = asyncio.CancelledError() if play.cancelled() else play.exception()
         self._loop.set_exception_handler(None)
         SyncToAsync.context_to_thread_executor.pop(self._context, None)
         if failure is None:
@@ -151,9 +150,6 @@ class Loop(Executor):
                 future.set_result(await function())
             except BaseException as error:
                 future.set_exception(error)
-                if not isinstance(error, Exception):
-                    self._is_abandoned = True
-                    return
 
     async def _let_tasks_end(self) -> None:
         """What a view has begun with ``create_task`` goes on under a server; here it ends within the run."""
@@ -171,11 +167,6 @@ class Loop(Executor):
         self._orders.put_nowait(None)
         for task in self._tasks() - spared:
             task.cancel()
-
-    def _fail(self, error: BaseException) -> None:
-        """A task has raised what ends an event loop."""
-        self._failure = error
-        self._abandon()
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio says of exceptions that nobody has caught."""

@@ -15,11 +15,12 @@ import time
 import pytest
 from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from django.contrib.auth.models import Group, User
+from django.core import signals
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection, transaction
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, override_settings
-from django.urls import include, path
+from django.urls import get_script_prefix, include, path
 from django.utils import timezone, translation
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
@@ -27,7 +28,19 @@ from django_asyncexchange import bodies, capture, eventloops, lifecycle, loops, 
 from django_asyncexchange.models import AsyncTask, encode
 
 from .project.serving import asgi_server
-from .services import IDLE, PATIENCE, Counting, Throttled, captured, exchange, meanwhile, stage, until
+from .services import (
+    IDLE,
+    PATIENCE,
+    Counting,
+    Throttled,
+    captured,
+    captured_by_asgi,
+    exchange,
+    meanwhile,
+    stage,
+    stored,
+    until,
+)
 from .test_leaks import begin_by_hand, executed, forbid_writing
 from .test_watch import LONG
 from .test_worker import Unheard, limited
@@ -273,9 +286,40 @@ async def stops_its_loop(request):
     return HttpResponse(b"stopped")
 
 
-def runs_another(request):
-    worker.run(request.GET["id"])
-    return HttpResponse(b"ran")
+async def runs_another(request):
+    await sync_to_async(worker.run)(request.GET["id"])
+    return HttpResponse(await asyncio.to_thread(lambda: b"ran"))
+
+
+async def letters(name):
+    try:
+        for letter in "ab":
+            yield letter
+    finally:
+        await Group.objects.acreate(name=name)
+
+
+async def leaves_generators(request):
+    """One that nobody refers to any more, and one that is kept."""
+    KEPT.append(letters("kept"))
+    for generator in (letters("dropped"), KEPT[-1]):
+        await anext(generator)
+    return HttpResponse(b"left")
+
+
+async def streams_a_generator_without_end(request):
+    async def chunks():
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            await Group.objects.acreate(name="closed")
+
+    return StreamingHttpResponse(chunks())
+
+
+async def says_where_it_is_mounted(request):
+    return HttpResponse(get_script_prefix())
 
 
 async def fails(request):
@@ -324,11 +368,17 @@ async def closes_badly(request):
     return Answer()
 
 
-async def begins_a_task_that_leaves(request):
-    async def leave():
-        raise SystemExit(1)
+async def leave():
+    raise SystemExit(1)
 
+
+async def begins_a_task_that_leaves(request):
     await asyncio.create_task(leave())
+
+
+async def begins_a_task_that_leaves_it_alone(request):
+    KEPT.append(asyncio.create_task(leave()))
+    await asyncio.sleep(PATIENCE)
 
 
 BEYOND = [
@@ -340,6 +390,7 @@ BEYOND = [
     streams_and_fails,
     closes_badly,
     begins_a_task_that_leaves,
+    begins_a_task_that_leaves_it_alone,
 ]
 
 
@@ -411,6 +462,9 @@ VIEWS = (
     shares,
     stops_its_loop,
     runs_another,
+    leaves_generators,
+    streams_a_generator_without_end,
+    says_where_it_is_mounted,
     fails,
     reveals,
     knows,
@@ -616,6 +670,25 @@ def test_an_answer_that_is_rendered_asynchronously_is():
     assert answer(ended(sent("/renders/"))) == b"0 groups"
 
 
+def test_a_run_by_asgi_is_mounted_where_its_call_was():
+    call = captured_by_asgi("/says_where_it_is_mounted/", script_name="/app")
+    scope = {**call.scope, "root_path": "/app", "path": f"/app{call.path}"}
+    assert answer(ended(stored(to=dataclasses.replace(call, scope=scope)))) == b"/app/"
+
+
+def test_a_run_by_asgi_is_a_request_for_those_who_count_requests():
+    task, seen = sent("/is_asynchronous/"), []
+    started, finished = (lambda **said: seen.append(said["scope"]["path"])), (lambda **said: seen.append("finished"))
+    signals.request_started.connect(started)
+    signals.request_finished.connect(finished)
+    try:
+        ended(task)
+    finally:
+        signals.request_started.disconnect(started)
+        signals.request_finished.disconnect(finished)
+    assert seen == ["/is_asynchronous/", "finished"]
+
+
 def test_an_asynchronous_view_runs_as_its_owner():
     client = AsyncClient()
     client.force_login(User.objects.create_user("anna"))
@@ -747,6 +820,17 @@ def test_what_a_module_keeps_of_asyncio_serves_one_run_after_the_other():
 def test_a_view_that_stops_its_loop_stops_no_other_run():
     ended(sent("/stops_its_loop/"))
     assert json.loads(answer(ended(sent("/shares/")))) == ["pong", True]
+
+
+def test_generators_that_a_view_leaves_are_closed_within_the_run():
+    assert ended(sent("/leaves_generators/")).state == "DONE"
+    assert names() == {"dropped", "kept"}
+
+
+def test_a_generator_that_is_closed_with_its_stream_may_make_queries(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_RESULT_BYTES": 1_000_000}
+    assert ended(sent("/streams_a_generator_without_end/")).reason == "storage"
+    assert names() == {"closed"}
 
 
 def test_a_run_within_a_run_has_an_event_loop_of_its_own():

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import logging
 import time
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import connection
 from django.http import HttpRequest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import include, path
 from ninja import NinjaAPI
 from ninja.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HttpBasicAuth, HttpBearer, django_auth
 from ninja.throttling import BaseThrottle
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import remarks
+from django_asyncexchange import identity, remarks
+from django_asyncexchange.callers import HOLDER, Holder
 from django_asyncexchange.models import AsyncTask
 
 from .services import IDLE, answer, exchange, perform
@@ -58,6 +60,15 @@ class RowInHeader(APIKeyHeader):
         return Group.objects.filter(name=key).first()
 
 
+class SecondRowInHeader(APIKeyHeader):
+    """Another way to the same rows."""
+
+    param_name = "X-Second"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> Any:
+        return Group.objects.filter(name=key).first()
+
+
 class UserInHeader(APIKeyHeader):
     param_name = "X-Person"
 
@@ -79,6 +90,8 @@ class Bearer(HttpBearer):
 
 class Basic(HttpBasicAuth):
     def authenticate(self, request: HttpRequest, username: str, password: str) -> Any:
+        if username == "leaky":
+            return {"password": password}
         return username if password == "hush" else None
 
 
@@ -119,6 +132,7 @@ for name, authenticator in {
     "basic": Basic(),
     "inside": from_inside,
     "several": [InQuery(), InHeader(), django_auth],
+    "two": [RowInHeader(), SecondRowInHeader()],
 }.items():
     operation(name, auth=authenticator)
 operation("header")
@@ -270,6 +284,27 @@ def test_a_key_that_is_somebody_elses_by_now_does_not_run(shop):
     shop.save()
     Group.objects.create(name="shop")
     assert (perform(task), ran) == (401, [])
+
+
+def test_a_key_that_was_revoked_is_not_replaced_by_another_of_the_same_caller(shop, monkeypatch):
+    task = submit("/api/two", headers={"X-Token": "shop", "X-Second": "shop", **PREFER})
+    monkeypatch.setattr(RowInHeader, "authenticate", lambda *args: None)
+    assert (perform(task), ran) == (401, [])
+
+
+def test_a_name_of_a_key_that_was_changed_in_the_call_is_nobodys():
+    task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
+    who = identity.of(task, task.captured)
+    request = RequestFactory().get("/api/header", headers={"X-API-Key": "secret-of-two"})
+    request.user = AnonymousUser()
+    holder = Holder(authenticator=who.authenticator, found="secret-of-two", key="secret-of-two")
+    setattr(request, HOLDER, holder)
+    assert not identity.is_same(dataclasses.replace(who, name=holder.name), request)
+
+
+def test_a_password_that_is_part_of_what_was_found_is_not_kept():
+    headers = {**basic("leaky:hush hush"), **SOLITUDE}
+    assert Client().post("/api/basic", headers=headers).json()["error"] == "caller_unknown"
 
 
 @pytest.mark.parametrize("who", ["person-anna", "group-shop"])
