@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,8 +23,9 @@ PATIENCE = 90
 """Seconds after which something awaited will not come any more, on a machine that has much else to do."""
 WORKER = "django asyncexchange_worker --grace 5"
 OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "cache-control", "content-length"})
-PASSING = frozenset({"date", "server", "connection", "vary", "server-timing", "set-cookie", "last-modified"})
-"""Headers of one answer on its way: those of the server, of the result's address, of the session."""
+"""Those that the result's address has of its own."""
+PASSING = frozenset({"connection", "content-encoding", "date", "server", "set-cookie", "vary"})
+"""Headers of one answer on its way."""
 
 
 class Project:
@@ -60,11 +62,19 @@ class Project:
             finally:
                 stop(process)
 
-    @contextlib.contextmanager
-    def deployed(self, worker: str) -> Iterator[Site]:
+    def prepare(self) -> Project:
         self.run("django migrate --run-syncdb --verbosity 0")
         self.run("django collectstatic --noinput --verbosity 0")
         self.run("tests.interop.seeds")
+        return self
+
+    def copied(self, home: Path, settings: str, **environment: str) -> Project:
+        """A prepared project, once more, with other settings."""
+        shutil.copytree(self.home, home, dirs_exist_ok=True)
+        return Project(home, settings, **environment)
+
+    @contextlib.contextmanager
+    def deployed(self, worker: str) -> Iterator[Site]:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         with self.running(f"django runserver --noreload 127.0.0.1:{port}"), self.running(worker):
