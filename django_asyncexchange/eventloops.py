@@ -82,7 +82,7 @@ class Generators:
     def __init__(self, events: EventLoop) -> None:
         self._events = events
         self._begun: weakref.WeakSet[Generator] = weakref.WeakSet()
-        self.closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> None:
         self._before = sys.get_asyncgen_hooks()
@@ -91,9 +91,9 @@ class Generators:
     async def __aexit__(self, *_: object) -> None:
         for generator in self._begun:
             self._close(generator)
-        if self.closing:
-            await asyncio.wait(self.closing)
+        if self._closing:
+            await asyncio.wait(self._closing)
         sys.set_asyncgen_hooks(*self._before)
 
     def _close(self, generator: Generator) -> None:
-        self.closing.add(self._events.loop.create_task(generator.aclose()))  # type: ignore[arg-type]
+        self._closing.add(self._events.loop.create_task(generator.aclose()))  # type: ignore[arg-type]

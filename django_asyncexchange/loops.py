@@ -51,7 +51,6 @@ class Loop(Executor):
         self._over.add_done_callback(self._wake)
         self._context = ThreadSensitiveContext()
         self._earlier: set[asyncio.Task[Any]] = set()
-        self._generators = eventloops.Generators(self._events)
         self._is_abandoned = False
 
     # In the thread of the run -----------------------------------------------------------------------------------------
@@ -114,10 +113,10 @@ class Loop(Executor):
         with ThreadPoolExecutor(1) as last:
             threads = ThreadPoolExecutor(thread_name_prefix="asyncexchange-asyncio")
             self._loop.set_default_executor(threads)
-            async with self._generators:
+            async with eventloops.Generators(self._events):
                 play = asyncio.create_task(self._play())
                 await asyncio.wait([play])
-                while tasks := self._tasks() - self._generators.closing:
+                while tasks := self._tasks():
                     for task in tasks:
                         task.cancel()
                     await asyncio.wait(tasks)
@@ -162,10 +161,9 @@ class Loop(Executor):
             await asyncio.wait(others, timeout=left)
 
     def _abandon(self) -> None:
-        spared = set() if self._is_abandoned else self._generators.closing
         self._is_abandoned = True
         self._orders.put_nowait(None)
-        for task in self._tasks() - spared:
+        for task in self._tasks():
             task.cancel()
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -315,6 +315,7 @@ async def streams_a_generator_without_end(request):
                 stage.entered.set()
                 yield b"x" * 100_000
         finally:
+            await asyncio.sleep(0.05)
             await Group.objects.acreate(name="closed")
 
     return StreamingHttpResponse(chunks())

@@ -42,7 +42,7 @@ class Suite:
 
 
 DJANGO_TESTS = (
-    "async auth_tests conditional_processing contenttypes_tests context_processors csrf_tests decorators "
+    "asgi async auth_tests conditional_processing contenttypes_tests context_processors csrf_tests decorators "
     "file_uploads flatpages_tests generic_views handlers httpwrappers logging_tests messages_tests middleware "
     "middleware_exceptions redirects_tests requests_tests responses sessions_tests shortcuts signed_cookies_tests "
     "sitemaps_tests syndication_tests test_client test_client_regress timezones urlpatterns urlpatterns_reverse "

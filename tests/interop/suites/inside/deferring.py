@@ -1,13 +1,13 @@
-"""Lets each request of Django's test client be answered later: stored, run and replayed, within this process.
+"""Lets each request of Django's test clients be answered later: stored, run and replayed, within this process.
 
-The suite knows nothing of it. Our app and its middleware are added to what the suite has configured, and its client
-prefers ``respond-async``. For pytest this is a plugin; ``django_suite`` calls ``install``.
+The suite knows nothing of it. Our app and its middleware are added to what the suite has configured, and its clients
+prefer ``respond-async``. What the asynchronous one sends comes by ASGI, and runs so. For pytest this is a plugin; ``django_suite`` calls ``install``.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from django.apps import apps
 from django.apps.registry import Apps
 from django.conf import settings
 from django.core.handlers.base import BaseHandler
-from django.test.client import ClientHandler
+from django.test.client import AsyncClientHandler, ClientHandler
 from django.test.testcases import SimpleTestCase
 from django.utils import translation
 
@@ -39,6 +39,7 @@ def install() -> None:
     for cls, name in ((Apps, "populate"), (Apps, "set_available_apps"), (BaseHandler, "load_middleware")):
         wrap(cls, name, globals()[name])
     wrap(ClientHandler, "__call__", called)
+    wrap(AsyncClientHandler, "__call__", acalled)
     wrap(SimpleTestCase, "run", run)
     SimpleTestCase.databases = {"default"}  # our tables, even where the suite's test has none
 
@@ -86,7 +87,7 @@ def set_available_apps(proceed: Any, registry: Apps, available: Iterable[str]) -
 
 def load_middleware(proceed: Any, handler: BaseHandler, is_async: bool = False) -> None:
     listed = settings.MIDDLEWARE
-    settings.MIDDLEWARE = [*listed, *([] if is_async else [MIDDLEWARE])]
+    settings.MIDDLEWARE = [*listed, MIDDLEWARE]
     try:
         proceed(is_async)
     finally:
@@ -97,14 +98,37 @@ def load_middleware(proceed: Any, handler: BaseHandler, is_async: bool = False) 
 
 
 def called(proceed: Any, handler: ClientHandler, environ: dict[str, Any]) -> Any:
-    if people != [settings.AUTH_USER_MODEL] or not apps.is_installed(APP):
-        recording.figures["at once"] += 1
-        return proceed(environ)
-    environ.setdefault("HTTP_PREFER", "respond-async")
-    response = proceed(environ)
+    if is_possible():
+        environ.setdefault("HTTP_PREFER", "respond-async")
+    response, run = counted(proceed(environ))
+    return response if run is None else dressed(response, run)
+
+
+async def acalled(proceed: Any, handler: AsyncClientHandler, scope: dict[str, Any]) -> Any:
+    if is_possible() and b"prefer" not in dict(scope["headers"]):
+        scope["headers"] = [*scope["headers"], (b"prefer", b"respond-async")]
+    response, run = counted(await proceed(scope))
+    if run is not None:
+        response.asgi_request = run.request
+        dressed(response, run)
+        if getattr(run.response, "is_async", False):
+            response.is_async, response.streaming_content = True, one(response.content)
+    return response
+
+
+async def one(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
+
+
+def is_possible() -> bool:
+    return people == [settings.AUTH_USER_MODEL] and apps.is_installed(APP)
+
+
+def counted(response: Any) -> tuple[Any, Any]:
+    """The response, and the run that has made it, if there was one."""
     run = response.__dict__.pop("_run", None)
     recording.figures["at once" if run is None else "deferred"] += 1
-    return response if run is None else dressed(response, run)
+    return response, run
 
 
 def dressed(response: Any, run: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
 from django_asyncexchange import handling, http, worker
@@ -34,13 +35,30 @@ def remembering(handler: handling.Handler, request: HttpRequest) -> Any:
     return run.response
 
 
-plain = handling.Handler.__call__
+async def aremembering(handler: handling.AsyncHandler, request: Any) -> Any:
+    run = Run(request)
+    try:
+        run.response = await aplain(handler, request)
+    except Exception as error:
+        run.error = error
+        raise
+    return run.response
+
+
+plain, aplain = handling.Handler.__call__, handling.AsyncHandler.__call__
 handling.Handler.__call__ = remembering  # type: ignore[method-assign]
+handling.AsyncHandler.__call__ = aremembering  # type: ignore[method-assign]
 
 
 class Replaying(AsyncExchangeMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         response = super().__call__(request)
+        return response if self.is_async else self.replayed(request, response)
+
+    async def __acall__(self, request: HttpRequest) -> Any:
+        return await sync_to_async(self.replayed)(request, await super().__acall__(request))
+
+    def replayed(self, request: HttpRequest, response: Any) -> Any:
         intent = request.__dict__.get("_asyncexchange")
         if intent is None or intent.task_id is None:
             return response
