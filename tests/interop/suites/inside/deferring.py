@@ -1,7 +1,8 @@
 """Lets each request of Django's test clients be answered later: stored, run and replayed, within this process.
 
 The suite knows nothing of it. Our app and its middleware are added to what the suite has configured, and its clients
-prefer ``respond-async``. What the asynchronous one sends comes by ASGI, and runs so. For pytest this is a plugin; ``django_suite`` calls ``install``.
+prefer ``respond-async``. What the asynchronous one sends comes by ASGI, and runs so. For pytest this is a plugin;
+``django_suite`` calls ``install``.
 """
 
 from __future__ import annotations
