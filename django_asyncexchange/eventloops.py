@@ -96,4 +96,4 @@ class Generators:
         sys.set_asyncgen_hooks(*self._before)
 
     def _close(self, generator: Generator) -> None:
-        self._closing.add(self._events.loop.create_task(generator.aclose()))  # type: ignore[arg-type]
+        self._closing.add(self._events.loop.create_task(generator.aclose()))
