@@ -30,6 +30,8 @@ from .conf import conf
 View = Callable[..., Any]
 PLACES = {"header": "headers", "query": "GET", "cookie": "COOKIES"}
 """``in`` of an API key (OpenAPI) → the request's attribute."""
+CHALLENGES = {"bearer": "Bearer", "basic": 'Basic realm="api"'}
+"""Scheme of an authenticator (OpenAPI) → ``WWW-Authenticate``."""
 READY = "async_exchange_ready"
 """Attribute of an operation that knows deferred runs."""
 
@@ -194,9 +196,6 @@ def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
 class KeyAuthentication(BaseAuthentication):
     """For the task addresses: whoever the authenticators of the project's operations know, where there is no user."""
 
-    def __init__(self, others: list[Any]) -> None:
-        self.others = others
-
     def authenticate(self, request: Any) -> tuple[Any, Any] | None:
         bare = request._request
         if getattr(getattr(bare, "user", None), "is_authenticated", False):
@@ -218,7 +217,8 @@ class KeyAuthentication(BaseAuthentication):
         return None
 
     def authenticate_header(self, request: Any) -> Any:
-        return self.others[0].authenticate_header(request) if self.others else None
+        schemes = (getattr(each, "openapi_scheme", None) for each in authenticators())
+        return ", ".join(dict.fromkeys(CHALLENGES[scheme] for scheme in schemes if scheme in CHALLENGES)) or None
 
 
 def authenticators() -> tuple[View, ...]:
