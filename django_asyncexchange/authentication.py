@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404
 from django.urls import get_resolver, get_urlconf
@@ -20,17 +21,19 @@ from django.urls.resolvers import LocalePrefixPattern
 from django.utils.module_loading import import_string
 from rest_framework import exceptions as drf
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from . import admission, exceptions, forgery, ninja, outages
-from .callers import HOLDER
+from . import admission, callers, exceptions, forgery, ninja, outages
+from .callers import Kind
 from .conf import conf
 from .messages import value
 from .models import AsyncTask
 
 Found = tuple[Any, Any]
 """``request.user`` and ``request.auth``."""
+UNKNOWN = (Kind.NOBODY, Kind.STRANGER)
 
 
 class RequestUser(SessionAuthentication):
@@ -52,8 +55,8 @@ class AnyOf(BaseAuthentication):
         task: AsyncTask | None = self.view.task
         known = authenticators()
         own = _class_of(task)
-        mine = [each for each in known if own and isinstance(each, own)]
-        nobody: Found | None = None
+        mine = [each for each in known if own and _is_by(each, own)]
+        stranger: Found | None = None
         refusals: list[tuple[int, Exception]] = []
         for each in (*mine, *(each for each in known if each not in mine)):
             try:
@@ -63,16 +66,17 @@ class AnyOf(BaseAuthentication):
             except Exception as error:
                 refusals.append((known.index(each), _worded(each, error)))
                 continue
-            if found is not None and (each in mine or _is_somebody(found, request)):
+            kind = Kind.NOBODY if found is None else _kind(found, request)
+            if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
-            nobody = nobody or found
+            stranger = found if kind is Kind.STRANGER and stranger is None else stranger
         refused = _most_telling(refusals)
         if (found := guest(task, request)) is not None:
             self.view.refused = refused or (None if conf.ALLOW_ANONYMOUS else drf.NotAuthenticated())
             return found
-        if refused is not None and nobody is None and not _may_be_anybodys(task):
+        if refused is not None and stranger is None and not _needs_no_class(task, request):
             raise refused
-        return nobody
+        return stranger
 
     def authenticate_header(self, request: Any) -> str | None:
         """The challenges of all, each once."""
@@ -85,7 +89,7 @@ class AnyOf(BaseAuthentication):
 def guest(task: AsyncTask | None, request: Any) -> Found | None:
     """Whom the class that has authenticated the submit of ``task`` knows, where no view is known to use that class."""
     own = _class_of(task)
-    if own is None or conf.AUTHENTICATION_CLASSES or any(isinstance(each, own) for each in authenticators()):
+    if own is None or conf.AUTHENTICATION_CLASSES or any(_is_by(each, own) for each in authenticators()):
         return None
     try:
         found: Found | None = own().authenticate(request)
@@ -93,7 +97,7 @@ def guest(task: AsyncTask | None, request: Any) -> Found | None:
         raise
     except Exception:  # to be answered as for a task that does not exist
         return None
-    return found if found is not None and _is_somebody(found, request) else None
+    return found if found is not None and _kind(found, request) not in UNKNOWN else None
 
 
 def _class_of(task: AsyncTask | None) -> Any:
@@ -103,14 +107,29 @@ def _class_of(task: AsyncTask | None) -> Any:
         return None
 
 
-def _is_somebody(found: Found, request: Any) -> bool:
-    user, auth = found
-    is_user = auth is not None if user is None else getattr(user, "is_authenticated", True)
-    return is_user or hasattr(request._request, HOLDER)
+def _is_by(authenticator: Any, cls: Any) -> bool:
+    return type(authenticator) is cls or (cls is SessionAuthentication and isinstance(authenticator, cls))
 
 
-def _may_be_anybodys(task: AsyncTask | None) -> bool:
-    return conf.ALLOW_ANONYMOUS and task is not None and task.is_of_nobody
+def _kind(found: Found, request: Any) -> callers.Kind:
+    """What the caller is by ``found``. Without a trace: DRF writes it on Django's request as well."""
+    bare = request._request
+    before = {name: bare.__dict__[name] for name in ("user", "auth") if name in bare.__dict__}
+    asked = Request(bare)
+    asked.user, asked.auth = found
+    try:
+        return callers.caller(asked).kind
+    finally:
+        for name in ("user", "auth"):
+            bare.__dict__.pop(name, None)
+        bare.__dict__.update(before)
+
+
+def _needs_no_class(task: AsyncTask | None, request: Any) -> bool:
+    """Whether the caller is none of the classes' business: named by ``SNAPSHOT_USER``, or reading nobody's task."""
+    if conf.ALLOW_ANONYMOUS and task is not None and task.is_of_nobody:
+        return True
+    return _kind((AnonymousUser(), None), request) is Kind.NAMED
 
 
 # Refusals -------------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ class TaskView(Endpoint):
         return tasks
 
     def find(self, id: str) -> AsyncTask:
-        """The task ``id``, if the caller may see it, by the credentials that were accepted or by those of its submit."""
+        """The task ``id``, if the caller may see it, by what was accepted or by the credentials of its submit."""
         scope = self.scope()  # before there is a difference between tasks that exist and others
         task = self.pick(id)
         if not self.is_within(scope, task) and not self.is_submitter(task):
