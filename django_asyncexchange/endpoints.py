@@ -180,11 +180,10 @@ def worded(exc: Exception) -> exceptions.AsyncExchangeError | None:
         return cls()
     if not isinstance(exc, drf.APIException) or exc.status_code not in ERRORS:
         return None
-    cls = STATUSES.get(exc.status_code)
     wait = getattr(exc, "wait", None)
     retry = (("Retry-After", str(max(1, int(wait)))),) if wait else ()
-    if cls is not None:
-        return cls(headers=retry or (RETRY_AFTER if cls is exceptions.Unavailable else ()))
-    error = (exceptions.HttpRefused if exc.status_code < 500 else exceptions.InternalError)(headers=retry)
+    other = exceptions.HttpRefused if exc.status_code < 500 else exceptions.InternalError
+    cls = STATUSES.get(exc.status_code, other)
+    error = cls(headers=retry or (RETRY_AFTER if cls is exceptions.Unavailable else ()))
     error.status = exc.status_code
     return error

@@ -31,6 +31,7 @@ APPLICATION, NAMED, KEY = "application", "named", "key"
 BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
 """What stands in the place of an authentication backend for callers whom no backend knows."""
 SESSION = "rest_framework.authentication.SessionAuthentication"
+KEYS = "django_asyncexchange.ninja.KeyAuthentication"
 PATH = 255
 """Longest path of a class that is kept."""
 ITSELF = "itself"
@@ -135,12 +136,14 @@ def _device_of(user: Any) -> str:
 
 
 def _authentication_class(request: Any, who: Caller) -> str:
-    """What has authenticated DRF's ``request``; sessions, for a user whom Django's middlewares know."""
+    """What has authenticated DRF's ``request``, or would authenticate Django's at a task address."""
     if not isinstance(request, HttpRequest):
         authenticator = request.successful_authenticator
         path = _type(authenticator) if authenticator is not None else ""
         return path if len(path) <= PATH else ""
-    return SESSION if who.kind is Kind.USER and not who.is_holder else ""
+    if who.is_holder:
+        return KEYS
+    return SESSION if who.kind is Kind.USER else ""
 
 
 def _stamp(who: Caller) -> str:
