@@ -63,12 +63,12 @@ class AnyOf(BaseAuthentication):
         for each in (*mine, *(each for each in known if each not in mine)):
             try:
                 found = each.authenticate(request)
+                kind = Kind.NOBODY if found is None else _kind(found, request)
             except outages.AWAY:
                 raise
             except Exception as error:
                 refusals.append((known.index(each), _worded(each, error)))
                 continue
-            kind = Kind.NOBODY if found is None else _kind(found, request)
             if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
             stranger = found if kind is Kind.STRANGER and stranger is None else stranger
@@ -95,11 +95,11 @@ def guest(task: AsyncTask | None, request: Any) -> Found | None:
         return None
     try:
         found: Found | None = own().authenticate(request)
+        return found if found is not None and _kind(found, request) not in UNKNOWN else None
     except outages.AWAY:
         raise
     except Exception:  # to be answered as for a task that does not exist
         return None
-    return found if found is not None and _kind(found, request) not in UNKNOWN else None
 
 
 def _class_of(task: AsyncTask | None) -> Any:
