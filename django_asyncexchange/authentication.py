@@ -82,10 +82,8 @@ class AnyOf(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str | None:
         """The challenges of all, each once."""
-        return (
-            ", ".join(dict.fromkeys(filter(None, map(functools.partial(_challenge, request), authenticators()))))
-            or None
-        )
+        challenges = (_challenge(request, each) for each in authenticators())
+        return ", ".join(dict.fromkeys(filter(None, challenges))) or None
 
 
 def guest(task: AsyncTask | None, request: Any) -> Found | None:

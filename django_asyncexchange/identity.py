@@ -32,8 +32,6 @@ BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
 """What stands in the place of an authentication backend for callers whom no backend knows."""
 SESSION = "rest_framework.authentication.SessionAuthentication"
 KEYS = "django_asyncexchange.ninja.KeyAuthentication"
-PATH = 255
-"""Longest path of a class that is kept."""
 ITSELF = "itself"
 """Reference to a ``request.auth`` that is the user."""
 
@@ -140,7 +138,7 @@ def _authentication_class(request: Any, who: Caller) -> str:
     if not isinstance(request, HttpRequest):
         authenticator = request.successful_authenticator
         path = _type(authenticator) if authenticator is not None else ""
-        return path if len(path) <= PATH else ""
+        return path if len(path) <= 255 else ""  # what the column holds
     if who.is_holder:
         return KEYS
     return SESSION if who.kind is Kind.USER else ""
