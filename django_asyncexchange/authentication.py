@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from . import admission, callers, exceptions, forgery, ninja, outages
+from . import admission, callers, exceptions, forgery, ninja, outages, remarks
 from .callers import Kind
 from .conf import conf
 from .messages import value
@@ -68,6 +68,8 @@ class AnyOf(BaseAuthentication):
                 raise
             except Exception as error:
                 refusals.append((known.index(each), _worded(each, error)))
+                if not is_refusal(error):  # somebody else may know the caller
+                    remarks.once(f"{type(each).__qualname__} has failed at a task address", error)
                 continue
             if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
