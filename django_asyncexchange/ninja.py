@@ -201,7 +201,8 @@ class KeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Any) -> tuple[Any, Any] | None:
         bare = request._request
-        if getattr(getattr(bare, "user", None), "is_authenticated", False) and not self.is_meant:
+        user = getattr(bare, "user", None)
+        if getattr(user, "is_authenticated", False) and not self.is_meant:
             return None
         forged: exceptions.CsrfFailed | None = None
         for authenticator in authenticators():
@@ -213,11 +214,11 @@ class KeyAuthentication(BaseAuthentication):
                 if _is_forged(error, authenticator, bare):
                     forged = exceptions.CsrfFailed(reason=str(error))
                 continue
-            if found:
+            if found and not (self.is_meant and found == user):
                 key = _key(authenticator, bare)
                 setattr(bare, HOLDER, Holder(authenticator=_name(authenticator), found=found, key=key))
                 bare.auth = found
-                if callers.caller(bare).kind is not callers.Kind.STRANGER:
+                if callers.without_a_user(bare).kind is not callers.Kind.STRANGER:
                     return AnonymousUser(), found
                 delattr(bare, HOLDER)
         if forged is not None:
