@@ -508,7 +508,7 @@ WRITES = [
 
 @pytest.mark.parametrize(("method", "address"), WRITES)
 def test_a_write_without_a_csrf_token_is_refused_and_says_why(anna, method, address):
-    client = Client(enforce_csrf_checks=True)
+    client = Client(enforce_csrf_checks=True, headers={"Accept-Language": "en"})
     client.force_login(anna)
     response = client.generic(method, address.format(stored(owner=anna).pk))
     assert response.status_code == 403
