@@ -79,14 +79,14 @@ def caller(request: Any) -> Caller:
     if user is None and isinstance(auth, models.Model) and lookups.is_row(getattr(auth, "application", None)):
         return Caller(kind=Kind.APPLICATION, row=auth.application)  # type: ignore[attr-defined]
     if user is None or not getattr(user, "is_authenticated", True):
-        return _without_a_user(request)
+        return without_a_user(request)
     if lookups.is_row(user, get_user_model()):
         return Caller(kind=Kind.USER, row=user)
     name = _name_of(request)
     return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.STRANGER)
 
 
-def _without_a_user(request: Any) -> Caller:
+def without_a_user(request: Any) -> Caller:
     """Somebody all the same, where the project or a key says so."""
     if name := _name_of(request):
         return Caller(kind=Kind.NAMED, name=name)

@@ -93,6 +93,12 @@ class Conf:
     """Dotted path of ``callable(request) -> messages.Owner``: whose account a call belongs to."""
     ALLOW_ANONYMOUS = Setting[bool](False)
     """Whether callers without an identity may submit. Their tasks are readable by whoever knows the id."""
+    AUTHENTICATION_CLASSES = Setting[Sequence[str]](())
+    """REST framework's classes, as dotted paths, that authenticate requests to task addresses; empty = all that
+    authenticate calls.
+    """
+    THROTTLE_RATE = Setting[str]("")
+    """Requests that one caller may send to task addresses, as REST framework writes it: ``"600/min"``; empty = any."""
     EXECUTOR = Setting[str]("django_asyncexchange.executors.django_q.DjangoQ")
     """Dotted path of the executor class: what runs ``worker.run``."""
     REQUIRE_WORKER = Setting[bool](False)

@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404
+from django.http.request import UnreadablePostError
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import JSONParser
 from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.renderers import JSONRenderer
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from . import callers, exceptions, http, httpcaches, ninja, outages, rendering
+from . import authentication, callers, exceptions, http, httpcaches, outages, rendering
 from .conf import conf
 from .dialects.base import Dialect, Route
+from .models import AsyncTask
 from .submission import RETRY_AFTER
 
 logger = logging.getLogger("django_asyncexchange")
 
 REFUSALS: Mapping[type[Exception], type[exceptions.AsyncExchangeError]] = {
-    drf.NotAuthenticated: exceptions.NotAuthenticated,
-    drf.AuthenticationFailed: exceptions.NotAuthenticated,
-    drf.PermissionDenied: exceptions.PermissionDenied,
-    drf.MethodNotAllowed: exceptions.MethodNotAllowed,
-    drf.NotAcceptable: exceptions.NotAcceptable,
-    drf.Throttled: exceptions.Throttled,
     drf.ParseError: exceptions.RequestMalformed,
+    BadRequest: exceptions.RequestMalformed,
+    SuspiciousOperation: exceptions.RequestMalformed,
+    UnreadablePostError: exceptions.RequestMalformed,
+    PermissionDenied: exceptions.PermissionDenied,
     Http404: exceptions.RouteNotFound,
 }
-"""What the framework raises → what a dialect words."""
+"""What the frameworks raise → what a dialect words."""
+STATUSES: Mapping[int, type[exceptions.AsyncExchangeError]] = {
+    401: exceptions.NotAuthenticated,
+    403: exceptions.PermissionDenied,
+    404: exceptions.RouteNotFound,
+    405: exceptions.MethodNotAllowed,
+    406: exceptions.NotAcceptable,
+    429: exceptions.Throttled,
+    503: exceptions.Unavailable,
+}
+"""Status of any other ``APIException`` → what a dialect words."""
+ERRORS = frozenset(status for status in HTTPStatus if status >= 400)
 
 
 def key_of(id: str) -> uuid.UUID:
@@ -62,13 +79,39 @@ class IsKnown(BasePermission):
         return callers.is_known(request)
 
 
+class CallerRateThrottle(SimpleRateThrottle):
+    """``THROTTLE_RATE``, of all task addresses together. The project's own rates count what its views are asked."""
+
+    scope = "asyncexchange"
+
+    def get_rate(self) -> str | None:
+        return conf.THROTTLE_RATE or None
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        who = rendering.viewer(request)
+        ident = self.get_ident(request) if who is None else repr((who.account, who.kind, who.id))
+        return self.cache_format % {"scope": self.scope, "ident": hashlib.sha256(ident.encode()).hexdigest()}
+
+
 class Endpoint(APIView):
-    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``routes``."""
+    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``routes``.
+
+    Nothing of it is the project's default: that is meant for the project's views.
+    """
 
     content_negotiation_class = AnyMediaType
+    parser_classes = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    throttle_classes = (CallerRateThrottle,)
+    versioning_class = None
     dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
     routes: Mapping[str, Route] = MappingProxyType({})
     verbs: Mapping[str, str] = MappingProxyType({})
+
+    task: AsyncTask | None = None
+    """What is asked about, whoever may see it."""
+    refused: Exception | None = None
+    """What the caller would have been told if there was no such task."""
 
     async_exchange = False  # polling later would never end
     http_method_names = [name for name in APIView.http_method_names if name != "options"]
@@ -91,13 +134,12 @@ class Endpoint(APIView):
         # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
         if self.is_public:
             return []
-        others = super().get_authenticators()
-        return [ninja.KeyAuthentication(others), *others] if ninja.authenticators() else others
+        return [authentication.AnyOf(self)]
 
     def get_permissions(self) -> Any:
         if self.is_public or conf.ALLOW_ANONYMOUS:
             return [AllowAny()]
-        return [IsKnown(), *super().get_permissions()]
+        return [IsKnown()]
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -117,19 +159,31 @@ class Endpoint(APIView):
 
         A database that is away is no mistake of ours, and a client that asks again as long as it is told so, succeeds.
         """
-        if isinstance(exc, exceptions.AsyncExchangeError):
-            return exc
-        cls = next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None)
-        if cls is None:
+        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else worded(exc)
+        if error is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
             is_away = isinstance(exc, outages.AWAY)
             return exceptions.Unavailable(headers=RETRY_AFTER) if is_away else exceptions.InternalError()
-        headers = []
-        if cls is exceptions.NotAuthenticated and (challenge := self.get_authenticate_header(self.request)):
-            headers.append(("WWW-Authenticate", challenge))
-        if cls is exceptions.MethodNotAllowed:
-            headers.append(("Allow", ", ".join(sorted(self.verbs))))
-        if cls is exceptions.Throttled and getattr(exc, "wait", None):
-            headers.append(("Retry-After", str(max(1, int(exc.wait)))))  # type: ignore[attr-defined]
-        return cls(headers=tuple(headers))
+        if isinstance(error, exceptions.NotAuthenticated) and (said := self.get_authenticate_header(self.request)):
+            error.headers = (("WWW-Authenticate", said),)
+        if isinstance(error, exceptions.MethodNotAllowed):
+            error.headers = (("Allow", ", ".join(sorted(self.verbs))),)
+        return error
+
+
+def worded(exc: Exception) -> exceptions.AsyncExchangeError | None:
+    """What Django, DRF or the project's code refuses by ``exc``, with its status; None where ``exc`` is a mistake."""
+    if isinstance(exc, SuspiciousOperation):
+        logging.getLogger(f"django.security.{type(exc).__name__}").error("%s", exc, exc_info=exc)
+    if cls := next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None):
+        return cls()
+    if not isinstance(exc, drf.APIException) or exc.status_code not in ERRORS:
+        return None
+    wait = getattr(exc, "wait", None)
+    retry = (("Retry-After", str(max(1, int(wait)))),) if wait else ()
+    other = exceptions.HttpRefused if exc.status_code < 500 else exceptions.InternalError
+    cls = STATUSES.get(exc.status_code, other)
+    error = cls(headers=retry or (RETRY_AFTER if cls is exceptions.Unavailable else ()))
+    error.status = exc.status_code
+    return error

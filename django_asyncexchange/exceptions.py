@@ -57,6 +57,7 @@
     └── HttpRefused              what the framework itself refuses
         ├── NotAuthenticated
         ├── PermissionDenied
+        │   └── CsrfFailed       the session's user may have been made to send it by another site
         ├── MethodNotAllowed
         ├── NotAcceptable
         ├── RequestMalformed
@@ -73,6 +74,9 @@ from __future__ import annotations
 
 class AsyncExchangeError(Exception):
     """Something went wrong with an asynchronous call."""
+
+    status: int | None = None
+    """The status to be answered, where it is not the dialect's for errors of this class."""
 
     def __init__(self, *, headers: tuple[tuple[str, str], ...] = (), **details: object) -> None:
         super().__init__((type(self).__doc__ or "").strip())
@@ -298,6 +302,10 @@ class NotAuthenticated(HttpRefused):
 
 class PermissionDenied(HttpRefused):
     """You are not allowed to do this."""
+
+
+class CsrfFailed(PermissionDenied):
+    """The CSRF check failed."""
 
 
 class MethodNotAllowed(HttpRefused):

@@ -13,6 +13,7 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from . import lookups, remarks, stamps, tokens
@@ -29,6 +30,8 @@ from .tokens import snapshot_auth as snapshot_auth
 APPLICATION, NAMED, KEY = "application", "named", "key"
 BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
 """What stands in the place of an authentication backend for callers whom no backend knows."""
+SESSION = "rest_framework.authentication.SessionAuthentication"
+KEYS = "django_asyncexchange.ninja.KeyAuthentication"
 ITSELF = "itself"
 """Reference to a ``request.auth`` that is the user."""
 
@@ -54,6 +57,8 @@ class Identity:
     auth: str = ""
     device: str = ""
     """These four as in ``messages.Request``."""
+    authentication_class: str = ""
+    """As in ``models.AsyncTask``."""
 
     @property
     def backend(self) -> str:
@@ -89,6 +94,7 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
         is_holder=who.is_holder,
         auth=text,
         device=_device_of(request.user) if is_user and not who.is_holder else "",
+        authentication_class=_authentication_class(request, who),
     )
 
 
@@ -126,6 +132,17 @@ def _device_of(user: Any) -> str:
     is_verified = getattr(user, "is_verified", None)
     device = getattr(user, "otp_device", None)
     return str(device.persistent_id) if device is not None and callable(is_verified) and is_verified() else ""
+
+
+def _authentication_class(request: Any, who: Caller) -> str:
+    """What has authenticated DRF's ``request``, or would authenticate Django's at a task address."""
+    if not isinstance(request, HttpRequest):
+        authenticator = request.successful_authenticator
+        path = _type(authenticator) if authenticator is not None else ""
+        return path if len(path) <= 255 else ""  # what the column holds
+    if who.is_holder:
+        return KEYS
+    return SESSION if who.kind is Kind.USER else ""
 
 
 def _stamp(who: Caller) -> str:
@@ -194,6 +211,7 @@ def of(task: Any, call: Request) -> Identity:
         is_holder=call.is_holder,
         auth=call.auth,
         device=call.device,
+        authentication_class=task.authentication_class,
     )
 
 

@@ -23,13 +23,15 @@ from django.urls import get_resolver, get_urlconf
 from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication
 
-from . import callers, headers, identity, lookups, outages
+from . import callers, exceptions, headers, identity, lookups, outages
 from .callers import HOLDER, Holder
 from .conf import conf
 
 View = Callable[..., Any]
 PLACES = {"header": "headers", "query": "GET", "cookie": "COOKIES"}
 """``in`` of an API key (OpenAPI) → the request's attribute."""
+CHALLENGES = {"bearer": "Bearer", "basic": 'Basic realm="api"'}
+"""Scheme of an authenticator (OpenAPI) → ``WWW-Authenticate``."""
 READY = "async_exchange_ready"
 """Attribute of an operation that knows deferred runs."""
 
@@ -194,31 +196,44 @@ def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
 class KeyAuthentication(BaseAuthentication):
     """For the task addresses: whoever the authenticators of the project's operations know, where there is no user."""
 
-    def __init__(self, others: list[Any]) -> None:
-        self.others = others
+    is_meant = False
+    """Whether a key is asked for although there is a user."""
 
     def authenticate(self, request: Any) -> tuple[Any, Any] | None:
         bare = request._request
-        if getattr(getattr(bare, "user", None), "is_authenticated", False):
+        user = getattr(bare, "user", None)
+        if getattr(user, "is_authenticated", False) and not self.is_meant:
             return None
+        forged: exceptions.CsrfFailed | None = None
         for authenticator in authenticators():
             try:
                 found = _said(authenticator, bare)
             except outages.AWAY:
                 raise
-            except Exception:  # a refusal of one that the caller may not have meant
+            except Exception as error:  # a refusal of one that the caller may not have meant
+                if _is_forged(error, authenticator, bare):
+                    forged = exceptions.CsrfFailed(reason=str(error))
                 continue
-            if found:
+            if found and not (self.is_meant and found == user):
                 key = _key(authenticator, bare)
                 setattr(bare, HOLDER, Holder(authenticator=_name(authenticator), found=found, key=key))
                 bare.auth = found
-                if callers.caller(bare).kind is not callers.Kind.STRANGER:
+                if callers.without_a_user(bare).kind is not callers.Kind.STRANGER:
                     return AnonymousUser(), found
                 delattr(bare, HOLDER)
+        if forged is not None:
+            raise forged
         return None
 
     def authenticate_header(self, request: Any) -> Any:
-        return self.others[0].authenticate_header(request) if self.others else None
+        schemes = (getattr(each, "openapi_scheme", None) for each in authenticators())
+        return ", ".join(dict.fromkeys(CHALLENGES[scheme] for scheme in schemes if scheme in CHALLENGES)) or None
+
+
+def _is_forged(error: Exception, authenticator: Any, request: Any) -> bool:
+    """Whether a cookie was refused because of the CSRF check, which is made before anybody looks for the cookie."""
+    is_cookie = getattr(authenticator, "openapi_in", "") == "cookie" and authenticator.param_name in request.COOKIES
+    return is_cookie and getattr(error, "status_code", None) == 403
 
 
 def authenticators() -> tuple[View, ...]:

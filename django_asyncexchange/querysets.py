@@ -99,18 +99,6 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def of_owner(self, user_pk: Any) -> Self:
         return self.filter(owner_id=user_pk)
 
-    def of_owner_in(self, account: Any, user_pk: Any) -> Self:
-        """A user's own; the account tells users of different databases apart, who may have the same key."""
-        return self.of_account(account).of_owner(user_pk)
-
-    def of_program(self, account: Any, kind: Any, reference: Any) -> Self:
-        """The own tasks of a caller who is no row of the user model."""
-        return self.filter(owner=None, account=account, owner_kind=kind, owner_reference=reference)
-
-    def of_nobody(self) -> Self:
-        """Tasks submitted without an identity; those of a deleted user are not among them."""
-        return self.filter(owner=None, auth_backend="")
-
     def within(self, window: dt.timedelta) -> Self:
         """Tasks created in the last ``window``."""
         return self.filter(created__gt=before(window))

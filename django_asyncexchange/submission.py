@@ -132,6 +132,7 @@ def _new_task(submission: Submission) -> AsyncTask:
         owner_reference=caller.owner.id,
         auth_backend=caller.auth_backend,
         auth_reference=caller.auth_reference,
+        authentication_class=caller.authentication_class,
         method=submission.method,
         url=masked_url(submission.url),
         base=submission.base,

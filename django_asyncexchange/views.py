@@ -7,8 +7,9 @@ the caller may not see is answered exactly like one that does not exist.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from django.db import router
@@ -17,7 +18,8 @@ from django.http import QueryDict
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from . import bodies, callers, capture, exceptions, http, lifecycle, rendering
+from . import authentication, bodies, callers, capture, exceptions, http, lifecycle, rendering
+from .conf import conf
 from .endpoints import Endpoint, key_of
 from .filters import AsyncTaskFilter
 from .messages import Context, Listing, Page, Replay, Response, Snapshot
@@ -30,29 +32,17 @@ from .states import State
 logger = logging.getLogger("django_asyncexchange")
 
 
-def _one(narrow: str, *who: str) -> PreparedRows:
-    """The task ``id`` of ``dialect``, if it is among those that the queryset's method ``narrow`` leaves."""
-
-    def tasks() -> AsyncTaskQuerySet:
-        found = AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now()
-        narrowed: AsyncTaskQuerySet = getattr(found, narrow)(*map(slot, who))
-        return narrowed
-
-    return PreparedRows(tasks)
+def poll() -> PreparedRows:
+    """What every poll asks."""
+    return PreparedRows(lambda: AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now())
 
 
-def polls() -> dict[str, PreparedRows]:
-    """What every poll asks, by what ``TaskView.scope`` says."""
-    return {
-        "all": _one("all"),
-        "of_nobody": _one("of_nobody"),
-        "of_owner_in": _one("of_owner_in", "account", "owner"),
-        "of_program": _one("of_program", "account", "owner_kind", "owner_reference"),
-        "of_account": _one("of_account", "account"),
-    }
+POLL = poll()
 
 
-POLLS = polls()
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether a column has this value, of whatever type the project's ``OWNER`` gives it."""
+    return one is None if other is None else str(one) == str(other)
 
 
 class TaskView(Endpoint):
@@ -78,9 +68,11 @@ class TaskView(Endpoint):
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
         try:
-            task = self.pick(id, "all")
+            task = self.pick(id)
         except exceptions.TaskNotFound:
             raise exceptions.LinkInvalid from None  # without a signature nobody learns which tasks exist
+        if lifecycle.drop_if_overdue(task):
+            task = self.pick(id)
         context = rendering.context(request, self.dialect, now=task.now)
         return self.send(self.dialect.download(task.snapshot(), context, request.query_params.dict()), task)
 
@@ -105,40 +97,69 @@ class TaskView(Endpoint):
 
     # Finding ---------------------------------------------------------------------------------------------------------
 
-    def scope(self) -> tuple[str, dict[str, Any]]:
-        """What the caller may see, as the queryset's method and its argument: the tasks of its account, or its own
-        where the protocol has no accounts.
+    @cached_property
+    def task(self) -> AsyncTask | None:  # type: ignore[override]
+        with suppress(exceptions.MalformedId):
+            return self.look(self.kwargs["id"]) if "id" in self.kwargs else None
+        return None
+
+    def scope(self) -> dict[str, Any]:
+        """What the tasks that the caller may see have in common, by column: those of its account, or its own where the
+        protocol has no accounts.
         """
         user = callers.user_of(self.request)
         if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
-            return "all", {}
+            return {}
         viewer = rendering.viewer(self.request)
         if viewer is None:
-            return "of_nobody", {}
-        if self.dialect.PER_OWNER and (key := callers.reference_to(user)) is not None:
-            return "of_owner_in", {"account": viewer.account, "owner": key}
-        if self.dialect.PER_OWNER:
-            return "of_program", {"account": viewer.account, "owner_kind": viewer.kind, "owner_reference": viewer.id}
-        return "of_account", {"account": viewer.account}
+            return {"owner_id": None, "auth_backend": ""}
+        if not self.dialect.PER_OWNER:
+            return {"account": viewer.account}
+        if (key := callers.reference_to(user)) is not None:  # users of different databases may have the same
+            return {"account": viewer.account, "owner_id": key}
+        own = {"owner_kind": viewer.kind, "owner_reference": viewer.id}
+        return {"account": viewer.account, "owner_id": None, **own}
 
     def visible(self) -> AsyncTaskQuerySet:
-        narrow, who = self.scope()
-        tasks: AsyncTaskQuerySet = getattr(AsyncTask.objects.speaking(self.dialect.name), narrow)(*who.values())
+        tasks: AsyncTaskQuerySet = AsyncTask.objects.speaking(self.dialect.name).filter(**self.scope())
         return tasks
 
     def find(self, id: str) -> AsyncTask:
-        narrow, who = self.scope()
-        return self.pick(id, narrow, **who)
+        """The task ``id``, if the caller may see it, by what was accepted or by the credentials of its submit."""
+        scope = self.scope()  # before there is a difference between tasks that exist and others
+        task = self.pick(id)
+        if not self.is_within(scope, task) and not self.is_submitter(task):
+            raise exceptions.TaskNotFound(id=id)
+        return self.pick(id) if lifecycle.drop_if_overdue(task) else task
 
-    def pick(self, id: str, narrow: str, **who: Any) -> AsyncTask:
-        wanted = {"id": key_of(id), "dialect": self.dialect.name, **who}
-        find = partial(POLLS[narrow].first, router.db_for_write(AsyncTask), **wanted)
-        task: AsyncTask | None = find()
-        if task is not None and lifecycle.drop_if_overdue(task):
-            task = find()
+    def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:
+        """Whether ``task`` is one of these. One of nobody's is seen by whoever knows its id, also with a login."""
+        if conf.ALLOW_ANONYMOUS and task.is_of_nobody:
+            return True
+        return all(_is_same(getattr(task, name), wanted) for name, wanted in scope.items())
+
+    def is_submitter(self, task: AsyncTask) -> bool:
+        """Whether the class that has authenticated the submit of ``task`` finds somebody else who may see it."""
+        if self.refused is not None:
+            raise self.refused
+        found = authentication.guest(task, self.request)
+        if found is None:
+            return False
+        self.request.user, self.request.auth = found
+        return self.is_within(self.scope(), task)
+
+    def pick(self, id: str) -> AsyncTask:
+        """The task ``id``, whoever asks."""
+        task = self.__dict__.pop("task") if "task" in self.__dict__ else self.look(id)
         if task is None:
+            key_of(id)  # a malformed one is told apart
             raise exceptions.TaskNotFound(id=id)
         return task
+
+    def look(self, id: str) -> AsyncTask | None:
+        wanted = {"id": key_of(id), "dialect": self.dialect.name}
+        found: AsyncTask | None = POLL.first(router.db_for_write(AsyncTask), **wanted)
+        return found
 
     def filtered(self, tasks: AsyncTaskQuerySet, listing: Listing) -> QuerySet[AsyncTask]:
         data = QueryDict(mutable=True)

@@ -23,11 +23,11 @@ FLOORS = {
     2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
     "prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
-    "eventloops executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle "
-    "lookups loops ninja notify offload presence profiles recovery rendering retention runs scopes sessions signals "
-    "signatures stamps submission subscriptions tokens transport turns waiting watch worker",
-    4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
-    "serializers urls views webhook_views",
+    "eventloops executors faithful files fingerprints fixed forgery gates handling http httpcaches identity "
+    "lifecycle lookups loops ninja notify offload presence profiles recovery rendering retention runs scopes "
+    "sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch worker",
+    4: "admin apps authentication checks decorators endpoints filters management middleware owed pagination "
+    "renderers rows serializers urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 

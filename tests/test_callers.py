@@ -30,7 +30,6 @@ from rest_framework_simplejwt.models import TokenUser
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
 from django_asyncexchange import identity, remarks
-from django_asyncexchange.endpoints import Endpoint
 from django_asyncexchange.models import AsyncTask, Webhook
 
 from .services import IDLE, answer, exchange, perform
@@ -119,11 +118,12 @@ def later(settings, monkeypatch):
 
 
 @pytest.fixture
-def polls(monkeypatch):
+def polls(settings):
     """The task addresses know who calls by these classes."""
 
     def by(*classes):
-        monkeypatch.setattr(Endpoint, "authentication_classes", classes)
+        paths = [f"{cls.__module__}.{cls.__qualname__}" for cls in classes]
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "AUTHENTICATION_CLASSES": paths}
 
     return by
 
@@ -196,9 +196,9 @@ class TestNamed:
 
     @pytest.fixture(autouse=True)
     def hooks(self, settings, polls):
-        polls(JWTStatelessUserAuthentication)
         names = {"SNAPSHOT_USER": f"{__name__}.name_of", "RESTORE_USER": f"{__name__}.user_of"}
         settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, **names)
+        polls(JWTStatelessUserAuthentication)
 
     def test_a_caller_whom_the_project_names_runs_as_that_caller(self, anna):
         task = submit(stateless(anna.pk), "/stateless/")

@@ -36,7 +36,7 @@ def clock(monkeypatch):
         since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
         now = models.ExpressionWrapper(since, output_field=models.DateTimeField())
         monkeypatch.setattr(AsyncTaskQuerySet, "with_now", lambda rows: rows.annotate(now=now))
-        monkeypatch.setattr(views, "POLLS", views.polls())  # else they were translated before
+        monkeypatch.setattr(views, "POLL", views.poll())  # else they were translated before
 
     stands_at(NOON)
     return stands_at

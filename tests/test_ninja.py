@@ -19,7 +19,7 @@ from ninja.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HttpBasicAut
 from ninja.throttling import BaseThrottle
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import identity, remarks
+from django_asyncexchange import identity, ninja, remarks
 from django_asyncexchange.callers import HOLDER, Holder
 from django_asyncexchange.models import AsyncTask
 
@@ -270,6 +270,29 @@ def test_whoever_has_a_key_of_a_users_is_that_user_at_the_polls(anna):
     client = Client()
     client.force_login(anna)
     assert (task.owner, client.get(f"/async/tasks/{task.pk}").status_code) == (anna, 202)
+
+
+def test_who_also_has_a_session_reads_the_task_of_a_key(anna):
+    task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
+    client = Client()
+    client.force_login(anna)
+    found = [client.get(f"/async/tasks/{task.pk}", headers={"X-API-Key": key}) for key in ("secret-of-one", "none")]
+    assert [response.status_code for response in found] == [202, 404]
+
+
+def test_a_cookie_does_not_cancel_without_a_csrf_token(shop, monkeypatch):
+    task = submit("/api/row", headers={"X-Token": "shop", **PREFER})
+    client = Client(enforce_csrf_checks=True)
+    client.cookies.load({"key": "shop"})
+    monkeypatch.setattr(ninja, "authenticators", lambda: (InCookie(), Bearer()))
+    refused = client.delete(f"/async/tasks/{task.pk}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "csrf_failed")
+    assert Client(enforce_csrf_checks=True).delete(f"/async/tasks/{task.pk}").status_code == 401
+
+
+def test_a_poll_that_is_refused_names_the_schemes_of_the_operations():
+    challenge = Client().get("/async/tasks")["WWW-Authenticate"]
+    assert challenge.startswith('Bearer, Basic realm="api"')
 
 
 def test_a_key_that_was_revoked_meanwhile_does_not_run(monkeypatch):

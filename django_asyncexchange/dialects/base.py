@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import dataclasses
 import json
 import uuid
 from collections.abc import Mapping
@@ -179,7 +180,8 @@ class Dialect(abc.ABC):
 
     def wire(self, error: AsyncExchangeError) -> Wire:
         """How ``error`` is answered: its own row of ``CODES``, or its nearest parent's."""
-        return next(self.CODES[cls] for cls in type(error).__mro__ if cls in self.CODES)
+        wire = next(self.CODES[cls] for cls in type(error).__mro__ if cls in self.CODES)
+        return wire if error.status is None else dataclasses.replace(wire, status=error.status)
 
     def wording(self, error: AsyncExchangeError, context: Context) -> str:
         """The text of ``error``: the mount's own, or the dialect's in the reader's language."""

@@ -17,6 +17,7 @@ from ..exceptions import (
     AsyncExchangeError,
     CallerUnknown,
     CapacityExceeded,
+    CsrfFailed,
     HttpRefused,
     IdempotencyKeyReused,
     InternalError,
@@ -101,6 +102,7 @@ class Cisco(Dialect):
         HttpRefused: Wire(code="invalidInput.refused", status=400, text=_("The request was refused.")),
         NotAuthenticated: Wire(code="access.unauthorized", status=401, text=_("Valid credentials are needed.")),
         PermissionDenied: Wire(code="access.forbidden", status=403, text=_("You are not allowed to do this.")),
+        CsrfFailed: Wire(code="access.csrfFailed", status=403, text=_("The CSRF check failed: %(reason)s")),
         MethodNotAllowed: Wire(
             code="invalidInput.methodNotAllowed", status=405, text=_("This method is not allowed here.")
         ),

@@ -75,6 +75,7 @@ class Prefer(Dialect):
         e.HttpRefused: Wire(code="bad_request", status=400, text=_("The request was refused.")),
         e.NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
         e.PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
+        e.CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
         e.MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
         e.NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
         e.Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),

@@ -48,6 +48,8 @@ class AsyncTask(Homed):
     owner_reference = models.CharField(_("owner's reference"), max_length=150, blank=True)
     auth_backend = models.CharField(max_length=255, blank=True, editable=False)
     auth_reference = models.TextField(blank=True, editable=False)
+    authentication_class = models.CharField(max_length=255, blank=True, editable=False)
+    """Dotted path of the REST framework's class that has authenticated the call: its polls are authenticated by it."""
 
     method = models.CharField(_("method"), max_length=32)
     url = models.TextField(_("request"))
@@ -125,6 +127,11 @@ class AsyncTask(Homed):
 
     def __str__(self) -> str:
         return f"{self.method} {self.url} ({self.state})"
+
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether it was submitted without an identity. That of a deleted user was not."""
+        return self.owner_id is None and not self.auth_backend
 
     @property
     def has_body_elsewhere(self) -> bool:

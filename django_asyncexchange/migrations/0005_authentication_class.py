@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("asyncexchange", "0004_turns"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="asynctask",
+            name="authentication_class",
+            field=models.CharField(blank=True, default="", editable=False, max_length=255),
+            preserve_default=False,
+        ),
+    ]
