@@ -278,3 +278,95 @@ def test_letters_that_a_column_does_not_have_are_refused_in_words(field: str, mo
     }
     answer = staff("superuser").post(f"{SITE}webhook/add/", {**form, field: f"{form[field]}ж"}, follow=True)
     assert answer.status_code == 200 and "This address cannot be called." in answer.content.decode()
+
+
+# Buttons
+
+
+BUTTON = re.compile(r'action="(\S+/act/(\w+)/)">.*?<button type="submit"( disabled)?>')
+
+
+def buttons(client: Client, address: str) -> dict[str, tuple[str, bool]]:
+    """Address by name of those on a page, and whether they can be pressed."""
+    found = BUTTON.findall(page(client, address))
+    return {name: (urljoin(address, target), not disabled) for target, name, disabled in found}
+
+
+def at(row: Any) -> str:
+    return f"{SITE}{row._meta.model_name}/{row.pk}/change/"
+
+
+@pytest.mark.parametrize("verb", ["superuser", "view", "change", "delete"])
+def test_a_page_has_buttons_for_what_its_reader_may_do(anna: Client, verb: str):
+    waiting, done = called(anna), ran(anna)
+    client = staff("view", verb)
+    may = {"superuser": {"cancel", "rerun", "prune"}, "view": set(), "change": {"cancel", "rerun"}, "delete": {"prune"}}
+    assert set(buttons(client, at(waiting))) == may[verb] & {"cancel"}
+    assert set(buttons(client, at(done))) == may[verb] & {"rerun", "prune"}
+
+
+def test_a_button_does_what_the_action_does_and_comes_back_to_the_page(anna: Client):
+    task = called(anna)
+    client = staff("superuser")
+    answer = client.post(buttons(client, at(task))["cancel"][0], follow=True)
+    assert answer.redirect_chain == [(at(task), 302)]
+    task.refresh_from_db()
+    assert task.state == State.CANCEL and "1 task was cancelled." in answer.content.decode()
+
+
+def test_a_button_that_deletes_asks_first_and_leads_to_the_list(anna: Client):
+    task = ran(anna)
+    client = staff("superuser")
+    address = buttons(client, at(task))["prune"][0]
+    assert "1 finished task will be deleted" in client.post(address).content.decode()
+    answer = client.post(address, {"action": "prune", "confirmed": "yes"}, follow=True)
+    assert answer.redirect_chain == [(f"{SITE}asynctask/", 302)] and not AsyncTask.objects.exists()
+
+
+def test_a_call_whose_request_is_erased_cannot_be_run_again_and_its_page_says_why(anna: Client):
+    client, task = staff("superuser"), ran(anna)
+    assert buttons(client, at(task))["rerun"][1] is False
+    assert "Run again: The captured request has been erased (KEEP_REQUESTS)." in page(client, at(task))
+
+
+def test_a_delivery_that_was_given_up_is_sent_once_more_by_its_button(webhooks: Any):
+    row = Delivery.objects.filter(state=Delivery.FAILED, webhook__enabled=True).first()
+    client = staff("superuser")
+    client.post(buttons(client, at(row))["resend"][0])
+    row.refresh_from_db()
+    assert row.state == Delivery.WAITING
+    assert buttons(client, at(row))["resend"][1] is False
+
+
+@pytest.mark.parametrize(("method", "verb", "status"), [("get", "superuser", 405), ("post", "view", 403)])
+def test_a_button_is_a_post_by_who_may(anna: Client, method: str, verb: str, status: int):
+    task = called(anna)
+    address = f"{SITE}asynctask/{task.pk}/act/cancel/"
+    assert getattr(staff(verb), method)(address).status_code == status
+    task.refresh_from_db()
+    assert task.state == State.PENDING
+
+
+def test_a_button_of_another_site_does_nothing(anna: Client):
+    task, strict = called(anna), Client(enforce_csrf_checks=True)
+    staff("superuser")
+    strict.force_login(User.objects.get(username="clerk"))
+    assert strict.post(f"{SITE}asynctask/{task.pk}/act/cancel/").status_code == 403
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "00000000-0000-4000-8000-000000000000"])
+def test_a_button_of_what_is_gone_leads_to_the_list(wrong: str):
+    answer = staff("superuser").post(f"{SITE}asynctask/{wrong}/act/cancel/")
+    assert (answer.status_code, answer["Location"]) == (302, f"{SITE}asynctask/")
+
+
+MISSED = "is a worker there?"
+
+
+def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):
+    task, client = called(anna), staff("superuser")
+    assert MISSED not in page(client, f"{SITE}asynctask/")
+    AsyncTask.objects.filter(pk=task.pk).update(sent=soon(minutes=-2))
+    assert MISSED in page(client, f"{SITE}asynctask/")
+    lifecycle.claim(called(anna).pk)
+    assert MISSED not in page(client, f"{SITE}asynctask/")

@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
+from .. import presence
 from ..conf import conf
 from ..masking import masked_url
 
@@ -27,6 +28,11 @@ else:
     TaskPaginator = Paginator
 
 ORIGIN = re.compile(r"^\w+://[^/?#]*")
+
+
+def shortened(name: object) -> str:
+    """``name`` as a column has room for it."""
+    return Truncator(str(name)).chars(32)
 
 
 class FirstPages(TaskPaginator):
@@ -64,7 +70,9 @@ class TaskList(CarefulList):
         rows: list[AsyncTask] = list(self.result_list)
         for task in rows:
             task.url = Truncator(ORIGIN.sub("", masked_url(task.url))).chars(60)
+            task.account = shortened(task.account)
         self.result_list = rows
+        self.is_worker_missed = presence.seems_missed(rows)
 
 
 class KnownValues(admin.SimpleListFilter):

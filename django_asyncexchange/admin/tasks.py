@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -18,14 +18,12 @@ from ..masking import masked_url
 from ..messages import Headers, Request
 from ..models import AsyncTask, Body
 from ..querysets import AsyncTaskQuerySet
+from ..states import State
+from . import actions
 from .actions import cancel, prune, rerun
+from .buttons import WithButtons
 from .content import body_view, table, without_secrets
-from .listing import DialectFilter, FirstPages, MethodFilter, TaskList
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[AsyncTask]
-else:
-    ModelAdmin = admin.ModelAdmin
+from .listing import DialectFilter, FirstPages, MethodFilter, TaskList, shortened
 
 ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 FIELDS = (
@@ -48,7 +46,7 @@ def _captured(task: AsyncTask) -> Request | str:
 
 
 @admin.register(AsyncTask)
-class AsyncTaskAdmin(ModelAdmin):
+class AsyncTaskAdmin(WithButtons):
     # No date hierarchy: it would truncate the date of every row to find the years.
     list_display = (
         "short_id",
@@ -57,7 +55,7 @@ class AsyncTaskAdmin(ModelAdmin):
         "method",
         "url",
         "account",
-        "owner",
+        "owner_name",
         "status_code",
         "created",
         "duration",
@@ -73,6 +71,12 @@ class AsyncTaskAdmin(ModelAdmin):
     fieldsets = tuple((title, {"fields": fields}) for title, fields in FIELDS)
     readonly_fields = tuple(name for _title, fields in FIELDS for name in fields)
     actions = (cancel, rerun, prune)
+    buttons = {"cancel": _("Cancel"), "rerun": _("Run again"), "prune": _("Delete with request and answer")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: AsyncTask) -> str | None:
+        if State(obj.state).is_final == (name == "cancel"):
+            return None
+        return actions.obstacle(obj) if name == "rerun" else ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -115,6 +119,10 @@ class AsyncTaskAdmin(ModelAdmin):
     @admin.display(description=_("id"))
     def short_id(self, task: AsyncTask) -> str:
         return str(task.pk)[:8]
+
+    @admin.display(description=_("owner"))
+    def owner_name(self, task: AsyncTask) -> str | None:
+        return shortened(task.owner) if task.owner else None
 
     @admin.display(description=_("duration"))
     def duration(self, task: AsyncTask) -> str | None:

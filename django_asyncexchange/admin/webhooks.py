@@ -20,15 +20,13 @@ from ..exceptions import AddressRefused, AsyncExchangeError, SubscriptionNotFoun
 from ..masking import masked_url
 from ..messages import Owner
 from ..models import Delivery, DeliveryAttempt, Webhook
+from .buttons import WithButtons
 from .listing import CarefulList
 
 if TYPE_CHECKING:
-    WebhookModelAdmin = admin.ModelAdmin[Webhook]
-    DeliveryModelAdmin = admin.ModelAdmin[Delivery]
     AttemptInline = admin.TabularInline[DeliveryAttempt, Delivery]
     WebhookModelForm = forms.ModelForm[Webhook]
 else:
-    WebhookModelAdmin = DeliveryModelAdmin = admin.ModelAdmin
     AttemptInline = admin.TabularInline
     WebhookModelForm = forms.ModelForm
 
@@ -81,7 +79,7 @@ def resend(site: Any, request: HttpRequest, queryset: QuerySet[Delivery]) -> Non
 
 def _say(request: HttpRequest, count: int) -> None:
     text = ngettext("%(count)d delivery is sent once more.", "%(count)d deliveries are sent once more.", count)
-    messages.success(request, text % {"count": count})
+    (messages.success if count else messages.warning)(request, text % {"count": count})
 
 
 def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
@@ -90,7 +88,7 @@ def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookModelAdmin):
+class WebhookAdmin(WithButtons):
     form = WebhookForm
     list_display = (
         "address",
@@ -108,6 +106,10 @@ class WebhookAdmin(WebhookModelAdmin):
     ordering = ("-created",)
     readonly_fields = ("disabled_reason", "delivered", "failed", "last_success", "failing_since", "created")
     actions = (resend_failed, rotate)
+    buttons = {"resend_failed": _("Send once more what was given up"), "rotate": _("New secret")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: Webhook) -> str:
+        return gettext("It is disabled.") if name == "resend_failed" and not obj.enabled else ""
 
     @admin.display(description=_("address"), ordering="url")
     def address(self, webhook: Webhook) -> str:
@@ -177,7 +179,7 @@ class Attempts(AttemptInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryModelAdmin):
+class DeliveryAdmin(WithButtons):
     list_display = ("id", "event", "address", "state", "tries", "created", "due", "finished")
     list_filter = ("state", "created", "event")
     list_select_related = ()
@@ -200,6 +202,12 @@ class DeliveryAdmin(DeliveryModelAdmin):
     )
     inlines = (Attempts,)
     actions = (resend,)
+    buttons = {"resend": _("Send once more")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: Delivery) -> str:
+        if obj.state == Delivery.WAITING:
+            return gettext("It has not been given up, and is on its way.")
+        return gettext("Its webhook is disabled.") if obj.webhook and not obj.webhook.enabled else ""
 
     @admin.display(description=_("address"))
     def address(self, row: Delivery) -> str:
