@@ -6,8 +6,12 @@ As a module it is also a URLconf.
 from __future__ import annotations
 
 import html
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -370,3 +374,31 @@ def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):
     assert MISSED in page(client, f"{SITE}asynctask/")
     lifecycle.claim(called(anna).pk)
     assert MISSED not in page(client, f"{SITE}asynctask/")
+
+
+MEASURE = """<script>
+const box = document.querySelector(".results"), table = document.querySelector("#result_list");
+const lines = [...table.rows].map((row) => Math.round(row.clientHeight / 16));
+document.title = `${box.clientWidth} ${table.scrollWidth} ${Math.max(...lines)}`;
+</script>"""
+
+
+@pytest.mark.service
+def test_a_list_with_long_names_fits_a_small_screen(tmp_path: Path):
+    program = shutil.which("chromium")
+    if program is None:
+        assert not os.environ.get("CI"), "CI has to have chromium"
+        pytest.skip("chromium is not installed")
+    owner = User.objects.create(username="o" * 150)
+    for number in range(5):
+        services.stored(State.DONE, owner=owner, account="a" * 150, to=f"/{'x' * 500}/{number}", dialect="prefer")
+    text = page(staff("superuser"), f"{SITE}asynctask/")
+    static = Path(admin.__file__).parent / "static"
+    file = tmp_path / "list.html"
+    file.write_text(text.replace("/static/", f"{static.as_uri()}/").replace("</body>", f"{MEASURE}</body>"))
+    shown = [program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
+    screen = ["--window-size=1280,800", "--allow-file-access-from-files", f"--screenshot={tmp_path / 'list.png'}"]
+    done = subprocess.run([*shown, *screen, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
+    [measured] = re.findall(r"<title>(\d+ \d+ \d+)</title>", done.stdout)
+    room, width, lines = map(int, measured.split())
+    assert 0 < width <= room and lines <= 8

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -48,18 +49,7 @@ def _captured(task: AsyncTask) -> Request | str:
 @admin.register(AsyncTask)
 class AsyncTaskAdmin(WithButtons):
     # No date hierarchy: it would truncate the date of every row to find the years.
-    list_display = (
-        "short_id",
-        "state",
-        "dialect",
-        "method",
-        "url",
-        "account",
-        "owner_name",
-        "status_code",
-        "created",
-        "duration",
-    )
+    list_display = ("short_id", "state", "dialect", "call", "who", "status_code", "created", "duration")
     list_filter = ("state", DialectFilter, MethodFilter, "created")
     list_select_related = ("owner",)
     ordering = ("-created",)
@@ -120,9 +110,15 @@ class AsyncTaskAdmin(WithButtons):
     def short_id(self, task: AsyncTask) -> str:
         return str(task.pk)[:8]
 
-    @admin.display(description=_("owner"))
-    def owner_name(self, task: AsyncTask) -> str | None:
-        return shortened(task.owner) if task.owner else None
+    @admin.display(description=_("request"))
+    def call(self, task: AsyncTask) -> str:
+        return format_html("<span>{}</span> <span>{}</span>", task.method, task.url)
+
+    @admin.display(description=_("account"))
+    def who(self, task: AsyncTask) -> str:
+        """The account, and its user where there is one."""
+        names = [task.account, *([shortened(task.owner)] if task.owner else [])]
+        return format_html_join("", "<div>{}</div>", ((name,) for name in names if name))
 
     @admin.display(description=_("duration"))
     def duration(self, task: AsyncTask) -> str | None:
