@@ -46,10 +46,14 @@ def _captured(task: AsyncTask) -> Request | str:
         return gettext(str(error))
 
 
+def _lines(*texts: object) -> str:
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts if text))
+
+
 @admin.register(AsyncTask)
 class AsyncTaskAdmin(WithButtons):
     # No date hierarchy: it would truncate the date of every row to find the years.
-    list_display = ("short_id", "state", "dialect", "call", "who", "status_code", "created", "duration")
+    list_display = ("short_id", "outcome", "dialect", "call", "who", "created", "duration")
     list_filter = ("state", DialectFilter, MethodFilter, "created")
     list_select_related = ("owner",)
     ordering = ("-created",)
@@ -117,8 +121,12 @@ class AsyncTaskAdmin(WithButtons):
     @admin.display(description=_("account"))
     def who(self, task: AsyncTask) -> str:
         """The account, and its user where there is one."""
-        names = [task.account, *([shortened(task.owner)] if task.owner else [])]
-        return format_html_join("", "<div>{}</div>", ((name,) for name in names if name))
+        return _lines(task.account, shortened(task.owner) if task.owner else "")
+
+    @admin.display(description=_("state"))
+    def outcome(self, task: AsyncTask) -> str:
+        """The state, and the status of the answer, or why there is none."""
+        return _lines(task.state, task.status_code or task.reason)
 
     @admin.display(description=_("duration"))
     def duration(self, task: AsyncTask) -> str | None:
