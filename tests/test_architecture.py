@@ -20,8 +20,8 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges remarks safepoints signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
-    "prepared querysets sealing snapshots statements writes",
+    2: "bodies buckets conf failures flags flows homes iso8601 isolation masking migrations models moments moves "
+    "outages prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
     "executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups "
     "loops ninja notify offload presence profiles recovery rendering retention runs scopes sessions signals signatures "

@@ -27,11 +27,13 @@ from .content import body_view, table, without_secrets
 from .listing import DialectFilter, FirstPages, MethodFilter, TaskList, shortened
 
 ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+FAILURE = (("Content-Type", "text/plain; charset=utf-8"),)
 FIELDS = (
     (_("What"), ("id", "state", "reason", "dialect", "method", "url")),
     (_("Who"), ("owner", "account", "owner_kind", "owner_reference")),
     (_("Request"), ("request_headers", "request_body")),
     (_("Response"), ("status", "answer_headers", "answer_body")),
+    (_("Failure"), ("failure",)),
     (_("Progress"), ("progress_done", "progress_total", "progress_message")),
     (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
     (_("Internals"), ("attempt", "is_repeatable", "worker", "lease_until", "auth_backend", "captured_call")),
@@ -156,6 +158,16 @@ class AsyncTaskAdmin(WithButtons):
     @admin.display(description=_("body"))
     def answer_body(self, task: AsyncTask) -> str:
         return self._body(task, task.response_body(), task.headers)
+
+    @admin.display(description=_("exception"))
+    def failure(self, task: AsyncTask) -> str:
+        """What was raised: kept only of calls that ended in ERROR."""
+        if task.state != State.ERROR:
+            return ""
+        if task.snapshot().is_expired(task.now):
+            return gettext("Past its deletion date.")
+        body = task.bodies.filter(kind=Body.FAILURE, attempt=task.attempt).first()
+        return body_view(body, FAILURE) if body else gettext("Nothing is known of it; the log may say more.")
 
     @admin.display(description=_("captured call"))
     def captured_call(self, task: AsyncTask) -> str:
