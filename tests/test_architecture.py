@@ -24,8 +24,8 @@ FLOORS = {
     "outages prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
     "executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups "
-    "loops ninja notify offload presence profiles recovery rendering retention runs scopes sessions signals signatures "
-    "stamps submission subscriptions tokens transport turns waiting watch worker",
+    "loops ninja notify offload people presence profiles recovery rendering retention runs scopes sessions signals "
+    "signatures stamps submission subscriptions tokens transport turns waiting watch worker",
     4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
     "serializers urls views webhook_views",
 }

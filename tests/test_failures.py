@@ -63,7 +63,7 @@ def mumbles(request):
 
 
 def scripts(request):
-    raise ValueError("<script>alert(1)</script>\ud800\0")
+    raise ValueError("<script>alert(1)</script>")
 
 
 async def sinks(request):
@@ -176,6 +176,13 @@ def test_what_is_no_secret_of_a_message_is_kept():
 def test_it_is_bounded():
     text = kept(ran("screams"))
     assert "ValueError" in text and len(text) < 3 * failures.LONGEST
+
+
+@pytest.mark.parametrize("text", ["half a pair: \ud800", "a zero: \0"], ids=["surrogate", "zero"])
+def test_whatever_letters_a_message_has_it_can_be_kept(text):
+    task = stored(to="/ran/")
+    lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION, text)
+    assert kept(task).startswith(text[:6])
 
 
 def test_it_is_sealed():
