@@ -11,7 +11,7 @@ import logging
 import uuid
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
 from . import bodies, failures, flags, moves, notify, outages, processes, turns
 from .conf import conf
@@ -126,7 +126,7 @@ def finish(
     ``then`` is called where others of its account wait.
     """
     state = outcome(status)
-    won = _end(
+    won = _end_and_say_why(
         task,
         state,
         mine=task.attempt,
@@ -150,7 +150,18 @@ def fail(task: AsyncTask, reason: Reason, failure: str = "") -> bool:
 
     ``failure``: what of it is for those who look after the project.
     """
-    return _end(task, State.ERROR, mine=task.attempt, reason=reason, failure=failure)
+    return _end_and_say_why(task, State.ERROR, mine=task.attempt, reason=reason, failure=failure)
+
+
+def _end_and_say_why(task: AsyncTask, target: State, *, failure: str, **more: Any) -> bool:
+    """``_end``; where the database does not take what was raised, the end goes without it."""
+    try:
+        return _end(task, target, failure=failure, **more)
+    except DatabaseError:
+        if not failure:
+            raise
+        logger.warning("task %s: why it failed could not be kept", task.pk, exc_info=True)
+        return _end(task, target, **more)
 
 
 def release(task: AsyncTask) -> bool:

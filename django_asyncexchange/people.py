@@ -20,6 +20,7 @@ from .exceptions import NotCancellable
 from .messages import value
 from .models import Account, AsyncTask, Delivery, Webhook
 from .moments import Now
+from .querysets import AsyncTaskQuerySet
 
 BATCH = 500
 DELETE, KEEP = "delete", "keep"
@@ -36,11 +37,11 @@ class Person:
     """The account that nobody else is in; None where the project's ``OWNER`` says whose tasks belong together."""
 
     @property
-    def tasks(self) -> QuerySet[Any]:
+    def tasks(self) -> AsyncTaskQuerySet:
         theirs = Q(owner_id=self.key)
         if self.account is not None:  # those of a user of another database, or who is deleted, refer to nobody
             theirs |= Q(owner=None, account=self.account)
-        return AsyncTask.objects.filter(theirs)
+        return AsyncTask.objects.filter(theirs)  # type: ignore[no-any-return]
 
     @property
     def webhooks(self) -> QuerySet[Any]:

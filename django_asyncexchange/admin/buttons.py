@@ -43,7 +43,7 @@ class WithButtons(Base):
         obj = self.get_object(request, unquote(object_id))
         if obj is not None:
             rows: QuerySet[Any] = self.get_queryset(request).filter(pk=obj.pk)
-            answer: HttpResponseBase | None = found[0](self, request, rows)  # type: ignore[operator, assignment]
+            answer: HttpResponseBase | None = found[0](self, request, rows)  # type: ignore[assignment]
             if answer is not None:
                 return answer
             if rows.exists():
