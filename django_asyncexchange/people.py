@@ -41,7 +41,7 @@ class Person:
         theirs = Q(owner_id=self.key)
         if self.account is not None:  # those of a user of another database, or who is deleted, refer to nobody
             theirs |= Q(owner=None, account=self.account)
-        return AsyncTask.objects.filter(theirs)  # type: ignore[no-any-return]
+        return AsyncTask.objects.filter(theirs)
 
     @property
     def webhooks(self) -> QuerySet[Any]:
