@@ -270,10 +270,13 @@ class TestManyRows:
         assert index in plan
         assert "SCAN asyncexchange_asynctask USING" in plan or "SEARCH asyncexchange_asynctask USING" in plan
 
-    def test_a_task_is_six_queries(self, site: Client, django_assert_num_queries: Any):
-        task = AsyncTask.objects.order_by("created")[ROWS // 2]
+    @pytest.mark.parametrize(("state", "count"), [(State.DONE, 6), (State.ERROR, 7)])
+    def test_a_task_is_six_queries_and_one_for_why_it_failed(
+        self, site: Client, django_assert_num_queries: Any, state: State, count: int
+    ):
+        task = AsyncTask.objects.filter(state=state).order_by("created")[ROWS // 20]
         page(site, detail(task))  # Django looks the content type up once
-        with django_assert_num_queries(6):  # session, user, task, owner, both bodies
+        with django_assert_num_queries(count):  # session, user, task, owner, both bodies
             page(site, detail(task))
 
     def test_too_many_tasks_at_once_are_refused(self, site: Client):
