@@ -19,6 +19,9 @@ class AsyncExchangeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import people
+
+        people.watch()
         httpcaches.keep_apart_from_runs()
         # The executor's module connects itself to its workers' signals; a wrong one is the system checks' to report.
         with suppress(ImportError, RuntimeError):

@@ -118,7 +118,7 @@ def owner_of(request: Any) -> Owner:
     """The default account: every caller is alone in it, and callers of different kinds never meet."""
     who = caller(request)
     if who.kind is Kind.USER:
-        return Owner(account=_account_of(who.row), id=str(who.row.pk))
+        return Owner(account=account_of(who.row), id=str(who.row.pk))
     if who.kind is Kind.HOLDER:
         name = who.name or f"{who.row._meta.label_lower}:{who.row.pk}"
         digest = hashlib.sha256(name.encode()).hexdigest()  # a row's key may be the secret itself
@@ -132,7 +132,7 @@ def owner_of(request: Any) -> Owner:
     return Owner(account="")
 
 
-def _account_of(user: Any) -> str:
+def account_of(user: Any) -> str:
     """The user's key; with its database or schema, where that is not the one of our tasks. A leading colon, which the
     accounts of others have, is doubled.
     """

@@ -156,6 +156,8 @@ class Conf:
     """How many deliveries may be on their way to one host at a time."""
     WEBHOOK_USER_AGENT = Setting[str]("django-asyncexchange")
     """What webhooks call themselves."""
+    ON_USER_DELETE = Setting[str]("delete")
+    """What becomes of tasks and webhooks of a user who is deleted: ``"delete"``, or ``"keep"`` until they expire."""
     QUEUES = Setting[Mapping[str, str]]({})
     """Name of the queue (for django-q2, of the cluster) by job, ``run`` or ``deliver``; absent = the default one."""
 

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError
 
-from . import bodies, lifecycle, outages, recovery, watch
+from . import bodies, failures, lifecycle, outages, recovery, watch
 from .models import AsyncTask
 from .runs import Run
 from .states import Reason, State
@@ -28,14 +28,15 @@ def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return outages.outlast(partial(work, *args, **kwargs), FINISHING)
 
 
-def interrupted(task: AsyncTask, run: Run | None) -> None:
+def interrupted(task: AsyncTask, run: Run | None, error: BaseException) -> None:
     """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
     logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside", exc_info=True)
     if run is not None and run.reason is State.CANCEL:
         patiently(lifecycle.give_in, task)
     else:
         late = run is not None and run.age >= run.limit
-        patiently(lifecycle.fail, task, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION)
+        reason = Reason.RUN_TIMEOUT if late else Reason.EXCEPTION
+        patiently(lifecycle.fail, task, reason, failures.described(error))
 
 
 def answered(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
@@ -45,10 +46,10 @@ def answered(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
     """
     try:
         patiently(lifecycle.finish, task, draft=draft, **answer)
-    except (DatabaseError, InterfaceError, bodies.StorageFailed):
+    except (DatabaseError, InterfaceError, bodies.StorageFailed) as error:
         logger.exception("task %s: the answer could not be stored", task.pk)
         bodies.discard(draft)
-        patiently(lifecycle.fail, task, Reason.STORAGE)
+        patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
 
 
 def unrecorded(task: AsyncTask | None, error: Exception) -> None:

@@ -11,9 +11,9 @@ import logging
 import uuid
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
-from . import bodies, flags, moves, notify, outages, processes, turns
+from . import bodies, failures, flags, moves, notify, outages, processes, turns
 from .conf import conf
 from .dialects.base import Dialect, Policy
 from .exceptions import NotCancellable
@@ -118,6 +118,7 @@ def finish(
     reason_phrase: str,
     headers: Headers,
     draft: bodies.Draft,
+    failure: str = "",
     then: turns.Giving = turns.pass_on,
 ) -> bool:
     """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped.
@@ -125,7 +126,7 @@ def finish(
     ``then`` is called where others of its account wait.
     """
     state = outcome(status)
-    won = _end(
+    won = _end_and_say_why(
         task,
         state,
         mine=task.attempt,
@@ -135,6 +136,7 @@ def finish(
         status_code=status,
         reason_phrase=reason_phrase[:255],
         response_headers=[list(pair) for pair in headers],
+        failure=failure if state is State.ERROR else "",
         then=then,
     )
     if not won:
@@ -143,9 +145,23 @@ def finish(
     return won
 
 
-def fail(task: AsyncTask, reason: Reason) -> bool:
-    """End ``task`` in ERROR without an answer. False = it was cancelled or taken over meanwhile."""
-    return _end(task, State.ERROR, mine=task.attempt, reason=reason)
+def fail(task: AsyncTask, reason: Reason, failure: str = "") -> bool:
+    """End ``task`` in ERROR without an answer. False = it was cancelled or taken over meanwhile.
+
+    ``failure``: what of it is for those who look after the project.
+    """
+    return _end_and_say_why(task, State.ERROR, mine=task.attempt, reason=reason, failure=failure)
+
+
+def _end_and_say_why(task: AsyncTask, target: State, *, failure: str, **more: Any) -> bool:
+    """``_end``; where the database does not take what was raised, the end goes without it."""
+    try:
+        return _end(task, target, failure=failure, **more)
+    except DatabaseError:
+        if not failure:
+            raise
+        logger.warning("task %s: why it failed could not be kept", task.pk, exc_info=True)
+        return _end(task, target, **more)
 
 
 def release(task: AsyncTask) -> bool:
@@ -186,6 +202,7 @@ def _end(
     draft: bodies.Draft | None = None,
     overdue: dt.timedelta | None = None,
     retention: dt.timedelta | None = None,
+    failure: str = "",
     then: turns.Giving = turns.pass_on,
     **changes: Any,
 ) -> bool:
@@ -196,7 +213,8 @@ def _end(
         changes["request"] = {}
     changes |= task.reported() if mine is not None else {}  # what its run has said since that was last recorded
     values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
-    ended = _ended_at_once(task, target, values, changes, draft) if mine is not None else None
+    is_simple = mine is not None and not failure
+    ended = _ended_at_once(task, target, values, changes, draft) if is_simple else None
     if ended is not None:
         _tell(ended, then)
         return True
@@ -209,6 +227,8 @@ def _end(
             bodies.drop_request(task.pk)
         if draft is not None:
             bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=mine or 0)
+        if failure:
+            bodies.attach(failures.draft(failure), task_id=task.pk, kind=Body.FAILURE, attempt=mine or 0)
         _tell(ended, then)
     return True
 

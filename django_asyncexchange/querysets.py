@@ -166,7 +166,7 @@ class BodyQuerySet(models.QuerySet[Any]):
 
     def kept_for(self, dialect: str, account: str) -> int:
         """How many bytes they are, of the tasks of one account on one mount."""
-        mine = self.filter(task__dialect=dialect, task__account=account)
+        mine = self.filter(task__dialect=dialect, task__account=account).exclude(kind="failure")
         return int(mine.aggregate(total=models.Sum("size"))["total"] or 0)
 
     def of_expired_tasks(self) -> Self:

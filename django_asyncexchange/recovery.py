@@ -51,7 +51,7 @@ def give_up(task: AsyncTask) -> str:
     never_began, trace = ceilings.left(task)
     if trace:
         logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
-        return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT) else ""
+        return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT, trace) else ""
     never_began = never_began and processes.is_gone(task.worker)  # one that lives may begin yet
     attempts = max(conf.policy(task.dialect).attempts, BEGINNINGS if never_began else 0)
     again = (task.is_repeatable or never_began) and task.attempt < attempts

@@ -37,6 +37,8 @@ class Run:
         self.is_private = connections[router.db_for_write(AsyncTask)].in_atomic_block
         """Whether nobody else can see the task, because it was claimed within a transaction that is still open."""
         self.began = self.renewed = self.told = time.monotonic()
+        self.failure = ""
+        """What the view has raised, where Django has answered for it."""
         self.reason: Reason | State | None = None
         """Why it is interrupted: RUN_TIMEOUT or CANCEL."""
         self.interrupted = self.signalled = 0.0

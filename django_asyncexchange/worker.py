@@ -26,6 +26,7 @@ from . import (
     capture,
     delivery,
     endings,
+    failures,
     handling,
     http,
     identity,
@@ -82,22 +83,25 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
                 if not answer.streaming:
                     sessions.settle()  # a stream may need until its end what its view has opened
                 draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
-    except (bodies.TooLarge, bodies.StorageFailed):
+    except (bodies.TooLarge, bodies.StorageFailed) as error:
         logger.exception("task %s: a body could not be read or stored", task.pk)
         sessions.settle()
-        _patiently(lifecycle.fail, task, Reason.STORAGE)
-    except Exception:
+        _patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
+    except Exception as error:
         logger.exception("task %s: the run raised", task.pk)
         sessions.settle()
-        _patiently(lifecycle.fail, task, Reason.EXCEPTION)
-    except BaseException:  # ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError
+        _patiently(lifecycle.fail, task, Reason.EXCEPTION, failures.described(error))
+    except (
+        BaseException
+    ) as error:  # ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError
         sessions.close()  # whatever it was waiting for
-        endings.interrupted(task, run)
+        endings.interrupted(task, run, error)
     else:
         sessions.settle()
         claimed: list[AsyncTask] = []
         then = turns.pass_on if sessions.used else partial(_go_on, claimed, until)
-        endings.answered(task, status=status, reason_phrase=phrase, headers=headers, draft=draft, then=then)
+        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": run.failure}
+        endings.answered(task, **said, draft=draft, then=then)
         return claimed[0] if claimed else None
     return None
 

@@ -270,10 +270,13 @@ class TestManyRows:
         assert index in plan
         assert "SCAN asyncexchange_asynctask USING" in plan or "SEARCH asyncexchange_asynctask USING" in plan
 
-    def test_a_task_is_six_queries(self, site: Client, django_assert_num_queries: Any):
-        task = AsyncTask.objects.order_by("created")[ROWS // 2]
+    @pytest.mark.parametrize(("state", "count"), [(State.DONE, 6), (State.ERROR, 7)])
+    def test_a_task_is_six_queries_and_one_for_why_it_failed(
+        self, site: Client, django_assert_num_queries: Any, state: State, count: int
+    ):
+        task = AsyncTask.objects.filter(state=state).order_by("created")[ROWS // 20]
         page(site, detail(task))  # Django looks the content type up once
-        with django_assert_num_queries(6):  # session, user, task, owner, both bodies
+        with django_assert_num_queries(count):  # session, user, task, owner, both bodies
             page(site, detail(task))
 
     def test_too_many_tasks_at_once_are_refused(self, site: Client):
@@ -534,3 +537,24 @@ def test_the_progress_of_a_run_is_shown(admin_client):
     task = stored(State.PROCESSING, progress_done=3, progress_total=12, progress_message="on the way")
     page = admin_client.get(reverse("admin:asyncexchange_asynctask_change", args=[task.pk])).content.decode()
     assert "on the way" in page
+
+
+def test_of_a_file_that_is_cut_no_size_is_told(site: Client):
+    task = make(request=call((("Content-Type", "multipart/form-data; boundary=xx"),)))
+    head = '--xx\r\nContent-Disposition: form-data; name="{0}"; filename="{0}"\r\n\r\n'
+    content = f"{head}1--xx2\r\n{head}{{1}}\r\n--xx--\r\n".format("one", "5" * 100_000)
+    attach(task, content.replace('"one"', '"two"').replace('"two"', '"one"', 2).encode(), Body.REQUEST)
+    text = page(site, detail(task))
+    assert "file one, 6 bytes" in text and "file two, longer than what is shown" in text
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("application/json", b'{"password": "hunter2", "list": [' + b"1, " * 50_000),
+        ("application/x-www-form-urlencoded", b"password=hunter2" + b"&a=1" * 2000),
+    ],
+    ids=["json", "form"],
+)
+def test_secrets_of_a_document_that_is_cut_are_not_shown(site: Client, content_type: str, content: bytes):
+    assert "hunter2" not in page(site, detail(answered(content, content_type)))

@@ -20,12 +20,13 @@ PACKAGE = Path(__file__).parent.parent / NAME
 FLOORS = {
     0: "addresses codings exceptions headers messages processes ranges remarks safepoints signing states zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
-    "prepared querysets sealing snapshots statements writes",
+    2: "bodies buckets conf failures flags flows homes iso8601 isolation masking migrations models moments moves "
+    "outages prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
     "eventloops executors faithful files fingerprints fixed forgery gates handling http httpcaches identity "
-    "lifecycle lookups loops ninja notify offload presence profiles recovery rendering retention runs scopes "
-    "sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch worker",
+    "lifecycle lookups loops ninja notify offload people presence profiles recovery rendering retention runs "
+    "scopes sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch "
+    "worker",
     4: "admin apps authentication checks decorators endpoints filters management middleware owed pagination "
     "renderers rows serializers urls views webhook_views",
 }

@@ -140,7 +140,8 @@ def test_a_token_belongs_to_the_first_backend_that_knows_its_user(bearer, settin
 
 @pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
 @pytest.mark.parametrize("path", ["/doors/unmarked/", "/doors/members/"])
-def test_a_user_who_is_gone_does_not_run(session, later, end, path):
+def test_a_user_who_is_gone_does_not_run(session, later, settings, end, path):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
     task = submit(session, path)
     end()
     assert perform(task) == ("API_ERROR", 401)
@@ -210,7 +211,8 @@ def test_a_user_who_is_somebody_else_by_then_does_not_run(session, later, change
     assert doors.ran == []
 
 
-def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, later, anna):
+def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, later, settings, anna):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
     task = submit(session)
     User.objects.all().delete()
     User.objects.create_user("anna", pk=anna.pk)

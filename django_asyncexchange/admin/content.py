@@ -29,6 +29,8 @@ CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 BOUNDARY = re.compile(r"boundary=\"?([^\";]+)", re.IGNORECASE)
 PART = re.compile(r"\bname=\"([^\"]*)\"(?:.*?filename=\"([^\"]*)\")?", re.IGNORECASE)
 TEXTUAL = re.compile(r"text/|.*[/+](json|xml|javascript|x-www-form-urlencoded)$")
+MEMBER = re.compile(r'"([^"\\]{1,100})"\s*:\s*("(?:[^"\\]|\\.)*"?|[^\s,}\]"]+)')
+"""A member of a JSON object that cannot be read as a whole."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 PRINTABLE = {byte: "." for byte in range(256) if not 32 <= byte < 127}
 
@@ -70,19 +72,24 @@ def readable(content: bytes, content_type: str, *, whole: bool) -> dict[str, Any
     shown = len(content)
     boundary = BOUNDARY.search(content_type)
     if kind == "multipart/form-data" and boundary:
-        return {"pairs": list(parts(content, boundary[1].strip().encode())), "shown": shown}
+        return {"pairs": list(parts(content, boundary[1].strip().encode(), whole=whole)), "shown": shown}
     text = decoded(content, content_type, kind, whole=whole)
     if text is None:
         return {"text": dump(content[:DUMPED]), "shown": min(shown, DUMPED)}
     try:
         if kind == "application/x-www-form-urlencoded":
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS)
+            pairs = parse_qsl("&".join(text.split("&", FIELDS)[:FIELDS]), keep_blank_values=True)
             return {"pairs": [(name, masked(name, value)) for name, value in pairs], "shown": shown}
         if kind.endswith(("/json", "+json")):
             text = json.dumps(without(json.loads(text)), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        pass  # cut, malformed or absurdly deep: shown as it is
+    except (ValueError, RecursionError):  # cut, malformed or absurdly deep: shown as it is
+        text = MEMBER.sub(_masked_member, text)
     return {"text": text, "shown": shown}
+
+
+def _masked_member(found: re.Match[str]) -> str:
+    name, text = found.groups()
+    return f'"{name}": "{MASK}"' if text and is_secret(name) else found[0]
 
 
 def without(document: Any) -> Any:
@@ -110,16 +117,24 @@ def decoded(content: bytes, content_type: str, kind: str, *, whole: bool) -> str
     return None if CONTROL.search(text) else text
 
 
-def parts(content: bytes, boundary: bytes) -> Iterator[tuple[str, str]]:
-    """Name and text of each part of a multipart form; of files their name and size. It may end in the middle."""
-    for part in content.split(b"--" + boundary)[1:FIELDS]:
-        head, found, data = part.partition(b"\r\n\r\n")
+def parts(content: bytes, boundary: bytes, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Name and text of each part of a multipart form; of files their name and size. Without ``whole`` it is cut."""
+    found = (b"\r\n" + content).split(b"\r\n--" + boundary)[1:]
+    for number, part in enumerate(found[:FIELDS], 1):
+        head, separator, data = part.partition(b"\r\n\r\n")
         named = PART.search(head.decode("utf-8", "replace"))
-        data = data.removesuffix(b"\r\n")
-        if found and named and named[2] is not None:
-            yield named[1], gettext("file %(name)s, %(size)d bytes") % {"name": named[2], "size": len(data)}
-        elif found and named:
-            yield named[1], masked(named[1], data.decode("utf-8", "replace"))
+        if not (separator and named):
+            continue
+        is_cut = number == len(found) and not whole
+        yield named[1], _part(named, data, is_cut=is_cut)
+
+
+def _part(named: re.Match[str], data: bytes, *, is_cut: bool) -> str:
+    name, file = named.groups()
+    if file is None:
+        return masked(name, data.decode("utf-8", "replace") + "…" * is_cut)
+    text = gettext("file %(name)s, longer than what is shown") if is_cut else gettext("file %(name)s, %(size)d bytes")
+    return text % {"name": file, "size": len(data)}
 
 
 def dump(content: bytes) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -15,6 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
+from .. import presence
 from ..conf import conf
 from ..masking import masked_url
 
@@ -26,6 +28,11 @@ else:
     TaskPaginator = Paginator
 
 ORIGIN = re.compile(r"^\w+://[^/?#]*")
+
+
+def shortened(name: object) -> str:
+    """``name`` as a column has room for it."""
+    return Truncator(str(name)).chars(32)
 
 
 class FirstPages(TaskPaginator):
@@ -44,7 +51,15 @@ class FirstPages(TaskPaginator):
         return self.count == self.reach
 
 
-class TaskList(ChangeList):
+class CarefulList(ChangeList):
+    def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
+        """A zero character, which PostgreSQL would not take, is in no row: it is refused like any odd filter."""
+        if any("\0" in text for texts in request.GET.lists() for text in (texts[0], *texts[1])):
+            raise IncorrectLookupParameters
+        return super().get_queryset(request, exclude_parameters)
+
+
+class TaskList(CarefulList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
         """Without the columns that may be large and are not shown."""
         return super().get_queryset(request, exclude_parameters).defer("request", "response_headers")
@@ -55,7 +70,9 @@ class TaskList(ChangeList):
         rows: list[AsyncTask] = list(self.result_list)
         for task in rows:
             task.url = Truncator(ORIGIN.sub("", masked_url(task.url))).chars(60)
+            task.account = shortened(task.account)
         self.result_list = rows
+        self.is_worker_missed = presence.seems_missed(rows)
 
 
 class KnownValues(admin.SimpleListFilter):

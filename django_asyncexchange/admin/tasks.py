@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -18,21 +19,21 @@ from ..masking import masked_url
 from ..messages import Headers, Request
 from ..models import AsyncTask, Body
 from ..querysets import AsyncTaskQuerySet
+from ..states import State
+from . import actions
 from .actions import cancel, prune, rerun
+from .buttons import WithButtons
 from .content import body_view, table, without_secrets
-from .listing import DialectFilter, FirstPages, MethodFilter, TaskList
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[AsyncTask]
-else:
-    ModelAdmin = admin.ModelAdmin
+from .listing import DialectFilter, FirstPages, MethodFilter, TaskList, shortened
 
 ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+FAILURE = (("Content-Type", "text/plain; charset=utf-8"),)
 FIELDS = (
     (_("What"), ("id", "state", "reason", "dialect", "method", "url")),
     (_("Who"), ("owner", "account", "owner_kind", "owner_reference")),
     (_("Request"), ("request_headers", "request_body")),
     (_("Response"), ("status", "answer_headers", "answer_body")),
+    (_("Failure"), ("failure",)),
     (_("Progress"), ("progress_done", "progress_total", "progress_message")),
     (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
     (_("Internals"), ("attempt", "is_repeatable", "worker", "lease_until", "auth_backend", "captured_call")),
@@ -47,21 +48,14 @@ def _captured(task: AsyncTask) -> Request | str:
         return gettext(str(error))
 
 
+def _lines(*texts: object) -> str:
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts if text))
+
+
 @admin.register(AsyncTask)
-class AsyncTaskAdmin(ModelAdmin):
+class AsyncTaskAdmin(WithButtons):
     # No date hierarchy: it would truncate the date of every row to find the years.
-    list_display = (
-        "short_id",
-        "state",
-        "dialect",
-        "method",
-        "url",
-        "account",
-        "owner",
-        "status_code",
-        "created",
-        "duration",
-    )
+    list_display = ("short_id", "outcome", "dialect", "call", "who", "created", "duration")
     list_filter = ("state", DialectFilter, MethodFilter, "created")
     list_select_related = ("owner",)
     ordering = ("-created",)
@@ -73,6 +67,12 @@ class AsyncTaskAdmin(ModelAdmin):
     fieldsets = tuple((title, {"fields": fields}) for title, fields in FIELDS)
     readonly_fields = tuple(name for _title, fields in FIELDS for name in fields)
     actions = (cancel, rerun, prune)
+    buttons = {"cancel": _("Cancel"), "rerun": _("Run again"), "prune": _("Delete with request and answer")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: AsyncTask) -> str | None:
+        if State(obj.state).is_final == (name == "cancel"):
+            return None
+        return actions.obstacle(obj) if name == "rerun" else ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -116,6 +116,20 @@ class AsyncTaskAdmin(ModelAdmin):
     def short_id(self, task: AsyncTask) -> str:
         return str(task.pk)[:8]
 
+    @admin.display(description=_("request"))
+    def call(self, task: AsyncTask) -> str:
+        return format_html("<span>{}</span> <span>{}</span>", task.method, task.url)
+
+    @admin.display(description=_("account"))
+    def who(self, task: AsyncTask) -> str:
+        """The account, and its user where there is one."""
+        return _lines(task.account, shortened(task.owner) if task.owner else "")
+
+    @admin.display(description=_("state"))
+    def outcome(self, task: AsyncTask) -> str:
+        """The state, and the status of the answer, or why there is none."""
+        return _lines(task.state, task.status_code or task.reason)
+
     @admin.display(description=_("duration"))
     def duration(self, task: AsyncTask) -> str | None:
         if task.started is None or task.finished is None:
@@ -144,6 +158,16 @@ class AsyncTaskAdmin(ModelAdmin):
     @admin.display(description=_("body"))
     def answer_body(self, task: AsyncTask) -> str:
         return self._body(task, task.response_body(), task.headers)
+
+    @admin.display(description=_("exception"))
+    def failure(self, task: AsyncTask) -> str:
+        """What was raised: kept only of calls that ended in ERROR."""
+        if task.state != State.ERROR:
+            return ""
+        if task.snapshot().is_expired(task.now):
+            return gettext("Past its deletion date.")
+        body = task.bodies.filter(kind=Body.FAILURE, attempt=task.attempt).first()
+        return body_view(body, FAILURE) if body else gettext("Nothing is known of it; the log may say more.")
 
     @admin.display(description=_("captured call"))
     def captured_call(self, task: AsyncTask) -> str:

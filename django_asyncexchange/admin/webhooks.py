@@ -16,18 +16,17 @@ from django.utils.translation import gettext_lazy as _
 from .. import addresses, delivery, subscriptions
 from ..conf import conf
 from ..dialects.subscriptions import Wish
-from ..exceptions import AddressRefused, AsyncExchangeError
+from ..exceptions import AddressRefused, AsyncExchangeError, SubscriptionNotFound
 from ..masking import masked_url
 from ..messages import Owner
 from ..models import Delivery, DeliveryAttempt, Webhook
+from .buttons import WithButtons
+from .listing import CarefulList
 
 if TYPE_CHECKING:
-    WebhookModelAdmin = admin.ModelAdmin[Webhook]
-    DeliveryModelAdmin = admin.ModelAdmin[Delivery]
     AttemptInline = admin.TabularInline[DeliveryAttempt, Delivery]
     WebhookModelForm = forms.ModelForm[Webhook]
 else:
-    WebhookModelAdmin = DeliveryModelAdmin = admin.ModelAdmin
     AttemptInline = admin.TabularInline
     WebhookModelForm = forms.ModelForm
 
@@ -50,10 +49,11 @@ class WebhookForm(WebhookModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        mounts = {mount.name: mount for mount in conf.mounts}
-        dialect = mounts.get(cleaned.get("dialect") or self.instance.dialect)
+        dialect = conf.mounted(cleaned.get("dialect") or self.instance.dialect)
+        if dialect is None or not dialect.SUBSCRIPTIONS:
+            raise ValidationError(gettext("Its dialect is not mounted any more."))
         try:
-            if dialect is not None and cleaned.get("url"):
+            if cleaned.get("url"):
                 addresses.check(cleaned["url"], conf.rules(dialect.policy))
         except AddressRefused as error:
             raise ValidationError({"url": gettext(str(error))}) from error
@@ -79,7 +79,7 @@ def resend(site: Any, request: HttpRequest, queryset: QuerySet[Delivery]) -> Non
 
 def _say(request: HttpRequest, count: int) -> None:
     text = ngettext("%(count)d delivery is sent once more.", "%(count)d deliveries are sent once more.", count)
-    messages.success(request, text % {"count": count})
+    (messages.success if count else messages.warning)(request, text % {"count": count})
 
 
 def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
@@ -88,7 +88,7 @@ def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WebhookModelAdmin):
+class WebhookAdmin(WithButtons):
     form = WebhookForm
     list_display = (
         "address",
@@ -105,22 +105,38 @@ class WebhookAdmin(WebhookModelAdmin):
     search_fields = ("url", "account")
     ordering = ("-created",)
     readonly_fields = ("disabled_reason", "delivered", "failed", "last_success", "failing_since", "created")
-    fields = ("dialect", "account", *WISHES, *readonly_fields)
     actions = (resend_failed, rotate)
+    buttons = {"resend_failed": _("Send once more what was given up"), "rotate": _("New secret")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: Webhook) -> str:
+        return gettext("It is disabled.") if name == "resend_failed" and not obj.enabled else ""
 
     @admin.display(description=_("address"), ordering="url")
     def address(self, webhook: Webhook) -> str:
         return masked_url(webhook.url)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
+        return CarefulList
+
+    def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
+        """A new one has no history. Who may only look at it sees no secret in its address."""
+        if obj is None:
+            return "dialect", "account", *WISHES
+        wishes = WISHES if self.has_change_permission(request, obj) else ("action", "address", *WISHES[2:])
+        return "dialect", "account", *wishes, *self.readonly_fields
+
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Whose it is stays as it is."""
-        return self.readonly_fields if obj is None else ("dialect", "account", *self.readonly_fields)
+        return () if obj is None else ("dialect", "account", "address", *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
         wish = Wish(**{name: form.cleaned_data.get(name) for name in WISHES})
         dialect = conf.dialect(obj.dialect)
         if change:
-            subscriptions.change(Webhook.objects.get(pk=obj.pk), dialect, wish)
+            stored = Webhook.objects.filter(pk=obj.pk).first()
+            if stored is None:
+                raise SubscriptionNotFound
+            subscriptions.change(stored, dialect, wish)
             return
         made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, wish)
         obj.pk = made.id
@@ -163,7 +179,7 @@ class Attempts(AttemptInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(DeliveryModelAdmin):
+class DeliveryAdmin(WithButtons):
     list_display = ("id", "event", "address", "state", "tries", "created", "due", "finished")
     list_filter = ("state", "created", "event")
     list_select_related = ()
@@ -186,10 +202,19 @@ class DeliveryAdmin(DeliveryModelAdmin):
     )
     inlines = (Attempts,)
     actions = (resend,)
+    buttons = {"resend": _("Send once more")}  # noqa: RUF012
+
+    def obstacle(self, name: str, obj: Delivery) -> str:
+        if obj.state == Delivery.WAITING:
+            return gettext("It has not been given up, and is on its way.")
+        return gettext("Its webhook is disabled.") if obj.webhook and not obj.webhook.enabled else ""
 
     @admin.display(description=_("address"))
     def address(self, row: Delivery) -> str:
         return masked_url(row.address or row.host)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
+        return CarefulList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

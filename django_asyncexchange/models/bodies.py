@@ -21,10 +21,13 @@ class Body(Homed):
 
     REQUEST = "request"
     RESPONSE = "response"
+    FAILURE = "failure"
+    """Why the call failed; see ``failures``. Never for clients."""
+    KINDS = (REQUEST, RESPONSE, FAILURE)
 
     task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, null=True, related_name="bodies")
     is_sealed = models.BooleanField(default=False)
-    kind = models.CharField(max_length=8, choices=[(REQUEST, REQUEST), (RESPONSE, RESPONSE)])
+    kind = models.CharField(max_length=8, choices=[(kind, kind) for kind in KINDS])
     attempt = models.PositiveIntegerField(default=0)
     content = models.BinaryField(null=True)
     name = models.CharField(max_length=255, blank=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from .. import sealing
 from ..conf import conf
 from ..homes import Homed, HomeManager
+from ..masking import masked_url
 from ..moments import Moment
 from ..querysets import DeliveryQuerySet, Place
 
@@ -65,7 +66,7 @@ class Webhook(Homed):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} → {self.url.partition('?')[0]}"
+        return f"{self.action} → {masked_url(self.url.partition('?')[0])}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.url_digest = self.digest
