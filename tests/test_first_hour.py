@@ -1,4 +1,4 @@
-"""README and quickstart are done to the letter, from an empty directory, with the wheel and nothing else of this tree."""
+"""README and quickstart are done to the letter, from an empty directory, with nothing of this tree but its wheel."""
 
 from __future__ import annotations
 
