@@ -95,7 +95,7 @@ class Newcomer:
             if block.language == "sh":
                 for line in block.text.replace("\\\n", "").splitlines():
                     self.enter(line)
-            elif block.language == "python":
+            elif block.language in ("python", "ini"):
                 self.write(block)
             else:
                 self.compare(block)
@@ -106,7 +106,7 @@ class Newcomer:
         """Put ``block`` at the end of its file."""
         assert block.file, f"line {block.line}: of which file?\n{block.text}"
         with (self.home / block.file).open("a", encoding="utf-8") as file:
-            file.write("\n" + completed(block.text))
+            file.write("\n" + (completed(block.text) if block.language == "python" else block.text))
 
     # Commands --------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The file that the block says it belongs to, in a comment on its first line."""
-        named = re.match(r"# (\S+\.py)\n", self.text)
+        named = re.match(r"# (\S+\.(?:py|ini))\n", self.text)
         return named[1] if named else None
 
 

@@ -27,8 +27,8 @@ FLOORS = {
     "executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups "
     "loops ninja notify offload presence profiles recovery rendering retention runs scopes sessions signals signatures "
     "stamps submission subscriptions tokens transport turns waiting watch worker",
-    4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
-    "serializers urls views webhook_views",
+    4: "admin apps checks decorators endpoints filters management middleware owed pagination pytest_plugin "
+    "renderers rows serializers testing urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 

@@ -90,6 +90,19 @@ def test_a_caller_with_a_token_is_answered_as_the_quickstart_shows(beginner):
     assert beginner.fetched == ['{"year": "2026", "user": null}', '{"user":"anna"}']
 
 
+def test_the_tests_of_the_page_about_testing_pass(beginner):
+    beginner.follow(blocks(ROOT / "docs" / "howto" / "testing.rst"))
+    assert "1 passed" in beginner.said
+
+
+def test_the_plugin_touches_no_settings_of_who_does_not_use_it(beginner, tmp_path):
+    (tmp_path / "test_plain.py").write_text(
+        "import sys\ndef test_plain(): assert not {'django.conf', 'django_asyncexchange.testing'} & set(sys.modules)\n"
+    )
+    beginner.environment.install("pytest")
+    assert "1 passed" in beginner.shell(f"cd {tmp_path} && pytest -q -p no:django test_plain.py")
+
+
 def caller_with_session(port):
     session = requests.Session()
     login = f"http://127.0.0.1:{port}/admin/login/"
