@@ -22,7 +22,9 @@ from .example.conftest import stop
 from .pages import ROOT, Block, completed
 from .services import until
 
-PATIENCE = 60
+PATIENCE = 240
+PAUSE = 0.5
+"""Between two polls, in seconds: each is a process."""
 LASTING = ("runserver", "asyncexchange_worker")
 CHANGING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{40}\b")
 """What is another each time: ids and tokens."""
@@ -149,7 +151,7 @@ class Newcomer:
                 start_new_session=True,
             )
         if name == "runserver":
-            until(self.is_listening, PATIENCE)
+            until(self.is_listening, PATIENCE, PAUSE)
 
     def is_listening(self) -> bool:
         assert self.running["runserver"].poll() is None, self.log()
@@ -185,7 +187,7 @@ class Newcomer:
     def compare(self, block: Block) -> None:
         """What the page shows is what the last command has printed; a poll is repeated until there is an answer."""
         if block.language == "json":
-            self.fetched.append(until(self.result, PATIENCE).strip())
+            self.fetched.append(until(self.result, PATIENCE, PAUSE).strip())
             self.first_result = self.first_result or time.monotonic() - self.began
             assert self.fetched[-1] == block.text.strip()
             return

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from . import conftest
-from .newcomer import PASSWORD, PATIENCE, Environment, newcomer, uv
+from .newcomer import PASSWORD, PATIENCE, PAUSE, Environment, newcomer, uv
 from .pages import ROOT, Block, blocks
 from .services import until
 
@@ -128,7 +128,7 @@ def test_a_logged_in_caller_is_answered_later(beginner, caller, method):
     url = f"http://127.0.0.1:{beginner.port}/me/"
     accepted = session.request(method, url, headers={"Prefer": "respond-async"})
     assert accepted.status_code == 202, accepted.text
-    answer = until(lambda: fetched(session, accepted.headers["Location"]), PATIENCE)
+    answer = until(lambda: fetched(session, accepted.headers["Location"]), PATIENCE, PAUSE)
     assert answer.json() == {"user": "anna"}
 
 
