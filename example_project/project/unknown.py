@@ -30,6 +30,7 @@ class Unknown(APIView):
     handler: Callable[[Exception, dict[str, Any]], Response | None] = staticmethod(exception_handler)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = None  # what negotiation asks for
         raise NotFound
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
