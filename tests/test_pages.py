@@ -10,6 +10,7 @@ import functools
 import importlib
 import re
 import sys
+import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,6 +173,26 @@ def mistakes(changed: Mapping[str, Any]) -> list[str]:
 
 def test_a_mistake_in_settings_of_a_page_is_seen():
     assert mistakes({"ASYNC_EXCHANGE": {"DIALECT": {}}})
+
+
+def extras() -> dict[str, list[str]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found: dict[str, list[str]] = project["optional-dependencies"]
+    return found
+
+
+def test_extras_that_the_documentation_installs_are_there():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert set(re.findall(r"django-asyncexchange\[(\w+)\]", text)) <= extras().keys()
+
+
+def test_the_extra_celery_has_what_its_documented_broker_needs():
+    assert 'CELERY_BROKER_URL = "redis://' in (ROOT / "docs" / "howto" / "executors.rst").read_text(encoding="utf-8")
+    assert any("redis" in need for need in extras()["celery"])
+
+
+def test_ci_looks_through_the_packages():
+    assert re.search(r"run-parallel .*\bpackages\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
 
 
 # The README, as PyPI shows it -----------------------------------------------------------------------------------------
