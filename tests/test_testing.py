@@ -7,6 +7,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import AsyncClient, TestCase, TransactionTestCase, override_settings
+from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
 from django_asyncexchange import subscriptions, testing, transport
@@ -90,14 +91,14 @@ del Calls
 
 
 @pytest.mark.parametrize("executor", BROKERS)
-@pytest.mark.parametrize("database", ["db", "transactional_db"])
-def test_calls_wait_whatever_the_projects_executor_is(settings, request, database, executor, client, admin_user):
-    request.getfixturevalue(database)
+@pytest.mark.django_db(transaction=True)
+def test_calls_wait_whatever_the_projects_executor_is(settings, executor, client, admin_user):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=executor)
     client.force_login(admin_user)
     with testing.worker() as worker:
         client.get("/ran/", headers=LATER)
         assert (worker.tasks.get().state, runs()) == (State.PENDING, 0)
+        assert not OrmQ.objects.exists()
         worker.run()
         assert (worker.tasks.get().state, runs()) == (State.DONE, 1)
 
