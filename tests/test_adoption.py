@@ -1,42 +1,24 @@
-"""A project of its own adopts the app as the README says, in as many lines, and it works."""
+"""What the check tells a project that has only begun to adopt the app. README and quickstart: ``test_first_hour``."""
 
 from __future__ import annotations
 
 import ast
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import requests
 
 from django_asyncexchange.checks.cluster import SHIPPED
-
-from .example.conftest import answers, stop
-from .services import until
 
 LINES = """
 INSTALLED_APPS = [*INSTALLED_APPS, "django_q", "django_asyncexchange"]
 MIDDLEWARE = [*MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
 ASYNC_EXCHANGE = {"ALLOW_ANONYMOUS": True}
 """
-URLS = """
-from django.http import HttpResponse
-from django.urls import include
-from django_asyncexchange.decorators import allow_async
-
-@allow_async
-def hello(request):
-    return HttpResponse("hello later", status=203)
-
-urlpatterns += [path("hello/", hello), path("", include("django_asyncexchange.urls"))]
-"""
-
-
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.rst", "docs/quickstart.rst", "docs/howto/executors.rst")
+PAGES = ("docs/howto/executors.rst",)
 
 
 def cluster_of(page: str) -> str:
@@ -53,7 +35,6 @@ class NewProject:
         self.home = home
         self.run("-m", "django", "startproject", "fresh", ".")
         self.add("settings", LINES)
-        self.add("urls", URLS)
 
     def add(self, module: str, text: str) -> None:
         with (self.home / "fresh" / f"{module}.py").open("a") as file:
@@ -62,18 +43,6 @@ class NewProject:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": "", "PYTHONPATH": str(ROOT)}
         return subprocess.run([sys.executable, *words], cwd=self.home, env=environ, capture_output=True, text=True)
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        environ = {"PATH": "", "PYTHONPATH": str(ROOT)}
-        with (self.home / "log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "manage.py", *words],
-                cwd=self.home,
-                env=environ,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
 
 
 @pytest.fixture
@@ -94,26 +63,3 @@ def test_the_cluster_that_a_page_shows_is_the_one_that_the_check_gives(page):
         return ast.literal_eval(text.partition(" = ")[2].strip())
 
     assert value(cluster_of(page)) == value(SHIPPED)
-
-
-def test_a_call_is_answered_later(fresh):
-    fresh.add("settings", cluster_of("README.rst"))
-    checked = fresh.run("manage.py", "check")
-    assert checked.returncode == 0
-    assert set(re.findall(r"asyncexchange\.\w+", checked.stderr)) <= {"asyncexchange.W001"}  # no storage of its own
-    assert fresh.run("manage.py", "migrate").returncode == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [fresh.start("runserver", "--noreload", str(port)), fresh.start("asyncexchange_worker")]
-    try:
-        until(lambda: answers(port))
-        accepted = requests.get(
-            f"http://127.0.0.1:{port}/hello/", headers={"Prefer": "respond-async, wait=20"}, timeout=30
-        )
-        assert (accepted.status_code, accepted.text) == (203, "hello later")
-        assert accepted.headers["Preference-Applied"] == "respond-async, wait=20"
-    finally:
-        for process in processes:
-            stop(process)
-            process.wait()

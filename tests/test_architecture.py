@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "addresses codings exceptions headers messages processes ranges remarks safepoints signing states zones",
+    0: "addresses codings defaults exceptions headers messages processes ranges remarks safepoints signing states "
+    "zones",
     1: "dialects",
     2: "bodies buckets conf failures flags flows homes iso8601 isolation masking migrations models moments moves "
     "outages prepared querysets sealing snapshots statements writes",
@@ -28,7 +29,7 @@ FLOORS = {
     "scopes sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch "
     "worker",
     4: "admin apps authentication checks decorators endpoints filters management middleware owed pagination "
-    "renderers rows serializers urls views webhook_views",
+    "pytest_plugin renderers rows serializers testing urls views webhook_views",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 

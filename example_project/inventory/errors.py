@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.views.defaults import page_not_found
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_framework_handler
@@ -90,10 +89,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """The answer to an unknown address (only seen with ``DEBUG=0``: Django explains it otherwise)."""
-    if not namespace_of(request):
-        return page_not_found(request, exception)
+def not_found(request: HttpRequest) -> HttpResponseBase:
+    """The answer to an unknown address below one of the mounts."""
     text = text_of(1002, language_of(request), path=request.path)
     answer: HttpResponse = JsonResponse({"errors": [{"error": text, "code": 1002}]}, status=404)
     return answer

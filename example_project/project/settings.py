@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "project.unknown.UnknownAddressMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -169,6 +170,8 @@ ASYNC_EXCHANGE = {
     "OWNER": "inventory.access.owner_of",
     "WEBHOOK_ADMIN": "inventory.access.administers",
     "KEEP_REQUESTS": True,  # so that the admin can run a task again
+    # Receivers on this computer, on any port, without TLS; not in production.
+    "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8", "::1/128"],
+    "WEBHOOK_PORTS": range(1, 65536),
+    "WEBHOOK_REQUIRE_HTTPS": False,
 }
-if DEBUG:  # a receiver on this computer, on any port
-    ASYNC_EXCHANGE |= {"WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8"], "WEBHOOK_PORTS": range(1, 65536)}

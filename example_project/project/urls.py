@@ -7,8 +7,6 @@ from django.contrib.staticfiles.urls import staticfiles_urlpatterns
 from django.urls import include, path
 from django.views.generic import TemplateView
 
-handler404 = "inventory.errors.not_found"
-
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("", TemplateView.as_view(template_name="front.html"), name="front"),

@@ -52,9 +52,17 @@ def test_a_campaign_is_created_read_and_changed(site: Site) -> None:
     assert site.get(address, "token-app1").status_code == 404
 
 
+def test_a_package_may_be_written_as_the_vendor_does(site: Site) -> None:
+    created = site.call("POST", CAMPAIGNS, "token-ivan", json=a_campaign(package={"id": 18}))
+    assert (created.status_code, created.json()["package"]) == (200, 18)
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
+        (a_campaign(package={}), {"package"}),
+        (a_campaign(package={"id": {"id": 18}}), {"package"}),
+        (a_campaign(package={"id": -18}), {"package"}),
         ({"name": "Snow shovels"}, {"package"}),
         (a_campaign(package="many"), {"package"}),
         (a_campaign(package=-1), {"package"}),

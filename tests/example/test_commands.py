@@ -97,14 +97,6 @@ def test_the_admin_site_takes_the_documented_login(site: Site) -> None:
         assert site.get(f"/admin/inventory/{model}/", None, cookies=answer.cookies).status_code == 200
 
 
-def test_an_unknown_address_is_explained_in_the_apis_own_words(small: Project) -> None:
-    query = (
-        "from rest_framework.test import APIClient; "
-        "print(APIClient().get('/api/remap/1.2/entity/unicorn').json()['errors'][0]['code'])"
-    )
-    assert small.manage("shell", "-v0", "-c", query, DEBUG="0", ALLOWED_HOSTS="testserver").strip() == "1002"
-
-
 def test_no_file_of_the_project_is_too_long() -> None:
     for path in (ROOT / "example_project").rglob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 200, path

@@ -1,0 +1,149 @@
+"""README and quickstart are done to the letter, from an empty directory, with nothing of this tree but its wheel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+import requests
+
+from . import conftest
+from .newcomer import PASSWORD, PATIENCE, PAUSE, Environment, newcomer, uv
+from .pages import ROOT, Block, blocks
+from .services import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
+
+JWT = (
+    Block("sh", "pip install djangorestframework-simplejwt", 0),
+    Block(
+        "python",
+        "# mysite/settings.py\n"
+        'REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"].append('
+        '"rest_framework_simplejwt.authentication.JWTAuthentication")\n',
+        0,
+    ),
+    Block(
+        "python",
+        "# mysite/urls.py\n"
+        "from rest_framework_simplejwt.views import TokenObtainPairView\n"
+        'urlpatterns = [..., path("token/", TokenObtainPairView.as_view())]\n',
+        0,
+    ),
+)
+"""As the first page of Simple JWT's documentation says."""
+
+
+def quickstart():
+    """Its blocks, and JWT before server and worker are started for the second time."""
+    page = list(blocks(ROOT / "docs" / "quickstart.rst"))
+    restart = max(at for at, block in enumerate(page) if "runserver" in block.text)
+    return [*page[:restart], *JWT, *page[restart:]]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    if uv() is None or shutil.which("curl") is None:
+        conftest.unavailable("uv and curl are needed")
+    try:
+        return Environment(tmp_path_factory.mktemp("newcomer"))
+    except subprocess.CalledProcessError as error:
+        conftest.unavailable(f"no wheel or no environment: {error}")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, environment):
+    """Who has done what the README says."""
+    with newcomer(tmp_path_factory.mktemp("readme") / "empty", environment) as person:
+        person.follow(blocks(ROOT / "README.rst"))
+        yield person
+
+
+@pytest.fixture(scope="module")
+def beginner(tmp_path_factory, environment):
+    """Who has done what the quickstart says, and knows JWT."""
+    with newcomer(tmp_path_factory.mktemp("quickstart") / "empty", environment) as person:
+        person.follow(quickstart())
+        yield person
+
+
+def test_readme_leads_from_an_empty_directory_to_the_result_of_a_call(reader, record_property, capsys):
+    assert reader.fetched == ['{"rows": 2135}']
+    record_property("seconds_to_first_result", reader.first_result)
+    with capsys.disabled():
+        print(f"\nfrom an empty directory to the first fetched result: {reader.first_result:.1f} s")
+
+
+def test_nothing_but_the_wheel_is_imported(reader):
+    where = reader.shell("python -c 'import django_asyncexchange; print(django_asyncexchange.__file__)'")
+    assert where.startswith(str(reader.environment.home / "venv"))
+
+
+def test_check_of_the_readmes_project_is_silent(reader):
+    said = re.findall(r"asyncexchange\.\w+", reader.shell("python manage.py check 2>&1"))
+    assert set(said) <= {"asyncexchange.W001"}  # no storage of its own
+
+
+def test_a_caller_with_a_token_is_answered_as_the_quickstart_shows(beginner):
+    assert beginner.fetched == ['{"year": "2026", "user": null}', '{"user":"anna"}']
+
+
+def test_the_tests_of_the_page_about_testing_pass(beginner):
+    beginner.follow(blocks(ROOT / "docs" / "howto" / "testing.rst"))
+    assert "1 passed" in beginner.said
+
+
+def test_the_plugin_touches_no_settings_of_who_does_not_use_it(beginner, tmp_path):
+    (tmp_path / "test_plain.py").write_text(
+        "import sys\ndef test_plain(): assert not {'django.conf', 'django_asyncexchange.testing'} & set(sys.modules)\n"
+    )
+    beginner.environment.install("pytest")
+    assert "1 passed" in beginner.shell(f"cd {tmp_path} && pytest -q -p no:django test_plain.py")
+
+
+def caller_with_session(port):
+    session = requests.Session()
+    login = f"http://127.0.0.1:{port}/admin/login/"
+    session.get(login)
+    form = {"username": "anna", "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+    assert session.post(login, data=form, allow_redirects=False).status_code == 302
+    session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
+    return session
+
+
+def caller_with_jwt(port):
+    session = requests.Session()
+    pair = session.post(f"http://127.0.0.1:{port}/token/", data={"username": "anna", "password": PASSWORD})
+    session.headers["Authorization"] = f"Bearer {pair.json()['access']}"
+    return session
+
+
+@pytest.mark.product("caller", "method")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("caller", [caller_with_session, caller_with_jwt])
+def test_a_logged_in_caller_is_answered_later(beginner, caller, method):
+    session = caller(beginner.port)
+    url = f"http://127.0.0.1:{beginner.port}/me/"
+    accepted = session.request(method, url, headers={"Prefer": "respond-async"})
+    assert accepted.status_code == 202, accepted.text
+    answer = until(lambda: fetched(session, accepted.headers["Location"]), PATIENCE, PAUSE)
+    assert answer.json() == {"user": "anna"}
+
+
+def fetched(session, location):
+    answer = session.get(location)
+    assert answer.status_code in (200, 202), answer.text
+    return answer if answer.status_code == 200 else None
+
+
+def test_nobody_reads_the_answer_of_another(beginner):
+    url = f"http://127.0.0.1:{beginner.port}/me/"
+    accepted = caller_with_jwt(beginner.port).get(url, headers={"Prefer": "respond-async"})
+    assert requests.get(accepted.headers["Location"]).status_code in (401, 404)
+
+
+def test_nobody_is_refused_by_the_view_itself(beginner):
+    refused = requests.get(f"http://127.0.0.1:{beginner.port}/me/", headers={"Prefer": "respond-async"})
+    assert (refused.status_code, "Preference-Applied" in refused.headers) == (401, False)
