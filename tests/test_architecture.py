@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parent.parent / NAME
 
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
-    0: "addresses codings exceptions headers messages processes ranges remarks safepoints signing states zones",
+    0: "addresses codings defaults exceptions headers messages processes ranges remarks safepoints signing states "
+    "validators zones",
     1: "dialects",
     2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
     "prepared querysets sealing snapshots statements writes",

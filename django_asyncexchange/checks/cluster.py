@@ -13,11 +13,7 @@ from ..dialects.base import Dialect
 from ..executors import clusters, supervisor
 from .registry import CheckId, Finding, registered
 
-SHIPPED = (
-    'Q_CLUSTER = {"orm": "default", "broker_class": "django_asyncexchange.executors.django_q_broker.WakingBroker", '
-    '"workers": 2, "queue_limit": 4, "timeout": 360, "retry": 420, "save_limit": -1, "ack_failures": True, '
-    '"max_attempts": 1, "catch_up": False}'
-)
+SHIPPED = "from django_asyncexchange.defaults import q_cluster; Q_CLUSTER = q_cluster()"
 """What the README shows."""
 AHEAD = 4
 """Messages that a cluster may take ahead, for each of its workers."""
@@ -62,7 +58,7 @@ def check_cluster() -> Iterator[Finding]:
         yield (
             CheckId.CLUSTER_MISSING,
             "Q_CLUSTER is missing, so django-q2 would look for a Redis on this host.",
-            f"The simplest: {SHIPPED}",
+            f"Write in the settings: {SHIPPED}",
         )
     given = cluster()
     if given and not is_guarded():
