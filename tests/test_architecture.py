@@ -21,12 +21,13 @@ FLOORS = {
     0: "addresses codings defaults exceptions headers messages processes ranges remarks safepoints signing states "
     "validators zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments moves outages "
-    "prepared querysets sealing snapshots statements writes",
-    3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
-    "executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle lookups "
-    "loops ninja notify offload presence profiles recovery rendering retention runs scopes sessions signals signatures "
-    "stamps submission subscriptions tokens transport turns waiting watch worker",
+    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments mounts moves outages "
+    "paths prepared querysets sealing snapshots statements writes",
+    3: "acting admission arrival attempts callers capture ceilings children classbased configuration delivery endings "
+    "environ executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle "
+    "lookups loops ninja notify offload presence profiles reachability recovery rendering retention "
+    "runs scopes sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch "
+    "worker",
     4: "admin apps checks decorators endpoints filters management middleware owed pagination renderers rows "
     "serializers urls views webhook_views",
 }

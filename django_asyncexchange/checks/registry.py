@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
 
 class CheckId(enum.StrEnum):
@@ -30,6 +32,10 @@ class CheckId(enum.StrEnum):
     PRESIGNED_WRONG = "asyncexchange.E016"
     EXECUTOR_MISCONFIGURED = "asyncexchange.E017"
     USERS_ELSEWHERE = "asyncexchange.E031"
+    VALUE_WRONG = "asyncexchange.E041"
+    SETTING_MISNAMED = "asyncexchange.E042"
+    STORAGE_WRONG = "asyncexchange.E043"
+    CLUSTER_WRONG = "asyncexchange.E044"
     STORAGE_MISSING = "asyncexchange.W001"
     CLUSTER_ACK = "asyncexchange.W002"
     CLUSTER_SAVES = "asyncexchange.W003"
@@ -48,6 +54,7 @@ class CheckId(enum.StrEnum):
     NETWORKS_OPEN = "asyncexchange.W016"
     CONNECTIONS_PILE_UP = "asyncexchange.W030"
     CLUSTER_LOCKS = "asyncexchange.W031"
+    VIEW_UNKNOWN = "asyncexchange.W041"
 
 
 Finding = tuple[CheckId, str, str]
@@ -59,7 +66,10 @@ def registered(*tags: str, deploy: bool = False) -> Callable[[Callable[[], Itera
 
     def register(find: Callable[[], Iterable[Finding]]) -> Callable[[], Iterable[Finding]]:
         def check(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-            return [_message(*finding) for finding in find()]
+            found: list[checks.CheckMessage] = []
+            with contextlib.suppress(ImproperlyConfigured):  # of a setting of ours, which check_settings names
+                found.extend(_message(*finding) for finding in find())
+            return found
 
         checks.register(check, *tags, deploy=deploy)
         return find

@@ -5,53 +5,86 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 from ..states import State
+from ..validators import Boolean, Choice, DictOf, Duration, Integer, ListOf, OrNone, Text, Validator, Zone, like
+
+DELIVERIES = ("signed", "moysklad", "mailru")
+"""The names of ``profiles.PROFILES``."""
+LANGUAGE = r"([A-Za-z]{2,3}(-[A-Za-z0-9]+)*)?"
+COUNT_OR_NONE = OrNone(other=Integer(least=1))
+VIEW = Text(
+    text="name of a URL, or a pattern for paths that begins with a slash",
+    pattern=r"/.*|[^/*?\[\]\s]+",
+    example="/api/reports/*",
+)
+"""One of the views that may be called asynchronously."""
+PATH = Text(text="nothing, or a path that begins with a slash", pattern=r"(/[^/?#\s]+)*/?", example="/api")
+"""Where a mount, or what it stands for, lies."""
+
+
+def option(default: Any, validator: Validator) -> Any:
+    """A field of a policy with what it takes, for classes that override its default too."""
+    return dataclasses.field(default=default, metadata={"validator": validator})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The numbers of a dialect; each can be overridden per mount (``CAPACITY`` for ``capacity``, and so on)."""
 
-    capacity: int | None = None
+    capacity: int | None = option(None, COUNT_OR_NONE)
     """Unfinished tasks allowed per account; None = unlimited."""
-    retention: dt.timedelta = dt.timedelta(hours=24)
+    retention: dt.timedelta = option(dt.timedelta(hours=24), Duration())
     """How long the answer of a successful call is kept after it finished."""
-    error_retention: dt.timedelta = dt.timedelta(hours=24)
+    error_retention: dt.timedelta = option(dt.timedelta(hours=24), Duration())
     """How long the answer of a failed call is kept after it finished."""
-    window: dt.timedelta = dt.timedelta(days=7)
+    window: dt.timedelta = option(dt.timedelta(days=7), Duration())
     """How long a task stays known after it finished, and how far back a list reaches."""
-    run_limit: dt.timedelta = dt.timedelta(minutes=5)
+    run_limit: dt.timedelta = option(dt.timedelta(minutes=5), Duration())
     """A run that takes longer ends in ERROR with reason run_timeout."""
-    link_lifetime: dt.timedelta = dt.timedelta(minutes=5)
+    link_lifetime: dt.timedelta = option(dt.timedelta(minutes=5), Duration())
     """How long a signed download link works."""
-    time_zone: str = "UTC"
+    time_zone: str = option("UTC", Zone())
     """Zone of dates without an offset on this wire."""
-    language: str = ""
+    language: str = option("", Text(text="a language's code, or nothing", pattern=LANGUAGE, example="ru"))
     """Language of messages where the client states no preference; empty = the project's."""
-    attempts: int = 3
+    attempts: int = option(3, Integer(least=1))
     """How often a safe call (GET, HEAD, OPTIONS) is run in all, if its worker dies. Others are never run again."""
-    share: int = 8
+    share: int = option(8, Integer(least=1))
     """Unfinished tasks of one account that the workers are given at a time; its others wait their turn."""
-    rate: int | None = None
+    rate: int | None = option(None, COUNT_OR_NONE)
     """Calls that an account may submit within a minute; None = unlimited."""
-    stored_bytes: int | None = None
+    stored_bytes: int | None = option(None, OrNone(other=Integer(least=1, unit="bytes")))
     """Bytes of requests and answers that may be kept for an account; nothing more is accepted above; None = any."""
-    queue_limit: dt.timedelta | None = None
+    queue_limit: dt.timedelta | None = option(None, OrNone(other=Duration()))
     """A task that waits longer than this never starts; it ends in ERROR with reason queue_timeout."""
-    shared_capacity: bool = False
+    shared_capacity: bool = option(False, Boolean())
     """Whether ``capacity`` counts the tasks of all accounts together."""
-    webhooks: int = 10
+    webhooks: int = option(10, Integer())
     """Webhooks that an account may have."""
-    delivery: str = "signed"
+    delivery: str = option("signed", Choice(choices=DELIVERIES))
     """How webhooks and callbacks are delivered: the name of one of ``profiles.PROFILES``."""
-    require_https: bool = True
+    require_https: bool = option(True, Boolean())
     """Whether ``WEBHOOK_REQUIRE_HTTPS`` applies; a protocol whose clients use plain HTTP says no."""
-    texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    texts: Mapping[str, str] = dataclasses.field(
+        default_factory=dict,
+        metadata={"validator": DictOf(key=Text(text="error code", pattern=r".+", example="61002"), each=Text())},
+    )
     """Other texts for errors, by their code on this wire."""
-    views: tuple[str, ...] = ()
+    views: tuple[str, ...] = option((), ListOf(each=VIEW))
     """More eligible views of this mount only: URL names, or path patterns with a leading slash and ``*``."""
 
     def retention_of(self, state: State) -> dt.timedelta:
         """How long the stored answer of a task in the final ``state`` is kept."""
         return self.retention if state is State.DONE else self.error_retention
+
+    @classmethod
+    def validator(cls, name: str) -> Validator:
+        """What the option ``name`` takes: as it was declared, else by the kind of its default."""
+        for each in cls.__mro__:
+            field = vars(each).get("__dataclass_fields__", {}).get(name)
+            if field is not None and "validator" in field.metadata:
+                found: Validator = field.metadata["validator"]
+                return found
+        return like(cls.__dataclass_fields__[name].default)
