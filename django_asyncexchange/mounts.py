@@ -119,4 +119,6 @@ def _require_known(cls: type[Dialect], key: str, given: Any) -> None:
     if key == "TEXTS":
         codes = {str(wire.code) for wire in cls.CODES.values()}
         for code in given.keys() - codes:
-            raise Mistake(f"no error of {cls.__name__} has the code {code!r}.", nearest(code, codes))
+            raise Mistake(
+                f"no error of {cls.__name__} has the code {code!r}.", f"Known are {', '.join(sorted(codes))}."
+            )
