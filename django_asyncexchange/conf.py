@@ -6,8 +6,8 @@ False
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -16,40 +16,16 @@ from django.dispatch import receiver
 
 from .addresses import Rules
 from .dialects.base import Dialect, Policy
-from .dialects.policy import VIEW
+from .keys import NAME, Keys, Setting
 from .mounts import Wrong, entries
 from .mounts import mount as mount
-from .paths import Executor, Function
 from .signing import Signer
-from .validators import (
-    Boolean,
-    Choice,
-    DictOf,
-    FernetKey,
-    Integer,
-    ListOf,
-    Mistake,
-    Mounts,
-    Network,
-    OrNone,
-    Seconds,
-    Text,
-    Url,
-    Validator,
-    shown,
-)
+from .validators import Mistake, shown
 
-T = TypeVar("T")
-
-NAME = "ASYNC_EXCHANGE"
 READING = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
 """Values of ``SENDFILE_BACKEND`` that hand nothing over."""
 
 
-JOBS = Choice(choices=("run", "deliver"))
-SECRET_NAME = Text(text="a name with hyphens, not underscores", pattern=r"[^_\s]+", example="x-company-ticket")
-QUEUE = Text(text="the name of a queue", pattern=r".+", example="webhooks")
-AGENT = Text(text="a text without line breaks", pattern=r"[ -~]+", example="myproject/1.0")
 WATCHED = {NAME, "INSTALLED_APPS", "Q_CLUSTER", "ROOT_URLCONF", "TASKS"}
 """Settings of which it depends whether ours can be used."""
 
@@ -78,125 +54,21 @@ def forget(*, setting: str, **kwargs: Any) -> None:
         _known = {}
 
 
-class Setting(Generic[T]):
-    """One key of ``ASYNC_EXCHANGE`` with its default, and what it takes. Reading it raises ImproperlyConfigured."""
+class Conf(Keys):
+    """The settings as they are now."""
 
-    def __init__(self, default: T, validator: Validator) -> None:
-        self.default, self.validator = default, validator
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-
-    def __get__(self, instance: object | None, owner: type) -> T | Setting[T]:
-        if instance is None:
-            return self
+    def value_of(self, setting: Setting[Any]) -> Any:
+        """The value of one key of ``ASYNC_EXCHANGE``. Raises ImproperlyConfigured."""
         known = _known
-        if self.name not in known:
-            known[self.name] = self.read()
-        value: T = known[self.name]
-        return value
-
-    def read(self) -> Any:
-        """The value that holds, as the code wants it."""
-        if wrong := self.mistake():
-            raise ImproperlyConfigured(str(wrong))
-        return self.validator(given()[self.name]) if self.name in given() else self.default
-
-    def mistake(self) -> Wrong | None:
-        """What is wrong with what was given."""
-        try:
-            if self.name in given():
-                self.validator(given()[self.name])
-        except Mistake as error:
-            place = f"{NAME}[{self.name!r}]"
-            return Wrong(place=place, wrong=str(error), cure=error.cure, key=self.name)
-        return None
-
-
-class Conf:
-    """Every key of ``ASYNC_EXCHANGE``. An attribute that is not here is a typing error and a system check error."""
-
-    DIALECTS = Setting[Mapping[str, Mapping[str, Any]]]({"prefer": {}}, Mounts())
-    """Mounts by name: ``{"moysklad": {"PREFIX": "/api/remap/1.2", "CAPACITY": 8}}``; see ``dialects.base.Policy``."""
-    VIEWS = Setting[Sequence[str]]((), ListOf(each=VIEW))
-    """Views that may be called asynchronously, besides decorated ones: URL names, or path patterns like ``/api/*``."""
-    OWNER = Setting[str]("django_asyncexchange.identity.owner_of", Function(parameters=("request",)))
-    """Dotted path of ``callable(request) -> messages.Owner``: whose account a call belongs to."""
-    ALLOW_ANONYMOUS = Setting[bool](False, Boolean())
-    """Whether callers without an identity may submit. Their tasks are readable by whoever knows the id."""
-    EXECUTOR = Setting[str]("django_asyncexchange.executors.django_q.DjangoQ", Executor())
-    """Dotted path of the executor class: what runs ``worker.run``."""
-    REQUIRE_WORKER = Setting[bool](False, Boolean())
-    """Whether calls are refused while no worker has been heard of for a minute, instead of waiting for one."""
-    MAX_REQUEST_BYTES = Setting[int](20 * 1024 * 1024, Integer(least=1, unit="bytes"))
-    """Largest request body accepted for later, in bytes."""
-    MAX_RESULT_BYTES = Setting[int](5 * 1024**3, Integer(least=1, unit="bytes"))
-    """Largest answer kept, in bytes; a larger one ends its task in ERROR with reason storage."""
-    INLINE_BYTES = Setting[int](64 * 1024, Integer(unit="bytes"))
-    """Bodies up to this size, in bytes, stay in the database; larger ones go to ``STORAGES["asyncexchange"]``."""
-    SENDFILE = Setting[bool](False, Boolean())
-    """Whether the web server in front sends stored files, as django-sendfile2's own settings say."""
-    PRESIGNED = Setting[bool](False, Boolean())
-    """Whether links to files lead on to a presigned address of the S3 bucket, which nobody can revoke."""
-    KEEP_REQUESTS = Setting[bool](False, Boolean())
-    """Whether a finished task keeps its captured request, so that an administrator can run it again."""
-    SECRET_NAMES = Setting[Sequence[str]]((), ListOf(each=SECRET_NAME))
-    """Names of headers and query parameters that are not kept, as patterns in lower case with hyphens."""
-    ENCRYPTION_KEYS = Setting[Sequence[str]]((), ListOf(each=FernetKey()))
-    """Fernet keys for captured requests at rest; the first encrypts, all decrypt. Empty = derived from SECRET_KEY."""
-    SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth", Function(parameters=("request",)))
-    """Dotted path of ``callable(request) -> str``: a reference to ``request.auth`` without any secret."""
-    RESTORE_AUTH = Setting[str](
-        "django_asyncexchange.identity.restore_auth", Function(parameters=("user", "reference"))
-    )
-    """Dotted path of ``callable(user, reference) -> auth``; raises ``identity.IdentityLost`` where it was revoked."""
-    SNAPSHOT_USER = Setting[str]("", Function(parameters=("request",), may_be_empty=True))
-    """Dotted path of ``callable(request) -> str``: the lasting name of who is no row of the user model, or ``""``."""
-    RESTORE_USER = Setting[str]("", Function(parameters=("name", "auth"), may_be_empty=True))
-    """Dotted path of ``callable(name, auth) -> user`` for such a name; raises ``identity.IdentityLost``."""
-    RUN_HEADERS = Setting[str]("", Function(parameters=("name",), may_be_empty=True))
-    """Dotted path of ``callable(name) -> dict``: headers that the run of such a caller has instead of credentials."""
-    REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False, Boolean())
-    """Whether a call does not run whose user's sessions were ended meanwhile, as a new password does."""
-    LEASE_SECONDS = Setting[float](30, Seconds())
-    """A run counts as lost when its worker has not been heard of for so long, in seconds."""
-    SWEEP_SECONDS = Setting[float](5, Seconds())
-    """How often a worker process looks for calls that wait for their account's turn, in seconds."""
-    MAX_WAIT_SECONDS = Setting[float](30, Seconds(above=False))
-    """Longest time for which a client's ``Prefer: wait=N`` holds its request open, in seconds."""
-    PRUNE_SECONDS = Setting[float](300, Seconds(above=False))
-    """How often a worker process deletes what has expired, in seconds; 0 = only the management command does."""
-
-    WEBHOOK_ADMIN = Setting[str]("django_asyncexchange.identity.administers", Function(parameters=("request",)))
-    """Dotted path of ``callable(request) -> bool``: who may manage the webhooks of its account."""
-    WEBHOOK_ALLOWED_NETWORKS = Setting[Sequence[str]]((), ListOf(each=Network()))
-    """Networks that webhooks may reach although they are not public, like ``"127.0.0.0/8"``."""
-    WEBHOOK_PORTS = Setting[Sequence[int]]((80, 443, 8443), ListOf(each=Integer(least=1, most=65535), is_filled=True))
-    """Ports that webhooks may be sent to."""
-    WEBHOOK_REQUIRE_HTTPS = Setting[bool | None](None, OrNone(other=Boolean()))
-    """Whether addresses have to be HTTPS, where the protocol does not say otherwise; None = unless ``DEBUG``."""
-    WEBHOOK_PROXY = Setting[str]("", Url())
-    """A proxy that webhooks go through, and that guards what they reach instead of this application."""
-    WEBHOOK_SCHEDULE = Setting[Sequence[float]](
-        (0, 30, 120, 300, 900, 1800, 7200, 18000, 36000), ListOf(each=Seconds(above=False), is_filled=True)
-    )
-    """Pauses before each try of a delivery, in seconds; when they are used up, it is given up."""
-    WEBHOOK_IN_FLIGHT = Setting[int](2, Integer(least=1))
-    """How many deliveries may be on their way to one host at a time."""
-    WEBHOOK_USER_AGENT = Setting[str]("django-asyncexchange", AGENT)
-    """What webhooks call themselves."""
-    QUEUES = Setting[Mapping[str, str]]({}, DictOf(key=JOBS, each=QUEUE))
-    """Name of the queue (for django-q2, of the cluster) by job, ``run`` or ``deliver``; absent = the default one."""
+        if setting.name not in known:
+            if wrong := setting.mistake(given()):
+                raise ImproperlyConfigured(str(wrong))
+            known[setting.name] = setting.read(given())
+        return known[setting.name]
 
     def names(self) -> Iterator[str]:
         """The names of all settings."""
-        return (name for name, value in vars(Conf).items() if isinstance(value, Setting))
+        return (setting.name for setting in self.settings())
 
     @property
     def raw(self) -> Mapping[str, Any]:

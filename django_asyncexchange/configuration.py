@@ -9,9 +9,10 @@ from contextlib import suppress
 from django.core.exceptions import ImproperlyConfigured
 
 from . import executors
-from .conf import NAME, Conf, conf
+from .conf import conf
 from .dialects.base import Dialect
 from .executors import cluster_values
+from .keys import NAME
 from .mounts import Wrong, entries, mistakes, mount, nearest
 from .validators import Mistake
 
@@ -45,7 +46,7 @@ def wrongs() -> Iterator[Wrong]:
     cluster = list(cluster_values.mistakes())
     yield from cluster
     # An executor that reads a wrong Q_CLUSTER cannot be imported, which says nothing new.
-    own = [wrong for name in conf.names() if (wrong := vars(Conf)[name].mistake())]
+    own = [wrong for setting in conf.settings() if (wrong := setting.mistake(found))]
     yield from (wrong for wrong in own if not cluster or wrong.key != "EXECUTOR")
     if "DIALECTS" not in {wrong.key for wrong in own}:
         for name, options in entries(conf.DIALECTS).items():

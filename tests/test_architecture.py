@@ -21,8 +21,8 @@ FLOORS = {
     0: "addresses codings defaults exceptions headers messages processes ranges remarks safepoints signing states "
     "validators zones",
     1: "dialects",
-    2: "bodies buckets conf flags flows homes iso8601 isolation masking migrations models moments mounts moves outages "
-    "paths prepared querysets sealing snapshots statements writes",
+    2: "bodies buckets conf flags flows homes iso8601 isolation keys masking migrations models moments mounts moves "
+    "outages paths prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased configuration delivery endings "
     "environ executors faithful files fingerprints fixed forgery gates handling http httpcaches identity lifecycle "
     "lookups loops ninja notify offload presence profiles reachability recovery rendering retention "

@@ -25,7 +25,7 @@ def test_a_setting_that_is_not_given_has_its_default():
 def test_a_project_without_the_dict_has_all_defaults():
     with override_settings(ASYNC_EXCHANGE={}):
         assert {name: getattr(conf, name) for name in conf.names()} == {
-            name: setting.default for name, setting in vars(Conf).items() if name in conf.names()
+            setting.name: setting.default for setting in conf.settings()
         }
 
 

@@ -34,46 +34,53 @@ class Policy:
     """The numbers of a dialect; each can be overridden per mount (``CAPACITY`` for ``capacity``, and so on)."""
 
     capacity: int | None = option(None, COUNT_OR_NONE)
-    """Unfinished tasks allowed per account; None = unlimited."""
+    """Unfinished tasks that an account may have."""
     retention: dt.timedelta = option(dt.timedelta(hours=24), Duration())
-    """How long the answer of a successful call is kept after it finished."""
+    """How long the answer of a successful call is kept."""
     error_retention: dt.timedelta = option(dt.timedelta(hours=24), Duration())
-    """How long the answer of a failed call is kept after it finished."""
+    """How long the answer of a failed call is kept."""
     window: dt.timedelta = option(dt.timedelta(days=7), Duration())
-    """How long a task stays known after it finished, and how far back a list reaches."""
+    """How long a finished task is known, and how far back a list goes."""
     run_limit: dt.timedelta = option(dt.timedelta(minutes=5), Duration())
-    """A run that takes longer ends in ERROR with reason run_timeout."""
+    """A run that takes longer ends in ``ERROR`` with the reason ``run_timeout``."""
     link_lifetime: dt.timedelta = option(dt.timedelta(minutes=5), Duration())
     """How long a signed download link works."""
     time_zone: str = option("UTC", Zone())
-    """Zone of dates without an offset on this wire."""
+    """Zone of dates that are written without an offset."""
     language: str = option("", Text(text="a language's code, or nothing", pattern=LANGUAGE, example="ru"))
-    """Language of messages where the client states no preference; empty = the project's."""
+    """Language of messages where the client has no preference."""
     attempts: int = option(3, Integer(least=1))
     """How often a safe call (GET, HEAD, OPTIONS) is run in all, if its worker dies. Others are never run again."""
     share: int = option(8, Integer(least=1))
-    """Unfinished tasks of one account that the workers are given at a time; its others wait their turn."""
+    """Unfinished tasks of one account that the workers are given at a time. Its others wait their turn, so that no
+    account waits behind another's flood. A worker that comes to one of them goes on with those that wait for it, if
+    they are short, for 20 milliseconds.
+    """
     rate: int | None = option(None, COUNT_OR_NONE)
-    """Calls that an account may submit within a minute; None = unlimited."""
+    """Calls that an account may submit within a minute. More are answered like a throttled call: 429 with
+    ``Retry-After``.
+    """
     stored_bytes: int | None = option(None, OrNone(other=Integer(least=1, unit="bytes")))
-    """Bytes of requests and answers that may be kept for an account; nothing more is accepted above; None = any."""
+    """Bytes of requests and answers that may be kept for an account. Above that its calls are refused like too many
+    unfinished ones, until answers have passed their deletion date and were pruned.
+    """
     queue_limit: dt.timedelta | None = option(None, OrNone(other=Duration()))
-    """A task that waits longer than this never starts; it ends in ERROR with reason queue_timeout."""
+    """A task that waits longer never starts: it ends in ``ERROR`` with the reason ``queue_timeout``."""
     shared_capacity: bool = option(False, Boolean())
-    """Whether ``capacity`` counts the tasks of all accounts together."""
+    """Whether ``CAPACITY`` counts the tasks of all accounts together."""
     webhooks: int = option(10, Integer())
     """Webhooks that an account may have."""
     delivery: str = option("signed", Choice(choices=DELIVERIES))
-    """How webhooks and callbacks are delivered: the name of one of ``profiles.PROFILES``."""
+    """The rules by which webhooks and callbacks are delivered. See :doc:`/howto/webhooks`."""
     require_https: bool = option(True, Boolean())
-    """Whether ``WEBHOOK_REQUIRE_HTTPS`` applies; a protocol whose clients use plain HTTP says no."""
+    """Whether ``WEBHOOK_REQUIRE_HTTPS`` applies to this mount."""
     texts: Mapping[str, str] = dataclasses.field(
         default_factory=dict,
         metadata={"validator": DictOf(key=Text(text="error code", pattern=r".+", example="61002"), each=Text())},
     )
-    """Other texts for errors, by their code on this wire."""
+    """Other texts for errors, by their code on this wire: ``{"61002": "Please wait for your other reports."}``."""
     views: tuple[str, ...] = option((), ListOf(each=VIEW))
-    """More eligible views of this mount only: URL names, or path patterns with a leading slash and ``*``."""
+    """More views for this mount alone."""
 
     def retention_of(self, state: State) -> dt.timedelta:
         """How long the stored answer of a task in the final ``state`` is kept."""
