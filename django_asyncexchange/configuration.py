@@ -57,8 +57,8 @@ def wrongs() -> Iterator[Wrong]:
         ("RUN_HEADERS", "SNAPSHOT_USER"),
     ):
         if found.get(key) and not found.get(other):
-            wrong = f"it does nothing without {other}."
-            yield Wrong(place=f"{NAME}[{key!r}]", wrong=wrong, cure=f"Set {other} too, or remove it.", key=key)
+            missing = f"it does nothing without {other}."
+            yield Wrong(place=f"{NAME}[{key!r}]", wrong=missing, cure=f"Set {other} too, or remove it.", key=key)
 
 
 def _misnamed() -> Iterator[Wrong]:

@@ -63,7 +63,7 @@ class Setting(Generic[T]):
 
     def read(self, given: Mapping[str, Any]) -> Any:
         """The value that holds, as the code wants it. Raises Mistake."""
-        return self.validator(given[self.name]) if self.name in given else self.default
+        return self.validator(given.get(self.name, self.default))  # the default executor may not be installed
 
     def mistake(self, given: Mapping[str, Any]) -> Wrong | None:
         """What is wrong with what was given."""
