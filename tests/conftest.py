@@ -87,7 +87,7 @@ def mariadb_url() -> str:
 
 @pytest.fixture
 def moved_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that mount a dialect elsewhere: the tests' URLconf has been made, and its addresses stay where they are."""
+    """For tests that mount a dialect elsewhere, while the addresses of the tests' URLconf stay where they are."""
     monkeypatch.setattr("django_asyncexchange.reachability.dead", lambda dialect: None)
 
 
