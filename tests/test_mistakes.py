@@ -98,7 +98,7 @@ def test_all_mistakes_are_named_at_once():
 @pytest.mark.urls("tests.services")
 def test_a_worker_with_a_mistake_runs_nothing_and_loses_nothing():
     task = stored()
-    with mistaken("a duration in words"):
+    with mistaken("bytes below nothing"):
         worker.run(str(task.pk))
     task.refresh_from_db()
     assert (task.state, runs()) == (State.PENDING, 0)
