@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +16,6 @@ from django_asyncexchange.messages import Owner
 from .services import exchange, ran
 
 DJANGO_Q = "django_asyncexchange.executors.django_q.DjangoQ"
-LITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "CONN_MAX_AGE": None}
 
 
 async def owner_async(request: Any) -> Owner:
@@ -179,7 +178,3 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
         "Name a storage class",
     ),
 }
-
-
-def names() -> Iterator[str]:
-    return iter(MISTAKES)
