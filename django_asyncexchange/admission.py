@@ -69,9 +69,13 @@ def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
 
 
 def _said(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
-    """What the view says itself: its handler first, then the function in the URLconf, then its class."""
+    """What the view says itself: its handler first, then the function in the URLconf, then its class.
+
+    Decorators hand on what is said below them, but for DRF's ``api_view`` and those of Ninja.
+    """
     cls = view_class(view_func)
-    places = (getattr(cls, _handler_name(request, view_func), None), view_func, cls)
+    handler = getattr(cls, _handler_name(request, view_func), None)
+    places = (handler, view_func, cls, gates.of_api_view(handler), ninja.written(request, view_func))
     return next((said for place in places if (said := getattr(place, name, None)) is not None), None)
 
 

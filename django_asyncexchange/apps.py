@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
@@ -24,5 +25,5 @@ class AsyncExchangeConfig(AppConfig):
         people.watch()
         httpcaches.keep_apart_from_runs()
         # The executor's module connects itself to its workers' signals; a wrong one is the system checks' to report.
-        with suppress(ImportError, RuntimeError):
+        with suppress(ImproperlyConfigured):
             import_string(conf.EXECUTOR)

@@ -20,7 +20,8 @@
     │   ├── RequestErased        a finished task cannot be run again
     │   │   └── RequestLocked    nor one whose key is gone
     │   └── SubmitFailed         the task could not be stored or queued
-    │       └── NoWorker         nobody is there to run it (REQUIRE_WORKER)
+    │       ├── NoWorker         nobody is there to run it (REQUIRE_WORKER)
+    │       └── NotConfigured    the settings do not allow it to be run, or its answer to be read
     ├── TaskNotFound             no such task for this caller
     │   ├── MalformedId          the id is not a UUID
     │   └── RouteNotFound        no such address under the task endpoints
@@ -154,6 +155,10 @@ class SubmitFailed(SubmitRefused):
 
 class NoWorker(SubmitFailed):
     """Nobody is there to run the call; try again later."""
+
+
+class NotConfigured(SubmitFailed):
+    """Calls cannot be accepted for later, because this server is not set up correctly."""
 
 
 class TaskNotFound(AsyncExchangeError):

@@ -49,6 +49,14 @@ def withheld(request: HttpRequest, view_func: View | None, cls: Any) -> str:
     return next((WITHHELD[each] for each in asked if each in WITHHELD), "")
 
 
+def of_api_view(handler: Any) -> View | None:
+    """The function below DRF's ``api_view``, whose class answers by ``handler``."""
+    if not isinstance(handler, types.FunctionType) or _module(handler) != "rest_framework.decorators":
+        return None
+    cell = _cells(handler).get("func")
+    return cell.cell_contents if cell else None
+
+
 def _gates(view_func: Any) -> Iterator[View]:
     """The wrappers that ask something, the outermost first, each with a stand-in for its view."""
     for wrapper in _wrappers(view_func):

@@ -14,12 +14,27 @@ from functools import partial
 from typing import IO, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import admission, arrival, capture, forgery, http, httpcaches, identity, outages, owed, rendering, waiting
+from . import (
+    admission,
+    arrival,
+    capture,
+    configuration,
+    forgery,
+    http,
+    httpcaches,
+    identity,
+    outages,
+    owed,
+    reachability,
+    remarks,
+    rendering,
+    waiting,
+)
 from .conf import conf
 from .dialects.base import Dialect
 from .dialects.preferences import wait_of
@@ -27,6 +42,7 @@ from .exceptions import (
     AsyncExchangeError,
     CallChanged,
     InternalError,
+    NotConfigured,
     RequestTooLarge,
     RouteNotFound,
     SubmitFailed,
@@ -75,6 +91,7 @@ class AsyncExchangeMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        configuration.require_usable()
         arrival.watch()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
@@ -124,6 +141,8 @@ class AsyncExchangeMiddleware:
                     return None
                 intent.dialect = chosen
             return accept(request, intent, view_func, view_args, view_kwargs)
+        except ImproperlyConfigured as error:
+            return unusable(request, intent, error)
         except AsyncExchangeError as error:
             if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
                 capture.reread(request)  # the view itself answers (RFC 7240 section 2)
@@ -185,6 +204,9 @@ def accept(
     """Admit, capture, store; the 202 or the view's own refusal."""
     dialect, call = intent.dialect, intent.call
     admission.require_eligible(request, view_func, dialect)
+    configuration.require_usable()
+    configuration.require_executor()
+    reachability.require_reachable(dialect)
     dialect.admit(call)
     refused, who = admission.refusal(request, view_func, args, kwargs, dialect)
     if refused is not None or who is None:
@@ -222,6 +244,15 @@ def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> Ht
         return response
     response.close()
     return problem(request, intent, refusals[response.status_code]())
+
+
+def unusable(request: HttpRequest, intent: Intent, error: ImproperlyConfigured) -> HttpResponseBase | None:
+    """Nothing is accepted that could not be run, or whose answer could not be read: a mere preference is ignored."""
+    remarks.once(f"no call is accepted for later: {error}")
+    if intent.dialect.OPTIONAL:
+        capture.reread(request)
+        return None
+    return problem(request, intent, NotConfigured())
 
 
 def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpResponseBase:

@@ -46,6 +46,13 @@ def view_of(view_func: Any) -> Any:
     return None
 
 
+def written(request: HttpRequest, view_func: Any) -> View | None:
+    """The function that was written for the operation of ``request``, below Ninja's decorators."""
+    view = view_of(view_func)
+    operation = view._find_operation(request) if view is not None else None
+    return operation.view_func if operation is not None else None
+
+
 # At the submit --------------------------------------------------------------------------------------------------------
 
 

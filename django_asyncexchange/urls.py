@@ -2,6 +2,7 @@
 
 Built from ``Dialect.ROUTES`` and ``Dialect.SUBSCRIPTIONS``. Every address works with and without a trailing slash, and
 any other address below a dialect's own first segment is its 404; beside its webhooks a project may have its own.
+A mount that is configured wrongly has none: the system checks, which import this, name it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.urls import URLPattern, re_path
 
-from .conf import conf
+from .configuration import mountable
 from .dialects.base import Dialect, Route
 from .endpoints import Endpoint
 from .views import TaskView
@@ -61,4 +62,4 @@ def prefix_of(dialect: Dialect) -> str:
     return re.escape(dialect.prefix.lstrip("/") + "/") if dialect.prefix else ""
 
 
-urlpatterns = [pattern for dialect in conf.mounts for pattern in routes(dialect)]
+urlpatterns = [pattern for dialect in mountable() for pattern in routes(dialect)]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIRequest
 from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest, HttpResponse
@@ -24,6 +25,7 @@ from . import (
     acting,
     bodies,
     capture,
+    configuration,
     delivery,
     endings,
     failures,
@@ -56,6 +58,11 @@ def run(task_id: str) -> None:
     """Perform the task ``task_id``, if nobody has yet, and then what waits for its end, as long as that is a matter of
     moments. This name is stored in queues: never move it.
     """
+    try:
+        configuration.require_usable()
+    except ImproperlyConfigured as error:  # it is sent again until somebody has mended them: no answer is lost
+        logger.error("task %s is not run with these settings: %s", task_id, error)
+        return
     until = time.monotonic() + turns.SLICE
     task: AsyncTask | None = None
     try:

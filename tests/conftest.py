@@ -86,6 +86,12 @@ def mariadb_url() -> str:
 
 
 @pytest.fixture
+def moved_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that mount a dialect elsewhere, while the addresses of the tests' URLconf stay where they are."""
+    monkeypatch.setattr("django_asyncexchange.reachability.dead", lambda dialect: None)
+
+
+@pytest.fixture
 def free_port() -> int:
     """A TCP port of this host on which nothing listens at the moment."""
     with socket.socket() as probe:

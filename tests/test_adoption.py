@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from django_asyncexchange.checks.cluster import SHIPPED
+from django_asyncexchange.defaults import q_cluster
 
 LINES = """
 INSTALLED_APPS = [*INSTALLED_APPS, "django_q", "django_asyncexchange"]
@@ -18,16 +17,19 @@ MIDDLEWARE = [*MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddlew
 ASYNC_EXCHANGE = {"ALLOW_ANONYMOUS": True}
 """
 ROOT = Path(__file__).parents[1]
-PAGES = ("docs/howto/executors.rst",)
+IMPORT = "from django_asyncexchange.defaults import q_cluster\n"
+PAGES = ("README.rst", "docs/quickstart.rst", "docs/howto/executors.rst")
 
 
 def cluster_of(page: str) -> str:
     """The first ``Q_CLUSTER`` that ``page`` shows."""
     shown = re.search(
-        r"^ +(Q_CLUSTER = \{.+?^ +\})$", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        r"^ +(Q_CLUSTER = (?:\{.+?^ +\}|q_cluster\(.*?\)))$",
+        (ROOT / page).read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
     )
     assert shown
-    return re.sub(r"^ +", "", shown[1], flags=re.MULTILINE) + "\n"
+    return IMPORT + re.sub(r"^ +", "", shown[1], flags=re.MULTILINE) + "\n"
 
 
 class NewProject:
@@ -54,12 +56,19 @@ def test_the_check_says_what_is_missing_and_gives_the_cure(fresh):
     checked = fresh.run("manage.py", "check")
     assert checked.returncode == 1
     assert "asyncexchange.E010" in checked.stderr
-    assert 'Q_CLUSTER = {"orm": "default"' in checked.stderr
+    assert "Q_CLUSTER = q_cluster()" in checked.stderr
+
+
+def test_a_queue_that_is_not_installed_is_named_with_its_cure(fresh):
+    fresh.add("settings", f"{cluster_of('README.rst')}\nINSTALLED_APPS.remove('django_q')\n")
+    checked = fresh.run("manage.py", "check")
+    assert set(re.findall(r"asyncexchange\.[EW]\d+", checked.stderr)) == {"asyncexchange.E006"}
+    assert "Add 'django_q' to INSTALLED_APPS" in checked.stderr
+    assert "Traceback" not in checked.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_cluster_that_a_page_shows_is_the_one_that_the_check_gives(page):
-    def value(text: str) -> object:
-        return ast.literal_eval(text.partition(" = ")[2].strip())
-
-    assert value(cluster_of(page)) == value(SHIPPED)
+def test_the_cluster_that_a_page_shows_is_the_one_that_the_app_gives(page):
+    shown: dict[str, object] = {}
+    exec(cluster_of(page), shown)
+    assert shown["Q_CLUSTER"] == q_cluster()

@@ -19,15 +19,15 @@ PACKAGE = Path(__file__).parent.parent / NAME
 # A module stands on the floor of its own name or else of its package's name; the root is the map that it documents.
 FLOORS = {
     0: "addresses codings defaults exceptions headers messages processes ranges remarks safepoints signing states "
-    "zones",
+    "validators zones",
     1: "dialects",
-    2: "bodies buckets conf failures flags flows homes iso8601 isolation masking migrations models moments moves "
-    "outages prepared querysets sealing snapshots statements writes",
-    3: "acting admission arrival attempts callers capture ceilings children classbased delivery endings environ "
-    "eventloops executors faithful files fingerprints fixed forgery gates handling http httpcaches identity "
-    "lifecycle lookups loops ninja notify offload people presence profiles recovery rendering retention runs "
-    "scopes sessions signals signatures stamps submission subscriptions tokens transport turns waiting watch "
-    "worker",
+    2: "bodies buckets conf failures flags flows homes iso8601 isolation keys masking migrations models moments "
+    "mounts moves outages paths prepared querysets sealing snapshots statements writes",
+    3: "acting admission arrival attempts callers capture ceilings children classbased configuration delivery "
+    "endings environ eventloops executors faithful files fingerprints fixed forgery gates handling http "
+    "httpcaches identity lifecycle lookups loops ninja notify offload people presence profiles reachability "
+    "recovery rendering retention runs scopes sessions signals signatures stamps submission subscriptions tokens "
+    "transport turns waiting watch worker",
     4: "admin apps authentication checks decorators endpoints filters management middleware owed pagination "
     "pytest_plugin renderers rows serializers testing urls views webhook_views",
 }

@@ -220,11 +220,6 @@ class TestNamed:
         assert (perform(task), ran) == (401, [])
 
 
-def test_a_name_without_a_way_back_is_none(anna, settings):
-    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, SNAPSHOT_USER=f"{__name__}.name_of")
-    assert stateless(anna.pk).post("/stateless/", headers=SOLITUDE).status_code == 400
-
-
 def test_a_user_of_a_schema_has_an_account_there(anna, monkeypatch):
     monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # as django-tenants does
     assert identity.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"

@@ -32,7 +32,11 @@ from django_asyncexchange.submission import rerun
 
 from .services import IDLE, exchange
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls(__name__),
+    pytest.mark.usefixtures("moved_mounts"),
+]
 
 NOT_OURS = {"django_session", "authtoken_token"}
 CSRF = "canarycsrf" + "0" * 22

@@ -20,8 +20,9 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import include, path
 
-from django_asyncexchange.conf import BUILT_IN, conf
+from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.mounts import BUILT_IN
 from django_asyncexchange.states import Reason, State
 
 from . import services

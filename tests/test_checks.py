@@ -82,6 +82,7 @@ def without(mapping, key):
     return {name: value for name, value in mapping.items() if name != key}
 
 
+LITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 PERSISTENT = databases(CONN_MAX_AGE=None)
 """Correct together with django-q2."""
 
@@ -94,6 +95,11 @@ WRONG = [
     (CheckId.MIDDLEWARE_MISSING, {"MIDDLEWARE": MIDDLEWARE[:-1]}),
     (CheckId.MIDDLEWARE_NOT_LAST, {"MIDDLEWARE": [MIDDLEWARE[-1], *MIDDLEWARE[:-1]]}),
     (CheckId.UNKNOWN_KEY, {"ASYNC_EXCHANGE": exchange(DIALECT={})}),
+    (CheckId.VALUE_WRONG, {"ASYNC_EXCHANGE": exchange(INLINE_BYTES="64K")}),
+    (CheckId.SETTING_MISNAMED, {"ASYNC_EXCHANGE_VIEWS": ["/*"]}),
+    (CheckId.VIEW_UNKNOWN, {"ASYNC_EXCHANGE": exchange(VIEWS=["no-such-view"])}),
+    (CheckId.STORAGE_WRONG, {"STORAGES": {**settings.STORAGES, "asyncexchange": {"BACKEND": "tests.nowhere.No"}}}),
+    (CheckId.CLUSTER_WRONG, {**queued(retry="420"), **PERSISTENT}),
     (CheckId.DIALECT_WRONG, dialects(nothing={})),
     (CheckId.DIALECT_WRONG, dialects(ours={"CLASS": "tests.nowhere.Nothing"})),
     (CheckId.DIALECT_WRONG, dialects(solitude={"CAPACITIES": 5})),
@@ -143,7 +149,7 @@ WRONG = [
     (CheckId.CLUSTER_ACK, {**queued(ack_failures=False), **PERSISTENT}),
     (CheckId.CLUSTER_ACK, {**queued(max_attempts=0), **PERSISTENT}),
     (CheckId.CLUSTER_SAVES, {**queued(save_limit=250), **PERSISTENT}),
-    (CheckId.CLUSTER_ALIAS, {**queued(orm="queue"), **PERSISTENT}),
+    (CheckId.CLUSTER_ALIAS, {**queued(orm="queue"), "DATABASES": {**PERSISTENT["DATABASES"], "queue": LITE}}),
     (CheckId.CONNECTIONS_REOPENED, {**queued(), **databases(ENGINE="django.db.backends.postgresql")}),
     (CheckId.CONNECTIONS_REOPENED, {**on_redis(), **databases(ENGINE="django.db.backends.postgresql")}),
     (CheckId.CONNECTIONS_REOPENED, queued(broker_class=None)),
@@ -209,13 +215,14 @@ def test_sendfile_without_its_package_is_named(monkeypatch):
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=by_name)
 def test_a_misconfiguration_is_named(id, wrong):
     with override_settings(**wrong):
-        assert id in found()
+        assert id in found(deploy=True)
 
 
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=by_name)
 def test_a_misconfiguration_is_named_once_and_with_its_cure(id, wrong):
     with override_settings(**wrong):
-        [message] = [message for message in checks.run_checks() if message.id == id]
+        named = checks.run_checks(include_deployment_checks=True)
+    [message] = [message for message in named if message.id == id]
     assert message.hint
     assert message.is_serious() == (".E" in id)
 
@@ -274,6 +281,20 @@ def test_an_id_is_used_once():
 )
 def test_an_old_sqlite_is_known(version, is_mended):
     assert _is_mended(version) == is_mended
+
+
+@pytest.mark.parametrize(
+    ("id", "common"),
+    [
+        (CheckId.STORAGE_MISSING, {"STORAGES": without(settings.STORAGES, "asyncexchange")}),
+        (CheckId.CONNECTIONS_REOPENED, {**queued(), **databases(ENGINE="django.db.backends.postgresql")}),
+        (CheckId.STORAGE_THREADS, bucket(transfer_config=None)),
+    ],
+    ids=by_name,
+)
+def test_what_is_safe_by_default_is_named_before_a_deployment_only(id, common):
+    with override_settings(**common):
+        assert {deploy: id in found(deploy) for deploy in (False, True)} == {False: False, True: True}
 
 
 def test_an_old_sqlite_is_named_before_a_deployment_only():

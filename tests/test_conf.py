@@ -9,8 +9,11 @@ from django.test import override_settings
 
 from django_asyncexchange.conf import Conf, conf, mount
 from django_asyncexchange.dialects.kladana import Kladana
-from django_asyncexchange.dialects.moysklad import MoySklad
+from django_asyncexchange.dialects.moysklad import MoySklad, RemapPolicy
+from django_asyncexchange.dialects.policy import DELIVERIES
 from django_asyncexchange.dialects.solitude import Solitude
+from django_asyncexchange.profiles import PROFILES
+from django_asyncexchange.validators import Mistake
 
 from .services import exchange
 
@@ -22,7 +25,7 @@ def test_a_setting_that_is_not_given_has_its_default():
 def test_a_project_without_the_dict_has_all_defaults():
     with override_settings(ASYNC_EXCHANGE={}):
         assert {name: getattr(conf, name) for name in conf.names()} == {
-            name: setting.default for name, setting in vars(Conf).items() if name in conf.names()
+            setting.name: setting.default for setting in conf.settings()
         }
 
 
@@ -69,19 +72,50 @@ def test_a_class_can_be_mounted_under_any_name():
     assert (made.name, made.prefix, type(made)) == ("ours", "/ours", MoySklad)
 
 
-def test_a_name_that_is_not_built_in_needs_a_class():
-    with pytest.raises(KeyError):
-        mount("ours", {})
+@pytest.mark.parametrize(
+    ("name", "options", "cure"),
+    [
+        ("ours", {}, "Others need a CLASS"),
+        ("moisklad", {}, "Did you mean 'moysklad'?"),
+        ("ours", {"CLASS": "tests.nowhere.Nothing"}, "Write the dotted path"),
+        ("moysklad", {"CAPACITIES": 5}, "Did you mean 'CAPACITY'?"),
+    ],
+)
+def test_an_entry_that_is_wrong_cannot_be_mounted(name, options, cure):
+    with pytest.raises(Mistake) as mistake:
+        mount(name, options)
+    assert cure in mistake.value.cure
 
 
-def test_a_class_that_does_not_exist_cannot_be_mounted():
-    with pytest.raises(ImportError):
-        mount("ours", {"CLASS": "tests.nowhere.Nothing"})
+def test_naming_a_dialect_leaves_the_default_one_mounted():
+    with override_settings(ASYNC_EXCHANGE={"DIALECTS": {"moysklad": {}}}):
+        assert {made.name for made in conf.mounts} == {"moysklad", "prefer"}
 
 
-def test_an_option_that_is_no_policy_cannot_be_mounted():
-    with pytest.raises(TypeError):
-        mount("moysklad", {"CAPACITIES": 5})
+def test_options_of_the_default_dialect_are_used():
+    with override_settings(ASYNC_EXCHANGE={"DIALECTS": {"prefer": {"PREFIX": "/later"}}}):
+        assert [made.prefix for made in conf.mounts] == ["/later"]
+
+
+@pytest.mark.parametrize("name", ["prefer", "moysklad"])
+def test_a_mount_that_is_none_is_off(name):
+    with override_settings(ASYNC_EXCHANGE={"DIALECTS": {"moysklad": {}, name: None}}):
+        assert {made.name for made in conf.mounts} == {"moysklad", "prefer"} - {name}
+
+
+def test_policies_name_the_profiles_of_deliveries():
+    assert set(DELIVERIES) == set(PROFILES)
+
+
+def test_an_option_of_a_policy_that_overrides_a_default_is_still_checked():
+    with pytest.raises(Mistake):
+        mount("moysklad", {"CAPACITY": "4"})
+
+
+def test_an_option_that_a_dialect_of_the_project_adds_is_of_the_kind_of_its_default():
+    assert RemapPolicy.validator("require_gzip")(True) is True
+    with pytest.raises(Mistake):
+        RemapPolicy.validator("require_gzip")("yes")
 
 
 def test_an_option_replaces_one_number_of_the_policy():
@@ -107,7 +141,7 @@ def test_the_policy_of_the_class_stays_as_it_is():
 
 
 def test_headers_are_asked_before_queries_and_long_prefixes_before_short_ones():
-    dialects = {"moysklad": {}, "kladana": {"PREFIX": "/kladana"}, "solitude": {}}
+    dialects = {"moysklad": {}, "kladana": {"PREFIX": "/kladana"}, "solitude": {}, "prefer": None}
     with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS=dialects)):
         assert [made.name for made in conf.mounts] == ["solitude", "kladana", "moysklad"]
 
@@ -118,7 +152,7 @@ def test_mounts_are_built_once():
 
 def test_mounts_follow_the_settings():
     before = conf.mounts
-    with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}})):
+    with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}, "prefer": None})):
         assert [made.name for made in conf.mounts] == ["solitude"]
     assert [made.name for made in conf.mounts] == [made.name for made in before]
 

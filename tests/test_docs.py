@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import inspect
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,14 +14,19 @@ from pathlib import Path
 import pytest
 
 from django_asyncexchange import signals
-from django_asyncexchange.checks import CheckId
+from django_asyncexchange.checks import CheckId, registry
 from django_asyncexchange.conf import conf
 from django_asyncexchange.dialects.base import Policy
+from django_asyncexchange.dialects.mailru import MailRuPolicy
+from django_asyncexchange.dialects.moysklad import RemapPolicy
+from django_asyncexchange.keys import Keys
 from django_asyncexchange.states import Reason, State
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = {State: ".. states::", Reason: ".. reasons::"}
+HOUSE = runpy.run_path(str(ROOT / "docs" / "_ext" / "house.py"))
+"""What makes the generated parts."""
 
 
 def page(name: str) -> str:
@@ -30,19 +38,44 @@ def reference() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.rst"))
 
 
-@pytest.mark.parametrize("name", list(conf.names()))
-def test_setting_is_documented(name):
-    assert f"* - ``{name}``" in page("settings")
+def test_every_setting_has_a_sentence():
+    assert ".. settings::" in page("settings")
+    texts = HOUSE["sentences"](inspect.getsource(Keys), "Keys")
+    assert [name for name in conf.names() if not texts.get(name)] == []
 
 
-@pytest.mark.parametrize("name", list(Policy.__dataclass_fields__))
-def test_option_of_a_mount_is_documented(name):
-    assert f"* - ``{name.upper()}``" in page("settings")
+@pytest.mark.parametrize("policy", [Policy, RemapPolicy, MailRuPolicy])
+def test_every_option_of_a_mount_has_a_sentence(policy):
+    assert ".. options::" in page("settings")
+    assert [row[0] for row in HOUSE["options"](policy, "") if not row[3]] == []
 
 
-@pytest.mark.parametrize("check", list(CheckId))
-def test_check_is_documented(check):
-    assert f"``{check.value}``" in page("checks")
+def test_every_check_has_a_sentence():
+    assert ".. checks::" in page("checks")
+    texts = HOUSE["sentences"](inspect.getsource(registry), "CheckId")
+    assert [check.name for check in CheckId if not texts.get(check.name)] == []
+
+
+def test_what_is_checked_before_a_deployment_only_is_documented_as_that():
+    assert {"STORAGE_MISSING", "SQLITE_OLD"} <= HOUSE["before_deployment"]() <= {check.name for check in CheckId}
+    assert "VALUE_WRONG" not in HOUSE["before_deployment"]()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (dt.timedelta(days=7), "7 days"),
+        (dt.timedelta(hours=24), "1 day"),
+        (dt.timedelta(hours=1), "1 hour"),
+        (dt.timedelta(seconds=90), "90 seconds"),
+        (20 * 1024**2, "20 MiB"),
+        (300, "``300``"),
+        (("a", 2), "a, 2"),
+        ("UTC", '``"UTC"``'),
+    ],
+)
+def test_a_default_is_said_as_people_say_it(value, text):
+    assert HOUSE["shown"](value) == text
 
 
 @pytest.mark.parametrize("kind", [State, Reason])

@@ -12,7 +12,11 @@ from django_asyncexchange.states import Reason, State
 
 from .services import IDLE, exchange, runs, stored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.services"),
+    pytest.mark.usefixtures("moved_mounts"),
+]
 
 REPORT = "/api/remap/1.2/ran/?async=true"
 

@@ -15,8 +15,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 
 from django_asyncexchange import urls
-from django_asyncexchange.conf import BUILT_IN, conf
+from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.mounts import BUILT_IN
 from django_asyncexchange.states import State
 from django_asyncexchange.views import TaskView
 

@@ -18,7 +18,11 @@ from django_asyncexchange.states import State
 
 from .services import IDLE, PATIENCE, exchange, soon, stored, submitted
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.services"),
+    pytest.mark.usefixtures("moved_mounts"),
+]
 
 CLIENTS = 20
 EACH = 10

@@ -164,18 +164,22 @@ class TestMounts:
         client.get(f"{REPORT}?async=true")
         assert self.dialects() == ["moysklad"]
 
-    def test_of_two_preferences_the_one_of_these_paths_alone_wins(self, client, settings):
+    def test_of_two_preferences_the_one_of_these_paths_alone_wins(self, client, settings, moved_mounts):
         """However long the other's prefix is: its tasks are there, and its calls are everywhere."""
         everywhere = {"CLASS": PREFER, "PREFIX": "/a/much/longer/prefix"}
-        mounts = {"everywhere": everywhere, "here": {"CLASS": f"{__name__}.PreferHere", "PREFIX": "/zoo"}}
+        mounts = {
+            "everywhere": everywhere,
+            "here": {"CLASS": f"{__name__}.PreferHere", "PREFIX": "/zoo"},
+            "prefer": None,
+        }
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/*"], "DIALECTS": mounts}
         client.get("/zoo/place/", headers={"Prefer": "respond-async"})
         client.get("/api/remap/1.2/zoo/place/", headers={"Prefer": "respond-async"})
         assert sorted(self.dialects()) == ["everywhere", "here"]
 
-    def test_of_two_preferences_the_one_that_names_the_view_wins(self, client, settings):
+    def test_of_two_preferences_the_one_that_names_the_view_wins(self, client, settings, moved_mounts):
         others = {"CLASS": PREFER, "PREFIX": "/a/much/longer/prefix", "VIEWS": ["/others/*"]}
-        mounts = {"others": others, "these": {"CLASS": PREFER, "PREFIX": "/these", "VIEWS": ["/zoo/*"]}}
+        mounts = {"others": others, "these": {"CLASS": PREFER, "PREFIX": "/these", "VIEWS": ["/zoo/*"]}, "prefer": None}
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": mounts}
         assert client.get("/zoo/place/", headers={"Prefer": "respond-async"}).status_code == 202
         assert self.dialects() == ["these"]

@@ -8,16 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import processes
-from ..conf import conf, mountings
-from ..dialects.base import Dialect
-from ..executors import clusters, supervisor
+from ..conf import conf
+from ..configuration import mountable
+from ..executors import cluster_values, clusters, supervisor
 from .registry import CheckId, Finding, registered
 
-SHIPPED = (
-    'Q_CLUSTER = {"orm": "default", "broker_class": "django_asyncexchange.executors.django_q_broker.WakingBroker", '
-    '"workers": 2, "queue_limit": 4, "timeout": 360, "retry": 420, "save_limit": -1, "ack_failures": True, '
-    '"max_attempts": 1, "catch_up": False}'
-)
+SHIPPED = "from django_asyncexchange.defaults import q_cluster; Q_CLUSTER = q_cluster()"
 """What the README shows."""
 AHEAD = 4
 """Messages that a cluster may take ahead, for each of its workers."""
@@ -34,8 +30,9 @@ def uses_django_q() -> bool:
 
 
 def cluster() -> Mapping[str, Any]:
-    """``Q_CLUSTER``, where django-q2 is the executor and it is there; else nothing."""
-    return (conf.project("Q_CLUSTER") if uses_django_q() else None) or {}
+    """``Q_CLUSTER``, where django-q2 is the executor, and it is there and can be read; else nothing."""
+    given = conf.project("Q_CLUSTER") if uses_django_q() else None
+    return given if given and not next(cluster_values.mistakes(), None) else {}
 
 
 def is_guarded() -> bool:
@@ -58,11 +55,11 @@ def _each() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 @registered()
 def check_cluster() -> Iterator[Finding]:
     """Whether there is one, and whether it can hang."""
-    if uses_django_q() and not cluster():
+    if uses_django_q() and not conf.project("Q_CLUSTER"):
         yield (
             CheckId.CLUSTER_MISSING,
             "Q_CLUSTER is missing, so django-q2 would look for a Redis on this host.",
-            f"The simplest: {SHIPPED}",
+            f"Write in the settings: {SHIPPED}",
         )
     given = cluster()
     if given and not is_guarded():
@@ -107,8 +104,7 @@ def _needed(name: str, longest: float) -> tuple[float, str]:
 @registered()
 def check_cluster_times() -> Iterator[Finding]:
     """What would double or cut off a run."""
-    mounts = [made for _, made in mountings() if isinstance(made, Dialect)]
-    longest = max((made.policy.run_limit.total_seconds() for made in mounts), default=0)
+    longest = max((made.policy.run_limit.total_seconds() for made in mountable()), default=0)
     for name, place, given in _each():
         timeout, retry, guard = given.get("timeout"), given.get("retry", 60), given.get("guard_cycle", 0.5)
         least, what = _needed(name, longest)

@@ -42,6 +42,13 @@ def check_connections() -> Iterator[Finding]:
                 f"DATABASES[{alias!r}] has a connection pool, which django-q2's forked workers would share.",
                 "Remove OPTIONS['pool']; persistent connections (CONN_MAX_AGE) do the same for workers.",
             )
+
+
+@registered(deploy=True)
+def check_reopening() -> Iterator[Finding]:
+    """Whether each call of the queue opens a connection anew, which is Django's own default."""
+    if not cluster():
+        return
     alias = cluster().get("orm") or "default"
     database = _databases().get(alias, {})
     is_cheap = _is_sqlite(database) and is_guarded()  # a file is opened quickly, and our broker does not do it twice

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from django.core import checks
-from django.urls import NoReverseMatch, reverse
-from django.utils.module_loading import import_string
 
-from ..conf import BUILT_IN, conf, mountings
-from ..dialects.base import Dialect
+from .. import configuration, reachability
+from ..conf import conf
+from ..configuration import mountable
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
@@ -29,33 +28,35 @@ def check_middleware() -> Iterator[Finding]:
         )
 
 
+IDS = {
+    "": CheckId.SETTING_MISNAMED,
+    "DIALECTS": CheckId.DIALECT_WRONG,
+    "EXECUTOR": CheckId.EXECUTOR_WRONG,
+    "OWNER": CheckId.OWNER_WRONG,
+    "Q_CLUSTER": CheckId.CLUSTER_WRONG,
+}
+"""Key with a mistake → its check; that of all others is VALUE_WRONG."""
+
+
 @registered()
-def check_keys() -> Iterator[Finding]:
-    known = set(conf.names())
-    for key in sorted(set(conf.raw) - known):
-        yield CheckId.UNKNOWN_KEY, f"ASYNC_EXCHANGE[{key!r}] is unknown.", f"Known keys: {', '.join(sorted(known))}."
+def check_settings() -> Iterator[Finding]:
+    for found in configuration.wrongs():
+        id = CheckId.UNKNOWN_KEY if found.is_unknown else IDS.get(found.key, CheckId.VALUE_WRONG)
+        yield id, f"{found.place}: {found.wrong}", found.cure
 
 
 @registered()
 def check_dialects() -> Iterator[Finding]:
-    for name, made in mountings():
-        if isinstance(made, Exception):
-            yield (
-                CheckId.DIALECT_WRONG,
-                f"ASYNC_EXCHANGE['DIALECTS'][{name!r}] cannot be mounted: {type(made).__name__}: {made}",
-                f"Name one of {', '.join(sorted(BUILT_IN))}, or give CLASS as a dotted path; "
-                "other keys are PREFIX and the fields of its Policy in upper case.",
-            )
-    ready = [made for _, made in mountings() if isinstance(made, Dialect)]
-    for one, other in combinations(ready, 2):
+    for one, other in combinations(mountable(), 2):
         anywhere = one.OPTIONAL and other.OPTIONAL  # a preference is heard under every prefix
         asked = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
         same = asked and (anywhere or one.prefix == other.prefix)
         if same and _overlap(one.METHODS, other.METHODS):
+            unmount = " Or unmount the default one: {'prefer': None}." if "prefer" in (one.name, other.name) else ""
             yield (
                 CheckId.DIALECTS_COLLIDE,
                 f"The dialects {one.name!r} and {other.name!r} claim the same calls under {one.prefix or '/'!r}.",
-                "Give one of them another PREFIX.",
+                f"Give one of them another PREFIX.{unmount}",
             )
 
 
@@ -63,30 +64,20 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
     return one is None or other is None or bool(one & other)
 
 
-@registered()
-def check_dotted_paths() -> Iterator[Finding]:
-    for id, key in (CheckId.EXECUTOR_WRONG, "EXECUTOR"), (CheckId.OWNER_WRONG, "OWNER"):
-        path = getattr(conf, key)
-        try:
-            import_string(path)
-        except Exception as error:
-            yield (
-                id,
-                f"ASYNC_EXCHANGE[{key!r}] = {path!r} cannot be imported: {error}",
-                "Name something importable; the default executor needs 'django_q' in INSTALLED_APPS.",
-            )
+@registered(checks.Tags.urls)
+def check_urls() -> Iterator[Finding]:
+    """Whether the address of each route leads to us, through the URLconf of the project."""
+    found = next((dead for made in mountable() if (dead := reachability.dead(made))), None)
+    if found is not None:
+        yield CheckId.URLS_MISSING, f"The task endpoints are not in the URLconf: {found[0]}", found[1]
 
 
 @registered(checks.Tags.urls)
-def check_urls() -> Iterator[Finding]:
-    mounts = [made for _, made in mountings() if isinstance(made, Dialect) and made.ROUTES]
-    try:
-        for made in mounts:
-            segment = next(iter(made.ROUTES.values())).path.partition("/")[0]
-            reverse(f"asyncexchange:{made.name}-{segment}-nothing", args=[""])
-    except NoReverseMatch:
-        yield (
-            CheckId.URLS_MISSING,
-            "The task endpoints are not in the URLconf.",
-            'Add path("", include("django_asyncexchange.urls")) to the root URLconf.',
-        )
+def check_views() -> Iterator[Finding]:
+    """Whether each entry of VIEWS means something."""
+    places = [("ASYNC_EXCHANGE['VIEWS']", conf.VIEWS)]
+    places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in mountable()]
+    for place, entries in places:
+        for entry in entries:
+            if (cure := reachability.unknown(entry)) is not None:
+                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", cure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,20 +20,46 @@ STORAGE = "asyncexchange"
 
 
 def _given() -> tuple[type[Storage] | None, dict[str, Any]]:
-    """(class, options) of the storage for bodies."""
+    """(class, options) of the storage for bodies; none, where it cannot be made."""
     given = conf.project("STORAGES", {}).get(STORAGE)
-    return (None, {}) if given is None else (import_string(given["BACKEND"]), given.get("OPTIONS", {}))
+    if given is None or next(_storage_mistakes(), None):
+        return None, {}
+    return import_string(given["BACKEND"]), given.get("OPTIONS", {})
 
 
-@registered(checks.Tags.files)
-def check_storage() -> Iterator[Finding]:
-    backend, options = _given()
-    if backend is None:
+def _storage_mistakes() -> Iterator[tuple[str, str]]:
+    given = conf.project("STORAGES", {}).get(STORAGE)
+    if given is None:
+        return
+    try:
+        backend = import_string(given["BACKEND"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it will say so itself, when it is used
+            backend(**given.get("OPTIONS", {}))
+    except KeyError:
+        yield "it has no BACKEND.", "Add the dotted path of a storage class as 'BACKEND'."
+    except ImportError as error:
+        yield f"its BACKEND cannot be imported: {error}", "Name a storage class that is there, and install its package."
+    except Exception as error:
+        yield f"it cannot be made: {type(error).__name__}: {error}", "Give it the OPTIONS that its class takes."
+
+
+@registered(checks.Tags.files, deploy=True)
+def check_storage_is_there() -> Iterator[Finding]:
+    if conf.project("STORAGES", {}).get(STORAGE) is None:
         yield (
             CheckId.STORAGE_MISSING,
             f"STORAGES has no {STORAGE!r}: bodies of every size are kept in the database.",
             f"Add a storage {STORAGE!r} that is not served publicly, for bodies above INLINE_BYTES.",
         )
+
+
+@registered(checks.Tags.files)
+def check_storage() -> Iterator[Finding]:
+    if wrong := next(_storage_mistakes(), None):
+        yield CheckId.STORAGE_WRONG, f"STORAGES[{STORAGE!r}] cannot be used: {wrong[0]}", wrong[1]
+    backend, options = _given()
+    if backend is None:
         return
     location = options.get("location")
     if issubclass(backend, FileSystemStorage) and (location is None or location == conf.project("MEDIA_ROOT")):
@@ -41,8 +68,17 @@ def check_storage() -> Iterator[Finding]:
             f"STORAGES[{STORAGE!r}] writes into MEDIA_ROOT, which is served to everybody.",
             "Give it OPTIONS['location'], a directory of its own.",
         )
+
+
+@registered(checks.Tags.files, deploy=True)
+def check_threads() -> Iterator[Finding]:
+    backend, options = _given()
     transfer = _of_bucket(options, "transfer_config", None)
-    if buckets.is_bucket(backend) and getattr(transfer, "use_threads", _of_bucket(options, "use_threads", True)):
+    if (
+        backend is not None
+        and buckets.is_bucket(backend)
+        and getattr(transfer, "use_threads", _of_bucket(options, "use_threads", True))
+    ):
         yield (
             CheckId.STORAGE_THREADS,
             f"STORAGES[{STORAGE!r}] uploads with ten threads, each of which holds a part in memory.",

@@ -49,6 +49,7 @@ from . import mailru_callbacks as callbacks
 from .base import Dialect, Policy, Route, Trigger, Wire, json_response
 from .base import gettext_noop as _
 from .mailru_callbacks import is_answered
+from .policy import PATH, option
 
 PREFIX = "/async_api"
 
@@ -71,7 +72,7 @@ class MailRuPolicy(Policy):
     delivery: str = "mailru"
     require_https: bool = False
     attempts: int = 1  # an unknown outcome is left to people (S000-35)
-    api: str = "/api"
+    api: str = option("/api", PATH)
     """Where the synchronous API lives: what takes the place of the mount's prefix."""
 
 

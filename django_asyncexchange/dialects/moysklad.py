@@ -74,7 +74,7 @@ class RemapPolicy(Policy):
     delivery: str = "moysklad"
     require_https: bool = False
     require_gzip: bool = False
-    """Whether ``Accept-Encoding: gzip`` is mandatory: MoySklad's own servers insist, its samples differ (B1)."""
+    """Whether ``Accept-Encoding: gzip`` is mandatory: MoySklad's own servers insist, its samples differ."""
     web_app: str = "https://online.moysklad.ru/app"
     """Where people work; an owner's ``uuidHref`` leads there."""
 

@@ -1,21 +1,30 @@
 """Directives for what is generated from the code, so that it cannot drift.
 
 ``state-diagram`` draws ``django_asyncexchange.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
-their docstrings, and ``promises`` shows ``promises.toml`` with the tests that carry each number.
+their docstrings, and ``promises`` shows ``promises.toml`` with the tests that carry each number. ``settings`` has a row
+for each key of ``keys.Keys``, ``options`` for each of ``dialects.base.Policy`` and of the dialects' own policies, and
+``checks`` for each member of ``checks.registry.CheckId``: what they take and what they are for stands beside them.
 """
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import datetime as dt
 import enum
 import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from django.utils.module_loading import import_string
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from django_asyncexchange.dialects.policy import PATH, Policy
+from django_asyncexchange.keys import Keys
+from django_asyncexchange.mounts import BUILT_IN
 from django_asyncexchange.states import TRANSITIONS, Reason, State
 from tests.promises import Promise, marked, outcomes, promises
 
@@ -55,10 +64,18 @@ class Members(SphinxDirective):
 
 def described(cls: type[enum.StrEnum]) -> Iterator[tuple[str, str]]:
     """(value, docstring) of each member; a member's docstring is the text on the line below it."""
-    [body] = (node.body for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef))
+    return ((str(cls[name]), text) for name, text in sentences(inspect.getsource(cls), cls.__name__).items())
+
+
+def sentences(source: str, name: str) -> dict[str, str]:
+    """What the class ``name`` says of its attributes: by their names, the text on the line below each."""
+    [body] = (node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+    found = {}
     for member, text in zip(body, body[1:], strict=False):
-        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr):
-            yield ast.literal_eval(member.value), " ".join(ast.literal_eval(text.value).split())
+        if isinstance(member, ast.Assign | ast.AnnAssign) and isinstance(text, ast.Expr):
+            target = member.targets[0] if isinstance(member, ast.Assign) else member.target
+            found[ast.unparse(target)] = " ".join(ast.literal_eval(text.value).split())
+    return found
 
 
 class States(Members):
@@ -67,6 +84,113 @@ class States(Members):
 
 class Reasons(Members):
     enum = Reason
+
+
+CHECKS = Path(__file__).parents[2] / "django_asyncexchange" / "checks"
+DIALECTS = {name: import_string(path) for name, path in BUILT_IN.items()}
+
+
+class Settings(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        texts = sentences(inspect.getsource(Keys), "Keys")
+        rows = [(each.name, each.validator.text, shown(each.default), texts[each.name]) for each in Keys.settings()]
+        return parsed(self, listed(("Key", "Takes", "Default", "Meaning"), (20, 22, 18, 40), rows))
+
+
+class Options(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        place = "The mount takes calls below this path, and its task addresses lie there."
+        cls = "Dotted path of the dialect's class. One class can be mounted several times."
+        rows = [
+            ("CLASS", "dotted path of a subclass of ``dialects.base.Dialect``", "by the mount's name", cls),
+            ("PREFIX", PATH.text, "none; ``/async`` in *prefer*, ``/async_api`` in *mailru*", place),
+            *options(Policy, ""),
+            *(row for name, policy in own_policies().items() for row in options(policy, f" Only in {name}.")),
+        ]
+        return parsed(self, listed(("Option", "Takes", "Default", "Meaning"), (20, 22, 18, 40), rows))
+
+
+def own_policies() -> dict[str, type[Policy]]:
+    """The policies with fields of their own, by the names of the dialects that have them."""
+    found: dict[type[Policy], list[str]] = {}
+    for name, dialect in DIALECTS.items():
+        found.setdefault(type(dialect.POLICY), []).append(f"*{name}*")
+    return {" and ".join(names): policy for policy, names in found.items() if policy is not Policy}
+
+
+def options(policy: type[Policy], where: str) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each field that ``policy`` is the first to have."""
+    texts = sentences(inspect.getsource(policy), policy.__name__)
+    inherited = {field.name for base in policy.__bases__ if dataclasses.is_dataclass(base) for field in fields(base)}
+    for field in fields(policy):
+        if field.name not in inherited:
+            takes = policy.validator(field.name).text
+            yield field.name.upper(), takes, defaults(field.name), texts[field.name] + where
+
+
+def fields(policy: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(policy)
+
+
+def defaults(name: str) -> str:
+    """What holds for most dialects, and where another value does."""
+    found: dict[str, list[str]] = {}
+    for mount, dialect in DIALECTS.items():
+        if hasattr(dialect.POLICY, name):
+            found.setdefault(shown(getattr(dialect.POLICY, name)), []).append(f"*{mount}*")
+    most = max(found, key=lambda text: len(found[text]))
+    return "; ".join([most, *(f"{text} in {', '.join(names)}" for text, names in found.items() if text != most)])
+
+
+def shown(value: Any) -> str:
+    """A default as people say it."""
+    if isinstance(value, dt.timedelta):
+        count, unit = next((value // span, unit) for span, unit in SPANS if value > span / 2 and not value % span)
+        return f"{count} {unit}" if count > 1 else f"{count} {unit[:-1]}"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1024:
+        return next(f"{value // size} {unit}" for size, unit in SIZES if not value % size)
+    if isinstance(value, tuple) and value:
+        return ", ".join(map(str, value))
+    return f'``"{value}"``' if isinstance(value, str) else f"``{value!r}``".replace("'", '"')
+
+
+SPANS = [
+    (dt.timedelta(days=1), "days"),
+    (dt.timedelta(hours=1), "hours"),
+    (dt.timedelta(minutes=1), "minutes"),
+    (dt.timedelta(seconds=1), "seconds"),
+]
+SIZES = [(1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"), (1, "")]
+
+
+class Checks(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        source = (CHECKS / "registry.py").read_text(encoding="utf-8")
+        [body] = (node.body for node in ast.parse(source).body if getattr(node, "name", "") == "CheckId")
+        ids = {node.targets[0].id: ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
+        texts, deploy = sentences(source, "CheckId"), before_deployment()
+        rows = [(ids[name], f"*deploy*: {text}" if name in deploy else text) for name, text in texts.items()]
+        return parsed(self, listed(("Id", "What is wrong"), (24, 76), rows))
+
+
+def before_deployment() -> set[str]:
+    """The names of the checks that need ``--deploy``."""
+    functions = (
+        node
+        for path in CHECKS.glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and any("deploy=True" in ast.unparse(each) for each in node.decorator_list)
+    )
+    nodes_of = (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Attribute))
+    return {node.attr for node in nodes_of if ast.unparse(node.value) == "CheckId"}
+
+
+def listed(head: tuple[str, ...], widths: tuple[int, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A list-table whose first column is code."""
+    yield from (".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", "")
+    for row in [head, *((f"``{first}``", *others) for first, *others in rows)]:
+        yield from (f"{'     - ' if place else '   * - '}{cell}" for place, cell in enumerate(row))
+    yield ""
 
 
 class Promises(SphinxDirective):
@@ -118,4 +242,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("states", States)
     app.add_directive("reasons", Reasons)
     app.add_directive("promises", Promises)
+    app.add_directive("settings", Settings)
+    app.add_directive("options", Options)
+    app.add_directive("checks", Checks)
     return {"parallel_read_safe": True}

@@ -19,6 +19,8 @@ from typing import Any
 
 import dj_database_url
 
+from django_asyncexchange.defaults import q_cluster
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = os.environ.get("SECRET_KEY", "example-project-only-never-in-production")
@@ -135,27 +137,8 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
-Q_CLUSTER: dict[str, Any] = {
-    "name": "asyncexchange",
-    "workers": 2,
-    "queue_limit": 4,
-    "bulk": 4,
-    "save_limit": -1,
-    "ack_failures": True,
-    "max_attempts": 1,
-    "timeout": 360,
-    "retry": 420,
-    "catch_up": False,
-    "recycle": 5000,
-    "max_rss": 300_000,
-    "guard_cycle": 0.5,
-}
-if os.environ.get("BROKER_URL"):
-    Q_CLUSTER["redis"] = os.environ["BROKER_URL"]
-    Q_CLUSTER["broker_class"] = "django_asyncexchange.executors.django_q_redis.WakingRedis"
-else:
-    Q_CLUSTER["orm"] = "default"
-    Q_CLUSTER["broker_class"] = "django_asyncexchange.executors.django_q_broker.WakingBroker"
+QUEUE = {"redis": os.environ["BROKER_URL"]} if os.environ.get("BROKER_URL") else {}
+Q_CLUSTER = q_cluster(name="asyncexchange", recycle=5000, max_rss=300_000, **QUEUE)
 
 ASYNC_EXCHANGE = {
     "DIALECTS": {

@@ -11,6 +11,8 @@ from typing import Any
 
 import sentry_sdk
 
+from django_asyncexchange.defaults import q_cluster
+
 BASE_DIR = Path(os.environ.get("INTEROP_FOLDER") or tempfile.mkdtemp(prefix="asyncexchange-interop-"))
 if "INTEROP_FOLDER" not in os.environ:  # of a test that starts processes
     atexit.register(shutil.rmtree, BASE_DIR, ignore_errors=True)
@@ -184,18 +186,7 @@ AXES_FAILURE_LIMIT = 3
 HEADLESS_ONLY = False
 
 # Ours
-Q_CLUSTER = {
-    "orm": "default",
-    "broker_class": "django_asyncexchange.executors.django_q_broker.WakingBroker",
-    "workers": 2,
-    "queue_limit": 4,
-    "timeout": 360,
-    "retry": 420,
-    "save_limit": -1,
-    "ack_failures": True,
-    "max_attempts": 1,
-    "catch_up": False,
-}
+Q_CLUSTER = q_cluster()
 ASYNC_EXCHANGE = {"VIEWS": ["/ninja/*", "/static/*", "/o/*", "schema", "schema-page"]}
 
 

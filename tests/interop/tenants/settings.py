@@ -7,6 +7,8 @@ from typing import Any
 
 import dj_database_url
 
+from django_asyncexchange.defaults import q_cluster
+
 SECRET_KEY = "a key for tests, long enough that no check complains about its length"
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
@@ -51,15 +53,4 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # for tests, a quick one
 USE_TZ = True
 
-Q_CLUSTER = {
-    "orm": "default",
-    "broker_class": "django_asyncexchange.executors.django_q_broker.WakingBroker",
-    "workers": 2,
-    "queue_limit": 4,
-    "timeout": 360,
-    "retry": 420,
-    "save_limit": -1,
-    "ack_failures": True,
-    "max_attempts": 1,
-    "catch_up": False,
-}
+Q_CLUSTER = q_cluster()

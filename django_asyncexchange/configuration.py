@@ -1,0 +1,93 @@
+"""Whether the settings can be used: one look for the system checks, and for their first use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from django.core.exceptions import ImproperlyConfigured
+
+from . import executors
+from .conf import conf
+from .dialects.base import Dialect
+from .executors import cluster_values
+from .keys import NAME
+from .mounts import Wrong, entries, mistakes, mount, nearest
+from .validators import Mistake
+
+
+def mountable() -> list[Dialect]:
+    """The mounts that nothing is wrong with, for checks, and for a URLconf, which has to be there to be checked.
+
+    Longer prefixes come first: what lies below another mount is not the other's.
+    """
+    found = []
+    with suppress(ImproperlyConfigured):
+        for name, options in entries(conf.DIALECTS).items():
+            with suppress(Mistake):
+                found.append(mount(name, options))
+    return sorted(found, key=lambda made: -len(made.prefix))
+
+
+def wrongs() -> Iterator[Wrong]:
+    """All that is wrong with ``ASYNC_EXCHANGE``, for the system checks and for its first use alike."""
+    yield from _misnamed()
+    try:
+        found = conf.raw
+    except ImproperlyConfigured as error:
+        yield Wrong(
+            place=NAME, wrong=str(error), cure="It is a dictionary, whose keys docs/reference/settings.rst has."
+        )
+        return
+    for key in sorted(set(found) - set(conf.names()), key=str):
+        cure = nearest(key, conf.names())
+        yield Wrong(place=f"{NAME}[{key!r}]", wrong="there is no such key.", cure=cure, key=str(key), is_unknown=True)
+    cluster = list(cluster_values.mistakes())
+    yield from cluster
+    # An executor that reads a wrong Q_CLUSTER cannot be imported, which says nothing new.
+    own = [wrong for setting in conf.settings() if (wrong := setting.mistake(found))]
+    yield from (wrong for wrong in own if not cluster or wrong.key != "EXECUTOR")
+    if "DIALECTS" not in {wrong.key for wrong in own}:
+        for name, options in entries(conf.DIALECTS).items():
+            yield from mistakes(name, options)
+    for key, other in (
+        ("SNAPSHOT_USER", "RESTORE_USER"),
+        ("RESTORE_USER", "SNAPSHOT_USER"),
+        ("RUN_HEADERS", "SNAPSHOT_USER"),
+    ):
+        if found.get(key) and not found.get(other):
+            missing = f"it does nothing without {other}."
+            yield Wrong(place=f"{NAME}[{key!r}]", wrong=missing, cure=f"Set {other} too, or remove it.", key=key)
+
+
+def _misnamed() -> Iterator[Wrong]:
+    """Settings that were meant to be ours: under a name like ours, or one by one."""
+    names = conf.project_names()
+    for name in names if NAME not in names else ():
+        plain = name.replace("_", "").removeprefix("DJANGO")
+        if isinstance(conf.project(name), Mapping) and difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85):
+            yield Wrong(place=name, wrong="nobody reads a setting of this name.", cure=f"Call it {NAME}.")
+    for key in (name.removeprefix(f"{NAME}_") for name in names if name.startswith(f"{NAME}_")):
+        if key in set(conf.names()):
+            cure = f"Write {NAME} = {{{key!r}: …}}."
+            yield Wrong(place=f"{NAME}_{key}", wrong="nobody reads a setting of this name.", cure=cure)
+
+
+def require_executor() -> None:
+    """Raise ImproperlyConfigured where the executor knows that it cannot work."""
+    if conf.is_known("executor"):
+        return
+    find = getattr(executors.load(), "mistakes", None)
+    if found := list(find()) if find else []:
+        raise ImproperlyConfigured("\n".join(f"{conf.EXECUTOR} cannot work: {wrong} {cure}" for wrong, cure in found))
+    conf.learn("executor")
+
+
+def require_usable() -> None:
+    """Raise ImproperlyConfigured, with every mistake and its cure, before anything is accepted or run."""
+    if conf.is_known("usable"):
+        return
+    if found := list(wrongs()):
+        raise ImproperlyConfigured("\n".join(map(str, found)))
+    conf.learn("usable")

@@ -1,0 +1,69 @@
+"""``Q_CLUSTER`` as the app gives it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from django.core import checks
+from django.test import override_settings
+
+from django_asyncexchange.checks import CheckId
+from django_asyncexchange.defaults import q_cluster
+
+from .services import exchange
+from .test_checks import DJANGO_Q, PERSISTENT
+
+
+@pytest.mark.django_db
+@pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"workers": 16},
+        {"timeout": 3600},
+        {"redis": "redis://127.0.0.1:6379/0", "name": "tests"},
+        {"django_redis": "default", "name": "tests"},
+        {"ALT_CLUSTERS": {"letters": {"timeout": 120, "retry": 180}}},
+    ],
+    ids=str,
+)
+def test_no_check_has_anything_against_the_cluster(overrides):
+    given = {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": q_cluster(**overrides), **PERSISTENT}
+    with override_settings(**given):
+        found = checks.run_checks(include_deployment_checks=True)
+    ours = {message.id for message in found if message.id.startswith("asyncexchange.")}
+    assert ours - {CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED} == set()  # the database of the tests
+
+
+def test_an_override_wins():
+    assert q_cluster(queue_limit=3, retry=900, orm="queue", broker_class="theirs", poll=1) == {
+        **q_cluster(),
+        "queue_limit": 3,
+        "retry": 900,
+        "orm": "queue",
+        "broker_class": "theirs",
+        "poll": 1,
+    }
+
+
+def test_what_follows_from_an_override_is_made_from_it():
+    made = q_cluster(workers=5, timeout=1000)
+    assert (made["queue_limit"], made["retry"]) == (10, 1060)
+
+
+def test_a_queue_on_redis_names_no_database():
+    assert "orm" not in q_cluster(redis={"host": "127.0.0.1"})
+
+
+def test_each_call_gives_a_dictionary_of_its_own():
+    q_cluster()["workers"] = 9
+    assert q_cluster()["workers"] == 2
+
+
+def test_a_settings_module_can_import_it_before_there_are_settings():
+    code = "import sys; import django_asyncexchange.defaults; print([name for name in sys.modules if name == 'django'])"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"[]\n", b"")
