@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +12,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def async_worker() -> Iterator[Worker]:
+def async_worker(settings: Any) -> Worker:
     """Runs accepted calls in the test itself, and keeps webhooks: a ``django_asyncexchange.testing.Worker``.
 
-    The test says itself which database it has: by ``django_db``, ``db`` or ``transactional_db``.
+    The test says itself which database it has: by ``django_db``, ``db`` or ``transactional_db``. ``settings`` is
+    pytest-django's fixture: what a test changes there later is undone first.
     """
-    with import_module("django_asyncexchange.testing").worker() as worker:
-        yield worker
+    testing = import_module("django_asyncexchange.testing")
+    setattr(settings, testing.NAME, testing.held())
+    worker: Worker = testing.Worker()
+    return worker

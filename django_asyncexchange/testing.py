@@ -150,8 +150,13 @@ def stored_answer(task: AsyncTask) -> HttpResponse:
 @contextlib.contextmanager
 def worker() -> Iterator[Worker]:
     """Inside, accepted calls wait for ``Worker.run()``, whatever ``ASYNC_EXCHANGE["EXECUTOR"]`` is."""
-    with override_settings(**{NAME: {**conf.raw, "EXECUTOR": f"{__name__}.{Held.__name__}"}}):
+    with override_settings(**{NAME: held()}):
         yield Worker()
+
+
+def held() -> dict[str, Any]:
+    """``ASYNC_EXCHANGE`` as it is, but that nothing runs by itself."""
+    return {**conf.raw, "EXECUTOR": f"{__name__}.{Held.__name__}"}
 
 
 class AsyncExchangeTestMixin(SimpleTestCase):

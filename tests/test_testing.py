@@ -28,10 +28,12 @@ BROKERS = [
 ]
 
 
-@pytest.fixture
-def async_worker():
-    with testing.worker() as worker:
-        yield worker
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Set up first and asked last: the settings are as before, in whatever order a test has changed them."""
+    before = conf.raw
+    yield
+    assert conf.raw == before
 
 
 @pytest.fixture
