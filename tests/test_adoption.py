@@ -60,6 +60,9 @@ def test_the_check_says_what_is_missing_and_gives_the_cure(fresh):
 
 
 def test_a_queue_that_is_not_installed_is_named_with_its_cure(fresh):
+    fresh.add(
+        "urls", '\nfrom django.urls import include\nurlpatterns += [path("", include("django_asyncexchange.urls"))]\n'
+    )
     fresh.add("settings", f"{cluster_of('README.rst')}\nINSTALLED_APPS.remove('django_q')\n")
     checked = fresh.run("manage.py", "check")
     assert set(re.findall(r"asyncexchange\.[EW]\d+", checked.stderr)) == {"asyncexchange.E006"}

@@ -72,6 +72,7 @@ def test_a_preference_for_a_view_that_reads_the_token_itself_is_ignored(client, 
     assert not AsyncTask.objects.exists()
 
 
+@pytest.mark.usefixtures("moved_mounts")
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_protocol_that_takes_every_view_refuses_one_that_reads_the_token_itself(client, name):
     response = client.post(f"/{name}/", headers={"Solitude-Async": "yes"})

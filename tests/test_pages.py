@@ -30,7 +30,7 @@ from docutils.core import publish_doctree
 
 from django_asyncexchange import urls
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.prefer import Prefer
+from django_asyncexchange.dialects.solitude import Solitude
 
 from . import services
 from .pages import QUIET, ROOT, Block, blocks, completed
@@ -61,6 +61,7 @@ LIBRARY = (
     "rest_framework.views",
     "rest_framework.viewsets",
     "django_asyncexchange.decorators",
+    "django_asyncexchange.defaults",
 )
 """Where names come from that a block does not import."""
 
@@ -108,7 +109,7 @@ def of_the_reader(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("ASYNC_EXCHANGE_KEY", Fernet.generate_key().decode())
     for name in ELSEWHERE:
-        monkeypatch.setitem(sys.modules, name, MagicMock(name=name, Partners=Prefer))
+        monkeypatch.setitem(sys.modules, name, MagicMock(name=name, Partners=Solitude))
     with Celery("myproject", broker="memory://", set_as_current=False) as app:
         monkeypatch.setattr(_state._tls, "current_app", app, raising=False)
 
@@ -152,6 +153,7 @@ def settings_of(block: Block, home: Path) -> Mapping[str, Any]:
     run(dataclasses.replace(block, text=text), around)
     around["STORAGES"] = {**project.STORAGES, **around["STORAGES"]}
     changed = {name: value for name, value in around.items() if name.isupper()}
+    changed["INSTALLED_APPS"] = list(dict.fromkeys(changed["INSTALLED_APPS"]))  # the tests have what a page adds
     changed.pop("DATABASES")  # those of a process that runs are not exchanged
     return changed
 

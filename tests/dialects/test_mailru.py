@@ -418,5 +418,5 @@ def test_a_401_keeps_its_challenge(mailru: MailRu) -> None:
 def test_every_text_is_there_in_russian(mailru: MailRu) -> None:
     errors = (*(cls() for cls in MailRu.CODES), exceptions.CallbackRefused(field="X-Callback-Method"))
     for error in errors:
-        text = russian()[mailru.wire(error).text]
+        text, _, _ = russian()[mailru.wire(error).text].partition("%(")
         assert text in mailru.problem(error, context(translate=russian().__getitem__)).body.decode()
