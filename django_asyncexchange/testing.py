@@ -24,7 +24,8 @@ from django.test import SimpleTestCase, override_settings
 
 from . import attempts, bodies, delivery, http
 from . import worker as workers
-from .conf import NAME, conf
+from .conf import conf
+from .keys import NAME
 from .messages import Response, value
 from .models import AsyncTask, Delivery
 from .querysets import AsyncTaskQuerySet
