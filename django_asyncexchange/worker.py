@@ -98,9 +98,8 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
         logger.exception("task %s: the run raised", task.pk)
         sessions.settle()
         _patiently(lifecycle.fail, task, Reason.EXCEPTION, failures.described(error))
-    except (
-        BaseException
-    ) as error:  # ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError
+    except BaseException as error:
+        # Ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
         sessions.close()  # whatever it was waiting for
         endings.interrupted(task, run, error)
     else:
