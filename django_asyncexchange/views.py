@@ -18,7 +18,7 @@ from django.http import QueryDict
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
-from . import authentication, bodies, callers, capture, exceptions, http, lifecycle, rendering
+from . import authentication, bodies, callers, capture, exceptions, http, lifecycle, presence, rendering
 from .conf import conf
 from .endpoints import Endpoint, key_of
 from .filters import AsyncTaskFilter
@@ -130,6 +130,7 @@ class TaskView(Endpoint):
         task = self.pick(id)
         if not self.is_within(scope, task) and not self.is_submitter(task):
             raise exceptions.TaskNotFound(id=id)
+        presence.note_waiting(task)
         return self.pick(id) if lifecycle.drop_if_overdue(task) else task
 
     def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:

@@ -115,3 +115,34 @@ def test_machines_that_are_gone_are_forgotten():
     Worker.objects.create(name="else", heard=soon(hours=-23))
     retention.prune()
     assert Worker.objects.get().name == "else"
+
+
+# A poll of what nobody runs ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def polled(anna, monkeypatch):
+    """Polls a call that was sent to the workers two minutes ago."""
+    monkeypatch.setattr(presence, "_looked", -presence.AGAIN)
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, REQUIRE_WORKER=False)):
+        address = anna.get("/ran/", headers={"Prefer": "respond-async"})["Location"]
+        AsyncTask.objects.update(sent=soon(minutes=-2))
+        yield lambda: anna.get(address)
+
+
+def test_a_poll_of_a_call_that_nobody_runs_is_one_line_in_the_log(polled, caplog):
+    assert [polled().status_code, polled().status_code] == [202, 202]
+    assert caplog.text.count("no call is running: is manage.py asyncexchange_worker there?") == 1
+
+
+def test_nothing_is_said_where_another_call_is_running(polled, caplog):
+    other = submitted()
+    AsyncTask.objects.filter(pk=other.pk).update(state="PROCESSING", lease_until=soon(minutes=1))
+    assert polled().status_code == 202
+    assert "is running" not in caplog.text
+
+
+def test_nothing_is_said_of_a_call_that_was_just_sent(polled, caplog):
+    AsyncTask.objects.update(sent=soon())
+    assert polled().status_code == 202
+    assert "is running" not in caplog.text
