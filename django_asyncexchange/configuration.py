@@ -66,7 +66,8 @@ def _misnamed() -> Iterator[Wrong]:
     names = conf.project_names()
     for name in names if NAME not in names else ():
         plain = name.replace("_", "").removeprefix("DJANGO")
-        if isinstance(conf.project(name), Mapping) and difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85):
+        is_like_ours = bool(difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85))
+        if is_like_ours and isinstance(conf.project(name), Mapping):  # of others, to read one may be a deprecation
             yield Wrong(place=name, wrong="nobody reads a setting of this name.", cure=f"Call it {NAME}.")
     for key in (name.removeprefix(f"{NAME}_") for name in names if name.startswith(f"{NAME}_")):
         if key in set(conf.names()):

@@ -134,6 +134,7 @@ def test_block_can_be_run(block, above, of_the_reader):
             run(earlier, names)
 
 
+@pytest.mark.django_db  # some checks of Django ask the database what it can
 @pytest.mark.parametrize(("block", "above"), those(of_settings=True))
 def test_settings_of_a_page_pass_the_check(block, above, of_the_reader, tmp_path):
     for earlier in above:
@@ -173,6 +174,7 @@ def mistakes(changed: Mapping[str, Any]) -> list[str]:
     return [f"{message.id} {message.msg}" for message in said if message.level >= checks.ERROR]
 
 
+@pytest.mark.django_db
 def test_a_mistake_in_settings_of_a_page_is_seen():
     assert mistakes({"ASYNC_EXCHANGE": {"DIALECT": {}}})
 

@@ -43,7 +43,8 @@ class WithButtons(Base):
         obj = self.get_object(request, unquote(object_id))
         if obj is not None:
             rows: QuerySet[Any] = self.get_queryset(request).filter(pk=obj.pk)
-            answer: HttpResponseBase | None = found[0](self, request, rows)  # type: ignore[assignment]
+            do: Any = found.func if hasattr(found, "func") else found[0]  # from Django 6.1 on it is no tuple
+            answer: HttpResponseBase | None = do(self, request, rows)
             if answer is not None:
                 return answer
             if rows.exists():

@@ -10,7 +10,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="asynctask",
             name="authentication_class",
-            field=models.CharField(blank=True, default="", editable=False, max_length=255),
-            preserve_default=False,
+            field=models.CharField(blank=True, db_default="", default="", editable=False, max_length=255),
         ),
     ]

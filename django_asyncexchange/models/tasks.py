@@ -48,7 +48,7 @@ class AsyncTask(Homed):
     owner_reference = models.CharField(_("owner's reference"), max_length=150, blank=True)
     auth_backend = models.CharField(max_length=255, blank=True, editable=False)
     auth_reference = models.TextField(blank=True, editable=False)
-    authentication_class = models.CharField(max_length=255, blank=True, editable=False)
+    authentication_class = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
     """Dotted path of the REST framework's class that has authenticated the call: its polls are authenticated by it."""
 
     method = models.CharField(_("method"), max_length=32)
