@@ -101,7 +101,7 @@ class PreparedInsert:
     def _by_the_database(self) -> list[models.Field[Any, Any]]:
         """The fields that are left to it. Not Django's own list of them, which depends on what it can tell."""
         fields = self._model._meta.concrete_fields
-        return [each for each in fields if isinstance(each, models.AutoField) or each.db_default is not NOT_PROVIDED]
+        return [each for each in fields if isinstance(each, models.AutoField) or _is_of_the_database(each)]
 
     def _translated(self, alias: str) -> Sql:
         fields = [each for each in self._model._meta.concrete_fields if not isinstance(each, models.AutoField)]
@@ -188,3 +188,8 @@ def tells(alias: str) -> bool:
     """Whether a statement gives what it has written; SQLite does since 3.35."""
     connection = connections[alias]
     return connection.vendor in TELLING and bool(connection.features.can_return_columns_from_insert)
+
+
+def _is_of_the_database(field: models.Field[Any, Any]) -> bool:
+    """Whether a row of ours never says it. A default beside it is for web servers of a release without the column."""
+    return field.db_default is not NOT_PROVIDED and not field.has_default()
