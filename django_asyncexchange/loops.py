@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 
 from . import eventloops, handling
 from .runs import Run
@@ -36,6 +37,20 @@ MOMENT = 0.2
 """What has come of a slow one is taken after so many seconds."""
 RESERVE = 0.1
 """The share of the run limit that tasks of a view, which go on after its answer, have to leave."""
+
+
+class Threads(ThreadPoolExecutor):
+    """What ``asyncio.to_thread`` has of a view's work done. A thread keeps no connection: nobody would close it."""
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        return super().submit(_alone, work, *args, **kwargs)
+
+
+def _alone(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    try:
+        return work(*args, **kwargs)
+    finally:
+        connections.close_all()
 
 
 class Loop(Executor):
@@ -111,7 +126,7 @@ class Loop(Executor):
         self._earlier = asyncio.all_tasks()
         self._loop.set_exception_handler(self._note)
         with ThreadPoolExecutor(1) as last:
-            threads = ThreadPoolExecutor(thread_name_prefix="asyncexchange-asyncio")
+            threads = Threads(thread_name_prefix="asyncexchange-asyncio")
             self._loop.set_default_executor(threads)
             async with eventloops.Generators(self._events):
                 play = asyncio.create_task(self._play())
