@@ -21,7 +21,9 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from celery import Celery, _state
 from cryptography.fernet import Fernet
+from django.apps import apps
 from django.conf import settings as project
+from django.contrib import admin
 from django.core import checks
 from django.test import override_settings
 from django.urls import include, path
@@ -122,6 +124,8 @@ def of_the_reader(tmp_path, monkeypatch):
         importlib.invalidate_caches()
 
     yield write
+    for model in [model for model in admin.site._registry if model._meta.app_label not in apps.app_configs]:
+        admin.site.unregister(model)  # of an app that only a page has
     for name in [name for name in sys.modules if name.partition(".")[0] == "myproject"]:
         del sys.modules[name]
 

@@ -37,13 +37,13 @@ class WithButtons(Base):
         """Do the action ``name`` with one object, and come back to its page, or to the list where it is gone."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        found = self.get_actions(request).get(name)
+        found: Any = self.get_actions(request).get(name)
         if found is None or not self.has_view_or_change_permission(request):
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
         if obj is not None:
             rows: QuerySet[Any] = self.get_queryset(request).filter(pk=obj.pk)
-            do: Any = found.func if hasattr(found, "func") else found[0]  # from Django 6.1 on it is no tuple
+            do = found.func if hasattr(found, "func") else found[0]  # from Django 6.1 on it is no tuple
             answer: HttpResponseBase | None = do(self, request, rows)
             if answer is not None:
                 return answer
