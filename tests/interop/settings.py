@@ -187,7 +187,7 @@ HEADLESS_ONLY = False
 
 # Ours
 Q_CLUSTER = q_cluster()
-ASYNC_EXCHANGE = {"VIEWS": ["/ninja/*", "/static/*", "/o/*", "schema", "schema-page"]}
+ASYNC_EXCHANGE = {"VIEWS": ["/ninja/*", "/o/*", "schema"]}
 
 
 class Recorder(sentry_sdk.Transport):
