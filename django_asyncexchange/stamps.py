@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-import hmac
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +33,8 @@ def fits(stamp: str, purpose: str, *facts: str) -> bool:
 
 
 def _made(purpose: str, facts: Iterable[str], key: str) -> str:
-    return hmac.digest(_derived(purpose, key), json.dumps([*facts]).encode(), "sha256").hex()
+    text = json.dumps([*facts]).encode()
+    return hashlib.blake2b(text, key=_derived(purpose, key), digest_size=32).hexdigest()  # keyed: RFC 7693, 2.5
 
 
 @functools.lru_cache(maxsize=32)
