@@ -57,7 +57,7 @@ class AnyOf(BaseAuthentication):
         own = _class_of(task)
         mine = [each for each in known if own and _is_by(each, own)]
         for keys in (each for each in mine if isinstance(each, ninja.KeyAuthentication)):
-            keys.is_meant = True
+            keys.is_meant, keys.account = True, task.account if task is not None else None
         stranger: Found | None = None
         refusals: list[tuple[int, Exception]] = []
         for each in (*mine, *(each for each in known if each not in mine)):

@@ -205,6 +205,8 @@ class KeyAuthentication(BaseAuthentication):
 
     is_meant = False
     """Whether a key is asked for although there is a user."""
+    account: str | None = None
+    """Whose task is asked for, where it is one: whoever of several knows the credential as theirs is heard."""
 
     def authenticate(self, request: Any) -> tuple[Any, Any] | None:
         bare = request._request
@@ -212,6 +214,7 @@ class KeyAuthentication(BaseAuthentication):
         if getattr(user, "is_authenticated", False) and not self.is_meant:
             return None
         forged: exceptions.CsrfFailed | None = None
+        known: Holder | None = None
         for authenticator in authenticators():
             try:
                 found = _said(authenticator, bare)
@@ -221,20 +224,33 @@ class KeyAuthentication(BaseAuthentication):
                 if _is_forged(error, authenticator, bare):
                     forged = exceptions.CsrfFailed(reason=str(error))
                 continue
-            if found and not (self.is_meant and found == user):
-                key = _key(authenticator, bare)
-                setattr(bare, HOLDER, Holder(authenticator=_name(authenticator), found=found, key=key))
-                bare.auth = found
-                if callers.without_a_user(bare).kind is not callers.Kind.STRANGER:
-                    return AnonymousUser(), found
-                delattr(bare, HOLDER)
-        if forged is not None:
+            if not found or (self.is_meant and found == user):
+                continue
+            holder = Holder(authenticator=_name(authenticator), found=found, key=_key(authenticator, bare))
+            account = _account_of(bare, holder)
+            if account is not None and (known is None or account == self.account):
+                known = holder
+            if known is not None and self.account in (None, account):
+                break
+        if known is None and forged is not None:
             raise forged
-        return None
+        if known is None:
+            return None
+        setattr(bare, HOLDER, known)
+        bare.auth = known.found
+        return AnonymousUser(), known.found
 
     def authenticate_header(self, request: Any) -> Any:
         schemes = (getattr(each, "openapi_scheme", None) for each in authenticators())
         return ", ".join(dict.fromkeys(CHALLENGES[scheme] for scheme in schemes if scheme in CHALLENGES)) or None
+
+
+def _account_of(request: HttpRequest, holder: Holder) -> str | None:
+    """Whose tasks ``holder`` may read; None for a stranger."""
+    asked: Any = copy.copy(request)
+    asked.user, asked.auth = AnonymousUser(), holder.found
+    setattr(asked, HOLDER, holder)
+    return None if callers.caller(asked).kind is callers.Kind.STRANGER else callers.owner(asked).account
 
 
 def _is_forged(error: Exception, authenticator: Any, request: Any) -> bool:

@@ -88,6 +88,13 @@ class Bearer(HttpBearer):
         return token if kind == "supersecret" else None
 
 
+class ScopedBearer(Bearer):
+    """Knows the same tokens, as somebody else."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        return {"client": token.removeprefix("group-")} if token.startswith("group-") else None
+
+
 class Basic(HttpBasicAuth):
     def authenticate(self, request: HttpRequest, username: str, password: str) -> Any:
         if username == "leaky":
@@ -129,6 +136,7 @@ for name, authenticator in {
     "row": RowInHeader(),
     "person": UserInHeader(),
     "bearer": Bearer(),
+    "scoped": ScopedBearer(),
     "basic": Basic(),
     "inside": from_inside,
     "several": [InQuery(), InHeader(), django_auth],
@@ -270,6 +278,14 @@ def test_whoever_has_a_key_of_a_users_is_that_user_at_the_polls(anna):
     client = Client()
     client.force_login(anna)
     assert (task.owner, client.get(f"/async/tasks/{task.pk}").status_code) == (anna, 202)
+
+
+@pytest.mark.parametrize("address", ["/api/bearer", "/api/scoped"])
+def test_a_token_that_two_operations_know_as_somebody_else_reads_the_task_of_the_one_that_was_called(shop, address):
+    task = submit(address, headers={**PREFER, "Authorization": "Bearer group-shop"})
+    perform(task)
+    polled = Client().get(f"/async/tasks/{task.pk}/result", headers={"Authorization": "Bearer group-shop"})
+    assert polled.status_code == 200
 
 
 def test_who_also_has_a_session_reads_the_task_of_a_key(anna):
