@@ -24,7 +24,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import include, path
 from django.utils import timezone
 
-from django_asyncexchange import bodies, capture, worker, zones
+from django_asyncexchange import arrival, bodies, capture, worker, zones
 from django_asyncexchange.exceptions import CallChanged
 from django_asyncexchange.models import AsyncTask
 
@@ -825,3 +825,10 @@ def test_asgi_server_and_client_are_the_same_in_the_run(asgi):
     assert asgi("GET", "/tells/", headers={**PREFER, "X-Forwarded-For": "192.0.2.7"}).status_code == 202
     seen, now = ran(), asgi("GET", "/tells/", headers={"X-Forwarded-For": "192.0.2.7"}).json()
     assert (seen["around"], seen["site"], seen["headers"]) == (now["around"], now["site"], now["headers"])
+
+
+def test_a_query_that_a_middleware_has_read_is_read_anew_by_permissions():
+    request = RequestFactory().get("/works/?async=true&a=1")
+    assert request.GET["async"] == "true"
+    arrival.point(request, "/works/", "a=1")
+    assert request.GET.dict() == {"a": "1"}

@@ -12,7 +12,6 @@ from django_asyncexchange.messages import Replay
 from django_asyncexchange.middleware import AsyncExchangeMiddleware
 from django_asyncexchange.models import AsyncTask
 
-
 reachability.require_reachable = lambda dialect: None  # no suite has our addresses, and nobody asks there
 
 
