@@ -71,7 +71,7 @@ class Rig:
         [head] = children(self.supervisor.pid)[-1:] or [0]
         if role in ("supervisor", "head"):
             return [{"supervisor": self.supervisor.pid, "head": head}[role]]
-        [sentinel] = children(head)[:1] or [0]
+        [sentinel] = children(head)[-1:] or [0]  # Python 3.14 has given the head one before, which tracks resources
         if role == "sentinel":
             return [sentinel]
         logs = "".join(log.read_text() for log in self.cast.home.glob("django-*.log"))
