@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import functools
 import json
 import re
 import shutil
@@ -44,7 +45,7 @@ REST_FRAMEWORK = {
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-ASYNC_EXCHANGE = {"DIALECTS": {"cisco": {"RUN_LIMIT": 1}}}
+ASYNC_EXCHANGE = {"DIALECTS": {"cisco": {"RUN_LIMIT": 1}}, "PRUNE_SECONDS": 0}
 
 
 def merged(old, new):
@@ -210,7 +211,13 @@ class Reader(Newcomer):
 def shown(page: str, words: str) -> str:
     """The first block on ``page`` that has ``words``."""
     [path] = [path for path in PAGES if path.stem == page]
-    return next(block.text for block in blocks(path) if words in block.text)
+    return next(block.text for block in shown_on(path) if words in block.text)
+
+
+@functools.cache
+def shown_on(page: Path) -> tuple[Block, ...]:
+    """All blocks of ``page``."""
+    return tuple(blocks(page))
 
 
 def more(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -25,7 +26,7 @@ from django.test import Client
 client = Client(SERVER_NAME="127.0.0.1", headers={"Authorization": "Bearer token"})
 headers = {"Prefer": "respond-async, wait=30", "Idempotency-Key": "1"}
 answer = client.get("/reports/stock", headers=headers)
-print(answer.headers["Preference-Applied"])
+assert "respond-async" in answer.headers["Preference-Applied"]
 while answer.status_code == 202:
     answer = client.get("/reports/stock", headers=headers)
 print(answer.json())
@@ -42,11 +43,13 @@ print(answer.json())
     ],
 )
 def test_the_workers_of_an_executor_run_a_call(reader, tmp_path, extra, settings, command):
-    with redis_server() as broker, reader.beside(tmp_path / "project") as other:
+    text = more(shown("executors", settings))
+    broker = redis_server() if "redis://" in text else contextlib.nullcontext()
+    with broker as server, reader.beside(tmp_path / "project") as other:
         other.enter(shown("executors", f"[{extra}]").strip())
         project = other.home / "myproject"
         with (project / "settings.py").open("a", encoding="utf-8") as file:
-            file.write(re.sub(r"redis://[^\"']+", broker.url, more(shown("executors", settings))))
+            file.write(re.sub(r"redis://[^']+", server.url if server else "", text))
         if extra == "celery":
             (project / "celery.py").write_text(CELERY, encoding="utf-8")
             (project / "__init__.py").write_text("from .celery import app\n", encoding="utf-8")
