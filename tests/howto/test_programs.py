@@ -114,8 +114,8 @@ def test_nginx_sends_a_part_and_says_what_keeps_a_file_harmless(link):
 
 
 def test_nginx_gives_nothing_to_who_has_no_link(front, link):
-    [name, *_] = [file.name for file in (front.home / "results").rglob("*") if file.is_file()]
-    assert front.call("GET", f"/results/{name}").status_code == 404
+    [file, *_] = [file for file in (front.home / "results").rglob("*") if file.is_file()]
+    assert front.call("GET", f"/{file.relative_to(front.home)}").status_code == 404
 
 
 # systemd and containers -----------------------------------------------------------------------------------------------
