@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -83,6 +86,19 @@ def mariadb_url() -> str:
     except pymysql.OperationalError as error:
         unavailable(f"No MariaDB at TEST_MARIADB_URL: {error}")
     return url
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this tree, made once for all tests of the group ``first-hour``."""
+    from . import newcomer
+
+    if newcomer.uv() is None or shutil.which("curl") is None:
+        unavailable("uv and curl are needed")
+    try:
+        return newcomer.wheel(tmp_path_factory.mktemp("wheel"))
+    except subprocess.CalledProcessError as error:
+        unavailable(f"no wheel: {error}")
 
 
 @pytest.fixture

@@ -55,9 +55,8 @@ def surroundings() -> dict[str, str]:
 class Environment:
     """A virtual environment with the wheel and what it asks for, in the versions that the tests run with."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.wheel = wheel(home / "dist")
+    def __init__(self, home: Path, wheel: Path) -> None:
+        self.home, self.wheel = home, wheel
         self.constraints = home / "constraints.txt"
         here = {found.name: found.version for found in distributions() if found.name != "django-asyncexchange"}
         self.constraints.write_text("".join(f"{name}=={version}\n" for name, version in here.items()))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 import requests
 
-from . import conftest
-from .newcomer import PASSWORD, PATIENCE, PAUSE, Environment, newcomer, uv
+from .newcomer import PASSWORD, PATIENCE, PAUSE, Environment, newcomer
 from .pages import ROOT, Block, blocks
 from .services import until
 
@@ -43,13 +39,8 @@ def quickstart():
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    if uv() is None or shutil.which("curl") is None:
-        conftest.unavailable("uv and curl are needed")
-    try:
-        return Environment(tmp_path_factory.mktemp("newcomer"))
-    except subprocess.CalledProcessError as error:
-        conftest.unavailable(f"no wheel or no environment: {error}")
+def environment(tmp_path_factory, wheel):
+    return Environment(tmp_path_factory.mktemp("newcomer"), wheel)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Commands, requests and files of how-to's and reference: all that their pages show and that is not Python."""

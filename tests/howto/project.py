@@ -1,0 +1,47 @@
+"""The views that the pages call: ``myproject/urls.py`` of their reader's project."""
+
+from __future__ import annotations
+
+import socket
+
+from django.urls import include, path
+from rest_framework.decorators import api_view
+from rest_framework.response import Response
+
+from django_asyncexchange.decorators import allow_async
+
+
+@allow_async
+@api_view(["GET", "POST"])
+def answers(request):
+    return Response({"user": request.user.username})
+
+
+@allow_async
+@api_view(["GET", "POST"])
+def lasts(request):
+    """Is never done; somebody ends it."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.recv(1)
+
+
+@allow_async
+@api_view(["GET"])
+def fills(request):
+    """More than is kept in the database."""
+    return Response({"rows": list(range(20_000))})
+
+
+urlpatterns = [
+    *(path(f"{folder}/stock", answers) for folder in ("reports", "api/remap/1.2/report")),
+    *(path(f"{folder}/lasts", lasts) for folder in ("reports", "api/v2", "api/remap/1.2/report")),
+    path("orders/", answers),
+    path("generic/buyer/", answers),
+    path("api/goods", answers),
+    path("api/v2/campaigns.json", answers),
+    path("api/remap/1.2/report/large", fills),
+    path("unifiedconfig/config/calltype", answers),
+    path("unifiedconfig/config/lasts", lasts),
+    path("", include("django_asyncexchange.urls")),
+]
