@@ -18,12 +18,13 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import include, path
+from oauth2_provider.models import Application
 
 from django_asyncexchange import bodies, lifecycle, sealing, subscriptions, worker
 from django_asyncexchange.conf import conf
@@ -32,7 +33,7 @@ from django_asyncexchange.messages import Owner
 from django_asyncexchange.models import AsyncTask, Body, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.states import Reason, State
 
-from . import services
+from . import owners, services
 from .services import IDLE, exchange, soon
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -61,6 +62,7 @@ for view in (hostile, binary):
 
 urlpatterns = [
     *services.urlpatterns,
+    *owners.urlpatterns,
     path("admin/", admin.site.urls),
     path("hostile/", hostile),
     path("binary/", binary),
@@ -71,7 +73,7 @@ urlpatterns = [
 @pytest.fixture(autouse=True)
 def defaults(settings: Any) -> None:
     """The app's own, but for the executor: runs come when a test wants them."""
-    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True, **owners.HOOKS)
 
 
 def called(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
@@ -141,6 +143,26 @@ def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
         left["kept"] = ran(anna, method="post", data=form)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, KEEP_REQUESTS=True, ENCRYPTION_KEYS=FORMER)):
         left["kept, key lost"] = ran(anna, method="post", data=form)
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, KEEP_REQUESTS=True)):
+        return left | left_by_others()
+
+
+def left_by_others() -> dict[str, AsyncTask]:
+    """By callers who are no users, while they are known and when nobody knows them any more."""
+    group = Group.objects.create(name="a group's key")
+    callers = {
+        "an application": (owners.application("an application"), "/by/oauth/"),
+        "an application that was deleted": (owners.application("a former one"), "/by/oauth/"),
+        "a caller with a name": (owners.named(HOSTILE), "/by/name/"),
+        "a key": (owners.holder(f"{owners.LETTER}one"), "/by/key"),
+        "a key of a row": (owners.holder(group.name), "/by/key"),
+        "a key of a row that was deleted": (owners.holder(Group.objects.create(name="former").name), "/by/key"),
+    }
+    left = {f"of {name}": ran(*caller) for name, caller in callers.items()}
+    left |= {f"waiting, of {name}": called(*caller) for name, caller in callers.items()}
+    assert {task.state for name, task in left.items() if name.startswith("of")} == {State.DONE}
+    Application.objects.filter(name="a former one").delete()
+    Group.objects.filter(name="former").delete()
     return left
 
 
