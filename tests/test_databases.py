@@ -29,7 +29,8 @@ PARTS = {
     "running": ("worker", "rows", "prepared", "time_zones"),
     "ending": ("watch", "leaks", "recovery"),
     "telling": ("delivery", "columns"),
-    "administering": ("admin", "admin_states", "webhook_admin", "people", "failures"),
+    "administering": ("admin", "admin_states", "webhook_admin"),
+    "forgetting": ("people", "failures"),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
 
