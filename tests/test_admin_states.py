@@ -430,3 +430,30 @@ def test_a_failed_task_with_long_names_fits_a_small_screen(tmp_path: Path):
     lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION, f"ValueError: {'y' * 500}")
     room, width, cut = measured(page(staff("superuser"), at(task)), PAGE, tmp_path, "failed-task")
     assert 0 < width <= room and cut == 0
+
+
+@pytest.fixture
+def long_names() -> dict[str, Any]:
+    """A webhook and a delivery, by their models."""
+    task = with_long_names(state=State.DONE)
+    url = f"https://example.com/{'x' * 500}"
+    webhook = Webhook.objects.create(dialect="prefer", account=task.account, url=url, action="PROCESSED")
+    delivery = Delivery.objects.create(
+        webhook=webhook, task=task, event="PROCESSED", method="POST", url=sealing.seal_secret(url), body="y" * 500
+    )
+    DeliveryAttempt.objects.create(delivery=delivery, status_code=503, milliseconds=7, answer="z" * 500)
+    return {"webhook": webhook, "delivery": delivery}
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("model", ["webhook", "delivery"])
+def test_a_row_with_a_long_address_is_a_few_lines(tmp_path: Path, model: str, long_names: dict[str, Any]):
+    *_, lines = measured(page(staff("superuser"), f"{SITE}{model}/"), LIST, tmp_path, f"{model}-list")
+    assert 0 < lines <= 10
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("model", ["webhook", "delivery"])
+def test_a_page_with_a_long_address_fits_a_small_screen(tmp_path: Path, model: str, long_names: dict[str, Any]):
+    room, width, cut = measured(page(staff("superuser"), at(long_names[model])), PAGE, tmp_path, model)
+    assert 0 < width <= room and cut == 0
