@@ -12,6 +12,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -40,8 +41,9 @@ def view_of(view_func: Any) -> Any:
     """Ninja's own view (``PathView``) behind ``view_func``, whatever decorates it; None where there is none."""
     while isinstance(view_func, types.FunctionType):
         for cell in view_func.__closure__ or ():
-            if type(cell.cell_contents).__module__ == "ninja.operation":
-                return cell.cell_contents
+            with suppress(ValueError):  # of a variable that is gone
+                if type(cell.cell_contents).__module__ == "ninja.operation":
+                    return cell.cell_contents
         view_func = getattr(view_func, "__wrapped__", None)
     return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, get_urlconf, resolve
@@ -20,6 +20,18 @@ ROOT = 'Write path("", include("django_asyncexchange.urls")) in the root URLconf
 LITERAL = re.compile(r"\^?((?:[^\\.^$*+?{}\[\]|()]|\\[^\w])*)")
 """How a regular expression begins, up to the first character that does not stand for itself."""
 WILD = re.compile(r"[*?\[]")
+
+
+class Address(NamedTuple):
+    """An entry of the project's URLconf."""
+
+    begin: str
+    """How its path begins."""
+    varies: bool
+    """Whether it goes on."""
+    name: str
+    """With its namespaces."""
+    view: Any
 
 
 def dead(dialect: Dialect) -> tuple[str, str] | None:
@@ -54,7 +66,7 @@ def unknown(entry: str) -> str | None:
     """The cure where an entry of VIEWS is neither the name of a URL nor meets any path; else None."""
     if entry.startswith("/"):
         return None if _meets(entry) else "Write a path of the project with a leading slash, or the name of a URL."
-    names = {name for _, _, name in _addresses() if name}
+    names = {address.name for address in addresses() if address.name}
     if entry in names:
         return None
     close = difflib.get_close_matches(entry, names, n=1)
@@ -70,24 +82,31 @@ def _meets(pattern: str) -> bool:
         except Resolver404:
             return False
         return True
+    return any(_may_meet(pattern, address) for address in addresses())
+
+
+def _may_meet(pattern: str, address: Address) -> bool:
     start = WILD.split(pattern)[0]
-    found = ((begin.startswith(start), varies and start.startswith(begin)) for begin, varies, _ in _addresses())
-    return any(map(any, found))
+    return address.begin.startswith(start) or (address.varies and start.startswith(address.begin))
 
 
-def _addresses() -> Iterator[tuple[str, bool, str]]:
-    """(how its path begins, whether it goes on, its full name) of each address of the project, but for our own."""
+def may_be_listed(address: Address, entries: Sequence[str]) -> bool:
+    """Whether some entry of VIEWS is meant for ``address``."""
+    return any(_may_meet(each, address) if each.startswith("/") else each == address.name for each in entries)
+
+
+def addresses() -> Iterator[Address]:
+    """Those of the project, but for our own."""
     return _below(get_resolver(), "/", True, ())
 
 
-def _below(
-    resolver: URLResolver, begin: str, is_open: bool, spaces: tuple[str, ...]
-) -> Iterator[tuple[str, bool, str]]:
+def _below(resolver: URLResolver, begin: str, is_open: bool, spaces: tuple[str, ...]) -> Iterator[Address]:
     for each in resolver.url_patterns:
         literal, is_whole = _literal(each.pattern)
         text = begin + literal if is_open else begin
         if isinstance(each, URLPattern):
-            yield text, not (is_open and is_whole), ":".join((*spaces, each.name)) if each.name else ""
+            name = ":".join((*spaces, each.name)) if each.name else ""
+            yield Address(text, not (is_open and is_whole), name, each.callback)
         elif each.app_name != APP:
             inner = (*spaces, each.namespace) if each.namespace else spaces
             yield from _below(each, text, is_open and is_whole, inner)

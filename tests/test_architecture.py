@@ -25,7 +25,7 @@ FLOORS = {
     "mounts moves outages paths prepared querysets sealing snapshots statements writes",
     3: "acting admission arrival attempts callers capture ceilings children classbased configuration delivery "
     "endings environ eventloops executors faithful files fingerprints fixed forgery gates handling http "
-    "httpcaches identity lifecycle lookups loops ninja notify offload people presence profiles reachability "
+    "httpcaches identity lifecycle lookups loops marks ninja notify offload people presence profiles reachability "
     "recovery rendering retention runs scopes sessions signals signatures stamps submission subscriptions tokens "
     "transport turns waiting watch worker",
     4: "admin apps authentication checks decorators endpoints filters management middleware owed pagination "

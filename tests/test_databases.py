@@ -1,6 +1,6 @@
 """What says something about a database, once more on PostgreSQL and on MariaDB, in processes of their own.
 
-The short form plays the races; ``--full`` plays all of it.
+The short form plays the races, and what staff does with all that runs leave; ``--full`` plays all of it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,31 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SHORT = ("races",)
+RACES = ("races",)
 """Who wins when several want the same."""
+SHORT = (
+    *RACES,
+    "admin_states::test_no_action_is_a_server_error",
+    "people::test_what_a_user_has_left_goes_with_the_user",
+    "admin::test_search_finds_by_id_its_beginning_address_account_and_owner",
+    "failures::test_whatever_letters_a_message_has_it_can_be_kept",
+)
+"""The same, and a test of each file that staff's pages and people's data have: ``file::test``."""
 PARTS = {
     "counting": ("limits",),
     "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
     "running": ("worker", "rows", "prepared", "time_zones"),
     "ending": ("watch", "leaks", "recovery"),
     "telling": ("delivery", "columns"),
+    "administering": ("admin", "admin_states", "webhook_admin"),
+    "forgetting": ("people", "failures"),
 }
 POSTGRESQL_ONLY = {"plans", "queries"}
 
 
 def pytest_generate_tests(metafunc):
     if "names" in metafunc.fixturenames:
-        parts = {"races": SHORT} | (PARTS if metafunc.config.getoption("--full") else {})
+        parts = {"races": RACES} | PARTS if metafunc.config.getoption("--full") else {"sample": SHORT}
         metafunc.parametrize("names", parts.values(), ids=parts)
 
 
@@ -36,7 +46,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
 def test_another_database_keeps_all_of_this_too(server, names, request):
     chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
-    files = [str(HERE / f"test_{name}.py") for name in chosen]
+    files = [str(HERE / f"test_{file}.py{sep}{test}") for file, sep, test in (name.partition("::") for name in chosen)]
     form = ["--full"] if request.config.getoption("--full") else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *form, "-q", "-p", "no:cacheprovider"],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import include, path
 from ninja import NinjaAPI
@@ -153,7 +153,22 @@ async def later_too(request: HttpRequest) -> dict[str, str]:
     return described(request)
 
 
-urlpatterns = [path("api/", api.urls), path("", include("django_asyncexchange.urls"))]
+def without_its_variable(is_there: bool = False) -> Any:
+    """A view of no API, which refers to what was never assigned."""
+    if is_there:
+        name = "a name"
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(name if request.GET else "nothing")
+
+    return view
+
+
+urlpatterns = [
+    path("api/lost/", without_its_variable()),
+    path("api/", api.urls),
+    path("", include("django_asyncexchange.urls")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -436,3 +451,9 @@ def test_a_key_with_a_former_secret_key_runs(settings):
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another"
     assert perform(task) == 200
+
+
+def test_a_view_whose_closure_is_not_filled_is_looked_through(anna):
+    client = Client()
+    client.force_login(anna)
+    assert client.get("/api/lost/", headers=PREFER).status_code == 202

@@ -30,9 +30,9 @@ else:
 ORIGIN = re.compile(r"^\w+://[^/?#]*")
 
 
-def shortened(name: object) -> str:
+def shortened(name: object, length: int = 32) -> str:
     """``name`` as a column has room for it."""
-    return Truncator(str(name)).chars(32)
+    return Truncator(str(name)).chars(length)
 
 
 class FirstPages(TaskPaginator):
@@ -69,7 +69,7 @@ class TaskList(CarefulList):
         super().get_results(request)
         rows: list[AsyncTask] = list(self.result_list)
         for task in rows:
-            task.url = Truncator(ORIGIN.sub("", masked_url(task.url))).chars(60)
+            task.url = shortened(ORIGIN.sub("", masked_url(task.url)), 60)
             task.account = shortened(task.account)
         self.result_list = rows
         self.is_worker_missed = presence.seems_missed(rows)

@@ -21,7 +21,7 @@ from ..masking import masked_url
 from ..messages import Owner
 from ..models import Delivery, DeliveryAttempt, Webhook
 from .buttons import WithButtons
-from .listing import CarefulList
+from .listing import CarefulList, shortened
 
 if TYPE_CHECKING:
     AttemptInline = admin.TabularInline[DeliveryAttempt, Delivery]
@@ -91,10 +91,10 @@ def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
 class WebhookAdmin(WithButtons):
     form = WebhookForm
     list_display = (
-        "address",
+        "short_address",
         "action",
         "dialect",
-        "account",
+        "short_account",
         "enabled",
         "delivered",
         "failed",
@@ -111,9 +111,17 @@ class WebhookAdmin(WithButtons):
     def obstacle(self, name: str, obj: Webhook) -> str:
         return gettext("It is disabled.") if name == "resend_failed" and not obj.enabled else ""
 
-    @admin.display(description=_("address"), ordering="url")
+    @admin.display(description=_("address"))
     def address(self, webhook: Webhook) -> str:
         return masked_url(webhook.url)
+
+    @admin.display(description=_("address"), ordering="url")
+    def short_address(self, webhook: Webhook) -> str:
+        return shortened(masked_url(webhook.url), 60)
+
+    @admin.display(description=_("account"), ordering="account")
+    def short_account(self, webhook: Webhook) -> str:
+        return shortened(webhook.account)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
         return CarefulList
@@ -180,7 +188,7 @@ class Attempts(AttemptInline):
 
 @admin.register(Delivery)
 class DeliveryAdmin(WithButtons):
-    list_display = ("id", "event", "address", "state", "tries", "created", "due", "finished")
+    list_display = ("id", "event", "short_address", "state", "tries", "created", "due", "finished")
     list_filter = ("state", "created", "event")
     list_select_related = ()
     ordering = ("-created",)
@@ -212,6 +220,10 @@ class DeliveryAdmin(WithButtons):
     @admin.display(description=_("address"))
     def address(self, row: Delivery) -> str:
         return masked_url(row.address or row.host)
+
+    @admin.display(description=_("address"))
+    def short_address(self, row: Delivery) -> str:
+        return shortened(self.address(row), 60)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
         return CarefulList

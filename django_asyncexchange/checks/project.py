@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from .. import configuration, reachability
 from ..conf import conf
@@ -13,6 +14,8 @@ from ..configuration import mountable
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
+UNHEARD = "django_asyncexchange.marks.unheard"
+"""By name: it needs the models, which are there after the checks."""
 
 
 @registered(checks.Tags.security)
@@ -81,3 +84,14 @@ def check_views() -> Iterator[Finding]:
         for entry in entries:
             if (cure := reachability.unknown(entry)) is not None:
                 yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", cure
+
+
+@registered(checks.Tags.urls)
+def check_marks() -> Iterator[Finding]:
+    """Whether the mark of each view is heard, as far as what is around it shows the view."""
+    for name, address in import_string(UNHEARD)():
+        yield (
+            CheckId.MARK_UNHEARD,
+            f"{name} is marked, but not heard at {address.begin}: what is around it does not hand its mark on.",
+            "Write @functools.wraps(view) in the decorator above it, or mark the outermost one.",
+        )

@@ -126,6 +126,10 @@ class CheckId(enum.StrEnum):
     """
     VIEW_UNKNOWN = "asyncexchange.W041"
     """An entry of ``VIEWS`` is the name of no URL, or a path or pattern that meets none."""
+    MARK_UNHEARD = "asyncexchange.W042"
+    """A view is marked, by ``allow_async`` or another way, below a decorator without ``functools.wraps`` or within a
+    ``functools.partial``, and its mark is heard at no address. See :doc:`/howto/opt-in`.
+    """
 
 
 Finding = tuple[CheckId, str, str]
