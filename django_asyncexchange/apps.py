@@ -9,8 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from . import checks, httpcaches  # noqa: F401  (the first registers the system checks)
+from . import checks  # noqa: F401  (the first registers the system checks)
 from .conf import conf
+from .responses import http_caches  # noqa: F401  (the first registers the system checks)
 
 
 class AsyncExchangeConfig(AppConfig):
@@ -20,10 +21,10 @@ class AsyncExchangeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import people
+        from .tasks import personal_data
 
-        people.watch()
-        httpcaches.keep_apart_from_runs()
+        personal_data.watch()
+        http_caches.keep_apart_from_runs()
         # The executor's module connects itself to its workers' signals; a wrong one is the system checks' to report.
         with suppress(ImproperlyConfigured):
             import_string(conf.EXECUTOR)

@@ -10,11 +10,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import executors
 from .conf import conf
-from .dialects.base import Dialect
-from .executors import cluster_values
-from .keys import NAME
-from .mounts import Wrong, entries, mistakes, mount, nearest
-from .validators import Mistake
+from .conf.keys import NAME
+from .conf.mounts import Wrong, entries, mistakes, mount, nearest
+from .dialects.base.dialect import Dialect
+from .executors.django_q import cluster_settings
+from .protocol.validators import Mistake
 
 
 def mountable() -> list[Dialect]:
@@ -43,7 +43,7 @@ def wrongs() -> Iterator[Wrong]:
     for key in sorted(set(found) - set(conf.names()), key=str):
         cure = nearest(key, conf.names())
         yield Wrong(place=f"{NAME}[{key!r}]", wrong="there is no such key.", cure=cure, key=str(key), is_unknown=True)
-    cluster = list(cluster_values.mistakes())
+    cluster = list(cluster_settings.mistakes())
     yield from cluster
     # An executor that reads a wrong Q_CLUSTER cannot be imported, which says nothing new.
     own = [wrong for setting in conf.settings() if (wrong := setting.mistake(found))]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
 
-from .admission import MARK, REPEATABLE, RETENTION
+from .intake.admission import MARK, REPEATABLE, RETENTION
 
 V = TypeVar("V")
 

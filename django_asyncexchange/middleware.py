@@ -19,25 +19,10 @@ from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 
-from . import (
-    admission,
-    arrival,
-    capture,
-    configuration,
-    forgery,
-    http,
-    httpcaches,
-    identity,
-    outages,
-    owed,
-    reachability,
-    remarks,
-    rendering,
-    waiting,
-)
-from .conf import conf
-from .dialects.base import Dialect
-from .dialects.preferences import wait_of
+from . import configuration
+from .conf import conf, urlconf
+from .dialects.base.dialect import Dialect
+from .dialects.base.prefer_header import wait_of
 from .exceptions import (
     AsyncExchangeError,
     CallChanged,
@@ -48,9 +33,15 @@ from .exceptions import (
     SubmitFailed,
 )
 from .exceptions import PermissionDenied as Forbidden
-from .messages import Call
+from .identity import identity
+from .intake import admission, arrival, capture, csrf
 from .models import AsyncTask
-from .submission import RETRY_AFTER, Submission, submit
+from .protocol import log_once
+from .protocol.values import Call
+from .responses import accepted, http, http_caches, render_context
+from .store import db_retry
+from .tasks import waiting
+from .tasks.submit import RETRY_AFTER, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -83,7 +74,7 @@ class Intent:
         return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
 
     def early(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
-        return owed.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
+        return accepted.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
 
 
 class AsyncExchangeMiddleware:
@@ -103,24 +94,26 @@ class AsyncExchangeMiddleware:
             return self.__acall__(request)
         intent = detect(request)
         if intent is None:
-            return owed.varied(request, self.get_response(request))
-        response = owed.varied(request, prepare(request, intent) or late(request, intent, self.get_response(request)))
+            return accepted.varied(request, self.get_response(request))
+        response = accepted.varied(
+            request, prepare(request, intent) or late(request, intent, self.get_response(request))
+        )
         if intent.task_id is None or not intent.patience:
             return response
-        task = owed.spared(partial(waiting.until_final, intent.task_id, intent.patience))
-        return owed.spared(partial(intent.early, request, task)) or response
+        task = accepted.spared(partial(waiting.until_final, intent.task_id, intent.patience))
+        return accepted.spared(partial(intent.early, request, task)) or response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         intent = detect(request)
         if intent is None:
-            return owed.varied(request, await self.get_response(request))
+            return accepted.varied(request, await self.get_response(request))
         answer = prepare(request, intent) or late(request, intent, await self.get_response(request))
-        response = owed.varied(request, answer)
+        response = accepted.varied(request, answer)
         if intent.task_id is None or not intent.patience:
             return response
-        wait = sync_to_async(owed.spared, thread_sensitive=False)
+        wait = sync_to_async(accepted.spared, thread_sensitive=False)
         task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
-        return await sync_to_async(owed.spared)(partial(intent.early, request, task)) or response
+        return await sync_to_async(accepted.spared)(partial(intent.early, request, task)) or response
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
@@ -206,14 +199,14 @@ def accept(
     admission.require_eligible(request, view_func, dialect)
     configuration.require_usable()
     configuration.require_executor()
-    reachability.require_reachable(dialect)
+    urlconf.require_reachable(dialect)
     dialect.admit(call)
     refused, who = admission.refusal(request, view_func, args, kwargs, dialect)
     if refused is not None or who is None:
         return refused
-    context = rendering.context(request, dialect)
+    context = render_context.context(request, dialect)
     wanted = Submission(
-        call=forgery.written_into(identity.written_into(capture.capture(request, intent.target), who), request),
+        call=csrf.written_into(identity.written_into(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,
@@ -225,7 +218,7 @@ def accept(
         muted=dialect.muted(call),
         idempotency_key=admission.idempotency_key(call),
     )
-    httpcaches.keep_out(request)
+    http_caches.keep_out(request)
     task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
     capture.reread(request)
@@ -248,7 +241,7 @@ def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> Ht
 
 def unusable(request: HttpRequest, intent: Intent, error: ImproperlyConfigured) -> HttpResponseBase | None:
     """Nothing is accepted that could not be run, or whose answer could not be read: a mere preference is ignored."""
-    remarks.once(f"no call is accepted for later: {error}")
+    log_once.once(f"no call is accepted for later: {error}")
     if intent.dialect.OPTIONAL:
         capture.reread(request)
         return None
@@ -262,9 +255,9 @@ def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpRespo
     """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
-    is_away = isinstance(error, outages.AWAY)
+    is_away = isinstance(error, db_retry.AWAY)
     return problem(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
 
 
 def problem(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:
-    return http.respond(rendering.problem(request, intent.dialect, error))
+    return http.respond(render_context.problem(request, intent.dialect, error))

@@ -22,15 +22,17 @@ from django.db import close_old_connections
 from django.http import HttpResponse
 from django.test import SimpleTestCase, override_settings
 
-from . import attempts, bodies, delivery, http
-from . import worker as workers
 from .conf import conf
-from .keys import NAME
-from .messages import Response, value
+from .conf.keys import NAME
 from .models import AsyncTask, Delivery
-from .querysets import AsyncTaskQuerySet
-from .states import State
-from .transport import Outcome
+from .models.querysets import AsyncTaskQuerySet
+from .protocol.states import State
+from .protocol.values import Response, value
+from .responses import http
+from .store import bodies
+from .webhooks import attempts, delivery
+from .webhooks.transport import Outcome
+from .worker import runner as workers
 
 
 class Held:

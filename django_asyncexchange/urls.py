@@ -16,10 +16,10 @@ from django.db import connections, transaction
 from django.urls import URLPattern, re_path
 
 from .configuration import mountable
-from .dialects.base import Dialect, Route
-from .endpoints import Endpoint
-from .views import TaskView
-from .webhook_views import WebhookView
+from .dialects.base.dialect import Dialect, Route
+from .endpoints.base import Endpoint
+from .endpoints.tasks import TaskView
+from .endpoints.webhooks import WebhookView
 
 app_name = "asyncexchange"
 

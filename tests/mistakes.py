@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.defaults import q_cluster
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.protocol.values import Owner
 
 from .services import exchange, ran
 

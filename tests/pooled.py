@@ -20,8 +20,8 @@ from django.db import connection, connections  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
-from django_asyncexchange import worker  # noqa: E402
 from django_asyncexchange.models import AsyncTask  # noqa: E402
+from django_asyncexchange.worker import runner  # noqa: E402
 
 from .services import IDLE, exchange, until  # noqa: E402
 
@@ -31,7 +31,7 @@ def run_what_comes(waits: threading.Event) -> None:
     try:
         task = until(AsyncTask.objects.first)
         waits.wait()
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     finally:
         connections.close_all()
 

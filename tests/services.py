@@ -33,14 +33,16 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from django_asyncexchange import lifecycle, stamps, worker
-from django_asyncexchange.callers import Kind
 from django_asyncexchange.conf import conf
-from django_asyncexchange.identity import Identity
-from django_asyncexchange.messages import Owner, Request
+from django_asyncexchange.identity import stamps
+from django_asyncexchange.identity.callers import Kind
+from django_asyncexchange.identity.identity import Identity
 from django_asyncexchange.models import AsyncTask, Body, encode
-from django_asyncexchange.states import State
-from django_asyncexchange.submission import Submission, submit
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner, Request
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.tasks.submit import Submission, submit
+from django_asyncexchange.worker import runner
 
 PATIENCE = 60
 """Seconds after which something awaited will not come any more."""
@@ -215,7 +217,7 @@ def stored(
 
 def perform(task: AsyncTask) -> int | None:
     """The status of what came of ``task``, after a worker had it."""
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task.status_code
 

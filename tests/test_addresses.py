@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange import addresses
-from django_asyncexchange.addresses import Rules
 from django_asyncexchange.exceptions import AddressRefused
+from django_asyncexchange.protocol import address_rules
+from django_asyncexchange.protocol.address_rules import Rules
 
 from . import hostile
 
@@ -18,23 +18,23 @@ ANY_PORT = Rules(ports=tuple(range(1, 65536)))
 @pytest.mark.parametrize("url", hostile.LOOKS)
 def test_an_address_that_looks_hostile_is_refused(url):
     with pytest.raises(AddressRefused):
-        addresses.check(url, ANY_PORT)
+        address_rules.check(url, ANY_PORT)
 
 
 @pytest.mark.parametrize("url", hostile.PUBLIC)
 def test_a_public_address_is_accepted(url):
-    addresses.check(url, Rules())
+    address_rules.check(url, Rules())
 
 
 @pytest.mark.parametrize("url", [f"http://{name}/" for name in hostile.NAMES])
 def test_a_name_says_nothing_before_it_is_looked_up(url):
-    addresses.check(url, Rules())
+    address_rules.check(url, Rules())
 
 
 @pytest.mark.parametrize("url", [*hostile.PORTS, "http://public.example:0/", "http://public.example:99999/"])
 def test_a_port_that_is_not_listed_is_refused(url):
     with pytest.raises(AddressRefused):
-        addresses.check(url, Rules())
+        address_rules.check(url, Rules())
 
 
 @pytest.mark.parametrize(
@@ -43,26 +43,26 @@ def test_a_port_that_is_not_listed_is_refused(url):
 )
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(AddressRefused):
-        addresses.check(url, Rules())
+        address_rules.check(url, Rules())
 
 
 def test_plain_http_is_refused_where_https_is_required():
     rules = Rules(https_only=True)
-    addresses.check("https://public.example/", rules)
+    address_rules.check("https://public.example/", rules)
     with pytest.raises(AddressRefused):
-        addresses.check("http://public.example/", rules)
+        address_rules.check("http://public.example/", rules)
 
 
 def test_a_name_beyond_ascii_is_accepted():
-    addresses.check("https://пример.рф/путь", Rules())
+    address_rules.check("https://пример.рф/путь", Rules())
 
 
 def test_a_network_that_is_allowed_may_be_called():
     rules = Rules(networks=("127.0.0.0/8", "10.1.0.0/16"))
-    addresses.check("http://127.0.0.1/", rules)
-    addresses.check("http://10.1.2.3/", rules)
+    address_rules.check("http://127.0.0.1/", rules)
+    address_rules.check("http://10.1.2.3/", rules)
     with pytest.raises(AddressRefused):
-        addresses.check("http://10.2.0.1/", rules)
+        address_rules.check("http://10.2.0.1/", rules)
 
 
 METADATA = [
@@ -100,14 +100,14 @@ def within(form, inner):
 @pytest.mark.parametrize("address", METADATA)
 def test_metadata_is_never_called_whatever_is_allowed(address):
     rules = Rules(networks=("0.0.0.0/0", "::/0"))
-    assert not addresses.is_callable(ipaddress.ip_address(address), rules)
+    assert not address_rules.is_callable(ipaddress.ip_address(address), rules)
 
 
 @pytest.mark.parametrize("form", BASES)
 def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
     rules = Rules(networks=("0.0.0.0/0", "::/0"))
-    assert not addresses.is_callable(within(form, "169.254.169.254"), rules)
-    assert addresses.is_callable(within(form, "8.8.8.8"), rules)
+    assert not address_rules.is_callable(within(form, "169.254.169.254"), rules)
+    assert address_rules.is_callable(within(form, "8.8.8.8"), rules)
 
 
 @pytest.mark.parametrize(
@@ -120,28 +120,28 @@ def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
     ],
 )
 def test_no_further_form_of_an_address_leads_to_metadata_either(address):
-    assert not addresses.is_callable(ipaddress.ip_address(address), Rules(networks=("0.0.0.0/0", "::/0")))
+    assert not address_rules.is_callable(ipaddress.ip_address(address), Rules(networks=("0.0.0.0/0", "::/0")))
 
 
 @pytest.mark.parametrize("form", [form for form in BASES if form != "mapped"])
 def test_a_form_that_is_allowed_leads_to_no_address_that_is_not(form):
     rules = Rules(networks=("::/0",))
     for inner in ("127.0.0.1", "10.0.0.1", "192.168.1.1"):
-        assert not addresses.is_callable(within(form, inner), rules)
-    assert addresses.is_callable(within(form, "8.8.8.8"), rules)
-    assert addresses.is_callable(within(form, "10.1.2.3"), Rules(networks=("::/0", "10.1.0.0/16")))
+        assert not address_rules.is_callable(within(form, inner), rules)
+    assert address_rules.is_callable(within(form, "8.8.8.8"), rules)
+    assert address_rules.is_callable(within(form, "10.1.2.3"), Rules(networks=("::/0", "10.1.0.0/16")))
 
 
 def test_the_error_does_not_say_why():
     with pytest.raises(AddressRefused) as refused:
-        addresses.check("http://10.0.0.1/", Rules())
+        address_rules.check("http://10.0.0.1/", Rules())
     assert "10.0.0.1" not in f"{refused.value} {refused.value.details}"
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_accepted_or_refused(text):
     try:
-        addresses.check(f"http://{text}/", Rules())
+        address_rules.check(f"http://{text}/", Rules())
     except AddressRefused:
         return
 
@@ -153,8 +153,8 @@ def test_every_spelling_of_an_ipv4_address_is_judged_alike(address):
     verdicts = set()
     for spelling in spellings:
         try:
-            addresses.check(f"http://{spelling}/", Rules())
+            address_rules.check(f"http://{spelling}/", Rules())
             verdicts.add(True)
         except AddressRefused:
             verdicts.add(False)
-    assert verdicts == {addresses.is_callable(address, Rules())}
+    assert verdicts == {address_rules.is_callable(address, Rules())}

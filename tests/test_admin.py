@@ -19,12 +19,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from django_asyncexchange import bodies
 from django_asyncexchange.admin.actions import AT_ONCE
 from django_asyncexchange.admin.listing import FirstPages
-from django_asyncexchange.messages import Request
 from django_asyncexchange.models import AsyncTask, Body, encode
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Request
+from django_asyncexchange.store import bodies
 
 from .services import stored
 

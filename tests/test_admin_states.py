@@ -23,12 +23,16 @@ from django.test import Client, override_settings
 from django.urls import include, path
 from oauth2_provider.models import Application
 
-from django_asyncexchange import bodies, lifecycle, sealing, subscriptions, worker
+from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.dialects.base.webhooks import Wish
 from django_asyncexchange.models import AsyncTask, Body, Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.webhooks import subscriptions
+from django_asyncexchange.worker import runner
 
 from . import owners, services
 from .screens import measured
@@ -85,7 +89,7 @@ def called(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
 
 def ran(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
     task = called(client, path, **more)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task
 
@@ -172,7 +176,7 @@ def told(anna: Client) -> Iterator[Delivery]:
         made = subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id="7"), None, wish)
         webhook = Webhook.objects.get(pk=made.id)
         for state in Delivery.STATES:
-            for url in (sealing.seal_secret(webhook.url), "gAAAAsealed-with-a-lost-key", ""):
+            for url in (encryption.seal_secret(webhook.url), "gAAAAsealed-with-a-lost-key", ""):
                 row = Delivery.objects.create(
                     webhook=webhook if url else None,
                     task=task,
@@ -439,7 +443,7 @@ def long_names() -> dict[str, Any]:
     url = f"https://example.com/{'x' * 500}"
     webhook = Webhook.objects.create(dialect="prefer", account=task.account, url=url, action="PROCESSED")
     delivery = Delivery.objects.create(
-        webhook=webhook, task=task, event="PROCESSED", method="POST", url=sealing.seal_secret(url), body="y" * 500
+        webhook=webhook, task=task, event="PROCESSED", method="POST", url=encryption.seal_secret(url), body="y" * 500
     )
     DeliveryAttempt.objects.create(delivery=delivery, status_code=503, milliseconds=7, answer="z" * 500)
     return {"webhook": webhook, "delivery": delivery}

@@ -18,8 +18,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import gates
 from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.intake import decorator_checks
 from django_asyncexchange.models import AsyncTask, Body
 
 from .project import doors
@@ -439,7 +439,7 @@ class TestDecorators:
         view = user_passes_test(lambda user: next(answers))(doors.answer)
         request = RequestFactory().get("/")
         request.user = User.objects.get()
-        assert gates.refusal(request, view, (), {}).status_code == 302
+        assert decorator_checks.refusal(request, view, (), {}).status_code == 302
         assert doors.ran == []
 
 

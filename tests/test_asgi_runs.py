@@ -24,8 +24,11 @@ from django.urls import get_script_prefix, include, path
 from django.utils import timezone, translation
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
-from django_asyncexchange import bodies, capture, eventloops, lifecycle, loops, scopes, worker
+from django_asyncexchange.intake import asgi_scope, capture
 from django_asyncexchange.models import AsyncTask, encode
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import asgi, event_loops, runner
 
 from .project.serving import asgi_server
 from .services import (
@@ -167,7 +170,7 @@ async def streams_in_one_context(request):
         token = VARIABLE.set("the stream's")
         async with asyncio.timeout(PATIENCE):
             for _ in range(3):
-                yield b"x" * loops.PORTION
+                yield b"x" * asgi.PORTION
                 names = [group.name async for group in Group.objects.all()]
                 assert names == []
         assert VARIABLE.get() == "the stream's"
@@ -287,7 +290,7 @@ async def stops_its_loop(request):
 
 
 async def runs_another(request):
-    await sync_to_async(worker.run)(request.GET["id"])
+    await sync_to_async(runner.run)(request.GET["id"])
     return HttpResponse(await asyncio.to_thread(lambda: b"ran"))
 
 
@@ -508,7 +511,7 @@ def sent(to, client=None, **headers):
 
 def ended(task):
     """``task`` after a worker had it."""
-    assert worker.run(str(task.pk)) is None
+    assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -632,7 +635,7 @@ def test_the_trigger_is_not_in_the_query_of_the_scope(settings):
 
 
 def test_a_call_that_came_by_wsgi_has_no_scope():
-    assert scopes.made(captured())["headers"] == []
+    assert asgi_scope.made(captured())["headers"] == []
     with capture.rebuilt(captured(), []) as request:
         assert not hasattr(request, "scope")
 
@@ -747,7 +750,7 @@ def test_what_a_run_by_asgi_leaves_in_its_context_is_gone_in_the_next():
 
 def test_an_asynchronous_stream_is_read_by_the_task_of_its_view():
     task = ended(sent("/streams_in_one_context/"))
-    assert (task.state, answer(task)[3 * loops.PORTION :]) == ("DONE", b"the view's")
+    assert (task.state, answer(task)[3 * asgi.PORTION :]) == ("DONE", b"the view's")
 
 
 def test_a_synchronous_stream_has_the_context_of_its_view():
@@ -801,14 +804,14 @@ def threads():
 def test_a_run_leaves_no_thread_and_no_task_behind():
     ended(sent("/waits_in_a_thread/"))
     assert threads() <= {"asyncexchange-loop", "asyncexchange-watcher"}
-    assert asyncio.all_tasks(eventloops.mine().loop) == set()
+    assert asyncio.all_tasks(event_loops.mine().loop) == set()
     assert not SyncToAsync.context_to_thread_executor
-    assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not eventloops.mine().loop
+    assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not event_loops.mine().loop
 
 
 def test_a_thread_that_ends_takes_its_event_loop_with_it():
-    loops_of = [eventloops.mine().loop]
-    thread = threading.Thread(target=lambda: loops_of.append(eventloops.mine().loop))
+    loops_of = [event_loops.mine().loop]
+    thread = threading.Thread(target=lambda: loops_of.append(event_loops.mine().loop))
     thread.start()
     thread.join()
     assert loops_of[0] is not loops_of[1]

@@ -10,8 +10,8 @@ from django.contrib.auth import get_user_model
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from django_asyncexchange import worker
 from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, Failing, exchange
 
@@ -46,7 +46,7 @@ def waiting(client):
 
 def done(client):
     task = waiting(client)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     return task
 
 

@@ -10,7 +10,7 @@ from django.test import Client, override_settings
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
 
 from .services import IDLE, exchange, stored
 

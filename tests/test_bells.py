@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from django_asyncexchange.executors import bells, scratch
+from django_asyncexchange.executors import runtime_dir, wakeup
 
 from .services import PATIENCE
 
@@ -33,17 +33,17 @@ def scratches(tmp_path, monkeypatch):
 
 @pytest.fixture
 def bell():
-    bell = bells.bell("default", "calls")
+    bell = wakeup.bell("default", "calls")
     yield bell
     bell.close()
 
 
 def pipes(queue="calls"):
-    return list(bells._home("default").glob(f"{bells._label('default', queue)}-*"))
+    return list(wakeup._home("default").glob(f"{wakeup._label('default', queue)}-*"))
 
 
 def test_one_that_rang_before_anybody_waited_is_heard(bell):
-    bells.ring("default", "calls")
+    wakeup.ring("default", "calls")
     assert bell.wait(PATIENCE)
 
 
@@ -52,32 +52,32 @@ def test_one_that_did_not_ring_is_waited_for_as_long_as_asked(bell):
 
 
 def test_it_rings_once(bell):
-    bells.ring("default", "calls")
+    wakeup.ring("default", "calls")
     assert [bell.wait(PATIENCE), bell.wait(MOMENT)] == [True, False]
 
 
 def test_that_of_another_queue_is_not_heard(bell):
-    bells.ring("default", "letters")
+    wakeup.ring("default", "letters")
     assert not bell.wait(MOMENT)
 
 
 def test_it_rings_with_the_commit_and_not_before(bell):
     with transaction.atomic():
-        bells.ring("default", "calls")
+        wakeup.ring("default", "calls")
         assert not bell.wait(MOMENT)
     assert bell.wait(PATIENCE)
 
 
 def test_it_does_not_ring_for_what_was_rolled_back(bell):
     with transaction.atomic():
-        bells.ring("default", "calls")
+        wakeup.ring("default", "calls")
         transaction.set_rollback(True)
     assert not bell.wait(MOMENT)
 
 
 def test_whoever_waits_is_woken(bell):
-    other = bells.bell("default", "calls")
-    bells.ring("default", "calls")
+    other = wakeup.bell("default", "calls")
+    wakeup.ring("default", "calls")
     assert (bell.wait(PATIENCE), other.wait(PATIENCE)) == (True, True)
     other.close()
 
@@ -85,24 +85,24 @@ def test_whoever_waits_is_woken(bell):
 @PIPES
 class TestPipes:
     def test_one_that_was_closed_leaves_nothing_behind(self):
-        bells.bell("default", "calls").close()
+        wakeup.bell("default", "calls").close()
         assert pipes() == []
 
     def test_one_whose_process_has_died_is_swept_away(self, bell):
-        dead = bells.bell("default", "calls")
+        dead = wakeup.bell("default", "calls")
         os.close(dead._end)
         assert len(pipes()) == 2
-        bells.ring("default", "calls")
+        wakeup.ring("default", "calls")
         assert pipes() == [bell._path]
         assert bell.wait(PATIENCE)
 
     def test_one_that_is_full_holds_nobody_up_and_rings(self, bell):
-        both = {one._path: one for one in (bell, bells.bell("default", "calls"))}
+        both = {one._path: one for one in (bell, wakeup.bell("default", "calls"))}
         first, second = (both[path] for path in pipes())
         with pytest.raises(BlockingIOError):
             while True:
                 os.write(first._end, b".")
-        bells.ring("default", "calls")
+        wakeup.ring("default", "calls")
         assert (first.wait(PATIENCE), second.wait(PATIENCE)) == (True, True)
         (second if first is bell else first).close()
 
@@ -113,8 +113,8 @@ class TestPipes:
             raise OSError("no file is left to open")
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="no file is left"):
-            patch.setattr(bells.os, "open", refuse)
-            bells.Pipe(bells._home("default"), bells._label("default", "calls"))
+            patch.setattr(wakeup.os, "open", refuse)
+            wakeup.Pipe(wakeup._home("default"), wakeup._label("default", "calls"))
         assert pipes() == [bell._path]
 
 
@@ -131,7 +131,7 @@ class TestHome:
     @pytest.mark.parametrize(("mode", "pipe"), [(0o700, 0o600), (0o770, 0o660), (0o755, 0o644)])
     def test_who_may_enter_the_directory_of_the_file_may_ring(self, file, mode, pipe):
         file.parent.chmod(mode)
-        bell = bells.bell("default", "calls")
+        bell = wakeup.bell("default", "calls")
         home = file.with_name("db.sqlite3-wake")
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())]
         bell.close()
@@ -139,16 +139,16 @@ class TestHome:
 
     def test_a_database_in_memory_has_them_in_a_directory_of_this_users(self, monkeypatch, tmp_path):
         monkeypatch.setitem(connection.settings_dict, "NAME", ":memory:")
-        bell = bells.bell("default", "calls")
+        bell = wakeup.bell("default", "calls")
         assert bell._path.parent == tmp_path / f"asyncexchange-{os.getuid()}"
-        bells.ring("default", "calls")
+        wakeup.ring("default", "calls")
         assert bell.wait(PATIENCE)
         bell.close()
 
     def test_where_there_is_no_room_for_pipes_it_is_silent(self, file):
         file.with_name("db.sqlite3-wake").write_text("something else")
-        bell = bells.bell("default", "calls")
-        bells.ring("default", "calls")
+        bell = wakeup.bell("default", "calls")
+        wakeup.ring("default", "calls")
         assert not bell.wait(MOMENT)
         bell.close()
 
@@ -167,17 +167,17 @@ class TestNotification:
 
 class TestScratch:
     def test_nobody_else_may_enter_it(self):
-        assert stat.S_IMODE(scratch.directory().stat().st_mode) == 0o700
-        assert scratch.directory() == scratch.directory()
+        assert stat.S_IMODE(runtime_dir.directory().stat().st_mode) == 0o700
+        assert runtime_dir.directory() == runtime_dir.directory()
 
     def test_one_that_others_may_enter_is_refused(self):
-        scratch.directory().chmod(0o755)
+        runtime_dir.directory().chmod(0o755)
         with pytest.raises(PermissionError):
-            scratch.directory()
+            runtime_dir.directory()
 
     def test_one_that_leads_elsewhere_is_refused(self, tmp_path):
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir(mode=0o700)
         Path(tempfile.gettempdir(), f"asyncexchange-{os.getuid()}").symlink_to(elsewhere)
         with pytest.raises(PermissionError):
-            scratch.directory()
+            runtime_dir.directory()

@@ -16,8 +16,8 @@ from django.core.files.storage import FileSystemStorage
 from django.db import connections, transaction
 from django.test import override_settings
 
-from django_asyncexchange import bodies
 from django_asyncexchange.models import Body
+from django_asyncexchange.store import bodies
 
 from .services import exchange, stored
 

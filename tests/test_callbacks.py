@@ -10,8 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from standardwebhooks import Webhook as Verifier
 
-from django_asyncexchange import delivery, lifecycle, subscriptions, worker
 from django_asyncexchange.models import AsyncTask, Delivery
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.webhooks import delivery, subscriptions
+from django_asyncexchange.worker import runner
 
 from .receivers import LOOPBACK, receiving
 from .services import IDLE, exchange
@@ -47,7 +49,7 @@ def client(anna):
 def perform():
     """Run what was submitted, and send what is due."""
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     delivery.run("")
     task.refresh_from_db()
     return task
@@ -179,7 +181,7 @@ class TestPrefer:
             if ending == "cancel":
                 lifecycle.cancel(task)
             else:
-                worker.run(str(task.pk))
+                runner.run(str(task.pk))
             delivery.run("")
         assert json.loads(receiver.seen[0].body)["data"]["state"] == {"cancel": "CANCEL", "raise": "ERROR"}[ending]
 

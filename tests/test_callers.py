@@ -29,8 +29,9 @@ from rest_framework_simplejwt.authentication import JWTAuthentication, JWTStatel
 from rest_framework_simplejwt.models import TokenUser
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange import identity, remarks
+from django_asyncexchange.identity import identity
 from django_asyncexchange.models import AsyncTask, Webhook
+from django_asyncexchange.protocol import log_once
 
 from .services import IDLE, answer, exchange, perform
 
@@ -113,7 +114,7 @@ urlpatterns = [
 def later(settings, monkeypatch):
     ran.clear()
     monkeypatch.setattr(Counting, "asked", 0)
-    monkeypatch.setattr(remarks, "_made", set())
+    monkeypatch.setattr(log_once, "_made", set())
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
 
 

@@ -26,9 +26,9 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import worker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.submission import rerun
+from django_asyncexchange.tasks.submit import rerun
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange
 
@@ -258,7 +258,7 @@ def test_no_credential_is_in_the_queue_of_django_q2(client, logs, dialect):
         task = AsyncTask.objects.get()
         assert SignedPackage.loads(OrmQ.objects.get().payload)["args"] == (str(task.pk),)
         assert found(canaries, logs) == set()
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         assert AsyncTask.objects.get().state == "DONE"
         assert found(canaries, logs) == set()
 

@@ -21,9 +21,9 @@ from django.test import Client, override_settings
 from django.urls import include, path
 
 from django_asyncexchange.conf import conf
+from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.mounts import BUILT_IN
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
 
 from . import services
 from .services import IDLE, Idle, exchange, soon, stored

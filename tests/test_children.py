@@ -12,8 +12,9 @@ from django.http import HttpResponse, JsonResponse
 from django.test import override_settings
 from django.urls import include, path
 
-from django_asyncexchange import bodies, lifecycle
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle
 
 from .services import PATIENCE, exchange, submitted, until
 from .test_supervisor import EXECUTOR, STARTING, Command

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from django_asyncexchange.executors import clusters, lifeline
-from django_asyncexchange.executors.clusters import Cluster
+from django_asyncexchange.executors.django_q import clusters, supervisor_pipe
+from django_asyncexchange.executors.django_q.clusters import Cluster
 
 from .services import exchange, until
 
@@ -40,7 +40,7 @@ def start(tmp_path, monkeypatch):
 
     def start(words="", lasts=True, queue="tests"):
         program = tmp_path / "python"
-        values = {"python": sys.executable, "home": tmp_path, "variable": lifeline.VARIABLE, "words": words}
+        values = {"python": sys.executable, "home": tmp_path, "variable": supervisor_pipe.VARIABLE, "words": words}
         program.write_text(PROGRAM.format(lasts=lasts, **values))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         with monkeypatch.context() as patch:

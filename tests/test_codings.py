@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange.codings import accepts_gzip, compressed, is_compressible, readable, varied
+from django_asyncexchange.protocol.content_encoding import accepts_gzip, compressed, is_compressible, readable, varied
 
 
 @pytest.mark.parametrize(

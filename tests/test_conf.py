@@ -7,13 +7,14 @@ import datetime as dt
 import pytest
 from django.test import override_settings
 
-from django_asyncexchange.conf import Conf, conf, mount
+from django_asyncexchange.conf import Conf, conf
+from django_asyncexchange.conf.settings import mount
+from django_asyncexchange.dialects.base.policy import DELIVERIES
 from django_asyncexchange.dialects.kladana import Kladana
-from django_asyncexchange.dialects.moysklad import MoySklad, RemapPolicy
-from django_asyncexchange.dialects.policy import DELIVERIES
+from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
 from django_asyncexchange.dialects.solitude import Solitude
-from django_asyncexchange.profiles import PROFILES
-from django_asyncexchange.validators import Mistake
+from django_asyncexchange.protocol.validators import Mistake
+from django_asyncexchange.webhooks.retry_policy import PROFILES
 
 from .services import exchange
 
@@ -44,7 +45,7 @@ def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
 
 def test_a_project_without_the_dict_has_the_default_dialect(settings, monkeypatch):
     del settings.ASYNC_EXCHANGE
-    monkeypatch.setattr("django_asyncexchange.conf._known", {})  # Django tells nobody of what is deleted
+    monkeypatch.setattr("django_asyncexchange.conf.settings._known", {})  # Django tells nobody of what is deleted
     assert [mount.name for mount in conf.mounts] == ["prefer"]
     assert conf.mounts is conf.mounts
 

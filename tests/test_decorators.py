@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.views.generic import View
 
-from django_asyncexchange.admission import MARK
 from django_asyncexchange.decorators import allow_async, never_async
+from django_asyncexchange.intake.admission import MARK
 
 
 @pytest.mark.parametrize(("decorate", "mark"), [(allow_async, True), (never_async, False)])

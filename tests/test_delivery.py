@@ -25,27 +25,20 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from django_asyncexchange import (
-    attempts,
-    delivery,
-    lifecycle,
-    notify,
-    processes,
-    profiles,
-    retention,
-    sealing,
-    subscriptions,
-    worker,
-)
+from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
+from django_asyncexchange.dialects.base.webhooks import Wish
 from django_asyncexchange.exceptions import SubscriptionNotFound
-from django_asyncexchange.messages import Owner
 from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.profiles import PROFILES, Profile
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner
 from django_asyncexchange.signals import webhook_delivered, webhook_disabled, webhook_failed
-from django_asyncexchange.states import State
-from django_asyncexchange.transport import Outcome
+from django_asyncexchange.tasks import lifecycle, pruning
+from django_asyncexchange.webhooks import attempts, delivery, outbox, retry_policy, subscriptions
+from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
+from django_asyncexchange.webhooks.transport import Outcome
+from django_asyncexchange.worker import runner
 
 from . import receivers
 from .receivers import LOOPBACK, misbehaving, receiving
@@ -77,7 +70,7 @@ def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **wi
 
 def finished(dialect="prefer", **more):
     task = submitted(dialect=dialect, **more)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -145,7 +138,7 @@ class TestEvents:
         with receiving() as receiver:
             subscribed(receiver.url())
             task = submitted(dialect="prefer", to="/raises/")
-            lifecycle.cancel(task) if state is State.CANCEL else worker.run(str(task.pk))
+            lifecycle.cancel(task) if state is State.CANCEL else runner.run(str(task.pk))
             deliver()
         assert [told["data"]["state"] for told in bodies(receiver)] == [state]
 
@@ -187,7 +180,7 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            notify.announce(task, "PROCESSED", is_heard=True)
+            outbox.announce(task, "PROCESSED", is_heard=True)
             thread.start()
             thread.join(0.5)  # it gets as far as it gets
         thread.join()
@@ -222,7 +215,7 @@ class TestEvents:
     def test_a_dialect_without_webhooks_asks_no_table_for_them(self, django_assert_num_queries):
         task = stored(State.PROCESSING, dialect="solitude", account="one")
         with django_assert_num_queries(0):
-            notify.announce(task, "PROCESSED", is_heard=True)
+            outbox.announce(task, "PROCESSED", is_heard=True)
 
 
 # How it is delivered -------------------------------------------------------------------------------------------------
@@ -374,7 +367,7 @@ class TestChanges:
         told = subscriptions.change(stale, conf.dialect("prefer"), Wish(url="http://127.0.0.1:9/other"))
         webhook = Webhook.objects.get()
         assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
-        assert sealing.unseal_secret(webhook.secret) == secret
+        assert encryption.unseal_secret(webhook.secret) == secret
 
     def test_one_that_was_deleted_meanwhile_is_not_made_again(self):
         stale, _ = subscribed("http://127.0.0.1:9/")
@@ -477,7 +470,7 @@ class TestPauses:
     )
     @example("Feb 31 23:59:59 9999999999931")
     def test_retry_after_may_be_anything(self, text):
-        wanted = profiles.seconds_of(text, self.NOW)
+        wanted = retry_policy.seconds_of(text, self.NOW)
         assert wanted is None or wanted >= 0
 
     def test_a_refused_connection_is_tried_once_more_at_once(self):
@@ -487,7 +480,7 @@ class TestPauses:
         assert not profile.again_at_once(Outcome(error="connect", milliseconds=1500), 1)
 
     def test_every_delivery_option_has_a_profile(self):
-        assert {mount.policy.delivery for mount in conf.mounts} <= set(profiles.PROFILES)
+        assert {mount.policy.delivery for mount in conf.mounts} <= set(retry_policy.PROFILES)
 
 
 class TestMoySklad:
@@ -1035,7 +1028,7 @@ class TestSending:
 
 def died():
     """The process that has taken deliveries: its id is another's now."""
-    Delivery.objects.update(sender=f"{processes.machine()}/{os.getpid()}/1")
+    Delivery.objects.update(sender=f"{process_id.machine()}/{os.getpid()}/1")
 
 
 def sender():
@@ -1056,23 +1049,23 @@ class TestRetention:
         for age in (6, 8):
             attempt = DeliveryAttempt.objects.create(delivery=row, milliseconds=1)
             DeliveryAttempt.objects.filter(pk=attempt.pk).update(at=timezone.now() - dt.timedelta(days=age))
-        retention.prune()
+        pruning.prune()
         assert DeliveryAttempt.objects.count() == 1
 
     def test_deliveries_go_with_their_task_and_are_not_counted_as_tasks(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         AsyncTask.objects.update(deletion_date=F("created"), purge_date=F("created"))
-        retention.prune()
+        pruning.prune()
         assert AsyncTask.objects.exists()  # as long as somebody is to hear of it
         Delivery.objects.update(state=Delivery.FAILED)
-        retention.prune()
+        pruning.prune()
         assert not Delivery.objects.exists()
         assert not AsyncTask.objects.exists()
 
     def test_only_tasks_are_counted(self):
         subscribed("http://127.0.0.1:9/")
-        assert retention.forget([finished()]) == 1
+        assert pruning.forget([finished()]) == 1
 
 
 class TestCommand:

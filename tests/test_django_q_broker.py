@@ -21,14 +21,17 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from django_asyncexchange import bodies, executors, recovery
+from django_asyncexchange import executors
 from django_asyncexchange.exceptions import SubmitFailed
-from django_asyncexchange.executors import bells, django_q_broker, django_q_guard
-from django_asyncexchange.executors.django_q import DjangoQ
-from django_asyncexchange.executors.django_q_broker import WakingBroker
+from django_asyncexchange.executors import wakeup
+from django_asyncexchange.executors.django_q import guard, orm_broker
+from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.moments import Now
-from django_asyncexchange.states import State
+from django_asyncexchange.models.moments import Now
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import recovery
 
 from .services import PATIENCE, exchange, stored, submitted
 
@@ -41,7 +44,7 @@ CALLS = "calls"
 def impatient(monkeypatch, tmp_path):
     """Nobody waits long for an empty queue, or after an error; pipes go to a directory of this test."""
     monkeypatch.setattr(WakingBroker, "_pause", 0.01)
-    monkeypatch.setattr(django_q_guard, "RETRY_PAUSES", (0.0,))
+    monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0,))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -158,7 +161,7 @@ def test_of_two_that_have_seen_the_same_messages_one_gets_them(broker, monkeypat
 def test_what_is_given_back_is_handed_out_again_and_announced(broker):
     queued(broker, *"abc")
     [one, two, _] = [number for number, _ in broker.dequeue()]
-    bell = bells.bell("default", CALLS)
+    bell = wakeup.bell("default", CALLS)
     broker.give_back([one, two])
     assert bell.wait(PATIENCE)
     bell.close()
@@ -170,7 +173,7 @@ def test_what_is_given_back_is_handed_out_again_and_announced(broker):
 
 @pytest.fixture
 def bell():
-    bell = bells.bell("default", CALLS)
+    bell = wakeup.bell("default", CALLS)
     yield bell
     bell.close()
 
@@ -208,16 +211,16 @@ def test_a_call_that_is_accepted_has_a_message_and_rings(calls, bell, body):
     task = submitted([body], dialect="prefer")
     assert bell.wait(PATIENCE)
     [message] = OrmQ.objects.all()
-    assert (django_q_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
+    assert (orm_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
     assert [bodies.read(each) for each in Body.objects.filter(task=task)] == [body] * bool(body)
 
 
 def test_a_call_that_waits_for_its_turn_has_no_message_and_does_not_ring(calls):
     first = [submitted(dialect="prefer") for _ in range(2)]
-    bell = bells.bell("default", CALLS)
+    bell = wakeup.bell("default", CALLS)
     third = submitted(dialect="prefer")
     assert ([task.sent is None for task in (*first, third)], bell.wait(0.1)) == ([False, False, True], False)
-    assert {django_q_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
+    assert {orm_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
     bell.close()
 
 
@@ -238,7 +241,7 @@ def test_whoever_waits_is_woken_by_the_commit(monkeypatch):
 
     def take():
         with opened() as mine:
-            mine._bell = bells.bell("default", CALLS)
+            mine._bell = wakeup.bell("default", CALLS)
             listening.set()
             try:
                 return payloads(mine.dequeue())
@@ -278,7 +281,7 @@ def test_what_comes_without_a_bell_is_found_and_looked_for_more_often_from_then_
     assert broker._pause == Conf.POLL
     broker._bell = Bell(True)
     broker.dequeue()
-    assert broker._pause == django_q_broker.PATIENCE
+    assert broker._pause == orm_broker.PATIENCE
 
 
 # What goes wrong ------------------------------------------------------------------------------------------------------
@@ -293,7 +296,7 @@ def test_a_database_that_goes_away_costs_a_look_and_no_message(broker, caplog):
 
 
 def test_the_longer_it_is_away_the_more_seldom_it_is_asked(broker, monkeypatch, caplog):
-    monkeypatch.setattr(django_q_guard, "RETRY_PAUSES", (0.0, 0.01, 0.02))
+    monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0, 0.01, 0.02))
     with broken():
         for _ in range(4):
             broker.dequeue()
@@ -352,7 +355,7 @@ def test_a_message_that_nobody_can_read_is_taken_away_and_not_waited_for(broker)
 
 
 def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeypatch):
-    monkeypatch.setattr(django_q_guard, "PULSE", 0)
+    monkeypatch.setattr(guard, "PULSE", 0)
     queued(broker, "a")
     broker.retired = True
     assert broker.dequeue() is None

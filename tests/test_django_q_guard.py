@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from django_asyncexchange.executors import django_q_guard as guard
-from django_asyncexchange.executors import lifeline
-from django_asyncexchange.executors.django_q_guard import Guarded
-from django_asyncexchange.executors.ledger import Event, Wedge
+from django_asyncexchange.executors.django_q import guard as guard
+from django_asyncexchange.executors.django_q import supervisor_pipe
+from django_asyncexchange.executors.django_q.guard import Guarded
+from django_asyncexchange.executors.django_q.stall_detector import Event, Wedge
 
 from .test_lifeline import Supervisor
 
@@ -28,7 +28,7 @@ def pipe(monkeypatch):
 @pytest.fixture
 def supervisor(monkeypatch):
     supervisor = Supervisor(monkeypatch)
-    lifeline.adopt()
+    supervisor_pipe.adopt()
     yield supervisor
     supervisor.die()
     for end in supervisor.given:
@@ -97,10 +97,10 @@ def test_outside_of_a_cluster_nobody_reports(pipe, monkeypatch):
 
 def test_a_cluster_that_is_well_says_so(broker, supervisor):
     broker._look(Book())
-    assert (supervisor.heard(), broker.retired) == (lifeline.WELL, False)
+    assert (supervisor.heard(), broker.retired) == (supervisor_pipe.WELL, False)
 
 
-@pytest.mark.parametrize(("is_busy", "word"), [(True, lifeline.BUSY), (False, lifeline.DONE)])
+@pytest.mark.parametrize(("is_busy", "word"), [(True, supervisor_pipe.BUSY), (False, supervisor_pipe.DONE)])
 def test_one_that_is_wedged_says_whether_it_still_runs_something(broker, supervisor, is_busy, word):
     book = Book()
     book.wedged, book.is_busy = Wedge.TASKS, is_busy
@@ -114,7 +114,7 @@ def test_one_that_is_wedged_stays_so(broker, supervisor):
     broker._look(book)
     book.wedged = None
     broker._look(book)
-    assert supervisor.heard() == lifeline.DONE * 2
+    assert supervisor.heard() == supervisor_pipe.DONE * 2
 
 
 @pytest.mark.parametrize(("wedge", "returned"), [(Wedge.TASKS, [1, 2]), (Wedge.RESULTS, [])])
@@ -134,12 +134,12 @@ def test_messages_that_cannot_be_given_back_are_not_the_end(broker, supervisor, 
     book = Book()
     book.wedged = Wedge.TASKS
     broker._look(book)
-    assert supervisor.heard() == lifeline.DONE
+    assert supervisor.heard() == supervisor_pipe.DONE
     assert "could not be given back" in caplog.text
 
 
 def test_without_a_supervisor_a_wedge_is_only_written_down(broker, monkeypatch, caplog):
-    monkeypatch.setattr(lifeline, "_ends", None)
+    monkeypatch.setattr(supervisor_pipe, "_ends", None)
     book = Book()
     book.wedged = Wedge.TASKS
     broker._look(book)
@@ -167,4 +167,4 @@ def test_a_cluster_that_ends_no_call_says_so(broker, supervisor):
     book = Book()
     book.is_failing = True
     broker._look(book)
-    assert (supervisor.heard(), broker.retired) == (lifeline.FAILING, False)
+    assert (supervisor.heard(), broker.retired) == (supervisor_pipe.FAILING, False)

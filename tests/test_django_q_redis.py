@@ -12,9 +12,9 @@ from django_q.conf import Conf
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from django_asyncexchange.executors import django_q_guard, django_q_redis
-from django_asyncexchange.executors.django_q_redis import WakingRedis
-from django_asyncexchange.executors.ledger import Event
+from django_asyncexchange.executors.django_q import guard, redis_broker
+from django_asyncexchange.executors.django_q.redis_broker import WakingRedis
+from django_asyncexchange.executors.django_q.stall_detector import Event
 
 from .journeys import cells
 from .project.wire import Wire
@@ -26,7 +26,7 @@ WORKER = 1
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(django_q_guard, "RETRY_PAUSES", (0.0,))
+    monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0,))
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_server_that_goes_away_costs_a_look(broker, url, name, monkeypatch, ca
 
 def test_a_server_that_has_vanished_is_not_listened_to_for_ever(monkeypatch, name):
     """It answers nothing: its machine is gone, or a firewall has forgotten the connection."""
-    monkeypatch.setattr(django_q_redis, "READING", 0.2)
+    monkeypatch.setattr(redis_broker, "READING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         once = Retry(NoBackoff(), 0)
         monkeypatch.setattr(Conf, "REDIS", {"port": silent.getsockname()[1], "socket_timeout": None, "retry": once})

@@ -16,11 +16,11 @@ import pytest
 from django_asyncexchange import signals
 from django_asyncexchange.checks import CheckId, registry
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base import Policy
-from django_asyncexchange.dialects.mailru import MailRuPolicy
-from django_asyncexchange.dialects.moysklad import RemapPolicy
-from django_asyncexchange.keys import Keys
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.conf.keys import Keys
+from django_asyncexchange.dialects.base.dialect import Policy
+from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
+from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
+from django_asyncexchange.protocol.states import Reason, State
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"

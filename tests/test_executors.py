@@ -17,10 +17,11 @@ from django.db import connection
 from django.test import override_settings
 from kombu.exceptions import OperationalError
 
-from django_asyncexchange import executors, turns
-from django_asyncexchange.executors import celery, django_tasks, housekeeper
+from django_asyncexchange import executors
+from django_asyncexchange.executors import celery, django_tasks, maintenance
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.tasks import dispatch
 
 from .journeys import cells
 from .services import exchange, runs, stored, submitted
@@ -37,7 +38,7 @@ QUEUES = {"deliver": "letters"}
 
 @pytest.mark.parametrize("task", [celery.perform, django_tasks.perform.func], ids=["Celery", "Tasks"])
 def test_a_message_that_comes_again_runs_nothing(task, monkeypatch):
-    monkeypatch.setattr(housekeeper, "start", lambda: None)
+    monkeypatch.setattr(maintenance, "start", lambda: None)
     pending = stored()
     for _ in range(3):
         task("run", str(pending.pk))
@@ -53,11 +54,11 @@ def test_a_connection_that_is_too_old_does_not_see_the_next_call():
 
 def test_a_process_has_one_housekeeper_and_a_fork_another(monkeypatch):
     begun = []
-    monkeypatch.setattr(housekeeper.threading, "Thread", lambda **given: begun.append(given) or threading.Event())
+    monkeypatch.setattr(maintenance.threading, "Thread", lambda **given: begun.append(given) or threading.Event())
     monkeypatch.setattr(threading.Event, "start", lambda self: None, raising=False)
-    monkeypatch.setattr(housekeeper, "_home", os.getppid())
-    housekeeper.start()
-    housekeeper.start()
+    monkeypatch.setattr(maintenance, "_home", os.getppid())
+    maintenance.start()
+    maintenance.start()
     assert len(begun) == 1
 
 
@@ -167,7 +168,7 @@ def test_a_connection_that_celerys_broker_has_dropped_loses_no_message(variable)
 @pytest.mark.parametrize(("pool", "keeps"), [("prefork", 0), ("threads", 1), ("solo", 1)])
 def test_a_celery_worker_keeps_house_itself_unless_its_children_do(monkeypatch, pool, keeps):
     begun = []
-    monkeypatch.setattr(housekeeper, "start", lambda: begun.append(pool))
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(pool))
     consumer = type("Consumer", (), {"pool": concurrency.get_implementation(pool)(1)})
     begun.clear()  # a solo pool is its own child
     celery.worker_ready.send(sender=consumer())
@@ -176,7 +177,7 @@ def test_a_celery_worker_keeps_house_itself_unless_its_children_do(monkeypatch, 
 
 def test_a_child_of_a_celery_worker_keeps_house(monkeypatch):
     begun = []
-    monkeypatch.setattr(housekeeper, "start", lambda: begun.append(True))
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     celery.worker_process_init.send(sender="worker@host")
     assert begun == [True]
 
@@ -231,12 +232,12 @@ def test_a_queue_that_django_tasks_does_not_know_leaves_the_call_waiting(kept, s
     submitted()
     assert AsyncTask.objects.values_list("state", "sent").get() == (State.PENDING, None)
     settings.ASYNC_EXCHANGE = exchange(QUEUES={})
-    assert (turns.sweep(), len(kept)) == (1, 1)
+    assert (dispatch.sweep(), len(kept)) == (1, 1)
 
 
 def test_a_backend_that_runs_calls_at_once_keeps_no_house(settings, monkeypatch):
     begun = []
-    monkeypatch.setattr(housekeeper, "start", lambda: begun.append(True))
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS)
     settings.TASKS = {"default": {"BACKEND": f"{PACKAGE}.backends.immediate.ImmediateBackend"}}
     submitted()
@@ -245,7 +246,7 @@ def test_a_backend_that_runs_calls_at_once_keeps_no_house(settings, monkeypatch)
 
 def test_a_worker_of_django_tasks_keeps_house(monkeypatch):
     begun = []
-    monkeypatch.setattr(housekeeper, "start", lambda: begun.append(True))
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     django_tasks.perform.call("run", str(uuid.uuid4()))
     assert begun == [True]
 

@@ -16,9 +16,11 @@ from django.test import Client, override_settings
 from django.urls import include, path
 from django.views.decorators.debug import sensitive_variables
 
-from django_asyncexchange import bodies, failures, lifecycle, retention, worker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import failures, lifecycle, pruning
+from django_asyncexchange.worker import runner
 
 from . import services
 from .services import IDLE, captured, captured_by_asgi, exchange, soon, stored
@@ -102,7 +104,7 @@ def defaults(settings):
 
 def ran(view, **more):
     task = stored(to=f"/{view}/", **more) if isinstance(view, str) else stored(to=view, **more)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert task.state == State.ERROR
     return task
@@ -212,7 +214,7 @@ def test_no_client_is_given_it():
     client.force_login(anna)
     accepted = client.get("/raises/", headers={"Prefer": "respond-async"})
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert kept(task)
     for address in (accepted["Location"], f"{accepted['Location']}/result", "/async/tasks"):
@@ -222,7 +224,7 @@ def test_no_client_is_given_it():
 def test_it_goes_with_the_answer():
     task = ran("raises")
     AsyncTask.objects.filter(pk=task.pk).update(deletion_date=soon(seconds=-1))
-    retention.prune()
+    pruning.prune()
     assert not task.bodies.exists()
 
 

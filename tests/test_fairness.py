@@ -14,12 +14,14 @@ from django.db import close_old_connections, connection, connections, transactio
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, moves, turns, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Webhook
+from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.signals import task_started
-from django_asyncexchange.states import Reason, State
-from django_asyncexchange.writes import TELLING
+from django_asyncexchange.sql.writes import TELLING
+from django_asyncexchange.store import bodies, transitions
+from django_asyncexchange.tasks import dispatch, lifecycle
+from django_asyncexchange.worker import runner
 
 from .services import BROKEN, IDLE, PATIENCE, TORN, Idle, exchange, runs, stored, submitted
 
@@ -38,7 +40,7 @@ def shared(executor=IDLE, share=SHARE):
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):
     """The ids that were sent, in order; a slice is over with each call."""
-    monkeypatch.setattr(turns, "SLICE", 0)
+    monkeypatch.setattr(dispatch, "SLICE", 0)
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=shared()):
         yield Idle.sent
@@ -122,7 +124,7 @@ def test_a_flood_runs_to_its_end(sent):
     for _ in range(30):
         call()
     for id in sent:  # grows while tasks end
-        worker.run(id)
+        runner.run(id)
     assert (len(sent), runs(), at_work()) == (30, 30, 0)
 
 
@@ -132,7 +134,7 @@ def test_a_flood_runs_to_its_end(sent):
 @pytest.fixture
 def long(monkeypatch):
     """A slice that lasts."""
-    monkeypatch.setattr(turns, "SLICE", 3600)
+    monkeypatch.setattr(dispatch, "SLICE", 3600)
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ tells = pytest.mark.skipif(
 def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long, begun):
     flood = [call() for _ in range(20)]
     first, *others = sent.copy()
-    worker.run(first)
+    runner.run(first)
     assert [id for id, _ in begun] == [first, *(id for id in flood if id not in (first, *others))]
     assert (sent, runs()) == ([first, *others], 20 - len(others))
 
@@ -178,28 +180,28 @@ def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long
 def test_it_never_gives_an_account_more_than_its_share(sent, long, begun):
     for _ in range(20):
         call()
-    worker.run(sent[0])
+    runner.run(sent[0])
     assert {count for _, count in begun} == {SHARE}
 
 
 def test_it_takes_no_other_accounts_calls(sent, long):
     ours = [call("one") for _ in range(SHARE + 1)]
     theirs = [call("other") for _ in range(SHARE + 1)]
-    worker.run(ours[0])
+    runner.run(ours[0])
     assert not AsyncTask.objects.filter(pk__in=theirs).exclude(state=State.PENDING).exists()
     assert theirs[-1] not in sent
 
 
 def test_when_the_slice_is_over_the_next_is_sent(sent):
     ids = [call() for _ in range(SHARE + 1)]
-    worker.run(ids[0])
+    runner.run(ids[0])
     assert (sent, runs()) == (ids, 1)
 
 
 def test_a_call_that_somebody_hears_of_is_sent(sent, long):
     ids = [call() for _ in range(SHARE + 1)]
     Webhook.objects.create(dialect="solitude", account="one", url="http://here/", action=Webhook.UPDATE)
-    worker.run(ids[0])
+    runner.run(ids[0])
     assert (sent, runs()) == (ids, 1)
 
 
@@ -207,14 +209,14 @@ def test_a_call_that_may_wait_too_long_is_sent(sent, long):
     limited = exchange(EXECUTOR=IDLE, DIALECTS={"solitude": {"SHARE": SHARE, "QUEUE_LIMIT": dt.timedelta(hours=1)}})
     with override_settings(ASYNC_EXCHANGE=limited):
         ids = [call() for _ in range(SHARE + 1)]
-        worker.run(ids[0])
+        runner.run(ids[0])
     assert (sent, runs()) == (ids, 1)
 
 
 def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
     ids = [call() for _ in range(SHARE + 1)]
     with kept_open(), transaction.atomic():
-        worker.run(ids[0])
+        runner.run(ids[0])
         assert sent == ids[:-1]
     assert (sent, runs()) == (ids, 1)
 
@@ -223,11 +225,11 @@ def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
 def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     policy = conf.dialect("solitude").policy
-    statement = moves.start_next(lifecycle._lease(policy)).statement
+    statement = transitions.start_next(lifecycle._lease(policy)).statement
     sql, parameters = statement.translated("default")
     statement._ready["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
     try:
-        worker.run(ids[0])
+        runner.run(ids[0])
     finally:
         statement._ready.clear()
     assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
@@ -247,7 +249,7 @@ def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkey
 
     monkeypatch.setattr(lifecycle, "_tell", fail)
     monkeypatch.setattr(lifecycle, "chains", lambda alias: False)
-    worker.run(ids[0])
+    runner.run(ids[0])
     assert (task_of(ids[0]).state, task_of(ids[0]).reason) == (State.ERROR, Reason.STORAGE)
     assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)
 
@@ -259,7 +261,7 @@ def test_a_waiting_task_that_is_cancelled_is_never_sent(sent):
     ids = [call() for _ in range(SHARE + 2)]
     lifecycle.cancel(task_of(ids[SHARE]))
     finish(ids[0])
-    turns.sweep()
+    dispatch.sweep()
     assert sent == [*ids[:SHARE], ids[SHARE + 1]]
 
 
@@ -271,26 +273,26 @@ def test_cancelling_a_waiting_task_gives_nobody_a_turn(sent):
 
 def test_the_sweep_sends_for_every_account(sent):
     expected = [id for account in ("one", "two", "three") for id in waiting(SHARE + 1, account)[:SHARE]]
-    assert turns.sweep() == len(expected)
+    assert dispatch.sweep() == len(expected)
     assert Counter(sent) == Counter(expected)
     assert [at_work(account) for account in ("one", "two", "three")] == [SHARE] * 3
 
 
 def test_a_sweep_with_nothing_to_do_sends_nothing(sent):
     waiting(SHARE + 1)
-    turns.sweep()
-    assert turns.sweep() == 0
+    dispatch.sweep()
+    assert dispatch.sweep() == 0
     assert len(sent) == SHARE
 
 
 def test_a_task_of_a_mount_that_is_gone_waits_on(sent):
     waiting(1, dialect="another")
-    assert (turns.sweep(), sent) == (0, [])
+    assert (dispatch.sweep(), sent) == (0, [])
 
 
 def test_an_account_of_nobody_has_a_share_too(sent):
     waiting(SHARE + 1, account="")
-    turns.sweep()
+    dispatch.sweep()
     assert len(sent) == SHARE
 
 
@@ -303,7 +305,7 @@ def test_a_broker_that_fails_leaves_the_next_task_waiting_and_the_sweep_sends_it
         finish(ids[0])
     assert (sent, task_of(ids[-1]).state, task_of(ids[-1]).sent) == (ids[:-1], State.PENDING, None)
     assert f"task {ids[-1]} could not be queued; it is tried again" in caplog.text
-    assert turns.sweep() == 1
+    assert dispatch.sweep() == 1
     assert sent == ids
 
 
@@ -317,7 +319,7 @@ def test_a_broker_that_fails_stops_no_answer_from_being_stored(sent, caplog):
 def test_a_turn_and_its_message_are_committed_together_or_not_at_all():
     [id] = waiting(1)
     with override_settings(ASYNC_EXCHANGE=shared(TORN)), pytest.raises(ConnectionError):
-        turns.send_next(conf.dialect("solitude"), "one")
+        dispatch.send_next(conf.dialect("solitude"), "one")
     assert task_of(id).sent is None
 
 
@@ -350,7 +352,7 @@ def crowd(sent):
 
 def test_tasks_that_end_at_once_send_nothing_twice_and_lose_nothing(crowd, sent):
     together(*[lambda id=id: finish(id) for id in crowd[:RACERS]])
-    turns.sweep()
+    dispatch.sweep()
     assert at_work() == RACERS
     assert Counter(sent) == Counter(crowd[RACERS:])
 
@@ -358,23 +360,23 @@ def test_tasks_that_end_at_once_send_nothing_twice_and_lose_nothing(crowd, sent)
 def test_racers_exceed_the_share_by_no_more_than_their_number(sent):
     waiting(4 * RACERS)
     dialect = conf.dialect("solitude")
-    together(*[lambda: turns.send_next(dialect, "one")] * RACERS)
+    together(*[lambda: dispatch.send_next(dialect, "one")] * RACERS)
     assert SHARE <= at_work() <= SHARE + RACERS
     assert len(set(sent)) == len(sent) == at_work()
 
 
 def test_workers_that_go_on_at_once_run_nothing_twice_and_lose_nothing(crowd, sent, long, begun):
-    together(*[lambda id=id: worker.run(id) for id in crowd[:RACERS]])
-    turns.sweep()
+    together(*[lambda id=id: runner.run(id) for id in crowd[:RACERS]])
+    dispatch.sweep()
     for id in sent:
-        worker.run(id)
+        runner.run(id)
     assert Counter(id for id, _ in begun) == Counter(crowd)
     assert (runs(), AsyncTask.objects.unfinished().count()) == (2 * RACERS, 0)
 
 
 def test_after_a_race_and_a_sweep_all_have_run(crowd, sent):
-    together(*[lambda id=id: worker.run(id) for id in crowd[:RACERS]])
-    turns.sweep()
+    together(*[lambda id=id: runner.run(id) for id in crowd[:RACERS]])
+    dispatch.sweep()
     for id in sent:
-        worker.run(id)
+        runner.run(id)
     assert (runs(), AsyncTask.objects.unfinished().count()) == (2 * RACERS, 0)

@@ -11,10 +11,10 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.generics import ListAPIView
 from rest_framework.permissions import AllowAny
 
-from django_asyncexchange.filters import AsyncTaskFilter
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.serializers import AsyncTaskSerializer
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.rest.filters import AsyncTaskFilter
+from django_asyncexchange.rest.serializers import AsyncTaskSerializer
 
 from .services import soon, stored
 

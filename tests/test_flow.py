@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from django_asyncexchange import lifecycle, worker
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange, runs, stored
 
@@ -44,7 +45,7 @@ def test_the_202_leaves_before_the_view_has_run(anna):
 def test_a_call_goes_from_the_queue_to_its_answer(anna):
     replay = anna.post("/ran/", headers={"Solitude-Async": "yes"}).json()["replay"]
     assert anna.get(replay)["Solitude-Async"] == "no"
-    worker.run(str(AsyncTask.objects.get().pk))
+    runner.run(str(AsyncTask.objects.get().pk))
     assert (anna.get(replay)["Solitude-Async"], runs()) == ("yes", 1)
 
 
@@ -62,7 +63,7 @@ def test_nobody_writes_a_task(anna, method):
 def test_a_call_whose_outcome_is_unknown_is_left_to_people(anna):
     task = stored(dialect="mailru", owner=User.objects.get())
     lifecycle.fail(lifecycle.claim(task.pk), Reason.LOST)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     status = anna.get(f"/async_api/v2/requests/{task.pk}.json")
     assert (status.status_code, status.json()["status"], runs()) == (200, "unknown", 0)
 

@@ -22,9 +22,10 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import forgery, worker
 from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.intake import csrf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange
 
@@ -135,7 +136,7 @@ def outcome(client, address, headers):
     if response.status_code != 202:
         return response.status_code
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task.status_code
 
@@ -159,7 +160,7 @@ def test_a_forged_call_in_the_form_of_cisco_is_not_executed(browser, address, se
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     response = browser.post(f"/unifiedconfig/config{address}?async=true", headers={"Origin": FOREIGN})
     for task in AsyncTask.objects.all():
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert (response.status_code in (202, 400, 403), ran) == (True, [])
 
 
@@ -177,7 +178,7 @@ def test_a_token_in_a_form_is_as_good_as_one_in_a_header(browser, address):
     data = {"csrfmiddlewaretoken": SECRET, "a": "1"}
     assert browser.post(address, data, headers={"Prefer": "respond-async"}).status_code == 202
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     assert ran == [address]
 
 
@@ -215,7 +216,7 @@ def test_the_check_leaves_no_trace_on_the_request(anna):
     request._dont_enforce_csrf_checks = False
     request.META["HTTP_X_CSRFTOKEN"] = SECRET
     before = dict(request.META)
-    assert forgery.is_ruled_out(request)
+    assert csrf.is_ruled_out(request)
     assert (request.META, hasattr(request, "csrf_processing_done")) == (before, False)
 
 
@@ -226,7 +227,7 @@ def test_the_check_leaves_no_trace_on_the_request(anna):
 def test_credentials_that_a_browser_sends_by_itself_rule_nothing_out(authorization, is_ruled_out):
     request = RequestFactory().post("/open/", headers={"Authorization": authorization})
     request._dont_enforce_csrf_checks = False
-    assert forgery.is_ruled_out(request) == is_ruled_out
+    assert csrf.is_ruled_out(request) == is_ruled_out
 
 
 def test_a_token_beside_a_login_rules_nothing_out(browser):

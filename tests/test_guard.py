@@ -13,9 +13,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from django_asyncexchange import delivery
 from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.webhooks import delivery
 
 from . import hostile
 from .receivers import receiving

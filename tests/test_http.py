@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from django_asyncexchange import capture, http
 from django_asyncexchange.exceptions import RequestMalformed, RequestTooLarge
-from django_asyncexchange.messages import Request, Response
+from django_asyncexchange.intake import capture
 from django_asyncexchange.models import AsyncTask, encode
+from django_asyncexchange.protocol.values import Request, Response
+from django_asyncexchange.responses import http
 
 CANARY = "canary-7f3a"
 

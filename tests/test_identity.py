@@ -18,9 +18,10 @@ from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import identity, stamps, worker
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.identity import identity, stamps
 from django_asyncexchange.models import AsyncTask, Body, encode
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.worker import runner
 
 from .project import doors
 
@@ -87,7 +88,7 @@ def submit(client, path="/doors/unmarked/"):
 
 
 def perform(task):
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task.state, task.status_code
 

@@ -16,10 +16,10 @@ from django.test import Client, override_settings
 
 from django_asyncexchange import urls
 from django_asyncexchange.conf import conf
+from django_asyncexchange.conf.mounts import BUILT_IN
+from django_asyncexchange.endpoints.tasks import TaskView
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.mounts import BUILT_IN
-from django_asyncexchange.states import State
-from django_asyncexchange.views import TaskView
+from django_asyncexchange.protocol.states import State
 
 from .services import exchange, stored
 

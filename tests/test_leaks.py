@@ -17,8 +17,9 @@ from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import get_script_prefix, get_urlconf, path, set_script_prefix, set_urlconf
 from django.utils import timezone, translation
 
-from django_asyncexchange import isolation, worker
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.store import db_sessions
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange, submitted
 
@@ -191,7 +192,7 @@ urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view i
 def performed(to):
     """The state of a call and what it answered, run by this thread."""
     task = submitted(to=f"/{to}/")
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     body = task.response_body()
     return task.state, json.loads(bytes(body.content)) if body else None
@@ -266,7 +267,7 @@ def test_locks_of_a_session_end_with_the_run(lasting):
 @pytest.mark.parametrize("view", STREAMS, ids=lambda view: view.__name__)
 def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting, view):
     task = submitted(to=f"/{view.__name__}/")
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert (task.state, task.response_body().size) == ("DONE", 200_000)
     assert not Group.objects.exists()
@@ -302,7 +303,7 @@ def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):
     ],
 )
 def test_what_may_outlast_its_transaction_is_told_by_its_words(sql, lasts):
-    assert isolation.may_last(sql) is lasts
+    assert db_sessions.may_last(sql) is lasts
 
 
 def test_a_transaction_of_the_callers_own_stays_open_whatever_the_run_does(lasting):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_asyncexchange.executors import ledger
-from django_asyncexchange.executors.ledger import PATIENCE, Event, Ledger, Wedge
+from django_asyncexchange.executors.django_q import stall_detector
+from django_asyncexchange.executors.django_q.stall_detector import PATIENCE, Event, Ledger, Wedge
 
 MONITOR, ONE, TWO = 1, 2, 3
 """Processes."""
@@ -16,7 +16,7 @@ class Cluster:
 
     def __init__(self, monkeypatch):
         self.now, self.dead = 1000.0, set()
-        monkeypatch.setattr(ledger.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(stall_detector.time, "monotonic", lambda: self.now)
         self.book = Ledger(2, PATIENCE, lambda process: process not in self.dead)
 
     def after(self, seconds):
@@ -127,7 +127,7 @@ def test_it_is_busy_while_a_worker_that_lives_runs_something(cluster):
 
 
 def test_calls_that_are_taken_while_none_ends_are_a_failing_cluster(cluster):
-    for message in range(ledger.FAILURES):
+    for message in range(stall_detector.FAILURES):
         assert not cluster.book.is_failing
         cluster.note(Event.STARTED, ONE, message)
         cluster.note(Event.FAILED, ONE, message)
@@ -136,6 +136,6 @@ def test_calls_that_are_taken_while_none_ends_are_a_failing_cluster(cluster):
 
 @pytest.mark.parametrize("event", [Event.ENDED, Event.DROPPED])
 def test_a_call_that_ends_shows_that_they_can(cluster, event):
-    cluster.note(Event.FAILED, ONE, *range(ledger.FAILURES))
+    cluster.note(Event.FAILED, ONE, *range(stall_detector.FAILURES))
     cluster.note(event, TWO, 99)
     assert not cluster.book.is_failing

@@ -11,11 +11,13 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, submission, turns, worker
 from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable, RequestTooLarge, SubmitFailed
 from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.protocol.states import FINAL, Reason, State
 from django_asyncexchange.signals import task_finished, task_started, task_submitted
-from django_asyncexchange.states import FINAL, Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import dispatch, lifecycle, submit
+from django_asyncexchange.worker import runner
 
 from .services import BROKEN, IDLE, Idle, captured, exchange, runs, stored, submitted
 
@@ -197,7 +199,7 @@ def test_a_call_that_the_broker_refuses_is_accepted_and_waits(caplog):
 def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
         task = submitted()
-    assert (turns.sweep(), Idle.sent[-1]) == (1, str(task.pk))
+    assert (dispatch.sweep(), Idle.sent[-1]) == (1, str(task.pk))
 
 
 class Deaf(Idle):
@@ -214,10 +216,10 @@ class Deaf(Idle):
 def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Deaf")):
         task = submitted()
-    turns.sweep()
+    dispatch.sweep()
     for id in Deaf.sent[-1], Idle.sent[-1]:
         assert id == str(task.pk)
-        worker.run(id)
+        runner.run(id)
     assert (runs(), again(task).attempt) == (1, 1)
 
 
@@ -414,13 +416,13 @@ def test_a_cancelled_task_is_not_claimed():
 
 def test_a_rerun_is_a_new_task_with_the_same_call():
     task = submitted([b"payload"])
-    new = submission.rerun(again(task))
+    new = submit.rerun(again(task))
     assert (new.pk != task.pk, again(new).state, again(new).captured) == (True, "PENDING", again(task).captured)
     assert bodies.read(new.bodies.get(kind=Body.REQUEST)) == b"payload"
 
 
 def test_a_rerun_belongs_to_the_same_owner():
-    new = again(submission.rerun(submitted()))
+    new = again(submit.rerun(submitted()))
     assert (new.account, new.owner_kind, new.owner_reference) == ("one", "application", "7")
 
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from django_asyncexchange.executors import lifeline
+from django_asyncexchange.executors.django_q import supervisor_pipe
 
 from .services import PATIENCE
 
@@ -23,8 +23,8 @@ class Supervisor:
         os.set_blocking(self.ear, False)
         self.ends = {self.line, self.ear}
         self.given = (theirs, mouth)
-        monkeypatch.setenv(lifeline.VARIABLE, f"{theirs},{mouth}")
-        monkeypatch.setattr(lifeline, "_ends", None)
+        monkeypatch.setenv(supervisor_pipe.VARIABLE, f"{theirs},{mouth}")
+        monkeypatch.setattr(supervisor_pipe, "_ends", None)
 
     def heard(self):
         return os.read(self.ear, 1_000_000)
@@ -46,27 +46,27 @@ def supervisor(monkeypatch):
 
 
 def test_a_process_that_no_supervisor_has_started_has_none(monkeypatch):
-    monkeypatch.delenv(lifeline.VARIABLE, raising=False)
-    lifeline.adopt()
-    assert (lifeline.is_held(), lifeline.is_cut()) == (False, False)
-    lifeline.wait(0)
-    lifeline.say(lifeline.WELL)
+    monkeypatch.delenv(supervisor_pipe.VARIABLE, raising=False)
+    supervisor_pipe.adopt()
+    assert (supervisor_pipe.is_held(), supervisor_pipe.is_cut()) == (False, False)
+    supervisor_pipe.wait(0)
+    supervisor_pipe.say(supervisor_pipe.WELL)
 
 
 def test_it_is_not_cut_while_the_supervisor_lives(supervisor):
-    lifeline.adopt()
-    assert (lifeline.is_held(), lifeline.is_cut()) == (True, False)
+    supervisor_pipe.adopt()
+    assert (supervisor_pipe.is_held(), supervisor_pipe.is_cut()) == (True, False)
 
 
 def test_it_is_cut_when_the_supervisor_is_gone(supervisor):
-    lifeline.adopt()
+    supervisor_pipe.adopt()
     supervisor.die()
-    assert lifeline.is_cut()
+    assert supervisor_pipe.is_cut()
 
 
 def test_who_waits_sees_the_supervisor_go(supervisor):
-    lifeline.adopt()
-    waiting = threading.Thread(target=lifeline.wait, args=(10 * PATIENCE,))
+    supervisor_pipe.adopt()
+    waiting = threading.Thread(target=supervisor_pipe.wait, args=(10 * PATIENCE,))
     waiting.start()
     supervisor.die()
     waiting.join(PATIENCE)
@@ -74,37 +74,37 @@ def test_who_waits_sees_the_supervisor_go(supervisor):
 
 
 def test_who_waits_may_wait_for_something_else_too(supervisor):
-    lifeline.adopt()
+    supervisor_pipe.adopt()
     reading, writing = os.pipe()
     os.write(writing, b"x")
-    lifeline.wait(10 * PATIENCE, reading)
+    supervisor_pipe.wait(10 * PATIENCE, reading)
     os.close(reading)
     os.close(writing)
 
 
 def test_the_supervisor_hears_what_is_said(supervisor):
-    lifeline.adopt()
-    lifeline.say(lifeline.WELL)
-    lifeline.say(lifeline.BUSY)
+    supervisor_pipe.adopt()
+    supervisor_pipe.say(supervisor_pipe.WELL)
+    supervisor_pipe.say(supervisor_pipe.BUSY)
     assert supervisor.heard() == b".!"
 
 
 def test_a_supervisor_that_does_not_listen_holds_nobody_up(supervisor):
-    lifeline.adopt()
+    supervisor_pipe.adopt()
     for _ in range(70_000):
-        lifeline.say(lifeline.WELL)
-    assert supervisor.heard().strip(lifeline.WELL) == b""
+        supervisor_pipe.say(supervisor_pipe.WELL)
+    assert supervisor.heard().strip(supervisor_pipe.WELL) == b""
 
 
 def test_nobody_minds_a_supervisor_that_is_gone(supervisor):
-    lifeline.adopt()
+    supervisor_pipe.adopt()
     supervisor.die()
-    lifeline.say(lifeline.WELL)
+    supervisor_pipe.say(supervisor_pipe.WELL)
 
 
 def test_programs_that_are_started_from_there_do_not_have_it(supervisor):
-    lifeline.adopt()
-    assert lifeline.VARIABLE not in os.environ
+    supervisor_pipe.adopt()
+    assert supervisor_pipe.VARIABLE not in os.environ
     look = f"import os\nfor end in {supervisor.given}:\n  try: os.fstat(end)\n  except OSError: print('not here')"
     seen = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, close_fds=False, check=True

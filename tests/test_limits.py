@@ -11,10 +11,10 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import Client, override_settings
 
-from django_asyncexchange import retention
 from django_asyncexchange.exceptions import CapacityExceeded, StorageExceeded, Throttled
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.tasks import pruning
 
 from .services import IDLE, PATIENCE, exchange, soon, stored, submitted
 
@@ -115,7 +115,7 @@ def test_an_account_submits_while_there_is_room_for_it(kept, account, room):
 def test_what_is_pruned_makes_room(kept):
     with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=100)):
         AsyncTask.objects.update(deletion_date=soon(seconds=-1))
-        retention.prune()
+        pruning.prune()
         submitted(account="one")
 
 

@@ -13,11 +13,13 @@ import pytest
 from django.db import models
 from django.test import Client
 
-from django_asyncexchange import bodies, lifecycle, retention, views
+from django_asyncexchange.endpoints import tasks
 from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.querysets import AsyncTaskQuerySet
-from django_asyncexchange.states import State
+from django_asyncexchange.models.querysets import AsyncTaskQuerySet
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle, pruning
 
 from .services import prefix_of, soon, stored
 
@@ -36,7 +38,7 @@ def clock(monkeypatch):
         since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
         now = models.ExpressionWrapper(since, output_field=models.DateTimeField())
         monkeypatch.setattr(AsyncTaskQuerySet, "with_now", lambda rows: rows.annotate(now=now))
-        monkeypatch.setattr(views, "POLL", views.poll())  # else they were translated before
+        monkeypatch.setattr(tasks, "POLL", tasks.poll())  # else they were translated before
 
     stands_at(NOON)
     return stands_at
@@ -135,7 +137,7 @@ def test_a_link_opens_no_other_task(clock, anna):
 def test_a_link_to_a_task_that_was_deleted_is_refused(clock, anna):
     task = done(anna)
     path = handed_out(task, anna)
-    assert retention.forget([task]) == 1
+    assert pruning.forget([task]) == 1
     assert ask(path).status_code == 403
 
 
@@ -221,5 +223,5 @@ def test_pruning_deletes_the_file_of_what_is_gone_and_of_nothing_else(settings, 
         draft = bodies.write([b"x" * 100_000], limit=10**6)
         bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
         names[over] = draft.name
-    retention.prune()
+    pruning.prune()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [names[False]]

@@ -10,10 +10,10 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
 
-from django_asyncexchange import bodies
-from django_asyncexchange.masking import MASK, is_secret, masked_url
 from django_asyncexchange.models import AsyncTask, Body, Delivery, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.redaction import MASK, is_secret, masked_url
+from django_asyncexchange.store import bodies
 
 from .services import IDLE, captured, exchange, soon, stored
 

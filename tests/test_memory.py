@@ -12,9 +12,9 @@ import pytest
 from django.conf import settings as project
 from moto.server import ThreadedMotoServer
 
-from django_asyncexchange import bodies
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
 
 from .project.apart import apart, said, tell
 from .project.streams import MB, PIECE

@@ -13,10 +13,11 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client, override_settings
 from django.urls import clear_url_caches
 
-from django_asyncexchange import configuration, worker
+from django_asyncexchange import configuration
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.worker import runner
 
 from .mistakes import MISTAKES, option
 from .services import exchange, runs, stored
@@ -99,10 +100,10 @@ def test_all_mistakes_are_named_at_once():
 def test_a_worker_with_a_mistake_runs_nothing_and_loses_nothing():
     task = stored()
     with mistaken("bytes below nothing"):
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     task.refresh_from_db()
     assert (task.state, runs()) == (State.PENDING, 0)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert (task.state, runs()) == (State.DONE, 1)
 

@@ -13,9 +13,9 @@ from django.urls import include, path
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import condition
 
-from django_asyncexchange import worker
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange
 
@@ -99,7 +99,7 @@ def client(db):
 def finished(client, address, headers):
     assert client.get(address, headers={**headers, **PREFER}).status_code == 202
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task
 

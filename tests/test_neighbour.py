@@ -22,12 +22,14 @@ from django_q.conf import Conf
 from django_q.models import OrmQ, Task
 from django_q.signing import SignedPackage
 
-from django_asyncexchange import bodies, lifecycle, worker
 from django_asyncexchange.executors import ENTRY_POINTS
-from django_asyncexchange.executors.django_q import DjangoQ
-from django_asyncexchange.executors.housekeeper import HOUSEKEEPER
+from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.executors.maintenance import HOUSEKEEPER
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import runner
 
 from .services import exchange, runs, soon, stored, submitted, until
 
@@ -123,11 +125,11 @@ def pid_of(task):
 
 
 def test_the_entry_point_is_the_worker():
-    assert import_string(ENTRY_POINTS["run"]) is worker.run
+    assert import_string(ENTRY_POINTS["run"]) is runner.run
 
 
 def test_the_housekeeper_is_found_by_its_name():
-    assert import_string(HOUSEKEEPER) is worker.keep_house
+    assert import_string(HOUSEKEEPER) is runner.keep_house
 
 
 def test_a_message_names_the_entry_point_and_one_id():

@@ -19,9 +19,11 @@ from ninja.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HttpBasicAut
 from ninja.throttling import BaseThrottle
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange import identity, ninja, remarks
-from django_asyncexchange.callers import HOLDER, Holder
+from django_asyncexchange.identity import identity
+from django_asyncexchange.identity.callers import HOLDER, Holder
+from django_asyncexchange.intake import ninja
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol import log_once
 
 from .services import IDLE, answer, exchange, perform
 
@@ -176,7 +178,7 @@ def later(settings, monkeypatch):
     ran.clear()
     asked.clear()
     monkeypatch.setattr(Counting, "asked", 0)
-    monkeypatch.setattr(remarks, "_made", set())
+    monkeypatch.setattr(log_once, "_made", set())
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, VIEWS=["/api/*"])
 
 

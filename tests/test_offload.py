@@ -14,9 +14,9 @@ from django.http import HttpResponse
 from django.test import Client
 from django_sendfile import utils as sendfile
 
-from django_asyncexchange import bodies
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
 
 from .services import exchange, soon, stored
 from .test_serving import ETAG, SANDBOX, WHOLE, content_of, filed, get, link, sent

@@ -20,9 +20,10 @@ from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import identity, remarks
 from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.identity import identity
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol import log_once
 
 from .services import IDLE, answer, exchange, perform
 
@@ -152,7 +153,7 @@ PRESENTS = {**NAMES, "RUN_HEADERS": f"{__name__}.headers_of"}
 def later(settings, monkeypatch):
     ran.clear()
     minted.clear()
-    monkeypatch.setattr(remarks, "_made", set())
+    monkeypatch.setattr(log_once, "_made", set())
     index = settings.MIDDLEWARE.index(AUTH)
     own = f"{__name__}.PartnerMiddleware"
     settings.MIDDLEWARE = [own, *settings.MIDDLEWARE[: index + 1], OTP, *settings.MIDDLEWARE[index + 1 :]]

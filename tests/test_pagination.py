@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.pagination import WholeCollectionMixin
+from django_asyncexchange.rest.pagination import WholeCollectionMixin
 
 from .project.paging import ROWS
 

@@ -13,12 +13,15 @@ from django.db import transaction
 from django.test import Client
 from django.urls import include, path
 
-from django_asyncexchange import lifecycle, people, retention, sealing, subscriptions, worker
+from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.dialects.base.webhooks import Wish
 from django_asyncexchange.models import Account, AsyncTask, Body, Delivery, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.tasks import lifecycle, personal_data, pruning
+from django_asyncexchange.webhooks import subscriptions
+from django_asyncexchange.worker import runner
 
 from . import services
 from .services import IDLE, exchange, runs
@@ -56,14 +59,18 @@ def left_by(name):
     client = Client()
     client.force_login(user)
     task, address = called(client, "/fills/200000/", **{"Idempotency-Key": "one"})
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     called(client)
     lifecycle.claim(called(client)[0].pk)
     wish = Wish(url="https://example.com/", action="PROCESSED")
     subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id=str(user.pk)), user.pk, wish)
     subscriptions.callback_secret("prefer", task.account)
     Delivery.objects.create(
-        task=task, event="CALLBACK", method="POST", url=sealing.seal_secret("https://example.com/"), host="example.com"
+        task=task,
+        event="CALLBACK",
+        method="POST",
+        url=encryption.seal_secret("https://example.com/"),
+        host="example.com",
     )
     return user, client, address
 
@@ -102,7 +109,7 @@ def test_what_a_user_has_left_goes_with_the_user(way):
     user, _, _ = left_by("anna")
     names = files()
     WAYS[way](user)
-    retention.prune()
+    pruning.prune()
     assert rows() == NOTHING
     assert names and not any(storages["asyncexchange"].exists(name) for name in names)
 
@@ -122,7 +129,7 @@ def test_calls_that_wait_or_run_are_cancelled():
     unfinished = list(AsyncTask.objects.unfinished())
     user.delete()
     for task in unfinished:
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert {AsyncTask.objects.get(pk=task.pk).state for task in unfinished} == {State.CANCEL}
     assert runs() == 0
 
@@ -131,7 +138,7 @@ def test_others_keep_what_is_theirs():
     left_by("otto")
     before = rows()
     left_by("anna")[0].delete()
-    retention.prune()
+    pruning.prune()
     assert rows() == before
 
 
@@ -150,7 +157,7 @@ def test_it_is_kept_where_the_project_says_so(settings):
     user, _, _ = left_by("anna")
     before = rows()
     user.delete()
-    retention.prune()
+    pruning.prune()
     assert rows() == before and not AsyncTask.objects.exclude(owner=None).exists()
 
 
@@ -165,7 +172,7 @@ def test_in_a_shared_account_the_tasks_go_and_the_webhook_stays_without_its_make
     owner = Owner(account="anna ltd", id=str(user.pk))
     subscriptions.create(conf.dialect("prefer"), owner, user.pk, wish)
     user.delete()
-    retention.prune()
+    pruning.prune()
     assert not AsyncTask.objects.exists()
     assert Webhook.objects.values_list("account", "owner", "owner_reference").get() == ("anna ltd", None, "")
 
@@ -176,7 +183,7 @@ def test_an_account_that_is_named_like_a_key_is_somebody_elses(settings):
     user = User.objects.create(username="anna", last_name="x")
     theirs = services.stored(State.DONE, account=str(user.pk), dialect="prefer")
     user.delete()
-    retention.prune()
+    pruning.prune()
     assert AsyncTask.objects.get() == theirs
 
 
@@ -219,13 +226,13 @@ def test_a_file_that_resists_is_told_and_tried_again(monkeypatch):
         broken.setattr(storages["asyncexchange"], "delete", refuse)
         with pytest.raises(CommandError, match="1 tasks have a file"):
             forget("anna")
-    retention.prune()
+    pruning.prune()
     assert rows() == NOTHING
 
 
 def test_proxies_of_the_user_model_are_heard_of_too():
-    people.watch()
+    personal_data.watch()
     user, _, _ = left_by("anna")
     Proxied.objects.get(pk=user.pk).delete()
-    retention.prune()
+    pruning.prune()
     assert rows() == NOTHING

@@ -8,9 +8,10 @@ from django.db import connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_asyncexchange import delivery, lifecycle, recovery, retention, turns
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import delivery
 
 from .benchmarks import tables
 from .benchmarks.plans import sequential_scans
@@ -126,7 +127,7 @@ def test_nobody_looks_through_all_that_waits(flood):
     few = 4 * share
     assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
     assert most_rows(lambda: lifecycle.claim_next(dialect, "flooder")) < few
-    assert most_rows(lambda: turns.send_next(dialect, "flooder")) < few
+    assert most_rows(lambda: dispatch.send_next(dialect, "flooder")) < few
     task = stored(dialect="prefer", account="flooder")
     assert most_rows(lambda: lifecycle.claim(task.pk)) < few
     claimed = lifecycle.claim(task.pk)
@@ -142,6 +143,6 @@ def test_an_end_does_not_read_the_table_for_who_waits_where_most_of_it_does(floo
     assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
 
 
-@pytest.mark.parametrize("work", [recovery.recover, turns.sweep, delivery.sweep, retention.prune])
+@pytest.mark.parametrize("work", [recovery.recover, dispatch.sweep, delivery.sweep, pruning.prune])
 def test_housekeeping_does_not(caller, work):
     assert sequential_scans("default", work) == []

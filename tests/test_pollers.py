@@ -24,8 +24,9 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange import lifecycle, worker
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import runner
 
 from .project.serving import wsgi_server
 from .services import IDLE, PATIENCE, Idle, exchange, until
@@ -103,7 +104,7 @@ def nothing():
 
 def run():
     """The worker runs the task that was submitted last."""
-    worker.run(Idle.sent[-1])
+    runner.run(Idle.sent[-1])
 
 
 def cancel():
@@ -289,7 +290,7 @@ class TestPlainClient:
     def test_it_gets_the_answer_itself_if_that_is_there_in_time(self, session):
         def work():
             try:
-                worker.run(until(lambda: Idle.sent)[0])
+                runner.run(until(lambda: Idle.sent)[0])
             finally:
                 connections.close_all()
 
@@ -307,7 +308,7 @@ class TestPlainClient:
             url = f"{session.base}/unifiedconfig/config/things/?async=true"
             addresses.append(session.post(url, json={"name": f"lamp {number}"}).headers["Location"])
         assert [session.get(address).status_code for address in addresses] == [202, 202, 202]
-        worker.run(Idle.sent[1])
+        runner.run(Idle.sent[1])
         answers = [session.get(address) for address in addresses]
         assert [answer.status_code for answer in answers] == [202, 201, 202]
         assert answers[1].json()["name"] == "lamp 2"

@@ -13,13 +13,12 @@ from django.db.models.lookups import Exact
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange import moves
 from django_asyncexchange.models import AsyncTask, Body, Webhook
-from django_asyncexchange.moments import Now
-from django_asyncexchange.prepared import Counted, Prepared, PreparedRows, Slot
-from django_asyncexchange.querysets import after
-from django_asyncexchange.states import State
-from django_asyncexchange.writes import (
+from django_asyncexchange.models.moments import Now
+from django_asyncexchange.models.querysets import after
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.sql.queries import Counted, Prepared, PreparedRows, Slot
+from django_asyncexchange.sql.writes import (
     PreparedChain,
     PreparedChange,
     PreparedDelete,
@@ -27,6 +26,7 @@ from django_asyncexchange.writes import (
     PreparedUpdate,
     tells,
 )
+from django_asyncexchange.store import transitions
 
 from .services import stored
 
@@ -113,7 +113,7 @@ def statements(request, monkeypatch):
         monkeypatch.delitem(
             vars(AsyncTask._meta), "db_returning_fields", raising=False
         )  # Django has kept what it could
-        monkeypatch.setattr(moves.ACCEPT.statement, "_ready", {})  # and so have we
+        monkeypatch.setattr(transitions.ACCEPT.statement, "_ready", {})  # and so have we
     yield 1 if tells("default") else 2
     vars(AsyncTask._meta).pop("db_returning_fields", None)
 
@@ -125,7 +125,7 @@ def test_a_task_is_told_with_its_insert_when_it_was_sent_and_who_listens(stateme
     Webhook.objects.create(dialect="prefer", account="one" if is_heard else "two", url="https://there.example/")
     (task,) = of_account("one")
     with CaptureQueriesContext(connection) as queries:
-        moves.accept(task, share)
+        transitions.accept(task, share)
     row = AsyncTask.objects.get(pk=task.pk)
     assert (task.created, task.sent, task.is_heard) == (row.created, row.sent, is_heard)
     assert (task.sent is not None, len(queries)) == (is_sent, 2 * statements - 1)  # asked before, and again
@@ -201,7 +201,7 @@ def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
     dates = {"finished": Now(), "deletion_date": after(day), "purge_date": after(day)}
     with CaptureQueriesContext(connection) as queries:
         AsyncTask.objects.filter(pk=task.pk).move(target, mine=7, **dates, reason="")
-        move = moves.end(target, ("reason",), is_mine=True, is_overdue=False)
+        move = transitions.end(target, ("reason",), is_mine=True, is_overdue=False)
         move.made(id=task.pk, mine=7, kept=day, known=day, reason="")
     plain, prepared = (query["sql"].replace("(", "").replace(")", "") for query in queries)
     assert prepared.partition(" RETURNING ")[0] == plain

@@ -8,10 +8,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from django_asyncexchange import presence, processes, retention, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.exceptions import NoWorker
 from django_asyncexchange.models import AsyncTask, Worker
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.tasks import presence, pruning
+from django_asyncexchange.worker import runner
 
 from .dialects.contract import context
 from .services import IDLE, exchange, soon, submitted
@@ -87,9 +89,9 @@ def test_a_call_that_was_accepted_before_is_found_by_its_key():
 def test_a_worker_says_that_it_is_there_each_time_it_keeps_house(monkeypatch):
     stop = threading.Event()
     stop.set()
-    worker.keep_house(stop)
-    first = Worker.objects.get(name=processes.machine()).heard
-    worker.keep_house(stop)
+    runner.keep_house(stop)
+    first = Worker.objects.get(name=process_id.machine()).heard
+    runner.keep_house(stop)
     assert Worker.objects.get().heard > first
     assert submitted().pk
 
@@ -113,7 +115,7 @@ def test_what_runs_calls_at_once_needs_no_worker():
 def test_machines_that_are_gone_are_forgotten():
     heard(hours=-25)
     Worker.objects.create(name="else", heard=soon(hours=-23))
-    retention.prune()
+    pruning.prune()
     assert Worker.objects.get().name == "else"
 
 

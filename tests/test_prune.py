@@ -11,9 +11,11 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
-from django_asyncexchange import bodies, retention, worker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import pruning
+from django_asyncexchange.worker import runner
 
 from .services import PATIENCE, exchange, soon, stored, until
 
@@ -59,76 +61,76 @@ def test_an_unfinished_task_never_expires():
 @pytest.mark.seed("S002-61")
 def test_bodies_of_expired_tasks_are_deleted(place):
     with_file(deletion_date=soon(seconds=-1))
-    assert retention.prune() == {"bodies": 1, "tasks": 0}
+    assert pruning.prune() == {"bodies": 1, "tasks": 0}
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
 def test_bodies_in_the_database_are_deleted_too():
     stored(State.DONE, answer=b"{}", deletion_date=soon(seconds=-1))
-    assert retention.prune()["bodies"] == 1
+    assert pruning.prune()["bodies"] == 1
 
 
 def test_request_bodies_of_expired_tasks_are_deleted():
     task = stored(State.DONE, deletion_date=soon(seconds=-1))
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"secret", size=6)
-    assert retention.prune()["bodies"] == 1
+    assert pruning.prune()["bodies"] == 1
 
 
 def test_an_expired_task_stays_known():
     task = with_file(deletion_date=soon(seconds=-1))
-    retention.prune()
+    pruning.prune()
     assert AsyncTask.objects.get().pk == task.pk
 
 
 def test_what_is_not_expired_is_kept(place):
     with_file()
-    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert pruning.prune() == {"bodies": 0, "tasks": 0}
     assert len(files(place)) == 1
 
 
 @pytest.mark.seed("S002-61")
 def test_tasks_past_their_window_are_deleted_with_their_files(place):
     with_file(deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
-    assert retention.prune() == {"bodies": 1, "tasks": 1}
+    assert pruning.prune() == {"bodies": 1, "tasks": 1}
     assert (files(place), AsyncTask.objects.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
 def test_an_unfinished_task_is_never_deleted(state):
     stored(state, created=soon(days=-300))
-    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert pruning.prune() == {"bodies": 0, "tasks": 0}
 
 
 def test_drafts_of_nobody_are_deleted_after_an_hour(place):
     bodies.write([b"x" * 100_000], limit=10**6)
     Body.objects.update(created=soon(minutes=-61))
-    assert retention.prune() == {"bodies": 1, "tasks": 0}
+    assert pruning.prune() == {"bodies": 1, "tasks": 0}
     assert files(place) == []
 
 
 def test_a_draft_under_way_is_left_alone(place):
     bodies.write([b"x" * 100_000], limit=10**6)
     Body.objects.update(created=soon(minutes=-59))
-    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert pruning.prune() == {"bodies": 0, "tasks": 0}
     assert len(files(place)) == 1
 
 
 def test_a_task_whose_file_cannot_be_deleted_is_kept_for_the_next_time(stubborn):
     with_file(deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
-    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    assert pruning.prune() == {"bodies": 0, "tasks": 0}
     assert (len(files(stubborn)), Body.objects.count(), AsyncTask.objects.count()) == (1, 1, 1)
 
 
 def test_one_call_deletes_a_bounded_number_of_tasks():
     for _ in range(5):
         stored(State.DONE, purge_date=soon(seconds=-1))
-    assert [retention.prune(batch=2)["tasks"] for _ in range(4)] == [2, 2, 1, 0]
+    assert [pruning.prune(batch=2)["tasks"] for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_pruning_again_finds_nothing():
     stored(State.DONE, answer=b"{}", purge_date=soon(seconds=-1))
-    retention.prune()
-    assert retention.prune() == {"bodies": 0, "tasks": 0}
+    pruning.prune()
+    assert pruning.prune() == {"bodies": 0, "tasks": 0}
 
 
 def test_the_command_deletes_everything_that_is_due():
@@ -154,7 +156,7 @@ def housekeeper():
 
     def keep():
         try:
-            worker.keep_house(stop)
+            runner.keep_house(stop)
         finally:
             connections.close_all()
 
@@ -191,5 +193,5 @@ def test_the_housekeeper_leaves_when_told_to_stop():
     stored(State.DONE, purge_date=soon(seconds=-1))
     stop = threading.Event()
     stop.set()
-    worker.keep_house(stop)
+    runner.keep_house(stop)
     assert AsyncTask.objects.count() == 1

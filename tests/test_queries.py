@@ -11,12 +11,15 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_asyncexchange import delivery, lifecycle, moves, recovery, retention, turns, worker
 from django_asyncexchange.conf import conf
-from django_asyncexchange.executors.django_q import DjangoQ
+from django_asyncexchange.executors.django_q.executor import DjangoQ
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
-from django_asyncexchange.states import Reason, State
-from django_asyncexchange.writes import chains
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.sql.writes import chains
+from django_asyncexchange.store import transitions
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import delivery
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange, stored
 
@@ -57,7 +60,7 @@ def short(sql: str) -> str:
 
 
 def done(task: AsyncTask) -> None:
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     assert AsyncTask.objects.get(pk=task.pk).state == State.DONE
 
 
@@ -85,7 +88,7 @@ def test_a_run_is_a_claim_the_view_and_an_end(anna):
     done(first)
     end = written("UPDATE asynctask", "INSERT body")
     expected = ["UPDATE asynctask", "SELECT user", *end]
-    assert asked(lambda: worker.run(str(second.pk))) == expected
+    assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
 def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_end(anna):
@@ -95,19 +98,19 @@ def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_en
     done(first)
     end = written("UPDATE asynctask", "DELETE body", "INSERT body")
     expected = ["UPDATE asynctask", "SELECT user", *end]
-    assert asked(lambda: worker.run(str(second.pk))) == expected
+    assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
 def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * moves.SMALL)):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * transitions.SMALL)):
         for _ in range(2):
-            anna.post("/answers/200/", "a" * (moves.SMALL + 1), **FORM)
+            anna.post("/answers/200/", "a" * (transitions.SMALL + 1), **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
     read = ["SELECT body", "SELECT asynctask"]
     end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
     expected = ["UPDATE asynctask", *read, "SELECT user", *end]
-    assert asked(lambda: worker.run(str(second.pk))) == expected
+    assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
 def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
@@ -119,7 +122,7 @@ def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
 
 
 def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeypatch):
-    monkeypatch.setattr(turns, "SLICE", 3600)
+    monkeypatch.setattr(dispatch, "SLICE", 3600)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
         for _ in range(4):
             anna.get("/answers/200/", headers=LATER)
@@ -131,12 +134,12 @@ def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeyp
         claim, end = "UPDATE asynctask", ["UPDATE asynctask", "INSERT body"]
         next_ = [claim] if chains("default") else ["SAVEPOINT", claim, "RELEASE"]
         first = [*written(*end), *next_] if chains("default") else written(*end, *next_)
-        assert asked(lambda: worker.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
+        assert asked(lambda: runner.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
 
 
 def test_a_message_that_comes_twice_changes_nothing_and_looks_once(anna):
     task = stored(State.DONE)
-    assert asked(lambda: worker.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]
+    assert asked(lambda: runner.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]
 
 
 def test_where_somebody_hears_of_it_a_claim_looks_first(anna):
@@ -150,10 +153,10 @@ def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():
     dialect = conf.dialect("prefer")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
         stored(dialect="prefer", account="one")
-        turns.send_next(dialect, "one")
+        dispatch.send_next(dialect, "one")
         stored(dialect="prefer", account="one")
         send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
-        assert asked(lambda: turns.send_next(dialect, "one")) == ["SELECT asynctask", *send]
+        assert asked(lambda: dispatch.send_next(dialect, "one")) == ["SELECT asynctask", *send]
 
 
 def test_a_message_is_one_statement_with_the_bell(anna):
@@ -192,7 +195,7 @@ def test_a_cancellation_is_a_look_and_an_end(anna):
 
 def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
     stored(State.DONE)
-    assert asked(turns.sweep) == ["SELECT asynctask"]
+    assert asked(dispatch.sweep) == ["SELECT asynctask"]
     assert asked(recovery.recover) == ["SELECT asynctask", "SELECT asynctask"]
     assert not Delivery.objects.exists()
     assert asked(delivery.sweep) == ["SELECT delivery", "SELECT delivery", "SELECT delivery"]
@@ -200,5 +203,5 @@ def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
 
 def test_with_nothing_to_do_pruning_only_looks():
     stored(State.DONE)
-    done = [seen for seen in asked(retention.prune) if not seen.startswith("SELECT")]
+    done = [seen for seen in asked(pruning.prune) if not seen.startswith("SELECT")]
     assert done == ["BEGIN", "DELETE worker", "COMMIT"]

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.querysets import after
-from django_asyncexchange.states import FINAL, TRANSITIONS, State
+from django_asyncexchange.models.querysets import after
+from django_asyncexchange.protocol.states import FINAL, TRANSITIONS, State
 
 from .services import soon, stored
 

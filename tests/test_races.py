@@ -16,10 +16,12 @@ from django.db import connection, connections, transaction
 from django.db.models import F
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, outages, retention, worker
 from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable
 from django_asyncexchange.models import AsyncTask, Body, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies, db_retry
+from django_asyncexchange.tasks import lifecycle, pruning
+from django_asyncexchange.worker import runner
 
 from . import services
 from .services import IDLE, PATIENCE, Stage, exchange, runs, stored, submitted
@@ -61,7 +63,7 @@ def test_of_20_claims_one_wins():
 
 def test_of_20_deliveries_one_runs():
     task = stored()
-    together(*[lambda: worker.run(str(task.pk))] * 20)
+    together(*[lambda: runner.run(str(task.pk))] * 20)
     assert (runs(), state_of(task), Body.objects.count()) == (1, "DONE", 1)
 
 
@@ -88,7 +90,7 @@ def test_a_run_that_is_cancelled_meanwhile_changes_nothing(monkeypatch):
         stage.released.set()
         return row
 
-    _, row = together(lambda: worker.run(str(task.pk)), cancel)
+    _, row = together(lambda: runner.run(str(task.pk)), cancel)
     assert row["state"] == "CANCEL"
     assert AsyncTask.objects.values().get() == row
     assert (files() - before, Body.objects.count()) == (set(), 0)
@@ -185,8 +187,8 @@ def test_of_several_that_cancel_one_wins():
 def test_several_may_prune_at_once():
     for _ in range(20):
         stored(State.DONE, answer=b"{}", deletion_date="2020-01-01T00:00Z", purge_date="2020-01-01T00:00Z")
-    together(*[retention.prune] * 4)
-    retention.prune()  # a body that one still held back a task's deletion by another
+    together(*[pruning.prune] * 4)
+    pruning.prune()  # a body that one still held back a task's deletion by another
     assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
 
 
@@ -198,7 +200,7 @@ def test_of_two_transactions_that_wait_for_each_other_both_are_done():
     def changing(*tasks):
         begun = []
 
-        @outages.again_if_deadlocked
+        @db_retry.again_if_deadlocked
         def change():
             with transaction.atomic():
                 for task in tasks:

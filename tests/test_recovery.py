@@ -16,10 +16,13 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange import bodies, ceilings, flags, handling, lifecycle, processes, recovery, turns, watch, worker
-from django_asyncexchange.executors import scratch
+from django_asyncexchange.executors import runtime_dir
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import cancel_file, dispatch, lifecycle, recovery, run_file
+from django_asyncexchange.worker import handlers, runner, watchdog
 
 from .services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted, until
 
@@ -58,11 +61,11 @@ def test_a_lost_run_of_a_safe_call_waits_again(method):
 def test_it_is_sent_again_a_little_later_and_runs(idle):
     task = running()
     recovery.recover()
-    assert (turns.sweep(), worker.run(str(task.pk)), idle) == (0, None, [])
+    assert (dispatch.sweep(), runner.run(str(task.pk)), idle) == (0, None, [])
     assert fresh(task).state == State.PENDING
     AsyncTask.objects.update(not_before=ago(seconds=1))
-    assert (turns.sweep(), idle) == (1, [str(task.pk)])
-    worker.run(idle[0])
+    assert (dispatch.sweep(), idle) == (1, [str(task.pk)])
+    runner.run(idle[0])
     assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
 
 
@@ -119,14 +122,14 @@ def test_a_lost_run_frees_its_account():
 def test_a_forgotten_message_is_sent_again(idle):
     task = stored(sent=ago(minutes=6))
     assert recovery.recover()["resent"] == 1
-    turns.sweep()
+    dispatch.sweep()
     assert idle == [str(task.pk)]
 
 
 def test_a_message_on_its_way_is_not_sent_again(idle):
     stored(sent=ago(seconds=25))
     recovery.recover()
-    assert (turns.sweep(), idle) == (0, [])
+    assert (dispatch.sweep(), idle) == (0, [])
 
 
 def test_the_command_says_what_it_did(capsys):
@@ -153,7 +156,7 @@ class TestLeases:
     def test_a_run_whose_process_is_dead_is_lost_at_once(self):
         task = self.leased("POST", hours=1)
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-            name = f"{processes.me().rsplit('/', 2)[0]}/{child.pid}/{processes._start(child.pid)}"
+            name = f"{process_id.me().rsplit('/', 2)[0]}/{child.pid}/{process_id._start(child.pid)}"
             AsyncTask.objects.filter(pk=task.pk).update(worker=name)
             recovery.recover()
             assert fresh(task).state == State.PROCESSING
@@ -162,17 +165,17 @@ class TestLeases:
         assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
     def test_a_process_of_another_machine_is_not_judged(self):
-        assert not processes.is_gone("elsewhere/boot/pid:[1]/1/1")
-        assert not processes.is_gone("")
+        assert not process_id.is_gone("elsewhere/boot/pid:[1]/1/1")
+        assert not process_id.is_gone("")
 
     def test_a_process_id_that_was_used_again_is_another_process(self):
-        machine = processes.me().rsplit("/", 2)[0]
-        assert processes.is_gone(f"{machine}/{os.getpid()}/1")
-        assert not processes.is_gone(processes.me())
+        machine = process_id.me().rsplit("/", 2)[0]
+        assert process_id.is_gone(f"{machine}/{os.getpid()}/1")
+        assert not process_id.is_gone(process_id.me())
 
     def test_a_claim_says_who_and_until_when(self):
         task = lifecycle.claim(stored().pk)
-        assert (fresh(task).worker, task.lease_until > timezone.now()) == (processes.me(), True)
+        assert (fresh(task).worker, task.lease_until > timezone.now()) == (process_id.me(), True)
 
     def test_a_call_that_says_it_may_be_repeated_is(self):
         task = running("POST", is_repeatable=True)
@@ -202,13 +205,13 @@ class TestAttempts:
     def test_the_next_attempt_runs(self, late):
         lifecycle.give_in(late)
         AsyncTask.objects.update(not_before=ago(seconds=1))
-        worker.run(str(late.pk))
+        runner.run(str(late.pk))
         assert (fresh(late).state, late.attempt) == (State.DONE, 2)
 
 
 def alive(**span):
     """A run of a process of this machine that lives, and has not been heard of; its lease ends then."""
-    return running(minutes=1, worker=processes.me(), lease_until=timezone.now() + dt.timedelta(**span))
+    return running(minutes=1, worker=process_id.me(), lease_until=timezone.now() + dt.timedelta(**span))
 
 
 class TestInterpretersThatAreHeld:
@@ -216,7 +219,7 @@ class TestInterpretersThatAreHeld:
 
     @pytest.fixture(autouse=True)
     def leased(self, monkeypatch):
-        monkeypatch.setattr(flags, "are_used", lambda: False)
+        monkeypatch.setattr(cancel_file, "are_used", lambda: False)
 
     def test_a_run_whose_process_is_seen_to_live_is_not_lost(self):
         task = alive(seconds=-5)
@@ -237,10 +240,10 @@ class TestInterpretersThatAreHeld:
     def test_a_run_whose_process_was_stopped_is_lost_with_its_lease(self):
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
             os.kill(child.pid, signal.SIGSTOP)
-            until(lambda: processes._stat(child.pid)[0] == "T")
-            machine = processes.me().rsplit("/", 2)[0]
+            until(lambda: process_id._stat(child.pid)[0] == "T")
+            machine = process_id.me().rsplit("/", 2)[0]
             alive(seconds=-5)
-            AsyncTask.objects.update(worker=f"{machine}/{child.pid}/{processes._start(child.pid)}")
+            AsyncTask.objects.update(worker=f"{machine}/{child.pid}/{process_id._start(child.pid)}")
             assert recovery.recover()["again"] == 1
             child.kill()
 
@@ -286,11 +289,11 @@ def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(ca
 
 
 def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
-    monkeypatch.setattr(watch, "_own", [os.getpid()])
+    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
     task = stored()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     assert fresh(task).state == State.DONE
-    assert not list(scratch.directory().glob(f"run-{task.pk}*"))
+    assert not list(runtime_dir.directory().glob(f"run-{task.pk}*"))
 
 
 class TestBeginnings:
@@ -298,7 +301,7 @@ class TestBeginnings:
 
     @pytest.fixture(autouse=True)
     def ours(self, monkeypatch):
-        monkeypatch.setattr(watch, "_own", [os.getpid()])
+        monkeypatch.setattr(watchdog, "_own", [os.getpid()])
 
     def killed(self, monkeypatch, *, at):
         """A POST whose worker dies there: its file stays, and its process is gone."""
@@ -311,49 +314,49 @@ class TestBeginnings:
             patch.setattr(*at, die)
             patch.setattr(lifecycle, "fail", die)
             patch.setattr(recovery, "give_up", die)
-            patch.setattr(ceilings.Path, "unlink", lambda self, missing_ok=False: None)
-            worker.run(str(task.pk))
-        machine = processes.me().rsplit("/", 2)[0]
+            patch.setattr(run_file.Path, "unlink", lambda self, missing_ok=False: None)
+            runner.run(str(task.pk))
+        machine = process_id.me().rsplit("/", 2)[0]
         AsyncTask.objects.update(worker=f"{machine}/{os.getpid()}/1")
         assert fresh(task).state == State.PROCESSING
         return task
 
     def test_a_call_that_never_began_waits_again(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(worker.acting, "begin"))
+        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
         assert recovery.recover()["again"] == 1
         AsyncTask.objects.update(not_before=ago(seconds=1))
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
 
     def test_one_that_had_begun_is_lost(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(handling.Handler, "__call__"))
+        task = self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
         assert recovery.recover()["lost"] == 1
         assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
     def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
-        monkeypatch.setattr(ceilings, "_begin", lambda file, path: os.unlink(path))
-        self.killed(monkeypatch, at=(handling.Handler, "__call__"))
+        monkeypatch.setattr(run_file, "_begin", lambda file, path: os.unlink(path))
+        self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
         assert recovery.recover()["lost"] == 1
 
     def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
-        self.killed(monkeypatch, at=(worker.acting, "begin"))
-        AsyncTask.objects.update(worker=processes.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
+        self.killed(monkeypatch, at=(runner.acting, "begin"))
+        AsyncTask.objects.update(worker=process_id.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
         assert recovery.recover()["lost"] == 1
 
     def test_without_a_directory_for_it_calls_run_all_the_same(self, monkeypatch):
         def refuse():
             raise PermissionError
 
-        monkeypatch.setattr(scratch, "directory", refuse)
+        monkeypatch.setattr(runtime_dir, "directory", refuse)
         task = stored()
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         assert fresh(task).state == State.DONE
 
     def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(worker.acting, "begin"))
+        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
         AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
-        path = ceilings._file(task)
-        path.rename(ceilings._file(AsyncTask.objects.get()))
+        path = run_file._file(task)
+        path.rename(run_file._file(AsyncTask.objects.get()))
         assert recovery.recover()["lost"] == 1
 
 
@@ -369,7 +372,7 @@ def test_a_row_that_somebody_holds_does_not_stop_the_others():
             for task in held:
                 key = AsyncTask._meta.pk.get_db_prep_value(task.pk, holder)
                 cursor.execute(f"SELECT id FROM {AsyncTask._meta.db_table} WHERE id = %s FOR UPDATE", [key])
-        assert (recovery.recover(), turns.sweep()) == ({"again": 1, "lost": 0, "resent": 1}, 2)
+        assert (recovery.recover(), dispatch.sweep()) == ({"again": 1, "lost": 0, "resent": 1}, 2)
     finally:
         holder.rollback()
         holder.close()

@@ -12,20 +12,12 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import Client, override_settings
 
-from django_asyncexchange import (
-    bodies,
-    delivery,
-    lifecycle,
-    presence,
-    recovery,
-    retention,
-    submission,
-    turns,
-    waiting,
-    worker,
-)
 from django_asyncexchange.models import AsyncTask, Body, Delivery, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import dispatch, lifecycle, presence, pruning, recovery, submit, waiting
+from django_asyncexchange.webhooks import delivery
+from django_asyncexchange.worker import runner
 
 from .project.replica.base import DatabaseWrapper
 from .services import IDLE, exchange, soon, stored, submitted
@@ -115,7 +107,7 @@ def test_limits_are_counted():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=LIMITED, REQUIRE_WORKER=True)):
         presence.announce()
         task = submitted([b"x"])
-        submission.rerun(task)
+        submit.rerun(task)
     assert AsyncTask.objects.count() == 2
 
 
@@ -136,13 +128,13 @@ def test_what_was_lost_is_swept(idle):
     out = io.StringIO()
     call_command("asyncexchange_sweep", stdout=out)
     assert "1 again, 1 lost, 1 resent" in out.getvalue()
-    assert (recovery.recover()["lost"], turns.sweep(), delivery.sweep()) == (0, 0, 0)
+    assert (recovery.recover()["lost"], dispatch.sweep(), delivery.sweep()) == (0, 0, 0)
 
 
 def test_bodies_in_files_are_written_read_and_deleted(anna):
     posted(anna)
     task = AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     assert bodies.read(task.response_body())
     AsyncTask.objects.update(deletion_date=soon(hours=-1), purge_date=soon(hours=-1))
     call_command("asyncexchange_prune", stdout=io.StringIO())
@@ -177,5 +169,5 @@ def test_a_task_that_ends_gives_the_next_its_turn(idle):
         draft = bodies.write([b"{}"], limit=100)
         assert lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
         assert AsyncTask.objects.exclude(sent=None).count() == 2
-        retention.forget([first])
+        pruning.forget([first])
     assert dt.timedelta() < soon() - AsyncTask.objects.get().created

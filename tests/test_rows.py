@@ -26,10 +26,10 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
-from django_asyncexchange import snapshots
-from django_asyncexchange.pagination import WholeCollectionMixin
-from django_asyncexchange.renderers import CSVRenderer, NDJSONRenderer, cell
-from django_asyncexchange.rows import WholeCollectionView
+from django_asyncexchange.rest import consistent_read
+from django_asyncexchange.rest.pagination import WholeCollectionMixin
+from django_asyncexchange.rest.renderers import CSVRenderer, NDJSONRenderer, cell
+from django_asyncexchange.rest.whole_collection import WholeCollectionView
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -292,7 +292,7 @@ class TestMoment:
     def test_nothing_can_be_written_in_it(self, groups):
         if connection.vendor == "sqlite":
             return  # its read transaction would become one that writes
-        with snapshots.of("default") as alias, pytest.raises(Exception, match="(?i)read.only"):
+        with consistent_read.of("default") as alias, pytest.raises(Exception, match="(?i)read.only"):
             Group.objects.using(alias).create(name="written")
 
     @pytest.mark.parametrize("end", ["exhausted", "closed", "failed"])
@@ -322,7 +322,7 @@ class TestMoment:
     def test_a_request_in_one_transaction_gets_its_moment_all_the_same(self, groups):
         connection.settings_dict["ATOMIC_REQUESTS"] = True
         try:
-            with transaction.atomic(), snapshots.of("default") as alias:
+            with transaction.atomic(), consistent_read.of("default") as alias:
                 assert alias != "default"
         finally:
             connection.settings_dict["ATOMIC_REQUESTS"] = False

@@ -7,7 +7,7 @@ import sys
 import threading
 import types
 
-from django_asyncexchange.safepoints import is_safe
+from django_asyncexchange.worker.safepoints import is_safe
 
 seen = []
 LOCK = threading.Lock()
@@ -59,7 +59,9 @@ def view():
 
 
 def test_a_block_around_the_whole_call_is_the_workers_own():
-    handler = types.FunctionType((lambda: view()).__code__, {"__name__": "django_asyncexchange.handling", "view": view})
+    handler = types.FunctionType(
+        (lambda: view()).__code__, {"__name__": "django_asyncexchange.worker.handlers", "view": view}
+    )
 
     class Around(contextlib.nullcontext):
         def __enter__(self):

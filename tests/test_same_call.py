@@ -24,9 +24,12 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import include, path
 from django.utils import timezone
 
-from django_asyncexchange import arrival, bodies, capture, worker, zones
 from django_asyncexchange.exceptions import CallChanged
+from django_asyncexchange.intake import arrival, capture
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol import time_zones
+from django_asyncexchange.store import bodies
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, captured, exchange
 
@@ -399,7 +402,7 @@ def test_a_call_sealed_with_the_former_secret_key_still_runs(client, waiting):
         send(client, "/raw/", "POST", b"body", SOLITUDE)
         task = latest()
     with override_settings(SECRET_KEY="the new key " * 5, SECRET_KEY_FALLBACKS=["the former key " * 4]):
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert stored() == b"body"
 
 
@@ -419,7 +422,7 @@ def test_a_call_that_is_stored_unsealed_runs(client, waiting):
     }
     AsyncTask.objects.filter(pk=task.pk).update(request=plain)
     task.bodies.update(content=b"b=2", size=3, is_sealed=False)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     seen = json.loads(stored())
     assert (seen["query"], seen["form"], seen["site"][:3]) == ("a=1", {"b": ["2"]}, ["[::1]:8000", "8000", True])
 
@@ -678,7 +681,7 @@ def test_a_fixed_offset_is_captured(zone):
     with timezone.override(zone):
         call = capture.capture(RequestFactory().get("/"))
         expected = timezone.get_current_timezone_name()
-    with timezone.override(zones.zone_of(call.time_zone)):
+    with timezone.override(time_zones.zone_of(call.time_zone)):
         assert timezone.get_current_timezone_name() == expected
 
 
@@ -763,7 +766,7 @@ def asgi(client, waiting):
 
 def ran():
     """What the view has seen, once the last task has run."""
-    worker.run(str(latest().pk))
+    runner.run(str(latest().pk))
     return json.loads(stored())
 
 

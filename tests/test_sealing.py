@@ -10,11 +10,14 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from django_asyncexchange import bodies, lifecycle, sealing, worker
+from django_asyncexchange import encryption
 from django_asyncexchange.exceptions import RequestErased
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import Reason, State
-from django_asyncexchange.submission import rerun
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.tasks.submit import rerun
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, captured, exchange, runs, submitted
 
@@ -42,7 +45,7 @@ def submit(body=SMALL):
 
 
 def run(task):
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task.state
 
@@ -132,9 +135,9 @@ def test_a_sealed_call_runs_with_its_secret_parameters():
 @pytest.mark.parametrize(("size", "more"), [(1, SMALL), (7, SMALL), (64 * 1024, LARGE)], ids=["1", "7", "64 KiB"])
 def test_a_sealed_stream_is_read_in_pieces_of_any_size(size, more):
     with later(NEW):
-        sealed = b"".join(sealing.sealed([b"one", b"", b"two\n", more]))
+        sealed = b"".join(encryption.sealed([b"one", b"", b"two\n", more]))
         pieces = (sealed[at : at + size] for at in range(0, len(sealed), size))
-        assert b"".join(sealing.unsealed(pieces)) == b"onetwo\n" + more
+        assert b"".join(encryption.unsealed(pieces)) == b"onetwo\n" + more
 
 
 # Rotation -------------------------------------------------------------------------------------------------------------

@@ -22,10 +22,11 @@ from django.utils.http import http_date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange import bodies, ranges
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol import byte_ranges
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
 
 from .project.serving import asgi_server, ask, wsgi_server
 from .services import soon, stored
@@ -344,19 +345,19 @@ def test_head_of_any_replay_reads_nothing(opened, django_user_model):
 @given(st.lists(st.binary(max_size=9)), st.integers(0, 40), st.integers(1, 40))
 def test_a_cut_is_a_slice(chunks, start, length):
     wanted = range(start, start + length)
-    assert b"".join(ranges.cut(chunks, wanted)) == b"".join(chunks)[start : start + length]
+    assert b"".join(byte_ranges.cut(chunks, wanted)) == b"".join(chunks)[start : start + length]
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 20))
 def test_a_range_never_leaves_the_result(first, last, size):
     for header in (f"bytes={first}-{last}", f"bytes={first}-", f"bytes=-{last}"):
-        wanted = ranges.asked(header, size)
+        wanted = byte_ranges.asked(header, size)
         assert wanted is None or set(wanted) <= set(range(size))
 
 
 def test_nothing_beyond_a_part_is_read():
     chunks = iter([b"abc", b"def", b"ghi"])
-    assert list(ranges.cut(chunks, range(1, 5))) == [b"bc", b"de"]
+    assert list(byte_ranges.cut(chunks, range(1, 5))) == [b"bc", b"de"]
     assert list(chunks) == [b"ghi"]
 
 

@@ -15,9 +15,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client
 from django.urls import include, path
 
-from django_asyncexchange import sessions, worker
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.worker import run_session, runner
 
 from .services import IDLE, exchange
 
@@ -114,7 +114,7 @@ def outcome(client, address):
     """(state, status, body) of a run that has left all sessions as they were."""
     assert client.get(address, headers={"Prefer": "respond-async"}).status_code == 202
     before, task = list(Session.objects.values()), AsyncTask.objects.get()
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert list(Session.objects.values()) == before
     return task.state, task.status_code, bytes(task.bodies.get(kind=Body.RESPONSE).content).decode()
@@ -159,7 +159,7 @@ def test_what_a_middleware_writes_is_forgotten_with_the_run(anna, settings):
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
     settings.SESSION_FILE_PATH = str(tmp_path)
-    store = sessions.unkept(backend.SessionStore("k" * 32))
+    store = run_session.unkept(backend.SessionStore("k" * 32))
     store["_auth_user_id"] = "1"
     store.cycle_key()
     store.flush()
@@ -170,5 +170,5 @@ def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
 
 def test_another_session_can_be_deleted(anna):
     key = Session.objects.get().session_key
-    sessions.unkept(db.SessionStore()).delete(key)
+    run_session.unkept(db.SessionStore()).delete(key)
     assert not Session.objects.exists()

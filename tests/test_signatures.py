@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from django_asyncexchange import signatures
-from django_asyncexchange.addresses import Rules
-from django_asyncexchange.transport import Outgoing, send
+from django_asyncexchange.protocol.address_rules import Rules
+from django_asyncexchange.webhooks import signatures
+from django_asyncexchange.webhooks.transport import Outgoing, send
 
 from .conftest import unavailable
 from .services import until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange.signing import Signer
+from django_asyncexchange.protocol.signer import Signer
 
 SIGNER = Signer(keys=("a key",), salt="download")
 

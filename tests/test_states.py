@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_asyncexchange.states import FINAL, TRANSITIONS, UNFINISHED, Reason, State, outcome, sources
+from django_asyncexchange.protocol.states import FINAL, TRANSITIONS, UNFINISHED, Reason, State, outcome, sources
 
 DRAWN = {
     ("PENDING", "PROCESSING"),

@@ -19,10 +19,12 @@ from django.conf import settings as project
 from django.core.files.storage import FileSystemStorage
 from django.test import Client
 
-from django_asyncexchange import bodies, lifecycle, retention, worker
 from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.models import AsyncTask, Body, encode
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle, pruning
+from django_asyncexchange.worker import runner
 
 from .conftest import unavailable
 from .project.apart import apart, said
@@ -74,7 +76,7 @@ def names() -> set[str]:
 
 def ended(task: AsyncTask) -> AsyncTask:
     """``task`` after a worker had it."""
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -146,9 +148,9 @@ def test_no_part_of_a_killed_workers_answer_is_served(killed, place):
 
 
 def test_what_a_killed_worker_left_is_swept(killed, place):
-    assert retention.prune()["bodies"] == 0
+    assert pruning.prune()["bodies"] == 0
     Body.objects.update(created=soon(minutes=-61))
-    assert retention.prune()["bodies"] == 1
+    assert pruning.prune()["bodies"] == 1
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
@@ -170,7 +172,7 @@ def test_a_worker_that_is_killed_between_end_and_erasure_leaves_a_request_that_i
         assert process.wait() == -9
     task = AsyncTask.objects.get()
     assert (task.state, task.request, task.bodies.filter(kind=Body.REQUEST).count()) == (State.DONE, {}, 1)
-    assert retention.prune()["bodies"] == 1
+    assert pruning.prune()["bodies"] == 1
     assert (files(place), task.bodies.filter(kind=Body.REQUEST).count()) == ([], 0)
 
 
@@ -180,13 +182,13 @@ def test_a_request_that_is_kept_is_not_swept(settings, place):
     bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
     assert ended(task).state == State.DONE
     settings.ASYNC_EXCHANGE = exchange(KEEP_REQUESTS=False)
-    assert (retention.prune()["bodies"], len(files(place))) == (0, 1)
+    assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
 
 
 def test_the_request_of_a_task_that_may_still_run_is_not_swept(place):
     task = stored(to=captured("/reads/", method="POST"))
     bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
-    assert (retention.prune()["bodies"], len(files(place))) == (0, 1)
+    assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
 
 
 # Swept too early ------------------------------------------------------------------------------------------------------
@@ -238,9 +240,9 @@ def test_what_was_reserved_in_a_storage_that_is_away_is_swept_when_it_is_back(se
     ended(stored(to="/streams/1/"))
     answers = Body.objects.exclude(kind=Body.FAILURE)
     answers.update(created=soon(minutes=-61))
-    assert (retention.prune()["bodies"], answers.count()) == (0, 1)
+    assert (pruning.prune()["bodies"], answers.count()) == (0, 1)
     use(settings, place)
-    assert (retention.prune()["bodies"], answers.count()) == (1, 0)
+    assert (pruning.prune()["bodies"], answers.count()) == (1, 0)
 
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])

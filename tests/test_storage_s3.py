@@ -21,9 +21,11 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import include, path
 from moto.server import ThreadedMotoServer
 
-from django_asyncexchange import bodies, retention, worker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import pruning
+from django_asyncexchange.worker import runner
 
 from .project.serving import ask, wsgi_server
 from .project.wire import Wire, wire
@@ -137,7 +139,7 @@ def uploads(s3: Any) -> list[Any]:
 def ended(megabytes: int) -> AsyncTask:
     """A task that streams so much, after a worker had it."""
     task = stored(to=f"/streams/{megabytes}/")
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -337,9 +339,9 @@ def test_deleting_removes_the_object_and_twice_is_no_mistake(s3):
 def test_pruning_waits_for_a_bucket_that_is_away(cable, s3):
     AsyncTask.objects.filter(bodies=keep(pieces(1))).update(deletion_date=soon(seconds=-1))
     cable.cut()
-    assert (retention.prune()["bodies"], len(objects(s3)), Body.objects.count()) == (0, 1, 1)
+    assert (pruning.prune()["bodies"], len(objects(s3)), Body.objects.count()) == (0, 1, 1)
     cable.mend()
-    assert (retention.prune()["bodies"], objects(s3), Body.objects.count()) == (1, [], 0)
+    assert (pruning.prune()["bodies"], objects(s3), Body.objects.count()) == (1, [], 0)
 
 
 # A server that goes away ----------------------------------------------------------------------------------------------
@@ -370,7 +372,7 @@ def test_nothing_of_that_answer_can_be_seen(interrupted, s3):
 def test_what_that_answer_had_reserved_is_swept(interrupted, s3):
     answers = Body.objects.exclude(kind=Body.FAILURE)
     answers.update(created=soon(minutes=-61))
-    assert retention.prune() == {"bodies": 1, "tasks": 0}
+    assert pruning.prune() == {"bodies": 1, "tasks": 0}
     assert (objects(s3), answers.count()) == ([], 0)
 
 

@@ -10,12 +10,13 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from django_asyncexchange import lifecycle, retention, submission, worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.exceptions import CapacityExceeded
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import Reason, State
-from django_asyncexchange.writes import chains, tells
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.sql.writes import chains, tells
+from django_asyncexchange.tasks import lifecycle, pruning, submit
+from django_asyncexchange.worker import runner
 
 from .services import BROKEN, IDLE, Idle, exchange, runs, stored, submitted
 
@@ -73,15 +74,15 @@ class TestIdempotencyKey:
         self, anna, monkeypatch
     ):
         first = self.post(anna)
-        looks = [lambda task: None, submission._earlier]
-        monkeypatch.setattr(submission, "_earlier", lambda task: looks.pop(0)(task))
+        looks = [lambda task: None, submit._earlier]
+        monkeypatch.setattr(submit, "_earlier", lambda task: looks.pop(0)(task))
         with transaction.atomic():
             assert self.post(anna)["Location"] == first["Location"]
         assert AsyncTask.objects.count() == 1
 
     def test_a_finished_task_is_found_again_too(self, anna):
         first = self.post(anna)
-        worker.run(str(AsyncTask.objects.get().pk))
+        runner.run(str(AsyncTask.objects.get().pk))
         assert self.post(anna)["Location"] == first["Location"]
         assert runs() == 1
 
@@ -159,18 +160,18 @@ class TestQueueLimit:
     @pytest.mark.seed("S003-21")
     def test_a_task_that_has_waited_too_long_never_starts(self):
         task = self.waiting(31)
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         task.refresh_from_db()
         assert (task.state, task.reason, task.attempt, runs()) == (State.ERROR, Reason.QUEUE_TIMEOUT, 0, 0)
 
     def test_a_task_within_the_limit_starts(self):
         task = self.waiting(20)
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         assert runs() == 1
 
     def test_other_dialects_wait_as_long_as_it_takes(self):
         task = stored(created=timezone.now() - dt.timedelta(days=1))
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         assert runs() == 1
 
     @pytest.mark.seed("S003-22")
@@ -186,7 +187,7 @@ class TestQueueLimit:
 
     def test_housekeeping_finds_it_too(self):
         task = self.waiting(31)
-        retention.prune()
+        pruning.prune()
         task.refresh_from_db()
         assert task.state == State.ERROR
 

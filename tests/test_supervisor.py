@@ -16,11 +16,11 @@ from django.db import connection
 from django.test import override_settings
 from django_q.models import OrmQ
 
-from django_asyncexchange import processes
-from django_asyncexchange.executors import supervisor
-from django_asyncexchange.executors.supervisor import Supervisor
+from django_asyncexchange.executors.django_q import supervisor
+from django_asyncexchange.executors.django_q.supervisor import Supervisor
 from django_asyncexchange.models import AsyncTask, Worker
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol.states import Reason, State
 
 from .services import exchange, submitted, until
 
@@ -203,7 +203,7 @@ def test_a_cluster_that_has_died_is_started_again(tmp_path):
 
 def test_its_clusters_say_that_a_worker_is_there(tmp_path):
     with Command(tmp_path).running() as process:
-        assert until(Worker.objects.first, STARTING).name == processes.machine()
+        assert until(Worker.objects.first, STARTING).name == process_id.machine()
         process.terminate()
         process.wait(STARTING)
 
@@ -294,7 +294,7 @@ class TestSign:
             dead.wait()
         with supervisor.vital_sign(["tests"]) as show:
             show()
-            supervisor._sign(["tests"]).write_text(f"{processes.machine()}/{dead.pid}/1")
+            supervisor._sign(["tests"]).write_text(f"{process_id.machine()}/{dead.pid}/1")
             with pytest.raises(CommandError):
                 self.check()
 

@@ -10,9 +10,9 @@ from django.test import Client, override_settings
 from django.urls import include, path
 from django.views.generic import View
 
-from django_asyncexchange import worker
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, exchange
 
@@ -70,7 +70,7 @@ def submit():
 
 
 def lifetime(task):
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     return task.deletion_date - task.finished
 

@@ -10,12 +10,13 @@ from django.test import AsyncClient, TestCase, TransactionTestCase, override_set
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
-from django_asyncexchange import subscriptions, testing, transport
+from django_asyncexchange import testing
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.dialects.base.webhooks import Wish
 from django_asyncexchange.models import Delivery, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.webhooks import subscriptions, transport
 
 from .services import exchange, runs
 

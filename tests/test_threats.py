@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
 
 from .project.serving import wsgi_server
 from .services import stored, until

@@ -12,12 +12,14 @@ from django.test import override_settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from django_asyncexchange import attempts, lifecycle, recovery, retention, sealing, turns
-from django_asyncexchange.executors.django_q_broker import WakingBroker
+from django_asyncexchange import encryption
+from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
-from django_asyncexchange.moments import utc
-from django_asyncexchange.serializers import AsyncTaskSerializer
-from django_asyncexchange.states import State
+from django_asyncexchange.models.moments import utc
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.rest.serializers import AsyncTaskSerializer
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import attempts
 
 from .services import IDLE, exchange, stored, submitted
 
@@ -98,8 +100,8 @@ def test_what_is_due_is_due(far):
         fresh = stored(State.DONE, answer=b"{}", deletion_date=utc() + MINUTE)
         lifecycle.claim(running.pk)
         assert recovery.recover() == {"again": 0, "lost": 0, "resent": 0}
-        assert turns.sweep() == 0
-        assert retention.prune()["bodies"] == 1
+        assert dispatch.sweep() == 0
+        assert pruning.prune()["bodies"] == 1
     assert (expired.bodies.count(), fresh.bodies.count()) == (0, 1)
 
 
@@ -109,7 +111,7 @@ def test_webhooks_are_told_of_and_signed(far):
         submitted(dialect="prefer")
     row = Delivery.objects.select_related("webhook", "task").get(webhook=webhook)
     assert is_now(row.due)
-    webhook.secret = webhook.former_secret = sealing.seal_secret("whsec_" + "A" * 32)
+    webhook.secret = webhook.former_secret = encryption.seal_secret("whsec_" + "A" * 32)
     webhook.former_until = utc() - MINUTE
     webhook.save()
     row.webhook.refresh_from_db()

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange import identity
+from django_asyncexchange.identity import identity
 from django_asyncexchange.models import AsyncTask, Body
 
 from .services import IDLE, exchange, perform

@@ -13,9 +13,9 @@ import pytest
 import requests
 import trustme
 
-from django_asyncexchange import transport
-from django_asyncexchange.addresses import Rules
-from django_asyncexchange.transport import Outgoing
+from django_asyncexchange.protocol.address_rules import Rules
+from django_asyncexchange.webhooks import transport
+from django_asyncexchange.webhooks.transport import Outgoing
 
 from . import hostile, receivers
 from .receivers import misbehaving, receiving

@@ -14,16 +14,16 @@ from django.db import connection
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_asyncexchange import rendering
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base import json_response
-from django_asyncexchange.dialects.moysklad import MoySklad
-from django_asyncexchange.dialects.prefer import Prefer
+from django_asyncexchange.dialects.base.dialect import json_response
+from django_asyncexchange.dialects.moysklad.dialect import MoySklad
+from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.dialects.solitude import Solitude
+from django_asyncexchange.endpoints.tasks import TaskView
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.responses import render_context
 from django_asyncexchange.urls import routes
-from django_asyncexchange.views import TaskView
 
 from .services import exchange, soon, stored
 
@@ -402,7 +402,7 @@ def link(task, *, age=0.0):
     """The address of the file as it was handed out ``age`` seconds ago."""
     dialect = conf.dialect("moysklad")
     now = AsyncTask.objects.with_now().get(pk=task.pk).now - dt.timedelta(seconds=age)
-    answer = dialect.result(task.snapshot(), rendering.context(RequestFactory().get("/"), dialect, now=now))
+    answer = dialect.result(task.snapshot(), render_context.context(RequestFactory().get("/"), dialect, now=now))
     [location] = [text for name, text in answer.headers if name == "Location"]
     return location.removeprefix("http://testserver")
 

@@ -14,9 +14,10 @@ from django.db import connection, connections
 from django.test import AsyncClient, Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_asyncexchange import lifecycle, waiting, worker
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.tasks import lifecycle, waiting
+from django_asyncexchange.worker import runner
 
 from .services import IDLE, PATIENCE, exchange, stored, until
 
@@ -46,7 +47,7 @@ def helper():
 
 def run_what_comes():
     """A worker that waits for one task and runs it."""
-    worker.run(str(until(AsyncTask.objects.first).pk))
+    runner.run(str(until(AsyncTask.objects.first).pk))
 
 
 def test_the_answer_itself_comes_if_it_is_there_in_time(anna, helper):

@@ -22,11 +22,12 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from django.utils import timezone, translation
 
-from django_asyncexchange import flags, lifecycle, watch, worker
 from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.runs import Run
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.tasks import cancel_file, lifecycle
+from django_asyncexchange.worker import runner, watchdog
+from django_asyncexchange.worker.context import Run
 
 from .services import IDLE, PATIENCE, captured, exchange, meanwhile, stage, stored, until
 
@@ -88,7 +89,7 @@ def is_polite(request):
     try:
         while time.monotonic() < deadline and not request.async_task.is_cancelled:
             time.sleep(0.01)
-    except watch.Interrupted:
+    except watchdog.Interrupted:
         pass
     Group.objects.create(name="was polite")
     return HttpResponse()
@@ -184,7 +185,7 @@ def cancelled(task):
 def test_a_run_that_is_cancelled_ends(view):
     task = stored(to=f"/{view}/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     task.refresh_from_db()
     assert (task.state, task.status_code) == (State.CANCEL, None)
@@ -193,7 +194,7 @@ def test_a_run_that_is_cancelled_ends(view):
 def test_what_it_had_written_is_rolled_back():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     assert not Group.objects.exists()
 
@@ -201,10 +202,10 @@ def test_what_it_had_written_is_rolled_back():
 def test_its_worker_goes_on():
     task = stored(to="/sleeps/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     following = stored(to="/knows/")
-    worker.run(str(following.pk))
+    runner.run(str(following.pk))
     following.refresh_from_db()
     assert following.state == State.DONE
 
@@ -212,7 +213,7 @@ def test_its_worker_goes_on():
 def test_a_polite_view_hears_of_it():
     task = stored(to="/is_polite/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     task.refresh_from_db()
     assert task.state == State.CANCEL
@@ -222,7 +223,7 @@ def test_a_polite_view_hears_of_it():
 def test_a_second_cancellation_is_refused():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     with pytest.raises(NotCancellable):
         cancelled(task)
@@ -232,7 +233,7 @@ def test_a_second_cancellation_is_refused():
 def test_a_run_that_began_after_the_caller_looked_gives_in_all_the_same():
     task = stored(to="/writes/")  # as the caller has seen it: waiting
     joined = meanwhile(lambda: lifecycle.cancel(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
 
@@ -240,14 +241,14 @@ def test_a_run_that_began_after_the_caller_looked_gives_in_all_the_same():
 def test_no_flag_is_left():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
-    assert not flags.is_up(task.pk)
+    assert not cancel_file.is_up(task.pk)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL drops no database that is in use")
 def test_no_connection_is_left_between_two_runs(monkeypatch):
-    monkeypatch.setattr(watch, "IDLE", 10**9)
+    monkeypatch.setattr(watchdog, "IDLE", 10**9)
     connections.close_all()
 
     def sessions():
@@ -258,18 +259,18 @@ def test_no_connection_is_left_between_two_runs(monkeypatch):
     until(lambda: sessions() == 1)
     task = stored(to="/reports/")
     joined = meanwhile(lambda: (until(lambda: sessions() == 2), stage.released.set()))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     until(lambda: sessions() == 1)
 
 
 def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
-    monkeypatch.setattr(watch, "TICK", 0.02)
+    monkeypatch.setattr(watchdog, "TICK", 0.02)
     for _ in range(12):
         stage.reset()
         task = stored(to="/translates/")
         joined = meanwhile(lambda task=task: cancelled(task))
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         joined()
         assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
         elsewhere = threading.Thread(target=translation.activate, args=["en"], daemon=True)
@@ -281,7 +282,7 @@ def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
 def test_a_run_that_waits_for_a_lock_is_interrupted_all_the_same():
     task = stored(to="/waits_for_a_lock/")
     joined = meanwhile(lambda: cancelled(task))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
 
@@ -289,7 +290,7 @@ def test_a_run_that_waits_for_a_lock_is_interrupted_all_the_same():
 def test_a_run_that_was_taken_over_ends():
     task = stored(to="/sleeps/")
     joined = meanwhile(lambda: AsyncTask.objects.filter(pk=task.pk).update(attempt=7))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     task.refresh_from_db()
     assert (task.state, task.attempt) == (State.PROCESSING, 7)
@@ -309,8 +310,8 @@ def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay
     """Nobody else can see its task: a project's own tests run like that."""
     with transaction.atomic():
         task = stored(to="/reports/")
-        joined = meanwhile(lambda: (time.sleep(3 * watch.TICK), stage.released.set()))
-        worker.run(str(task.pk))
+        joined = meanwhile(lambda: (time.sleep(3 * watchdog.TICK), stage.released.set()))
+        runner.run(str(task.pk))
         joined()
     task.refresh_from_db()
     assert task.state == State.DONE
@@ -337,7 +338,7 @@ def test_progress_is_recorded(view, progress):
             stage.released.set(),
         )
     )
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
 
 
@@ -359,7 +360,7 @@ def test_whatever_is_reported_harms_no_run(which):
     call = captured("/reports_nonsense/", query=f"which={which}")
     task = stored(to=call)
     joined = meanwhile(lambda: (seen(task, progress_done=3), stage.released.set()))
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     task.refresh_from_db()
     assert task.state == State.DONE
@@ -389,14 +390,14 @@ def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
             raise DataError("Incorrect string value")
         return execute(sql, params, many, context)
 
-    monkeypatch.setattr(flags, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
     task = lifecycle.claim(stored().pk)
     AsyncTask.objects.update(lease_until=timezone.now())
     run = Run(task, 60)
     run.renewed = run.told = -1e9
     run.report(3, 12, "да \U0001f600")
     with connection.execute_wrapper(refuse):
-        assert watch._objection(run) is None
+        assert watchdog._objection(run) is None
     task.refresh_from_db()
     assert task.lease_until > timezone.now()
     assert (task.progress_done, task.progress_message) == (3, "да \ufffd")
@@ -414,14 +415,14 @@ def test_the_status_shows_it(client, admin_user):
         stage.released.set()
 
     joined = meanwhile(look)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     assert told == [{"done": 3, "total": 12, "message": "on the way"}, 25]
 
 
 def test_a_long_run_keeps_its_lease(settings, monkeypatch):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "LEASE_SECONDS": 3}
-    monkeypatch.setattr(flags, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
     task = stored(to="/reports/")
     first = []
 
@@ -431,21 +432,21 @@ def test_a_long_run_keeps_its_lease(settings, monkeypatch):
         stage.released.set()
 
     joined = meanwhile(look)
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     joined()
     assert first[0] < timezone.now() + dt.timedelta(seconds=3)
 
 
 def test_a_view_knows_its_task():
     task = stored(to="/knows/")
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     task.refresh_from_db()
     assert bytes(task.response_body().content) == f"{task.pk} PROCESSING 1 False".encode()
 
 
 def test_there_is_one_watcher_for_a_process():
     for _ in range(3):
-        worker.run(str(stored(to="/knows/").pk))
+        runner.run(str(stored(to="/knows/").pk))
     assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watcher"][1:]
 
 
@@ -492,8 +493,8 @@ def test_a_worker_whose_run_ignores_everything_ends_itself():
 def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
     stop = threading.Event()
     stop.set()
-    worker.keep_house(stop)
-    assert not watch.is_worker()
+    runner.keep_house(stop)
+    assert not watchdog.is_worker()
 
 
 def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late(request):
@@ -518,7 +519,7 @@ def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late(request):
 
         thread = threading.Thread(target=cancel)
         thread.start()
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         thread.join()
         task.refresh_from_db()
         marks = Group.objects.filter(name=f"mark {task.pk}").count()

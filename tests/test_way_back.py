@@ -17,10 +17,10 @@ from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 from django.views.decorators.clickjacking import xframe_options_exempt
 
-from django_asyncexchange import capture
 from django_asyncexchange.dialects.solitude import Solitude
+from django_asyncexchange.intake import capture
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
 
 from .services import IDLE, Failing, exchange, stored
 

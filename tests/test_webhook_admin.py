@@ -11,12 +11,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_asyncexchange import sealing, subscriptions
+from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.dialects.base.webhooks import Wish
 from django_asyncexchange.models import Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.webhooks import subscriptions
 
 from .services import IDLE, exchange, stored
 
@@ -66,7 +67,7 @@ def test_a_webhook_is_made_and_its_secret_shown_once(site):
     answer = site.post(place("webhook", "add"), FIELDS)
     assert answer.status_code == 302
     webhook = Webhook.objects.get()
-    secret = sealing.unseal_secret(webhook.secret)
+    secret = encryption.unseal_secret(webhook.secret)
     assert any(secret in text for text in said(answer))
     page = site.get(place("webhook", "change", webhook.pk))
     page = site.get(place("webhook", "change", webhook.pk))
@@ -128,7 +129,7 @@ def test_who_may_not_delete_webhooks_deletes_none(webhook, django_user_model):
 def test_a_new_secret_is_shown_once_and_noted(site, webhook):
     answer = site.post(place("webhook"), {"action": "rotate", "_selected_action": [str(webhook.pk)]})
     webhook.refresh_from_db()
-    assert any(sealing.unseal_secret(webhook.secret) in text for text in said(answer))
+    assert any(encryption.unseal_secret(webhook.secret) in text for text in said(answer))
     assert webhook.former_secret
     assert LogEntry.objects.count() == 1
 

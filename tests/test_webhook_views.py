@@ -13,13 +13,14 @@ from django.db import connection, connections
 from django.test import Client
 from django.urls import resolve
 
-from django_asyncexchange import sealing, subscriptions, urls
+from django_asyncexchange import encryption, urls
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.subscriptions import Wish
+from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.endpoints.webhooks import WebhookView
 from django_asyncexchange.exceptions import TooManySubscriptions
-from django_asyncexchange.messages import Owner
 from django_asyncexchange.models import Account, AsyncTask, Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.webhook_views import WebhookView
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.webhooks import subscriptions
 
 from .services import IDLE, exchange
 
@@ -384,8 +385,8 @@ class TestPlain:
         told = sent(client, "POST", f"{PLAIN}/{kept['id']}/rotate").json()
         assert told["secret"] != kept["secret"]
         webhook = Webhook.objects.get()
-        assert sealing.unseal_secret(webhook.secret) == told["secret"]
-        assert sealing.unseal_secret(webhook.former_secret) == kept["secret"]
+        assert encryption.unseal_secret(webhook.secret) == told["secret"]
+        assert encryption.unseal_secret(webhook.former_secret) == kept["secret"]
 
     @pytest.mark.parametrize(
         ("document", "status", "word"),
@@ -475,7 +476,7 @@ class TestPlain:
         assert second != first
         assert sent(client, "GET", "/async/callback-secret").json() == second
         account = Account.objects.get(dialect="prefer", account="one")
-        assert sealing.unseal_secret(account.former_secret) == first["secret"]
+        assert encryption.unseal_secret(account.former_secret) == first["secret"]
 
 
 # Isolation -----------------------------------------------------------------------------------------------------------

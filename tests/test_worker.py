@@ -28,9 +28,12 @@ from django.test import override_settings
 from django.urls import path
 from django.utils import translation
 
-from django_asyncexchange import bodies, endings, lifecycle, moves, outages, sealing, watch, worker
+from django_asyncexchange import encryption
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.states import FINAL
+from django_asyncexchange.protocol.states import FINAL
+from django_asyncexchange.store import bodies, db_retry, transitions
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import endings, runner, watchdog
 
 from . import services
 from .services import IDLE, Failing, captured, exchange, meanwhile, runs, stored, submitted
@@ -40,7 +43,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 def ended(task):
     """``task`` after a worker had it."""
-    assert worker.run(str(task.pk)) is None
+    assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -202,7 +205,7 @@ def test_a_finished_task_is_not_run(state):
 
 @pytest.mark.parametrize("id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0", "\0", "é", None, 7, [], {}])
 def test_an_id_of_nothing_is_no_error(id):
-    assert worker.run(id) is None
+    assert runner.run(id) is None
 
 
 def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
@@ -211,7 +214,7 @@ def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
 
     task = stored()
     with connection.execute_wrapper(refuse):
-        assert worker.run(str(task.pk)) is None
+        assert runner.run(str(task.pk)) is None
     assert "could not be recorded" in caplog.text
 
 
@@ -223,7 +226,7 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
 
     task = stored()
     with connection.execute_wrapper(refuse):
-        assert worker.run(str(task.pk)) is None
+        assert runner.run(str(task.pk)) is None
     assert "the answer could not be stored" in caplog.text
 
 
@@ -233,14 +236,14 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
 @pytest.mark.parametrize(("to", "end"), [("/fills/200000/", ("DONE", "")), ("/breaks/", ("ERROR", "exception"))])
 @override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE))
 def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to, end, monkeypatch):
-    monkeypatch.setattr(outages, "PAUSE", 0.01)
+    monkeypatch.setattr(db_retry, "PAUSE", 0.01)
     anna = get_user_model().objects.create_user("anna")
     for at in range(100):
         task = submitted([b"x" * 200_000], to=services.stamped(captured(to, method="POST"), anna))
         AsyncTask.objects.update(owner=anna, auth_backend="django.contrib.auth.backends.ModelBackend")
         failing = Failing(at)
         with connection.execute_wrapper(failing):
-            worker.run(str(task.pk))
+            runner.run(str(task.pk))
         task.refresh_from_db()
         assert (task.state, task.reason) == end, failing.failed
         if failing.failed is None:
@@ -274,7 +277,7 @@ def lasting(monkeypatch):
     """Connections that outlive a request; and nothing is waited for."""
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
-    monkeypatch.setattr(outages, "PAUSE", 0.01)
+    monkeypatch.setattr(db_retry, "PAUSE", 0.01)
     yield
     connection.close()
 
@@ -283,9 +286,9 @@ def lasting(monkeypatch):
 def left(monkeypatch):
     """How often a worker has left; this process is one."""
     told = []
-    monkeypatch.setattr(watch, "_own", [os.getpid()])
-    monkeypatch.setattr(watch, "_last_words", [lambda: told.append("words")])
-    monkeypatch.setattr(watch.os, "kill", lambda pid, number: told.append((pid, number)))
+    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+    monkeypatch.setattr(watchdog, "_last_words", [lambda: told.append("words")])
+    monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: told.append((pid, number)))
     return told
 
 
@@ -307,7 +310,7 @@ def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_projec
     task = stored()
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
-    worker.run(str(task.pk))
+    runner.run(str(task.pk))
     connection.close()  # what was not committed is gone
     assert AsyncTask.objects.get(pk=task.pk).state == "DONE"
 
@@ -315,7 +318,7 @@ def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_projec
 def test_a_worker_that_can_claim_nothing_although_its_database_is_there_leaves(lasting, left):
     task = stored()
     with connection.execute_wrapper(refuse_writing):
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert left == ["words", (os.getpid(), signal.SIGKILL)]
 
 
@@ -330,7 +333,7 @@ def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_fill_the_disk)
     try:
-        worker.run(str(stored(to="/answers/200/").pk))
+        runner.run(str(stored(to="/answers/200/").pk))
     finally:
         connection.execute_wrappers.remove(refuse_writing)
     assert left == ["words", (os.getpid(), signal.SIGKILL)]
@@ -338,24 +341,24 @@ def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
 
 def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatch):
     monkeypatch.setattr(endings, "FINISHING", 0.02)
-    monkeypatch.setattr(outages, "_is_away", lambda connection: True)
+    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
     task = stored()
     with connection.execute_wrapper(refuse_writing):
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert left == []
 
 
 @pytest.mark.parametrize("id", ["no id", "\0", None])
 def test_no_worker_leaves_because_of_an_id_of_nothing(left, id):
-    worker.run(id)
+    runner.run(id)
     assert left == []
 
 
 def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch):
-    monkeypatch.setattr(watch, "_own", [])
+    monkeypatch.setattr(watchdog, "_own", [])
     task = stored()
     with connection.execute_wrapper(refuse_writing):
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
     assert left == []
 
 
@@ -494,7 +497,7 @@ def test_a_run_beside_the_main_thread_is_not_limited():
     task = stored()
 
     def run():
-        worker.run(str(task.pk))
+        runner.run(str(task.pk))
         connections.close_all()
 
     with limited(0.000001):
@@ -596,8 +599,8 @@ def test_the_run_sees_the_body_of_its_call():
 
 def test_a_task_of_a_newer_version_is_read():
     task = stored()
-    fields = json.loads(sealing.unseal(task.request["sealed"].encode()))
-    newer = sealing.seal(json.dumps({**fields, "colour": "blue"}).encode()).decode()
+    fields = json.loads(encryption.unseal(task.request["sealed"].encode()))
+    newer = encryption.seal(json.dumps({**fields, "colour": "blue"}).encode()).decode()
     AsyncTask.objects.filter(pk=task.pk).update(request={"sealed": newer})
     assert ended(task).state == "DONE"
 
@@ -623,7 +626,7 @@ def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkey
         return task
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
-    task, size = stored(to=captured(method="POST")), moves.SMALL + 1  # too large to be read with the claim
+    task, size = stored(to=captured(method="POST")), transitions.SMALL + 1  # too large to be read with the claim
     Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
     assert (ended(task).state, runs()) == ("CANCEL", 0)
 

@@ -23,9 +23,9 @@ from django.db import connection
 from django.utils import timezone
 from standardwebhooks import Webhook as Verifier
 
-from django_asyncexchange import attempts, delivery, subscriptions
 from django_asyncexchange.models import Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.profiles import PROFILES, Profile
+from django_asyncexchange.webhooks import attempts, delivery, subscriptions
+from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
 
 from . import receivers
 from .receivers import LOOPBACK, misbehaving, receiving

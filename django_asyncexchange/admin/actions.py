@@ -16,12 +16,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from .. import lifecycle, retention, submission
 from ..conf import conf
 from ..exceptions import AsyncExchangeError, NotCancellable, RequestErased
-from ..messages import header
 from ..models import AsyncTask, Body
-from ..states import State
+from ..protocol.states import State
+from ..protocol.values import header
+from ..tasks import lifecycle, pruning, submit
 from .content import TEMPLATES, without_secrets
 
 logger = logging.getLogger("django_asyncexchange")
@@ -58,7 +58,7 @@ def rerun(site: Any, request: HttpRequest, queryset: QuerySet[AsyncTask]) -> Non
     for task in reversed(chosen(request, queryset)):  # in the order in which they were submitted
         refusal = obstacle(task)
         try:
-            again = None if refusal else submission.rerun(task)
+            again = None if refusal else submit.rerun(task)
         except AsyncExchangeError as error:
             again, refusal = None, gettext(str(error))
         except Exception:
@@ -87,7 +87,7 @@ def prune(site: Any, request: HttpRequest, queryset: QuerySet[AsyncTask]) -> Tem
     final = [without_secrets(task) for task in tasks if State(task.state).is_final]
     if final and "confirmed" not in request.POST:
         return confirmation(site, request, final)
-    retention.forget(final)
+    pruning.forget(final)
     left = set(AsyncTask.objects.filter(pk__in=[task.pk for task in final]).values_list("pk", flat=True))
     gone = [task for task in final if task.pk not in left]
     if gone:

@@ -13,10 +13,10 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 
-from .. import bodies
-from ..masking import MASK, is_secret, masked, masked_url
-from ..messages import Headers, header
 from ..models import AsyncTask, Body
+from ..protocol.values import Headers, header
+from ..redaction import MASK, is_secret, masked, masked_url
+from ..store import bodies
 
 logger = logging.getLogger("django_asyncexchange")
 

@@ -16,9 +16,9 @@ from django.utils.functional import cached_property
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from .. import presence
 from ..conf import conf
-from ..masking import masked_url
+from ..redaction import masked_url
+from ..tasks import presence
 
 if TYPE_CHECKING:
     from ..models import AsyncTask

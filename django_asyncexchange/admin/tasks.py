@@ -15,11 +15,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..exceptions import RequestErased
-from ..masking import masked_url
-from ..messages import Headers, Request
 from ..models import AsyncTask, Body
-from ..querysets import AsyncTaskQuerySet
-from ..states import State
+from ..models.querysets import AsyncTaskQuerySet
+from ..protocol.states import State
+from ..protocol.values import Headers, Request
+from ..redaction import masked_url
 from . import actions
 from .actions import cancel, prune, rerun
 from .buttons import WithButtons

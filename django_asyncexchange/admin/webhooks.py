@@ -13,13 +13,14 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from .. import addresses, delivery, subscriptions
 from ..conf import conf
-from ..dialects.subscriptions import Wish
+from ..dialects.base.webhooks import Wish
 from ..exceptions import AddressRefused, AsyncExchangeError, SubscriptionNotFound
-from ..masking import masked_url
-from ..messages import Owner
 from ..models import Delivery, DeliveryAttempt, Webhook
+from ..protocol import address_rules
+from ..protocol.values import Owner
+from ..redaction import masked_url
+from ..webhooks import delivery, subscriptions
 from .buttons import WithButtons
 from .listing import CarefulList, shortened
 
@@ -54,7 +55,7 @@ class WebhookForm(WebhookModelForm):
             raise ValidationError(gettext("Its dialect is not mounted any more."))
         try:
             if cleaned.get("url"):
-                addresses.check(cleaned["url"], conf.rules(dialect.policy))
+                address_rules.check(cleaned["url"], conf.rules(dialect.policy))
         except AddressRefused as error:
             raise ValidationError({"url": gettext(str(error))}) from error
         return cleaned

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .. import processes
 from ..conf import conf
 from ..configuration import mountable
-from ..executors import cluster_values, clusters, supervisor
+from ..executors.django_q import cluster_settings, clusters, supervisor
+from ..protocol import process_id
 from .registry import CheckId, Finding, registered
 
 SHIPPED = "from django_asyncexchange.defaults import q_cluster; Q_CLUSTER = q_cluster()"
@@ -32,7 +32,7 @@ def uses_django_q() -> bool:
 def cluster() -> Mapping[str, Any]:
     """``Q_CLUSTER``, where django-q2 is the executor, and it is there and can be read; else nothing."""
     given = conf.project("Q_CLUSTER") if uses_django_q() else None
-    return given if given and not next(cluster_values.mistakes(), None) else {}
+    return given if given and not next(cluster_settings.mistakes(), None) else {}
 
 
 def is_guarded() -> bool:
@@ -86,7 +86,7 @@ def check_cluster() -> Iterator[Finding]:
 @registered()
 def check_locks() -> Iterator[Finding]:
     """Whether its processes can share locks on this machine, where it may be a web server's only."""
-    if cluster() and (why := processes.without_locks()):
+    if cluster() and (why := process_id.without_locks()):
         yield (
             CheckId.CLUSTER_LOCKS,
             f"This machine gives processes no locks to share, so no cluster of django-q2 can run on it: {why}",

@@ -8,13 +8,13 @@ from itertools import combinations
 from django.core import checks
 from django.utils.module_loading import import_string
 
-from .. import configuration, reachability
-from ..conf import conf
+from .. import configuration
+from ..conf import conf, urlconf
 from ..configuration import mountable
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
-UNHEARD = "django_asyncexchange.marks.unheard"
+UNHEARD = "django_asyncexchange.intake.marks.unheard"
 """By name: it needs the models, which are there after the checks."""
 
 
@@ -70,7 +70,7 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
 @registered(checks.Tags.urls)
 def check_urls() -> Iterator[Finding]:
     """Whether the address of each route leads to us, through the URLconf of the project."""
-    found = next((dead for made in mountable() if (dead := reachability.dead(made))), None)
+    found = next((dead for made in mountable() if (dead := urlconf.dead(made))), None)
     if found is not None:
         yield CheckId.URLS_MISSING, f"The task endpoints are not in the URLconf: {found[0]}", found[1]
 
@@ -82,7 +82,7 @@ def check_views() -> Iterator[Finding]:
     places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in mountable()]
     for place, entries in places:
         for entry in entries:
-            if (cure := reachability.unknown(entry)) is not None:
+            if (cure := urlconf.unknown(entry)) is not None:
                 yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", cure
 
 

@@ -12,8 +12,8 @@ from django.core import checks
 from django.core.files.storage import FileSystemStorage, Storage
 from django.utils.module_loading import import_string
 
-from .. import buckets
 from ..conf import conf
+from ..store import s3
 from .registry import CheckId, Finding, registered
 
 STORAGE = "asyncexchange"
@@ -76,7 +76,7 @@ def check_threads() -> Iterator[Finding]:
     transfer = _of_bucket(options, "transfer_config", None)
     if (
         backend is not None
-        and buckets.is_bucket(backend)
+        and s3.is_bucket(backend)
         and getattr(transfer, "use_threads", _of_bucket(options, "use_threads", True))
     ):
         yield (
@@ -122,10 +122,10 @@ def check_presigned() -> Iterator[Finding]:
 
 def _presigned_mistakes() -> Iterator[tuple[str, str]]:
     backend, options = _given()
-    if backend is None or not buckets.is_bucket(backend):
+    if backend is None or not s3.is_bucket(backend):
         yield (
             f"STORAGES[{STORAGE!r}] is no S3 bucket.",
-            f"Use {buckets.BACKEND}, or remove PRESIGNED.",
+            f"Use {s3.BACKEND}, or remove PRESIGNED.",
         )
     elif not _of_bucket(options, "querystring_auth", True):
         yield "the addresses of its storage are not signed.", "Set OPTIONS['querystring_auth'] to True."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .moysklad import MoySklad, RemapPolicy
+from .moysklad.dialect import MoySklad, RemapPolicy
 
 
 class Kladana(MoySklad):

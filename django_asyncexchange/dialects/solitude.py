@@ -39,10 +39,10 @@ from ..exceptions import (
     Throttled,
     Unavailable,
 )
-from ..messages import Call, Context, Replay, Response, Snapshot
-from ..states import State
-from .base import NO_STORE, Dialect, Route, Trigger, Wire, json_response
-from .base import gettext_noop as _
+from ..protocol.states import State
+from ..protocol.values import Call, Context, Replay, Response, Snapshot
+from .base.dialect import NO_STORE, Dialect, Route, Trigger, Wire, json_response
+from .base.dialect import gettext_noop as _
 
 HEADER = "Solitude-Async"
 METHODS = frozenset({"POST", "PUT", "PATCH"})

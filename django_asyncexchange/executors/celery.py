@@ -15,8 +15,8 @@ from celery.signals import worker_process_init, worker_ready
 from kombu.exceptions import OperationalError
 
 from ..conf import conf
-from . import housekeeper
-from . import perform as call
+from . import maintenance
+from .base import perform as call
 
 ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """A connection that the broker has closed is opened again, once; a client waits for no broker that is away."""
@@ -70,7 +70,7 @@ class Celery:
 def start_housekeeper(sender: Any = None, **kwargs: Any) -> None:
     """Each process that runs calls has one: the children of a prefork pool, otherwise the worker itself."""
     if not getattr(getattr(sender, "pool", None), "uses_semaphore", False):
-        housekeeper.start()
+        maintenance.start()
 
 
 worker_process_init.connect(start_housekeeper, dispatch_uid="django_asyncexchange.housekeeper")

@@ -16,8 +16,8 @@ from django.db import router
 from django.utils.module_loading import import_string
 
 from ..conf import conf
-from . import housekeeper
-from . import perform as call
+from . import maintenance
+from .base import perform as call
 
 if django.VERSION >= (6, 0):
     from django.tasks import task
@@ -31,7 +31,7 @@ _sending = threading.local()
 def perform(job: str, id: str) -> None:
     """What a worker runs. This name is stored in queues: never move it."""
     if not getattr(_sending, "here", False):  # a backend that runs calls at once is no worker to keep house in
-        housekeeper.start()
+        maintenance.start()
     call(job, id)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.module_loading import import_string
 
-from . import ENTRY_POINTS
+from .base import ENTRY_POINTS
 
 
 class Inline:

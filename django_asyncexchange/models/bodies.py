@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from ..homes import Homed, HomeManager
-from ..moments import Moment
-from ..querysets import BodyQuerySet
+from .managers import Homed, HomeManager
+from .moments import Moment
+from .querysets import BodyQuerySet
 
 
 class Body(Homed):

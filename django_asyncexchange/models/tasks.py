@@ -15,15 +15,15 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .. import sealing
+from .. import encryption
 from ..conf import conf
 from ..exceptions import RequestErased, RequestLocked
-from ..homes import Homed, HomeManager
-from ..messages import Callback, Owner, Progress, Request, Snapshot, header
-from ..moments import Moment
-from ..querysets import AsyncTaskQuerySet
-from ..states import Reason, State
+from ..protocol.states import Reason, State
+from ..protocol.values import Callback, Owner, Progress, Request, Snapshot, header
 from .bodies import Body
+from .managers import Homed, HomeManager
+from .moments import Moment
+from .querysets import AsyncTaskQuerySet
 
 SEALED = "sealed"
 """Key under which a request is stored, encrypted. Older rows have the fields of ``Request`` instead."""
@@ -141,7 +141,7 @@ class AsyncTask(Homed):
     def body_at_hand(self) -> Iterator[bytes]:
         """The body of the captured call, where it was looked up along with the task; nothing where it has none."""
         content = bytes(self.content or b"")
-        return sealing.unsealed([content]) if self.is_content_sealed else iter([content])
+        return encryption.unsealed([content]) if self.is_content_sealed else iter([content])
 
     @property
     def captured(self) -> Request:
@@ -149,8 +149,8 @@ class AsyncTask(Homed):
         stored = self.request
         if SEALED in stored:
             try:
-                stored = json.loads(sealing.unseal(stored[SEALED].encode()))
-            except sealing.InvalidToken as error:
+                stored = json.loads(encryption.unseal(stored[SEALED].encode()))
+            except encryption.InvalidToken as error:
                 raise RequestLocked from error
         if not stored:
             raise RequestErased
@@ -197,7 +197,7 @@ class AsyncTask(Homed):
     @property
     def _callback(self) -> Callback | None:
         """Where the call wants its end to be reported, as long as there is a key to read that with."""
-        url = sealing.known_address(self.callback_url)
+        url = encryption.known_address(self.callback_url)
         return Callback(url=url, method=self.callback_method) if url else None
 
     @property
@@ -211,4 +211,4 @@ class AsyncTask(Homed):
 def encode(request: Request) -> dict[str, Any]:
     """``request`` as it is stored in ``AsyncTask.request``: sealed."""
     fields = json.dumps({name: getattr(request, name) for name in Request.__dataclass_fields__})
-    return {SEALED: sealing.seal(fields.encode()).decode()}
+    return {SEALED: encryption.seal(fields.encode()).decode()}

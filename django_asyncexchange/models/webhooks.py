@@ -10,12 +10,12 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .. import sealing
+from .. import encryption
 from ..conf import conf
-from ..homes import Homed, HomeManager
-from ..masking import masked_url
-from ..moments import Moment
-from ..querysets import DeliveryQuerySet, Place
+from ..redaction import masked_url
+from .managers import Homed, HomeManager
+from .moments import Moment
+from .querysets import DeliveryQuerySet, Place
 
 
 class Webhook(Homed):
@@ -133,7 +133,7 @@ class Delivery(Homed):
     @property
     def address(self) -> str | None:
         """Where it goes; None where the key is gone."""
-        return sealing.known_address(self.url)
+        return encryption.known_address(self.url)
 
     @property
     def place(self) -> Place:

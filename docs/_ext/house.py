@@ -1,6 +1,6 @@
 """Directives for what is generated from the code, so that it cannot drift.
 
-``state-diagram`` draws ``django_asyncexchange.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
+``state-diagram`` draws ``django_asyncexchange.protocol.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
 their docstrings, and ``promises`` shows ``promises.toml`` with the tests that carry each number. ``settings`` has a row
 for each key of ``keys.Keys``, ``options`` for each of ``dialects.base.Policy`` and of the dialects' own policies, and
 ``checks`` for each member of ``checks.registry.CheckId``: what they take and what they are for stands beside them.
@@ -22,10 +22,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from django_asyncexchange.dialects.policy import PATH, Policy
-from django_asyncexchange.keys import Keys
-from django_asyncexchange.mounts import BUILT_IN
-from django_asyncexchange.states import TRANSITIONS, Reason, State
+from django_asyncexchange.conf.keys import Keys
+from django_asyncexchange.conf.mounts import BUILT_IN
+from django_asyncexchange.dialects.base.policy import PATH, Policy
+from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
 from tests.promises import Promise, marked, outcomes, promises
 
 RESULTS = Path(__file__).parent.parent / "_build" / "promises.json"

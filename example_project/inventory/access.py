@@ -12,7 +12,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from django_asyncexchange.messages import Owner
+from django_asyncexchange.protocol.values import Owner
 
 from .models import AccessToken, Member
 

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 
-from django_asyncexchange.pagination import WholeCollectionMixin
+from django_asyncexchange.rest.pagination import WholeCollectionMixin
 
 from .mounts import document
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django_asyncexchange.dialects.base import Dialect, Route, Trigger, Wire, json_response
-from django_asyncexchange.dialects.base import gettext_noop as _
+from django_asyncexchange.dialects.base.dialect import Dialect, Route, Trigger, Wire, json_response
+from django_asyncexchange.dialects.base.dialect import gettext_noop as _
 from django_asyncexchange.exceptions import (
     AsyncExchangeError,
     CapacityExceeded,
@@ -33,8 +33,8 @@ from django_asyncexchange.exceptions import (
     TaskNotFound,
     Throttled,
 )
-from django_asyncexchange.messages import Call, Context, Replay, Response, Snapshot
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Call, Context, Replay, Response, Snapshot
 
 
 class Ticket(Dialect):

@@ -10,9 +10,10 @@ from django.db import router, transaction
 from django.db.models.functions import Now
 from django.test.utils import override_settings
 
-from django_asyncexchange import delivery, lifecycle, recovery, retention, turns
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import delivery
 
 from . import tables
 from .door import Door
@@ -26,7 +27,7 @@ FLOOD, TRICKLE = scale(50_000, 500), 100
 
 def sweep() -> None:
     recovery.recover()
-    turns.sweep()
+    dispatch.sweep()
     delivery.sweep()
 
 
@@ -77,7 +78,7 @@ def waiting() -> Iterator[Figure]:
 
 
 def prune() -> None:
-    retention.prune()
+    pruning.prune()
 
 
 def always(work: Callable[[], object]) -> Callable[[str, int], Callable[[], object]]:

@@ -11,11 +11,11 @@ from django.db import connection
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from django_asyncexchange import worker
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol.states import State
 from django_asyncexchange.signals import task_finished
-from django_asyncexchange.states import State
+from django_asyncexchange.worker import runner
 
 from ..services import Idle
 from . import people
@@ -65,7 +65,7 @@ def _rounds(method: str, more: int) -> Rounds:
 
     def ours() -> Several:
         before = len(ended)
-        worker.run(Idle.sent.pop(0))
+        runner.run(Idle.sent.pop(0))
         return Several(len(ended) - before)
 
     rounds = interleaved({"ours": ours, FLOOR: floor}, calls)

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_asyncexchange.decorators import allow_async
-from django_asyncexchange.pagination import WholeCollectionMixin
-from django_asyncexchange.rows import WholeCollectionView
+from django_asyncexchange.rest.pagination import WholeCollectionMixin
+from django_asyncexchange.rest.whole_collection import WholeCollectionView
 
 from ..journeys.celery import app  # noqa: F401  (what is sent from here goes through it)
 from . import peers

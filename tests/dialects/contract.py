@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base import Dialect, Policy
+from django_asyncexchange.dialects.base.dialect import Dialect, Policy
 from django_asyncexchange.exceptions import AsyncExchangeError
-from django_asyncexchange.messages import Call, Context, Owner, Replay, Response, Snapshot, header
-from django_asyncexchange.signing import Signer
-from django_asyncexchange.states import State
+from django_asyncexchange.protocol.signer import Signer
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Call, Context, Owner, Replay, Response, Snapshot, header
 
 NOW = dt.datetime(2021, 2, 16, 12, 30, tzinfo=dt.UTC)
 TASK_ID = uuid.UUID("498b8673-0308-11e6-9464-e4de00000089")

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base import Trigger
+from django_asyncexchange.dialects.base.dialect import Trigger
 from django_asyncexchange.dialects.cisco import MEDIA, Cisco, preferred
-from django_asyncexchange.messages import Context, Replay, Response, Snapshot, header
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.protocol.values import Context, Replay, Response, Snapshot, header
 
 from .contract import NOW, TASK_ID, DialectContract, call, context, document, snapshot
 from .test_moysklad import russian

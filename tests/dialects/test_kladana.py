@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from django_asyncexchange.dialects.kladana import Kladana
-from django_asyncexchange.dialects.moysklad import MoySklad
-from django_asyncexchange.messages import header
-from django_asyncexchange.states import State
+from django_asyncexchange.dialects.moysklad.dialect import MoySklad
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import header
 
 from .contract import EMPLOYEE, DialectContract, context, document, snapshot
 

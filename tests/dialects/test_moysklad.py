@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 import django_asyncexchange
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base import Trigger
-from django_asyncexchange.dialects.moysklad import MoySklad, RemapPolicy
-from django_asyncexchange.messages import Listing, Owner, Page, Replay, Response, Snapshot, header
-from django_asyncexchange.signing import Signer
-from django_asyncexchange.states import State
+from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
+from django_asyncexchange.protocol.signer import Signer
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Listing, Owner, Page, Replay, Response, Snapshot, header
 
 from .contract import ACCOUNT, EMPLOYEE, NOW, TASK_ID, DialectContract, call, context, document, snapshot
 

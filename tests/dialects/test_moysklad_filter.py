@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.moysklad_filter import PARAMETERS, parse
-from django_asyncexchange.messages import Listing
-from django_asyncexchange.states import State
+from django_asyncexchange.dialects.moysklad.filters import PARAMETERS, parse
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Listing
 
 MOSCOW = zoneinfo.ZoneInfo("Europe/Moscow")
 SEED = "filter=state=done&deletionDate<2021-02-16 16:21:09"

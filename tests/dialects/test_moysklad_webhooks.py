@@ -8,9 +8,9 @@ import uuid
 
 import pytest
 
-from django_asyncexchange.dialects import moysklad_webhooks
-from django_asyncexchange.dialects.moysklad_webhooks import WebhookEntity
-from django_asyncexchange.messages import Event, Owner, Subscription
+from django_asyncexchange.dialects.moysklad import webhooks
+from django_asyncexchange.dialects.moysklad.webhooks import WebhookEntity
+from django_asyncexchange.protocol.values import Event, Owner, Subscription
 
 from .contract import context, snapshot
 
@@ -83,6 +83,6 @@ def test_the_documented_request_gets_the_documented_answer(base: str) -> None:
 def test_the_documented_message_is_sent(base: str) -> None:
     task = snapshot(id=uuid.UUID("91adc76b-a71c-11eb-ac12-000e00000000"), owner=OWNER)
     event = Event(action="PROCESSED", task=task, base=base)
-    notice = moysklad_webhooks.notification(event, "http://some_url.ru", uuid.UUID(int=7))
+    notice = webhooks.notification(event, "http://some_url.ru", uuid.UUID(int=7))
     assert notice.body == shown(MESSAGE, base)
     assert (notice.method, notice.url) == ("POST", f"http://some_url.ru?requestId={uuid.UUID(int=7)}")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base import Trigger
-from django_asyncexchange.dialects.prefer import Prefer
+from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.exceptions import AsyncExchangeError
-from django_asyncexchange.messages import Context, Listing, Page, Progress, Replay, Response, Snapshot, header
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.protocol.values import Context, Listing, Page, Progress, Replay, Response, Snapshot, header
 
 from .contract import NOW, TASK_ID, DialectContract, call, context, document, error_classes, snapshot
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange.dialects.preferences import parse, wait_of, wants_async
+from django_asyncexchange.dialects.base.prefer_header import parse, wait_of, wants_async
 
 from ..services import PATIENCE, given_up_after
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.messages import Replay
-from django_asyncexchange.states import Reason, State
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.protocol.values import Replay
 from tickets.dialect import Ticket
 
 from ..dialects.contract import NOW, TASK_ID, DialectContract, call, context, document, imported, modules_of, snapshot

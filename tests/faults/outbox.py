@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from django_asyncexchange import profiles
+from django_asyncexchange.webhooks import retry_policy
 from tests.faults.settings import *  # noqa: F403
 from tests.faults.settings import ASYNC_EXCHANGE as GIVEN
 from tests.faults.settings import MOUNT
@@ -26,8 +26,8 @@ ASYNC_EXCHANGE = {
     "WEBHOOK_IN_FLIGHT": int(os.environ.get("FAULT_IN_FLIGHT") or 2),
 }
 if patience := float(os.environ.get("FAULT_PATIENCE") or 0):
-    signed = dataclasses.replace(profiles.PROFILES["signed"], read=patience, total=patience)
-    profiles.PROFILES = {**profiles.PROFILES, "signed": signed}
+    signed = dataclasses.replace(retry_policy.PROFILES["signed"], read=patience, total=patience)
+    retry_policy.PROFILES = {**retry_policy.PROFILES, "signed": signed}
 
 
 def rows(webhooks: list[str]) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ from django.urls import path
 from rest_framework.decorators import api_view
 
 from django_asyncexchange.decorators import allow_async
-from django_asyncexchange.executors.django_q import DjangoQ
+from django_asyncexchange.executors.django_q.executor import DjangoQ
 
 from ..journeys import site
 

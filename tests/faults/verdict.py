@@ -96,7 +96,7 @@ def judge(name: str, accepted: list[str]) -> Verdict:
     from django.contrib.auth.models import Group
 
     from django_asyncexchange.models import AsyncTask, Body
-    from django_asyncexchange.states import State
+    from django_asyncexchange.protocol.states import State
 
     rows = {str(row.pk): row for row in AsyncTask.objects.filter(pk__in=accepted)}
     traces = Group.objects.filter(name__startswith=f"{name} ").values_list("name", flat=True)

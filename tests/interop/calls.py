@@ -13,8 +13,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 
-from django_asyncexchange import worker
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.worker import runner
 
 OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "cache-control", "content-length"})
 """Headers that the result's address has of its own."""
@@ -76,7 +76,7 @@ def perform(key: uuid.UUID) -> None:
     """Run a task in a thread of its own, as a worker does: nothing of the request that brought it is at hand."""
 
     def run() -> None:
-        worker.run(str(key))
+        runner.run(str(key))
         connections.close_all()
 
     thread = threading.Thread(target=run)

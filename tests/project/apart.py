@@ -86,10 +86,10 @@ def completed(storage: dict[str, Any]) -> dict[str, Any]:
 
 def run(order: dict[str, Any]) -> None:
     """Run tasks as a worker does; then say the peak of memory."""
-    from django_asyncexchange import worker
+    from django_asyncexchange.worker import runner
 
     for task in order["tasks"]:
-        worker.run(task)
+        runner.run(task)
     print(peak(), flush=True)
 
 

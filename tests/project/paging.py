@@ -8,7 +8,7 @@ from rest_framework import generics, serializers
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 
-from django_asyncexchange.pagination import WholeCollectionMixin
+from django_asyncexchange.rest.pagination import WholeCollectionMixin
 
 ROWS = 2135
 

@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ... import people
+from ...tasks import personal_data
 
 
 class Command(BaseCommand):
@@ -19,21 +19,21 @@ class Command(BaseCommand):
         parser.add_argument("--pk", action="store_true", help="USER is a primary key; the user may be deleted already")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        counts = people.forget(whose(options["user"], is_key=options["pk"]))
+        counts = personal_data.forget(whose(options["user"], is_key=options["pk"]))
         self.stdout.write("{tasks} tasks and {webhooks} webhooks were deleted".format(**counts))
         if counts["left"]:
             raise CommandError(f"{counts['left']} tasks have a file that could not be deleted; pruning tries it again")
 
 
-def whose(text: str, *, is_key: bool) -> people.Person:
+def whose(text: str, *, is_key: bool) -> personal_data.Person:
     users = get_user_model()
     try:
         rows = users._default_manager.filter(**{"pk" if is_key else users.USERNAME_FIELD: text})
         user = rows.first()
         if user is None and is_key:
-            return people.former(users._meta.pk.to_python(text))
+            return personal_data.former(users._meta.pk.to_python(text))
     except (ValueError, ValidationError):
         user = None
     if user is None:
         raise CommandError(f"there is no user {text!r}; of one who is deleted, give the primary key with --pk")
-    return people.person(user)
+    return personal_data.person(user)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ... import retention
+from ...tasks import pruning
 
 
 class Command(BaseCommand):
@@ -14,6 +14,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         gone = {"bodies": 0, "tasks": 0}
-        while any((done := retention.prune()).values()):
+        while any((done := pruning.prune()).values()):
             gone = {key: gone[key] + done[key] for key in gone}
         self.stdout.write(f"{gone['bodies']} bodies and {gone['tasks']} tasks deleted")

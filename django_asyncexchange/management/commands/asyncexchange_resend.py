@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ... import delivery, iso8601
 from ...models import Delivery
+from ...rest import iso8601
+from ...webhooks import delivery
 
 
 class Command(BaseCommand):

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from ... import delivery, recovery, turns
+from ...tasks import dispatch, recovery
+from ...webhooks import delivery
 
 
 class Command(BaseCommand):
     help = "Recover lost runs, send forgotten and waiting calls and deliveries to the workers again."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        counts = {**recovery.recover(), "sent": turns.sweep(), "reminded": delivery.sweep()}
+        counts = {**recovery.recover(), "sent": dispatch.sweep(), "reminded": delivery.sweep()}
         self.stdout.write(", ".join(f"{count} {what}" for what, count in counts.items()))

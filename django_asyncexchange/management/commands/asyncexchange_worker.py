@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ... import processes
-from ...executors import clusters, supervisor
+from ...executors.django_q import clusters, supervisor
+from ...protocol import process_id
 
 
 class Command(BaseCommand):
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 "'…django_q_redis.WakingRedis' with Redis: others do not tell when their cluster hangs. "
                 "(Calls of Celery and Django Tasks are run by workers of theirs.)"
             )
-        if why := processes.without_locks():
+        if why := process_id.without_locks():
             raise CommandError(f"This machine gives processes no locks to share: {why}. Mount a writable /dev/shm.")
         self.check()
         supervisor.Supervisor(queues, options["grace"]).run()

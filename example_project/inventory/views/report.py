@@ -11,7 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_asyncexchange.rows import WholeCollectionView
+from django_asyncexchange.rest.whole_collection import WholeCollectionView
 
 from ..access import IsMember
 from ..mounts import base_of, language_of

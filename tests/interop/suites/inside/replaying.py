@@ -7,12 +7,14 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 
-from django_asyncexchange import handling, http, reachability, worker
-from django_asyncexchange.messages import Replay
+from django_asyncexchange.conf import urlconf
 from django_asyncexchange.middleware import AsyncExchangeMiddleware
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol.values import Replay
+from django_asyncexchange.responses import http
+from django_asyncexchange.worker import handlers, runner
 
-reachability.require_reachable = lambda dialect: None  # no suite has our addresses, and nobody asks there
+urlconf.require_reachable = lambda dialect: None  # no suite has our addresses, and nobody asks there
 
 
 class Run:
@@ -27,7 +29,7 @@ class Run:
         self.error: Exception | None = None
 
 
-def remembering(handler: handling.Handler, request: HttpRequest) -> Any:
+def remembering(handler: handlers.Handler, request: HttpRequest) -> Any:
     run = Run(request)
     try:
         run.response = plain(handler, request)
@@ -37,7 +39,7 @@ def remembering(handler: handling.Handler, request: HttpRequest) -> Any:
     return run.response
 
 
-async def aremembering(handler: handling.AsyncHandler, request: Any) -> Any:
+async def aremembering(handler: handlers.AsyncHandler, request: Any) -> Any:
     run = Run(request)
     try:
         run.response = await aplain(handler, request)
@@ -47,9 +49,9 @@ async def aremembering(handler: handling.AsyncHandler, request: Any) -> Any:
     return run.response
 
 
-plain, aplain = handling.Handler.__call__, handling.AsyncHandler.__call__
-handling.Handler.__call__ = remembering  # type: ignore[method-assign]
-handling.AsyncHandler.__call__ = aremembering  # type: ignore[method-assign]
+plain, aplain = handlers.Handler.__call__, handlers.AsyncHandler.__call__
+handlers.Handler.__call__ = remembering  # type: ignore[method-assign]
+handlers.AsyncHandler.__call__ = aremembering  # type: ignore[method-assign]
 
 
 class Replaying(AsyncExchangeMiddleware):
@@ -64,7 +66,7 @@ class Replaying(AsyncExchangeMiddleware):
         intent = request.__dict__.get("_asyncexchange")
         if intent is None or intent.task_id is None:
             return response
-        worker.run(str(intent.task_id))  # where the suite's transaction is open, nothing has been sent yet
+        runner.run(str(intent.task_id))  # where the suite's transaction is open, nothing has been sent yet
         task = AsyncTask.objects.with_now().get(pk=intent.task_id)
         run = Run.last
         if run.error is not None:  # the suite wants to see it (DEBUG_PROPAGATE_EXCEPTIONS)

@@ -1,0 +1,20 @@
+"""What every dialect is made of. A dialect of a project's own imports from here."""
+
+from __future__ import annotations
+
+from .dialect import NO_STORE, Dialect, gettext_noop, json_response
+from .policy import Policy
+from .tables import Route, Trigger, Wire
+from .webhooks import Subscriptions
+
+__all__ = [
+    "NO_STORE",
+    "Dialect",
+    "Policy",
+    "Route",
+    "Subscriptions",
+    "Trigger",
+    "Wire",
+    "gettext_noop",
+    "json_response",
+]

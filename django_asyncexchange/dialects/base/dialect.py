@@ -1,0 +1,205 @@
+"""What every dialect is: tables first, then a few short pure functions.
+
+A dialect is made once per mount, from the mount's name, its URL prefix and a policy. To add one, subclass
+``Dialect``, fill the tables, answer the abstract methods, and name the class in ``ASYNC_EXCHANGE["DIALECTS"]``.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import dataclasses
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ...exceptions import AsyncExchangeError
+from ...protocol.states import State
+from ...protocol.values import (
+    Call,
+    Callback,
+    Context,
+    Event,
+    Headers,
+    Listing,
+    Notice,
+    Page,
+    Replay,
+    Response,
+    Snapshot,
+)
+from .policy import Policy as Policy
+from .tables import Route as Route
+from .tables import Trigger as Trigger
+from .tables import Wire as Wire
+from .webhooks import Subscriptions
+
+NO_STORE: Headers = (("Cache-Control", "no-store"),)
+"""On every kick-off, status, list and not-yet answer: a cached 404 or 200 would hang a poller."""
+
+
+def gettext_noop(text: str) -> str:
+    """Mark ``text`` for translation; ``Context.translate`` turns it into the reader's language."""
+    return text
+
+
+class Dialect(abc.ABC):
+    """One wire language on one mount."""
+
+    WORDS: ClassVar[Mapping[State, str]]
+    """State → the dialect's word for it."""
+    CODES: ClassVar[Mapping[type[AsyncExchangeError], Wire]]
+    """Exception → how it is answered; a subclass not listed is answered as its nearest listed parent."""
+    ROUTES: ClassVar[Mapping[str, Route]]
+    """Verb (a method of ``views.TaskView``, rendered by the method of that name here) → route.
+
+    The first path segment of every route belongs to the dialect.
+    """
+    SUBSCRIPTIONS: ClassVar[Subscriptions | None] = None
+    """The webhook resource; None where the protocol has none."""
+    TRIGGER: ClassVar[Trigger]
+    TRIGGER_NAME: ClassVar[str] = ""
+    """The header or query parameter that asks, where the trigger is one and has one name. Calls without it are passed
+    over at a glance, and such a header does not reach the view.
+    """
+    METHODS: ClassVar[frozenset[str] | None] = None
+    """Methods that this trigger claims where another dialect shares prefix and trigger; None = all."""
+    EVERY_VIEW: ClassVar[bool] = False
+    """Whether the protocol takes every view under its prefix (``never_async`` still excludes one)."""
+    OPTIONAL: ClassVar[bool] = False
+    """Whether the trigger is a mere preference: a view that is not eligible then answers synchronously."""
+    THROTTLED: ClassVar[bool] = True
+    """Whether the view's throttles count a submitted call. (They never count its deferred run.)"""
+    VALIDATES: ClassVar[bool] = False
+    """Whether a call is accepted only if the view's own validation passes at submit."""
+    READS_AT_MOST: ClassVar[int] = 64 * 1024
+    """How large, in bytes, a stored body may be that is read into a document (``reads``); of a larger one there is no
+    ``Snapshot.content``.
+    """
+    PER_OWNER: ClassVar[bool] = False
+    """Whether a task is visible to its owner alone, not to everybody of its account."""
+    CANCELS_AGAIN: ClassVar[bool] = False
+    """Whether cancelling a cancelled task succeeds, because DELETE is idempotent (RFC 9110 section 9.2.2)."""
+    POLICY: ClassVar[Policy] = Policy()
+
+    def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
+        self.name = name
+        self.prefix = prefix.rstrip("/")
+        self.policy = policy or self.POLICY
+        is_header = self.TRIGGER_NAME and self.TRIGGER in (Trigger.HEADER, Trigger.PREFERENCE)
+        self._key = f"HTTP_{self.TRIGGER_NAME.upper().replace('-', '_')}" if is_header else ""
+
+    def may_want_async(self, path: str, meta: Mapping[str, Any]) -> bool:
+        """Whether a request to ``path`` with these ``META`` may be for this mount, at a glance: asked of every one."""
+        if self._key:
+            return self._key in meta and self.covers(path)
+        return self.covers(path) and (self.TRIGGER is Trigger.PATH or self.TRIGGER_NAME in meta.get("QUERY_STRING", ""))
+
+    def covers(self, path: str) -> bool:
+        """Whether ``path`` lies under this mount."""
+        return not self.prefix or path == self.prefix or path.startswith(self.prefix + "/")
+
+    # Submitting ------------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def wants_async(self, call: Call) -> bool:
+        """Whether the client asks, in this language, for an answer later."""
+
+    def target(self, call: Call) -> tuple[str, str]:
+        """(path, raw query) of the synchronous call meant by ``call``."""
+        return call.path, call.query
+
+    def admit(self, call: Call) -> None:  # noqa: B027  (most protocols have no rule here)
+        """Raise what the protocol itself refuses about an asynchronous ``call``."""
+
+    def callback(self, call: Call) -> Callback | None:
+        """Where ``call`` wants its end to be reported; raises CallbackRefused."""
+        return None
+
+    def muted(self, call: Call) -> tuple[str, ...]:
+        """Beginnings of addresses whose webhooks are not to hear of ``call``."""
+        return ()
+
+    # Rendering -------------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def accepted(self, task: Snapshot, context: Context) -> Response:
+        """The 202."""
+
+    def reads(self, verb: str, state: State) -> bool:
+        """Whether rendering ``verb`` for a task in ``state`` needs the stored body (``Snapshot.content``)."""
+        return False
+
+    def pass_over(self) -> None:  # noqa: B027  (most documents do without)
+        """Raise where a document is nothing without the stored body, and that is too large to be read into it."""
+
+    def status(self, task: Snapshot, context: Context) -> Response | Replay:
+        """How far the task is; in some protocols, once it is finished, its answer."""
+        raise NotImplementedError
+
+    def monitor(self, task: Snapshot, context: Context) -> Response:
+        """How far the task is, as a resource that never turns into its answer."""
+        raise NotImplementedError
+
+    @abc.abstractmethod
+    def result(self, task: Snapshot, context: Context) -> Response | Replay:
+        """What came of the call, in the dialect's own envelope."""
+
+    def replay(self, task: Snapshot, context: Context) -> Response | Replay:
+        """What came of the call, as if it had been synchronous."""
+        raise NotImplementedError
+
+    def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Response | Replay:
+        """The file behind a signed link whose query is ``query``."""
+        raise NotImplementedError
+
+    def listing(self, query: str) -> Listing:
+        """What the raw ``query`` of a list request asks for."""
+        raise NotImplementedError
+
+    def page(self, page: Page, context: Context) -> Response:
+        """A list of tasks."""
+        raise NotImplementedError
+
+    def cancelled(self, task: Snapshot, context: Context) -> Response:
+        """The answer to a successful cancellation."""
+        raise NotImplementedError
+
+    # Telling ---------------------------------------------------------------------------------------------------------
+
+    def notification(self, event: Event, url: str, id: uuid.UUID) -> Notice:
+        """What a webhook at ``url`` is told about ``event``; ``id`` is the message's own."""
+        raise NotImplementedError
+
+    def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice | None:
+        """How the end of a call that asked for ``callback`` is reported; None = there is nothing to report."""
+        return None
+
+    # Errors ----------------------------------------------------------------------------------------------------------
+
+    def wire(self, error: AsyncExchangeError) -> Wire:
+        """How ``error`` is answered: its own row of ``CODES``, or its nearest parent's."""
+        wire = next(self.CODES[cls] for cls in type(error).__mro__ if cls in self.CODES)
+        return wire if error.status is None else dataclasses.replace(wire, status=error.status)
+
+    def wording(self, error: AsyncExchangeError, context: Context) -> str:
+        """The text of ``error``: the mount's own, or the dialect's in the reader's language."""
+        wire = self.wire(error)
+        own = self.policy.texts.get(str(wire.code))
+        return own or context.translate(wire.text) % collections.defaultdict(str, error.details)
+
+    def problem(self, error: AsyncExchangeError, context: Context) -> Response:
+        """An error, worded and shaped for this dialect's clients."""
+        wire, text = self.wire(error), self.wording(error, context)
+        return json_response(self.error_document(wire, text, error), status=wire.status, headers=error.headers)
+
+    @abc.abstractmethod
+    def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
+        """The JSON document of an error."""
+
+
+def json_response(document: Any, *, status: int = 200, headers: Headers = ()) -> Response:
+    """``document`` as JSON in UTF-8, not to be cached."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(status=status, headers=(("Content-Type", "application/json"), *NO_STORE, *headers), body=body)

@@ -1,0 +1,235 @@
+"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002).
+
+The client polls ``async/{id}``, then follows ``async/{id}/result`` to a signed link that works for five minutes.
+Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``, the
+webhooks in ``moysklad_webhooks``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+import re
+import uuid
+import zoneinfo
+from collections.abc import Mapping
+
+from ...exceptions import (
+    AsyncExchangeError,
+    CompressionRequired,
+    LinkInvalid,
+    NotEligible,
+    PagingRefused,
+    ParameterRefused,
+    ResultCancelled,
+    ResultExpired,
+    ResultFailed,
+    ResultNotReady,
+)
+from ...protocol.content_encoding import accepts_gzip
+from ...protocol.states import State
+from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot, header
+from ..base.dialect import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
+from ..base.query_string import last, without
+from . import errors, filters
+from .documents import filename, page_document, result_url, task_document, task_url
+from .webhooks import WebhookEntity, notification
+
+RETRY_AFTER = ("Retry-After", "1")
+SPELLINGS = ("true", "false")
+
+PREFIX_HEADER = "X-Lognex-WebHook-DisableByPrefix"
+DISABLE_HEADER = "X-Lognex-WebHook-Disable"
+HOST = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?", re.IGNORECASE)
+"""A beginning of an address has a whole host: ``https://exam`` would be one of many."""
+
+UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
+    State.PENDING: ResultNotReady,
+    State.PROCESSING: ResultNotReady,
+    State.ERROR: ResultFailed,
+    State.CANCEL: ResultCancelled,
+}
+"""Where there is nothing to fetch, and why (B4)."""
+
+FILE_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "sandbox"),
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+)
+"""A view's content under a public address: nothing in it may run, be cached, or leak the address onwards."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RemapPolicy(Policy):
+    """What MoySklad and Kladana differ in, besides the numbers of every dialect."""
+
+    capacity: int | None = 4
+    retention: dt.timedelta = dt.timedelta(hours=1)
+    error_retention: dt.timedelta = dt.timedelta(days=7)
+    time_zone: str = "Europe/Moscow"
+    language: str = "ru"
+    webhooks: int = 15
+    delivery: str = "moysklad"
+    require_https: bool = False
+    require_gzip: bool = False
+    """Whether ``Accept-Encoding: gzip`` is mandatory: MoySklad's own servers insist, its samples differ."""
+    web_app: str = "https://online.moysklad.ru/app"
+    """Where people work; an owner's ``uuidHref`` leads there."""
+
+
+class MoySklad(Dialect):
+    """The query dialect of reports: one account, four tasks at a time, results for an hour."""
+
+    WORDS = {state: state.value for state in State}
+    CODES = errors.CODES
+    ROUTES = {
+        "list": Route(method="GET", path="async"),
+        "status": Route(method="GET", path="async/{id}"),
+        "result": Route(method="GET", path="async/{id}/result"),
+        "cancel": Route(method="PUT", path="async/{id}/cancel"),
+        "download": Route(method="GET", path="async/{id}/download", public=True),
+    }
+    SUBSCRIPTIONS = WebhookEntity()
+    TRIGGER = Trigger.QUERY
+    TRIGGER_NAME = "async"
+    METHODS = frozenset({"GET"})
+    POLICY = RemapPolicy()
+
+    policy: RemapPolicy
+
+    # Submitting ------------------------------------------------------------------------------------------------------
+
+    def wants_async(self, call: Call) -> bool:
+        """The first test spares every other request of the project the parsing."""
+        return "async" in call.query and asked(call.query) not in (None, "false")
+
+    def target(self, call: Call) -> tuple[str, str]:
+        """The view sees the query without ``async``, otherwise untouched."""
+        return call.path, without(call.query, "async")
+
+    def admit(self, call: Call) -> None:
+        """The rules of B1, the client's spelling first."""
+        spelling = asked(call.query)
+        if spelling not in SPELLINGS:
+            raise ParameterRefused(parameter="async", value=spelling, allowed=", ".join(SPELLINGS))
+        if call.method != "GET":
+            raise NotEligible()
+        if any(last(call.query, name) is not None for name in ("limit", "offset")):
+            raise PagingRefused()
+        if self.policy.require_gzip and not accepts_gzip(call.header("Accept-Encoding")):
+            raise CompressionRequired()
+
+    def muted(self, call: Call) -> tuple[str, ...]:
+        """The call may spare some webhooks, by the beginning of their addresses, or all (B1)."""
+        if call.header(DISABLE_HEADER):
+            return ("",)
+        prefixes = [prefix.strip() for prefix in call.header(PREFIX_HEADER).split(",")]
+        for prefix in filter(None, prefixes):
+            if not HOST.fullmatch(prefix):
+                raise ParameterRefused(parameter=PREFIX_HEADER, value=prefix, allowed="https://example.com/path")
+        return tuple(filter(None, prefixes))
+
+    # Rendering -------------------------------------------------------------------------------------------------------
+
+    def accepted(self, task: Snapshot, context: Context) -> Response:
+        """``Location`` is the result and ``Content-Location`` the status, not the other way round ((c)1)."""
+        headers = (
+            ("Location", result_url(task, context.base)),
+            ("Content-Location", task_url(task, context.base)),
+            ("Content-Length", "0"),
+            RETRY_AFTER,
+        )
+        return Response(status=202, headers=(*headers, *NO_STORE))
+
+    def reads(self, verb: str, state: State) -> bool:
+        return state is State.API_ERROR and verb in {"status", "list"}
+
+    def status(self, task: Snapshot, context: Context) -> Response:
+        return json_response(self._document(task, context))
+
+    def result(self, task: Snapshot, context: Context) -> Response | Replay:
+        """A fresh link for DONE, the call's own error for API_ERROR, else a refusal (B4)."""
+        if refusal := UNAVAILABLE.get(task.state):
+            raise refusal()
+        if task.is_expired(context.now):
+            raise ResultExpired()
+        if task.state is State.API_ERROR:
+            return Replay()
+        return Response(status=302, headers=(("Location", self._link(task, context)), *NO_STORE))
+
+    def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
+        """The address proves the right; its ``filename`` proves nothing and is not read."""
+        expires = query.get("temp_url_expires", "")
+        signature = query.get("temp_url_sig", "")
+        if not (expires.isascii() and expires.isdigit() and context.signer.verify(claim(task, expires), signature)):
+            raise LinkInvalid()
+        if task.state is not State.DONE:
+            raise LinkInvalid()
+        if task.is_expired(context.now):
+            raise ResultExpired()
+        if context.now.timestamp() >= int(expires):
+            raise LinkInvalid()
+        disposition = ("Content-Disposition", f'attachment; filename="{filename(task)}"')
+        return Replay(status=200, headers=(disposition, *FILE_HEADERS), drop=frozenset({"set-cookie", "location"}))
+
+    def listing(self, query: str) -> Listing:
+        return filters.parse(query, self._zone)
+
+    def page(self, page: Page, context: Context) -> Response:
+        rows = [self._document(task, context) for task in page.rows]
+        return json_response(page_document(page, rows, context.base))
+
+    def cancelled(self, task: Snapshot, context: Context) -> Response:
+        return Response(status=204, headers=NO_STORE)
+
+    def notification(self, event: Event, url: str, id: uuid.UUID) -> Notice:
+        return notification(event, url, id)
+
+    # Errors ----------------------------------------------------------------------------------------------------------
+
+    def problem(self, error: AsyncExchangeError, context: Context) -> Response:
+        """415 has no body, as on MoySklad's servers; what may be repeated says when (B1, B8)."""
+        if isinstance(error, CompressionRequired):
+            return Response(status=self.wire(error).status, headers=(*NO_STORE, *error.headers))
+        response = super().problem(error, context)
+        if isinstance(error, errors.REPEATABLE) and header(error.headers, "Retry-After") is None:
+            return dataclasses.replace(response, headers=(*response.headers, RETRY_AFTER))
+        return response
+
+    def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> dict[str, object]:
+        """An array, and an integer code: clients read nothing else, and break on anything else ((c)4)."""
+        item: dict[str, object] = {"error": text, "code": wire.code}
+        if "parameter" in error.details:
+            item["parameter"] = error.details["parameter"]
+        return {"errors": [item]}
+
+    # Parts -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _zone(self) -> zoneinfo.ZoneInfo:
+        return zoneinfo.ZoneInfo(self.policy.time_zone)
+
+    def _document(self, task: Snapshot, context: Context) -> dict[str, object]:
+        return task_document(task, base=context.base, zone=self._zone, web_app=self.policy.web_app)
+
+    def _link(self, task: Snapshot, context: Context) -> str:
+        """Good for the whole promised time, but never beyond the deletion date (B4)."""
+        expires = math.ceil((context.now + self.policy.link_lifetime).timestamp())
+        if task.deletion_date is not None:
+            expires = min(expires, math.floor(task.deletion_date.timestamp()))
+        signature = context.signer.sign(claim(task, str(expires)))
+        query = f"temp_url_sig={signature}&temp_url_expires={expires}&filename={filename(task)}"
+        return f"{task_url(task, context.base)}/download?{query}"
+
+
+def asked(query: str) -> str | None:
+    """The last value of ``async`` in lower case, or None where the parameter is absent."""
+    spelling = last(query, "async")
+    return spelling and spelling.lower()
+
+
+def claim(task: Snapshot, expires: str) -> str:
+    """What a link's signature vouches for; the attempt, so that a link never leads to another answer."""
+    return f"{task.id}:{task.attempt}:{expires}"

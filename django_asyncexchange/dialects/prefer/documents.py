@@ -1,0 +1,94 @@
+"""The default dialect's documents: a task, its addresses, a list."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import re
+from urllib.parse import parse_qsl, urlencode
+
+from ...exceptions import PagingMalformed, QueryMalformed
+from ...protocol.states import State
+from ...protocol.values import Listing, Page, Snapshot
+
+LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
+UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # no database compares with a zero character
+
+
+def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
+    """The task's addresses, each while it can be followed."""
+    address = f"{base}/tasks/{task.id}"
+    links = {"self": address, "operation": f"{base}/operations/{task.id}"}
+    if not task.state.is_final:
+        links["cancel"] = address
+    elif task.status_code is not None and not task.is_expired(now):
+        links["result"] = f"{address}/result"
+    return links
+
+
+def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object]:
+    """The status document: every key is always there, null where it does not apply."""
+    return {
+        "id": str(task.id),
+        "state": task.state,
+        "reason": task.reason,
+        "method": task.method,
+        "request": task.url,
+        "created": date(task.created),
+        "started": date(task.started),
+        "finished": date(task.finished),
+        "progress": task.progress and dataclasses.asdict(task.progress),
+        "deletion_date": date(task.deletion_date),
+        "links": links_of(task, base, now),
+    }
+
+
+def percent_of(task: Snapshot) -> int | None:
+    """Whole per cent, where known: success is all of it, and a total lets the rest be measured."""
+    if task.state is State.DONE or not (task.progress and task.progress.total):
+        return 100 if task.state is State.DONE else None
+    return max(0, min(100, task.progress.done * 100 // task.progress.total))
+
+
+def date(moment: dt.datetime | None) -> str | None:
+    """RFC 3339 in UTC, always with milliseconds."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+def decoded(query: str) -> list[tuple[str, str]]:
+    if UNREADABLE.search(query):
+        raise QueryMalformed()
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise QueryMalformed() from None
+
+
+def whole_number(name: str, text: str, *, least: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:  # more does not fit a database's integer
+        raise PagingMalformed(parameter=name, value=text)
+    return int(text)
+
+
+def listing(query: str) -> Listing:
+    """``limit`` and ``offset`` as in DRF; every other parameter is the FilterSet's, ``order_by`` too."""
+    pairs = decoded(query)
+    paging = {name: text for name, text in pairs if name in {"limit", "offset"}}
+    return Listing(
+        filters=tuple((name, text) for name, text in pairs if name not in paging),
+        limit=min(whole_number("limit", paging.get("limit", str(LIMIT)), least=1), MAX_LIMIT),
+        offset=whole_number("offset", paging.get("offset", "0"), least=0),
+    )
+
+
+def page_document(page: Page, results: list[dict[str, object]], address: str) -> dict[str, object]:
+    """The document of DRF's ``LimitOffsetPagination``; ``address`` is the list's own."""
+    before, after = page.listing.offset - page.listing.limit, page.listing.offset + page.listing.limit
+    previous = slice_url(page.listing, before, address) if page.listing.offset else None
+    following = slice_url(page.listing, after, address) if after < page.size else None
+    return {"count": page.size, "next": following, "previous": previous, "results": results}
+
+
+def slice_url(listing: Listing, offset: int, address: str) -> str:
+    start = (("offset", str(offset)),) if offset > 0 else ()
+    return f"{address}?{urlencode((*listing.filters, ('limit', str(listing.limit)), *start))}"

@@ -1,0 +1,92 @@
+"""The default dialect's webhook resource, and what a webhook or a callback is told (Standard Webhooks)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMalformed
+from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
+from ..base.dialect import json_response
+from ..base.tables import Route
+from ..base.webhooks import Subscriptions, Wish
+from .documents import date, document_of, listing, page_document
+
+ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
+KINDS: Mapping[str, type] = {"action": str, "url": str, "with_fields": bool, "enabled": bool}
+"""What a client may say of a webhook; anything else is passed over."""
+
+
+class Webhooks(Subscriptions):
+    """``webhooks`` beside ``tasks``, with their secrets and deliveries."""
+
+    ROUTES = {
+        "list": Route(method="GET", path="webhooks"),
+        "create": Route(method="POST", path="webhooks"),
+        "retrieve": Route(method="GET", path="webhooks/{id}"),
+        "change": Route(method="PATCH", path="webhooks/{id}"),
+        "remove": Route(method="DELETE", path="webhooks/{id}"),
+        "rotate": Route(method="POST", path="webhooks/{id}/rotate"),
+        "deliveries": Route(method="GET", path="webhooks/{id}/deliveries"),
+        "resend": Route(method="POST", path="webhooks/{id}/resend"),
+        "callback_secret": Route(method="GET", path="callback-secret"),
+        "rotate_callback_secret": Route(method="POST", path="callback-secret/rotate"),
+    }
+
+    def wish(self, document: object, current: Subscription | None) -> Wish:
+        if not isinstance(document, dict):
+            raise RequestMalformed()
+        for name, kind in KINDS.items():
+            if name in document and not isinstance(document[name], kind):
+                raise FieldMalformed(parameter=name, value=document[name])
+        if current is None and "url" not in document:
+            raise FieldMissing(parameter="url")
+        if document.get("action", "PROCESSED") not in ACTIONS:
+            raise ActionUnknown(parameter="action", value=document["action"], allowed=", ".join(ACTIONS))
+        return Wish(**{name: document.get(name) for name in KINDS})
+
+    def document(self, subscription: Subscription, context: Context) -> Mapping[str, object]:
+        """The secret is there only in the answer that makes it known."""
+        address = address_of(subscription, context)
+        return {
+            "id": str(subscription.id),
+            "action": subscription.action,
+            "url": subscription.url,
+            "with_fields": subscription.with_fields,
+            "enabled": subscription.enabled,
+            "disabled_reason": subscription.disabled_reason,
+            "created": date(subscription.created),
+            "delivered": subscription.delivered,
+            "failed": subscription.failed,
+            "last_success": date(subscription.last_success),
+            "failing_since": date(subscription.failing_since),
+            **({"secret": subscription.secret} if subscription.secret else {}),
+            "links": {"self": address, **{name: f"{address}/{name}" for name in ("rotate", "deliveries", "resend")}},
+        }
+
+    def page(self, subscriptions: Sequence[Subscription], query: str, context: Context) -> Response:
+        wanted = listing(query)
+        shown = subscriptions[wanted.offset : wanted.offset + wanted.limit]
+        page = Page(rows=(), size=len(subscriptions), listing=wanted)
+        results = [dict(self.document(subscription, context)) for subscription in shown]
+        return json_response(page_document(page, results, f"{context.base}/webhooks"))
+
+
+def address_of(subscription: Subscription, context: Context) -> str:
+    return f"{context.base}/webhooks/{subscription.id}"
+
+
+def notification(event: Event, url: str) -> Notice:
+    """Thin: what happened, and where the rest is. The address and the body of the call itself are not told."""
+    task = event.task
+    moment = task.finished or task.started or task.created
+    known = document_of(task, event.base, moment)
+    data = {name: known[name] for name in ("id", "state", "reason", "created", "started", "finished", "deletion_date")}
+    told: dict[str, object] = {
+        "type": f"task.{event.action.lower()}",
+        "timestamp": date(moment),
+        "data": {**data, "status_code": task.status_code, "attempt": task.attempt, "links": known["links"]},
+    }
+    if event.fields:
+        told["fields"] = list(event.fields)
+    return Notice(method="POST", url=url, content_type="application/json", body=json.dumps(told, ensure_ascii=False))

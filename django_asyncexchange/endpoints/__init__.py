@@ -1,0 +1,1 @@
+"""The task and webhook addresses of every mounted dialect."""

@@ -1,0 +1,193 @@
+"""What every address of a dialect has in common: authentication and permissions are DRF's, the words the dialect's."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.http import Http404
+from django.http.request import UnreadablePostError
+from rest_framework import exceptions as drf
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.permissions import AllowAny, BasePermission
+from rest_framework.renderers import JSONRenderer
+from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.views import APIView
+
+from .. import exceptions
+from ..conf import conf
+from ..dialects.base.dialect import Dialect, Route
+from ..identity import callers
+from ..models import AsyncTask
+from ..responses import http, http_caches, render_context
+from ..store import db_retry
+from ..tasks.submit import RETRY_AFTER
+from . import authentication
+
+logger = logging.getLogger("django_asyncexchange")
+
+REFUSALS: Mapping[type[Exception], type[exceptions.AsyncExchangeError]] = {
+    drf.ParseError: exceptions.RequestMalformed,
+    BadRequest: exceptions.RequestMalformed,
+    SuspiciousOperation: exceptions.RequestMalformed,
+    UnreadablePostError: exceptions.RequestMalformed,
+    PermissionDenied: exceptions.PermissionDenied,
+    Http404: exceptions.RouteNotFound,
+}
+"""What the frameworks raise → what a dialect words."""
+STATUSES: Mapping[int, type[exceptions.AsyncExchangeError]] = {
+    401: exceptions.NotAuthenticated,
+    403: exceptions.PermissionDenied,
+    404: exceptions.RouteNotFound,
+    405: exceptions.MethodNotAllowed,
+    406: exceptions.NotAcceptable,
+    429: exceptions.Throttled,
+    503: exceptions.Unavailable,
+}
+"""Status of any other ``APIException`` → what a dialect words."""
+ERRORS = frozenset(status for status in HTTPStatus if status >= 400)
+
+
+def key_of(id: str) -> uuid.UUID:
+    """The primary key named by ``id``. One spelling only: ``uuid.UUID`` itself takes hyphens anywhere."""
+    with suppress(ValueError):
+        key = uuid.UUID(id)
+        if str(key) == id.lower():
+            return key
+    raise exceptions.MalformedId(id=id)
+
+
+class AnyMediaType(BaseContentNegotiation):
+    """The dialect decides what is sent; no ``Accept`` header is refused."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class IsKnown(BasePermission):
+    """For whoever could have submitted a call under a name: DRF's own asks for a user, which an application is not."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return callers.is_known(request)
+
+
+class CallerRateThrottle(SimpleRateThrottle):
+    """``THROTTLE_RATE``, of all task addresses together. The project's own rates count what its views are asked."""
+
+    scope = "asyncexchange"
+
+    def get_rate(self) -> str | None:
+        return conf.THROTTLE_RATE or None
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        who = render_context.viewer(request)
+        ident = self.get_ident(request) if who is None else repr((who.account, who.kind, who.id))
+        return self.cache_format % {"scope": self.scope, "ident": hashlib.sha256(ident.encode()).hexdigest()}
+
+
+class Endpoint(APIView):
+    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``routes``.
+
+    Nothing of it is the project's default: that is meant for the project's views.
+    """
+
+    content_negotiation_class = AnyMediaType
+    parser_classes = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    throttle_classes = (CallerRateThrottle,)
+    versioning_class = None
+    dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
+    routes: Mapping[str, Route] = MappingProxyType({})
+    verbs: Mapping[str, str] = MappingProxyType({})
+
+    task: AsyncTask | None = None
+    """What is asked about, whoever may see it."""
+    refused: Exception | None = None
+    """What the caller would have been told if there was no such task."""
+
+    async_exchange = False  # polling later would never end
+    http_method_names = [name for name in APIView.http_method_names if name != "options"]
+    """DRF's own answer to OPTIONS is in no dialect's words, and would be 200 at addresses that do not exist."""
+
+    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        http_caches.keep_out(request)
+        for method, name in self.verbs.items():
+            setattr(self, method.lower(), getattr(self, self.routes[name].verb or name))
+        if "GET" in self.verbs:
+            self.head = self.get  # type: ignore[attr-defined]  # just set
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the address itself proves the right to it. An empty address, which serves nothing, does not."""
+        return bool(self.verbs) and all(self.routes[name].public for name in self.verbs.values())
+
+    def get_authenticators(self) -> Any:
+        # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
+        if self.is_public:
+            return []
+        return [authentication.AnyOf(self)]
+
+    def get_permissions(self) -> Any:
+        if self.is_public or conf.ALLOW_ANONYMOUS:
+            return [AllowAny()]
+        return [IsKnown()]
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """None of DRF's own: a replayed answer carries exactly the stored headers."""
+        return {}
+
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.verbs:
+            raise exceptions.RouteNotFound
+        return super().http_method_not_allowed(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Any:
+        return http.respond(render_context.problem(self.request, self.dialect, self.refusal(exc)))
+
+    def refusal(self, exc: Exception) -> exceptions.AsyncExchangeError:
+        """``exc`` as one of ours; an unexpected one is reported as Django reports it, and answered with a 500.
+
+        A database that is away is no mistake of ours, and a client that asks again as long as it is told so, succeeds.
+        """
+        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else worded(exc)
+        if error is None:
+            logger.error("a task endpoint failed", exc_info=exc)
+            got_request_exception.send(sender=type(self), request=self.request)
+            is_away = isinstance(exc, db_retry.AWAY)
+            return exceptions.Unavailable(headers=RETRY_AFTER) if is_away else exceptions.InternalError()
+        if isinstance(error, exceptions.NotAuthenticated) and (said := self.get_authenticate_header(self.request)):
+            error.headers = (("WWW-Authenticate", said),)
+        if isinstance(error, exceptions.MethodNotAllowed):
+            error.headers = (("Allow", ", ".join(sorted(self.verbs))),)
+        return error
+
+
+def worded(exc: Exception) -> exceptions.AsyncExchangeError | None:
+    """What Django, DRF or the project's code refuses by ``exc``, with its status; None where ``exc`` is a mistake."""
+    if isinstance(exc, SuspiciousOperation):
+        logging.getLogger(f"django.security.{type(exc).__name__}").error("%s", exc, exc_info=exc)
+    if cls := next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None):
+        return cls()
+    if not isinstance(exc, drf.APIException) or exc.status_code not in ERRORS:
+        return None
+    wait = getattr(exc, "wait", None)
+    retry = (("Retry-After", str(max(1, int(wait)))),) if wait else ()
+    other = exceptions.HttpRefused if exc.status_code < 500 else exceptions.InternalError
+    cls = STATUSES.get(exc.status_code, other)
+    error = cls(headers=retry or (RETRY_AFTER if cls is exceptions.Unavailable else ()))
+    error.status = exc.status_code
+    return error

@@ -1,0 +1,215 @@
+"""The task endpoints of every dialect: one DRF view, bound by ``urls`` to the dialect and verbs of one address.
+
+Authentication, permissions and throttling are DRF's and the project's; words and shapes are the dialect's. A task that
+the caller may not see is answered exactly like one that does not exist.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+from django.db import router
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+
+from .. import exceptions
+from ..conf import conf
+from ..identity import callers
+from ..intake import capture
+from ..models import AsyncTask, Body
+from ..models.querysets import AsyncTaskQuerySet
+from ..protocol.states import State
+from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
+from ..responses import http, render_context
+from ..rest.filters import AsyncTaskFilter
+from ..sql.queries import PreparedRows
+from ..store import bodies
+from ..store.transitions import slot
+from ..tasks import lifecycle, presence
+from . import authentication
+from .base import Endpoint, key_of
+
+logger = logging.getLogger("django_asyncexchange")
+
+
+def poll() -> PreparedRows:
+    """What every poll asks."""
+    return PreparedRows(lambda: AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now())
+
+
+POLL = poll()
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether a column has this value, of whatever type the project's ``OWNER`` gives it."""
+    return one is None if other is None else str(one) == str(other)
+
+
+class TaskView(Endpoint):
+    """One address of tasks, by the routes of ``Dialect.ROUTES``."""
+
+    # Verbs -----------------------------------------------------------------------------------------------------------
+
+    def status(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return self.send(self.dialect.status(self.snapshot(task, "status"), self.context(task)), task)
+
+    def monitor(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task)), task)
+
+    def result(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task)), task)
+
+    def replay(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
+
+    def download(self, request: Request, id: str) -> HttpResponseBase:
+        try:
+            task = self.pick(id)
+        except exceptions.TaskNotFound:
+            raise exceptions.LinkInvalid from None  # without a signature nobody learns which tasks exist
+        if lifecycle.drop_if_overdue(task):
+            task = self.pick(id)
+        context = render_context.context(request, self.dialect, now=task.now)
+        return self.send(self.dialect.download(task.snapshot(), context, request.query_params.dict()), task)
+
+    def cancel(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        try:
+            lifecycle.cancel(task)
+        except exceptions.NotCancellable:
+            task = self.find(id)
+            if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
+                raise
+        return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
+
+    def list(self, request: Request) -> HttpResponseBase:
+        listing = self.dialect.listing(capture.raw_query(request._request))
+        visible = self.visible() if callers.is_known(request) else AsyncTask.objects.none()
+        tasks = self.ordered(self.filtered(visible.within(self.dialect.policy.window), listing), listing)
+        size = tasks.count()
+        rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()
+        page = Page(rows=self.snapshots(rows, "list"), size=size, listing=listing)
+        return self.send(self.dialect.page(page, self.context()), None)
+
+    # Finding ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def task(self) -> AsyncTask | None:  # type: ignore[override]
+        with suppress(exceptions.MalformedId):
+            return self.look(self.kwargs["id"]) if "id" in self.kwargs else None
+        return None
+
+    def scope(self) -> dict[str, Any]:
+        """What the tasks that the caller may see have in common, by column: those of its account, or its own where the
+        protocol has no accounts.
+        """
+        user = callers.user_of(self.request)
+        if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
+            return {}
+        viewer = render_context.viewer(self.request)
+        if viewer is None:
+            return {"owner_id": None, "auth_backend": ""}
+        if not self.dialect.PER_OWNER:
+            return {"account": viewer.account}
+        if (key := callers.reference_to(user)) is not None:  # users of different databases may have the same
+            return {"account": viewer.account, "owner_id": key}
+        own = {"owner_kind": viewer.kind, "owner_reference": viewer.id}
+        return {"account": viewer.account, "owner_id": None, **own}
+
+    def visible(self) -> AsyncTaskQuerySet:
+        tasks: AsyncTaskQuerySet = AsyncTask.objects.speaking(self.dialect.name).filter(**self.scope())
+        return tasks
+
+    def find(self, id: str) -> AsyncTask:
+        """The task ``id``, if the caller may see it, by what was accepted or by the credentials of its submit."""
+        scope = self.scope()  # before there is a difference between tasks that exist and others
+        task = self.pick(id)
+        if not self.is_within(scope, task) and not self.is_submitter(task):
+            raise exceptions.TaskNotFound(id=id)
+        presence.note_waiting(task)
+        return self.pick(id) if lifecycle.drop_if_overdue(task) else task
+
+    def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:
+        """Whether ``task`` is one of these. One of nobody's is seen by whoever knows its id, also with a login."""
+        if conf.ALLOW_ANONYMOUS and task.is_of_nobody:
+            return True
+        return all(_is_same(getattr(task, name), wanted) for name, wanted in scope.items())
+
+    def is_submitter(self, task: AsyncTask) -> bool:
+        """Whether the class that has authenticated the submit of ``task`` finds somebody else who may see it."""
+        if self.refused is not None:
+            raise self.refused
+        found = authentication.guest(task, self.request)
+        if found is None:
+            return False
+        self.request.user, self.request.auth = found
+        return self.is_within(self.scope(), task)
+
+    def pick(self, id: str) -> AsyncTask:
+        """The task ``id``, whoever asks."""
+        task = self.__dict__.pop("task") if "task" in self.__dict__ else self.look(id)
+        if task is None:
+            key_of(id)  # a malformed one is told apart
+            raise exceptions.TaskNotFound(id=id)
+        return task
+
+    def look(self, id: str) -> AsyncTask | None:
+        wanted = {"id": key_of(id), "dialect": self.dialect.name}
+        found: AsyncTask | None = POLL.first(router.db_for_write(AsyncTask), **wanted)
+        return found
+
+    def filtered(self, tasks: AsyncTaskQuerySet, listing: Listing) -> QuerySet[AsyncTask]:
+        data = QueryDict(mutable=True)
+        for name, text in listing.filters:
+            data.appendlist(name, text)
+        found: Any = AsyncTaskFilter(data, queryset=tasks)
+        if not found.is_valid():
+            raise exceptions.FilterRefused(errors=found.errors.as_json())
+        rows: QuerySet[AsyncTask] = found.qs
+        return rows
+
+    def ordered(self, tasks: QuerySet[AsyncTask], listing: Listing) -> QuerySet[AsyncTask]:
+        return AsyncTaskFilter.order(tasks, listing.order)
+
+    def snapshot(self, task: AsyncTask, verb: str) -> Snapshot:
+        return self.snapshots([task], verb)[0]
+
+    def snapshots(self, tasks: Iterable[AsyncTask], verb: str) -> tuple[Snapshot, ...]:
+        """``tasks`` as values, with the stored bodies that the dialect needs to render ``verb``: found in one query."""
+        tasks = tuple(tasks)
+        needy = {task.pk for task in tasks if task.status_code and self.dialect.reads(verb, State(task.state))}
+        answers = Body.objects.filter(kind=Body.RESPONSE, task__in=needy) if needy else ()
+        found = {(answer.task_id, answer.attempt): answer for answer in answers}
+        return tuple(
+            task.snapshot(self.content(found.get((task.pk, task.attempt))) if task.pk in needy else None)
+            for task in tasks
+        )
+
+    def content(self, body: Body | None) -> bytes | None:
+        """All bytes of a stored body; None where the dialect does not read so many."""
+        if body is not None and body.size > self.dialect.READS_AT_MOST:
+            self.dialect.pass_over()
+            return None
+        return bodies.read(body)
+
+    # Answering -------------------------------------------------------------------------------------------------------
+
+    def context(self, task: AsyncTask | None = None) -> Context:
+        now = task.now if task is not None else None
+        return render_context.context(self.request, self.dialect, now=now, viewer=render_context.viewer(self.request))
+
+    def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
+        if isinstance(answer, Response):
+            return http.unless_known(http.respond(answer), self.request._request)
+        assert task is not None and task.status_code is not None, "only a stored answer can be replayed"
+        return http.replayed(answer, task, self.request._request)

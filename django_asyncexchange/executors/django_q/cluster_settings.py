@@ -1,0 +1,84 @@
+"""What the keys of ``Q_CLUSTER`` take that this app depends on, without django-q2: it reads them at its import."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...conf import conf
+from ...conf.mounts import Wrong, nearest
+from ...protocol.validators import Boolean, Integer, Mistake, Seconds, Text, Validator, shown
+
+OURS = "django_asyncexchange.executors.django_q."
+NAME = Text(text="a name", pattern=r".+", example="myproject")
+VALUES: Mapping[str, Validator] = {
+    "name": NAME,
+    "cluster_name": NAME,
+    "broker_class": Text(
+        text="a dotted path",
+        pattern=r"\w+(\.\w+)+",
+        example="django_asyncexchange.executors.django_q_broker.WakingBroker",
+    ),
+    "workers": Integer(least=1),
+    "queue_limit": Integer(least=1),
+    "bulk": Integer(least=1),
+    "recycle": Integer(least=1),
+    "max_rss": Integer(least=1, unit="KiB"),
+    "timeout": Seconds(),
+    "retry": Seconds(),
+    "guard_cycle": Seconds(),
+    "poll": Seconds(),
+    "max_attempts": Integer(),
+    "save_limit": Integer(least=-1),
+    "ack_failures": Boolean(),
+    "catch_up": Boolean(),
+    "scheduler": Boolean(),
+    "sync": Boolean(),
+}
+OTHERS = (
+    *("orm", "redis", "django_redis", "iron_mq", "sqs", "mongo", "mongo_db", "cache", "cached", "ALT_CLUSTERS"),
+    *("compress", "compressed", "cpu_affinity", "daemonize_workers", "error_reporter", "label", "log_level"),
+    *("save_limit_per", "testing", "time_zone", "has_replica", "lock_table"),
+)
+"""More keys that django-q2 knows."""
+CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
+
+
+def mistakes() -> Iterator[Wrong]:
+    """What is wrong with ``Q_CLUSTER``, where django-q2 is the executor and it is there."""
+    given = conf.project("Q_CLUSTER")
+    if given is None or not str(conf.raw.get("EXECUTOR", OURS)).startswith(OURS):
+        return
+    if not isinstance(given, Mapping):
+        yield _wrong("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
+        return
+    yield from _of("Q_CLUSTER", given)
+    alias, known = given.get("orm"), conf.project("DATABASES", {})
+    if alias and alias not in known:
+        yield _wrong("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", nearest(alias, known))
+    others = given.get("ALT_CLUSTERS") or {}
+    if not isinstance(others, Mapping) or not all(isinstance(other, Mapping) for other in others.values()):
+        cure = "Write dictionaries by name: {'webhooks': {'workers': 2}}."
+        yield _wrong("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", cure)
+        return
+    for name, other in others.items():
+        yield from _of(f"Q_CLUSTER['ALT_CLUSTERS'][{name!r}]", other)
+
+
+def _of(place: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
+    known = {*VALUES, *OTHERS}
+    for key, value in given.items():
+        meant = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
+        if key not in known and meant:
+            yield _wrong(f"{place}[{key!r}]", "django-q2 has no such key.", f"Did you mean {meant[0]!r}?")
+        if key not in VALUES or value is None:
+            continue
+        try:
+            VALUES[key](value)
+        except Mistake as error:
+            yield _wrong(f"{place}[{key!r}]", str(error), error.cure)
+
+
+def _wrong(place: str, wrong: str, cure: str) -> Wrong:
+    return Wrong(place=place, wrong=wrong, cure=cure, key="Q_CLUSTER")

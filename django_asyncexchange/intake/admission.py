@@ -1,0 +1,239 @@
+"""Refuse now what would be refused anyway: eligibility, method, authentication, permission, throttle.
+
+The answer to a refused call is the view's own 4xx; nothing is stored. Object permissions and validation need the view
+itself, so they are left to the run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from rest_framework.generics import GenericAPIView
+from rest_framework.views import APIView
+
+from ..conf import conf
+from ..dialects.base.dialect import Dialect
+from ..exceptions import (
+    AddressRefused,
+    CallbackRefused,
+    CallerUnknown,
+    CallNotStorable,
+    IdempotencyKeyMalformed,
+    NotAuthenticated,
+    NotEligible,
+)
+from ..identity import identity
+from ..protocol import address_rules, log_once
+from ..protocol.values import Call, Callback
+from ..store import db_retry
+from . import class_checks, decorator_checks, ninja
+
+MARK = "async_exchange"
+"""Attribute of a view that says whether it may be called asynchronously: True, False, or the names of its actions."""
+RETENTION = "async_exchange_retention"
+"""Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
+REPEATABLE = "async_exchange_repeatable"
+"""Attribute of a view: whether its calls may be run again when a worker has died."""
+UNMET = (NotAuthenticated, CallerUnknown, CallNotStorable)
+"""Why a call cannot be answered later although its view may answer it at once."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+"""Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
+
+
+def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
+    """Whether the view may be called asynchronously in ``dialect``."""
+    mark = _mark(request, view_func)
+    if mark is not None:
+        return mark
+    return dialect.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *dialect.policy.views))
+
+
+def _mark(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
+    mark = _said(request, view_func, MARK)
+    return mark if mark is None or isinstance(mark, bool) else _handler_name(request, view_func) in mark
+
+
+def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:
+    """How long the view wants the answer of a successful call to be kept; None = as the dialect's policy says."""
+    wanted: dt.timedelta | None = _said(request, view_func, RETENTION)
+    return wanted
+
+
+def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
+    """Whether the call may be run again when its worker has died: as the view says, else by its method."""
+    said = _said(request, view_func, REPEATABLE)
+    return request.method in SAFE if said is None else bool(said)
+
+
+def _said(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
+    """What the view says itself: its handler first, then the function in the URLconf, then its class.
+
+    Decorators hand on what is said below them, but for DRF's ``api_view`` and those of Ninja.
+    """
+    cls = view_class(view_func)
+    handler = getattr(cls, _handler_name(request, view_func), None)
+    places = (handler, view_func, cls, decorator_checks.of_api_view(handler), ninja.written(request, view_func))
+    return next((said for place in places if (said := getattr(place, name, None)) is not None), None)
+
+
+def view_class(view_func: Callable[..., Any]) -> Any:
+    """The class behind a view function; None for a plain one."""
+    return getattr(view_func, "cls", None) or getattr(view_func, "view_class", None)
+
+
+def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
+    """The name of the method that answers: a viewset's action, or the HTTP method in lower case."""
+    actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
+    name = class_checks.method_name(view_class(view_func), request)
+    return actions.get((request.method or "").lower(), actions.get(name, name))
+
+
+def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
+    match = request.resolver_match
+    return any(
+        fnmatch.fnmatchcase(request.path_info, name) if name.startswith("/") else match and name == match.view_name
+        for name in names
+    )
+
+
+def refusal(
+    request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
+) -> tuple[HttpResponseBase | None, identity.Identity | None]:
+    """(the view's own refusal, None), or (None, who calls, as the view authenticated it).
+
+    Raises NotAuthenticated or CallerUnknown for a caller who may not, or cannot, be answered later.
+    """
+    cls = view_class(view_func)
+    if what := decorator_checks.withheld(request, view_func, cls):
+        log_once.once(f"calls of {_name(view_func)} are not accepted for later: its guard asks for {what}.")
+        raise CallerUnknown
+    for place in (view_func, getattr(cls, "dispatch", None)):
+        refused = decorator_checks.refusal(request, place, args, kwargs)
+        if refused is not None:
+            return refused, None
+    view_of_ninja = ninja.view_of(view_func)
+    if view_of_ninja is not None:
+        return ninja.refusal(request, view_of_ninja, is_throttled=dialect.THROTTLED)
+    challenge: tuple[tuple[str, str], ...] = ()
+    who: identity.Identity | None = None
+    seen: Any = request
+    if isinstance(cls, type) and issubclass(cls, APIView):
+        view = _instance(request, view_func, args, kwargs)
+        if not dialect.THROTTLED:
+            view.throttle_classes = []
+        seen = view.initialize_request(request, *args, **kwargs)
+        who = _looked_first(seen) if dialect.OPTIONAL else None
+        refused = _drf_refusal(view, seen, args, kwargs, validate=dialect.VALIDATES)
+        if refused is not None:
+            return refused, None
+        scheme = view.get_authenticate_header(seen)
+        challenge = (("WWW-Authenticate", scheme),) if scheme else ()
+    elif cls is not None:
+        refused = class_checks.refusal(_instance(request, view_func, args, kwargs), request)
+        if refused is not None:
+            return refused, None
+    return None, who or identity.capture(seen, challenge)
+
+
+def _name(view: Any) -> str:
+    return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
+
+
+def _looked_first(request: Any) -> identity.Identity:
+    """``identity.capture``, before a throttle has counted a call that may be left to the view."""
+    before = getattr(request._request, "user", None)
+    try:
+        try:
+            _ = request.user
+        except db_retry.AWAY:  # nothing is known of the caller: the client may come again
+            raise
+        except Exception as error:  # the view will say it itself
+            raise NotAuthenticated from error
+        return identity.capture(request)
+    except UNMET:
+        request._request.user = before  # DRF has put there whom it found, or nobody
+        raise
+
+
+def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> Any:
+    """The view as ``as_view`` would make it, up to the point where it would be dispatched."""
+    initkwargs = getattr(view_func, "initkwargs", None) or getattr(view_func, "view_initkwargs", {})
+    view = view_class(view_func)(**initkwargs)
+    actions = getattr(view_func, "actions", None)
+    if actions:
+        view.action_map = actions
+        for method, action in actions.items():
+            setattr(view, method, getattr(view, action))
+    view.setup(request, *args, **kwargs)
+    return view
+
+
+def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: bool) -> HttpResponseBase | None:
+    """What DRF would refuse before the view's own code: the first half of ``APIView.dispatch``."""
+    view.request, view.headers = request, view.default_response_headers
+    try:
+        view.initial(request, *args, **kwargs)
+        if class_checks.is_method_known(view, request) or class_checks.dispatches_itself(type(view)):
+            if validate:
+                _validate(view, request)
+            return None
+        response = view.http_method_not_allowed(request, *args, **kwargs)
+    except Exception as error:
+        response = view.handle_exception(error)
+    response = view.finalize_response(request, response, *args, **kwargs)
+    if hasattr(response, "render"):
+        response.render()
+    refused: HttpResponseBase = response
+    return refused
+
+
+def _validate(view: Any, request: Any) -> None:
+    """Raise what the view would raise about the call's content: its ``validate_async``, or a generic view's serializer.
+
+    Nothing is saved. The view validates again when it runs.
+    """
+    if hasattr(view, "validate_async"):
+        view.validate_async(request)
+    elif isinstance(view, GenericAPIView):
+        is_detail = (view.lookup_url_kwarg or view.lookup_field) in view.kwargs
+        instance = view.get_object() if is_detail else None
+        if request.method != "DELETE":
+            serializer = view.get_serializer(instance, data=request.data, partial=request.method == "PATCH")
+            serializer.is_valid(raise_exception=True)
+
+
+def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> None:
+    """Raise NotEligible where the view does not run asynchronously in ``dialect``."""
+    if not is_eligible(request, view_func, dialect):
+        raise NotEligible(path=request.path_info)
+
+
+def idempotency_key(call: Call) -> str:
+    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed."""
+    key = call.header("Idempotency-Key")
+    if key and not re.fullmatch(r"[!-~]{1,255}", key):
+        raise IdempotencyKeyMalformed
+    return key
+
+
+def callback(dialect: Dialect, call: Call) -> Callback | None:
+    """Where the call's end is to be reported. Raises CallbackRefused for an address that may not be called.
+
+    A callback that is merely preferred is passed over instead (RFC 7240 section 2).
+    """
+    wanted = dialect.callback(call)
+    if wanted is None:
+        return None
+    try:
+        address_rules.check(wanted.url, conf.rules(dialect.policy))
+    except AddressRefused as error:
+        if dialect.OPTIONAL:
+            return None
+        raise CallbackRefused from error
+    return wanted

@@ -1,0 +1,47 @@
+"""Whether a call would pass Django's own check for forgery (CSRF): its run, without a cookie, cannot be asked again."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpResponse
+from rest_framework.authentication import CSRFCheck
+
+from ..protocol.values import Request
+from . import capture
+
+BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
+"""Schemes of ``Authorization`` whose credentials a browser sends along by itself."""
+
+
+def written_into(call: Request, request: Any) -> Request:
+    """``call`` with what came of the check; the body of ``request`` is read from its start, before it and after."""
+    capture.reread(request)
+    checked = dataclasses.replace(call, is_checked=is_ruled_out(request))
+    capture.reread(request)
+    return checked
+
+
+def is_ruled_out(request: Any) -> bool:
+    """Whether no other site can have made a browser send ``request``: it was checked, would pass, or is no browser's.
+
+    Asks without a trace: which view is exempt, and what is refused, is not decided here. The body of a form is read.
+    """
+    if getattr(request, "csrf_processing_done", False):
+        return True
+    scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
+    if scheme and scheme not in BROWSERS and not _has_login(request):
+        return True
+    asked = copy.copy(request)
+    asked.META = {**request.META}
+    check: Any = CSRFCheck(lambda request: HttpResponse())
+    check.process_request(asked)
+    return check.process_view(asked, None, (), {}) is None
+
+
+def _has_login(request: Any) -> bool:
+    session = getattr(request, "session", None)
+    return session is not None and session.get(SESSION_KEY) is not None

@@ -1,0 +1,1 @@
+"""Values and rules of the wire that need the standard library alone: no Django, no database, no clock."""

@@ -1,0 +1,60 @@
+"""What a dialect is told about the reader: where it is mounted for this request, the time, the language, the signer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import get_script_prefix
+from django.utils import translation
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from ..conf import conf
+from ..dialects.base.dialect import Dialect
+from ..exceptions import AsyncExchangeError
+from ..identity import callers
+from ..models.moments import utc
+from ..protocol.values import Context, Owner, Response
+
+LANGUAGES = frozenset({"en", "ru"})
+"""Languages in which the package has its texts."""
+
+
+def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, viewer: Owner | None = None) -> Context:
+    """The context for answering ``request`` in ``dialect``; ``now`` is database time where a date is compared."""
+    path = get_script_prefix().rstrip("/") + dialect.prefix
+    language = reader_language(request, dialect)
+
+    def translate(text: str) -> str:
+        with translation.override(language):
+            return translation.gettext(text)
+
+    return Context(
+        base=request.build_absolute_uri(path or "/").rstrip("/"),
+        path=path,
+        now=now or utc(),
+        viewer=viewer,
+        translate=translate,
+        signer=conf.signer("download"),
+        accept=request.META.get("HTTP_ACCEPT", ""),
+    )
+
+
+def reader_language(request: HttpRequest, dialect: Dialect) -> str:
+    """The first language of ``Accept-Language`` that we have, else the dialect's, else the project's."""
+    for code, _ in parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
+        language = code.partition("-")[0].lower()
+        if language in LANGUAGES:
+            return language
+    return dialect.policy.language or translation.get_language() or "en"
+
+
+def problem(request: Any, dialect: Dialect, error: AsyncExchangeError) -> Response:
+    """``error`` in the dialect's shape and the reader's language."""
+    return dialect.problem(error, context(request, dialect))
+
+
+def viewer(request: Any) -> Owner | None:
+    """Who asks, where that is known."""
+    return callers.owner(request) if callers.is_known(request) else None

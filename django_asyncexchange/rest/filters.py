@@ -1,0 +1,158 @@
+"""Which tasks a list shows: a django-filter FilterSet, for the dialects' lists and for any plain DRF list.
+
+>>> class Tasks(ListAPIView):
+...     queryset = AsyncTask.objects.all()
+...     serializer_class = AsyncTaskSerializer
+...     filter_backends = [DjangoFilterBackend]
+...     filterset_class = AsyncTaskFilter
+
+``?state=DONE&request__contains=report&deletion_date__lt=2026-11-23T00:00:00Z&order_by=-deletion_date``
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import django_filters as df
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q, QuerySet
+from django.forms import DateTimeField, Field, MultipleChoiceField
+from django.utils.translation import gettext_lazy as _
+
+from ..models import AsyncTask
+from ..models.tasks import STATES
+from ..redaction import masked_url
+from .iso8601 import moment_of
+
+ORDER = ("created", "started", "finished", "deletion_date", "url", "state")
+NULL = "null"
+
+
+class ManyTexts(MultipleChoiceField):
+    """A parameter that may be given several times, with any text."""
+
+    def valid_value(self, value: Any) -> bool:
+        return "\0" not in value  # no database compares with it
+
+
+class ManyMoments(ManyTexts):
+    """ISO 8601 intervals ``start/end``, half-open, or the word ``null``."""
+
+    def clean(self, value: Any) -> list[Q]:
+        return [self.condition(text) for text in super().clean(value)]
+
+    def condition(self, text: str) -> Q:
+        if text == NULL:
+            return Q(deletion_date=None)
+        start, _slash, end = text.partition("/")
+        try:
+            first, last = moment_of(start), moment_of(end)
+        except ValueError as error:
+            raise ValidationError(_("Enter an interval start/end, or null.")) from error
+        return Q(deletion_date__gte=first, deletion_date__lt=last)
+
+
+class Moment(DateTimeField):
+    """A moment that is still one in UTC, in which it is compared: not so at the edges of the calendar."""
+
+    def clean(self, value: Any) -> dt.datetime | None:
+        moment: dt.datetime | None = super().clean(value)
+        try:
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError as error:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from error
+
+
+class At(df.DateTimeFilter):
+    field_class: type[Field] = Moment
+
+
+class AnyOf(df.Filter):
+    """Several values: a task matches if one of them does."""
+
+    field_class: type[Field] = ManyTexts
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.filter(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class NoneOf(AnyOf):
+    """Several values: a task matches if none of them does."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs.exclude(**{f"{self.field_name}__in": value}) if value else qs
+
+
+class Addresses(AnyOf):
+    """Several addresses, as they were submitted: what is masked in the stored ones is masked in these."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return super().filter(qs, [masked_url(each) for each in value or ()])
+
+
+class OtherAddresses(Addresses, NoneOf):
+    """None of several."""
+
+
+class Within(df.Filter):
+    """Several intervals: a task matches if its deletion date lies in one of them."""
+
+    field_class: type[Field] = ManyMoments
+
+    def filter(self, qs: QuerySet[Any], value: list[Q]) -> QuerySet[Any]:
+        return qs.filter(self.any(value)) if value else qs
+
+    @staticmethod
+    def any(conditions: list[Q]) -> Q:
+        found = Q()
+        for condition in conditions:
+            found |= condition
+        return found
+
+
+class NotWithin(Within):
+    """Several intervals: a task matches if its deletion date lies in none of them, or if it has none."""
+
+    def filter(self, qs: QuerySet[Any], value: list[Q]) -> QuerySet[Any]:
+        if not value:
+            return qs
+        dated = [condition for condition in value if condition != Q(deletion_date=None)]
+        found = Q() if len(dated) < len(value) else Q(deletion_date=None)
+        rows = qs.filter(deletion_date__isnull=False) if len(dated) < len(value) else qs
+        return rows.filter(found | ~self.any(dated)) if dated else rows
+
+
+class AsyncTaskFilter(df.FilterSet):
+    """Filters over ``AsyncTask``. ``request`` is the URL as submitted."""
+
+    state = df.MultipleChoiceFilter(choices=STATES)
+    state__not = df.MultipleChoiceFilter(field_name="state", choices=STATES, exclude=True)
+    method = df.CharFilter()
+    request = Addresses(field_name="url")
+    request__not = OtherAddresses(field_name="url")
+    request__contains = df.CharFilter(field_name="url", lookup_expr="contains")
+    deletion_date__within = Within(field_name="deletion_date")
+    deletion_date__not_within = NotWithin(field_name="deletion_date")
+    order_by = df.OrderingFilter(fields=tuple((name, name) for name in ORDER))
+
+    class Meta:
+        model = AsyncTask
+        fields: ClassVar[dict[str, list[str]]] = {
+            name: ["exact", "lt", "lte", "gt", "gte", "isnull"]
+            for name in ("created", "started", "finished", "deletion_date")
+        }
+        filter_overrides: ClassVar[dict[type[models.Field[Any, Any]], dict[str, Any]]] = {
+            models.DateTimeField: {"filter_class": At}
+        }
+
+    @staticmethod
+    def order(tasks: QuerySet[AsyncTask], names: Sequence[str]) -> QuerySet[AsyncTask]:
+        """Order by ``names`` (a leading ``-`` reverses), rows without a value last; without names keep the order."""
+        terms = [
+            F(name.removeprefix("-")).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
+            for name in names
+        ]
+        return tasks.order_by(*(terms or tasks.query.order_by), "-created", "id")

@@ -1,0 +1,1 @@
+"""A task's life: submitted, dispatched, claimed, ended, recovered, pruned."""

@@ -1,0 +1,1 @@
+"""Webhooks and callbacks: subscriptions, the outbox, attempts, signatures, transport."""

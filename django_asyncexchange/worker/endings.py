@@ -1,0 +1,71 @@
+"""How a run ends that has no answer, and what becomes of a process that cannot even write that down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import DatabaseError, InterfaceError
+
+from ..models import AsyncTask
+from ..protocol.states import Reason, State
+from ..store import bodies, db_retry
+from ..tasks import failures, lifecycle, recovery
+from . import watchdog
+from .context import Run
+
+logger = logging.getLogger("django_asyncexchange")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FINISHING = 60.0
+"""For how long the beginning and the end of a run wait for a database that is away, in seconds."""
+
+
+def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what a view has no part in, as soon as there is a database for it: a call is not lost over an outage."""
+    return db_retry.outlast(partial(work, *args, **kwargs), FINISHING)
+
+
+def interrupted(task: AsyncTask, run: Run | None, error: BaseException) -> None:
+    """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
+    logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside", exc_info=True)
+    if run is not None and run.reason is State.CANCEL:
+        patiently(lifecycle.give_in, task)
+    else:
+        late = run is not None and run.age >= run.limit
+        reason = Reason.RUN_TIMEOUT if late else Reason.EXCEPTION
+        patiently(lifecycle.fail, task, reason, failures.described(error))
+
+
+def answered(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
+    """Store the answer, as soon as there is a database to store it in.
+
+    One that the database does not take (too large a packet, say) still ends its task.
+    """
+    try:
+        patiently(lifecycle.finish, task, draft=draft, **answer)
+    except (DatabaseError, InterfaceError, bodies.StorageFailed) as error:
+        logger.exception("task %s: the answer could not be stored", task.pk)
+        bodies.discard(draft)
+        patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
+
+
+def unrecorded(task: AsyncTask | None, error: Exception) -> None:
+    """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it.
+
+    ``task``: None where it could not even be claimed. A worker that is refused by a database that others may reach goes
+    too: it would take call after call, and end none.
+    """
+    if task is not None:
+        try:
+            patiently(recovery.give_up, task)
+            return
+        except Exception as another:
+            logger.exception("task %s: it is left to its lease", task.pk)
+            error = another
+    if isinstance(error, (*db_retry.AWAY, *db_retry.SPOILT)) and not db_retry.is_away():
+        watchdog.leave()

@@ -1,0 +1,120 @@
+"""A run's request: whoever asks it who is calling, hears of the owner.
+
+The owner is looked up when somebody first asks, and at the latest before the view begins: inside the middleware chain,
+where a middleware of the project has chosen the tenant, and with it the database.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject, cached_property
+
+from ..identity.identity import Identity, IdentityLost, found, headers_of
+from . import run_session
+
+if TYPE_CHECKING:
+    Base = HttpRequest
+else:
+    Base = object
+
+
+class Acting(Base):
+    """What is added to Django's class of a request: the names under which Django and DRF ask who is calling."""
+
+    _asyncexchange_look: Callable[[], tuple[Any, Any]]
+    _asyncexchange_who: Identity
+
+    @cached_property
+    def _asyncexchange_owner(self) -> tuple[Any, Any] | None:
+        """(``request.user``, ``request.auth``) as DRF has them; None where the owner may not act any more."""
+        try:
+            return self._asyncexchange_look()
+        except IdentityLost:
+            return None
+
+    @cached_property
+    def _cached_user(self) -> Any:
+        """``request.user`` of Django itself, where an application is nobody, and so is who may not act."""
+        user, _ = self._asyncexchange_owner or (None, None)
+        return AnonymousUser() if user is None else user
+
+    @cached_property
+    def _force_auth_user(self) -> Any:
+        """DRF asks no authentication class where this or the token is not None."""
+        user, token = self._asyncexchange_owner or (None, None)
+        return None if token is None and isinstance(user, AnonymousUser) else user
+
+    @cached_property
+    def _force_auth_token(self) -> Any:
+        return (self._asyncexchange_owner or (None, None))[1]
+
+    @property
+    def auser(self) -> Callable[[], Any]:
+        """As AuthenticationMiddleware sets it; but the look that it takes is not one into the session."""
+        if "auser" not in self.__dict__:
+            raise AttributeError("This request has no auser.")
+        ask: Callable[[], Any] = self.__dict__["auser"]
+        return ask
+
+    @auser.setter
+    def auser(self, ask: Callable[[], Any]) -> None:
+        async def auser() -> Any:
+            if "_acached_user" not in self.__dict__:
+                self.__dict__["_acached_user"] = await sync_to_async(getattr)(self, "_cached_user")
+            return await ask()
+
+        self.__dict__["auser"] = auser
+
+    @property
+    def session(self) -> Any:
+        """As SessionMiddleware sets it, but for keeping anything."""
+        if "session" not in self.__dict__:
+            raise AttributeError("This request has no session.")
+        return self.__dict__["session"]
+
+    @session.setter
+    def session(self, store: Any) -> None:
+        who = self._asyncexchange_who
+        self.__dict__["session"] = run_session.unkept(store, who.backend, who.device)
+
+
+def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
+    """Make ``request`` one of ``who``'s; ``patiently`` calls what it is given, as often as that makes sense."""
+    cls: Any = type(request)
+    request.__class__ = _acting(cls)
+    request._asyncexchange_look = lambda: patiently(found, who)
+    request._asyncexchange_who = who
+    request.user = SimpleLazyObject(lambda: request._cached_user)
+    try:
+        for name, text in patiently(headers_of, who).items():
+            request.META["HTTP_" + name.upper().replace("-", "_")] = text
+    except IdentityLost:
+        request._asyncexchange_owner = None
+
+
+def stands(request: Any) -> bool:
+    """Whether the owner may act. From now on it takes no database to say who that is."""
+    if request._asyncexchange_owner is None:
+        return False
+    user = request._asyncexchange_owner[0]
+    user = AnonymousUser() if user is None else user
+    if not getattr(request.user, "is_authenticated", False):  # RemoteUserMiddleware, for one, has missed its header
+        request.user = user
+    request._cached_user = request._acached_user = user
+    return True
+
+
+def is_lost(request: Any) -> bool:
+    """Whether somebody has asked for the owner, and there is none any more."""
+    return request.__dict__.get("_asyncexchange_owner", ()) is None
+
+
+@functools.cache
+def _acting(cls: type[HttpRequest]) -> type[HttpRequest]:
+    return type(cls.__name__, (Acting, cls), {})

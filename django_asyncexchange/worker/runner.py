@@ -1,0 +1,177 @@
+"""Runs captured calls: claim, rebuild, Django's own handler, record. Never raises, returns nothing.
+
+A run takes place in a fresh context, as the owner, through the project's whole middleware chain. Views meet the task as
+``request.async_task``; throttles, which fired at submit, do not fire again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIRequest
+from django.db import DatabaseError, router, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone, translation
+
+from .. import configuration
+from ..conf import conf
+from ..dialects.base.dialect import Dialect
+from ..identity import identity
+from ..intake import capture
+from ..models import AsyncTask
+from ..protocol import time_zones
+from ..protocol.states import Reason
+from ..protocol.values import Request
+from ..responses import http
+from ..store import bodies, db_sessions
+from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
+from ..webhooks import delivery
+from . import asgi, endings, handlers, run_request, watchdog
+from .context import Run
+from .endings import FINISHING
+from .endings import patiently as _patiently
+
+logger = logging.getLogger("django_asyncexchange")
+
+
+def run(task_id: str) -> None:
+    """Perform the task ``task_id``, if nobody has yet, and then what waits for its end, as long as that is a matter of
+    moments. This name is stored in queues: never move it.
+    """
+    try:
+        configuration.require_usable()
+    except ImproperlyConfigured as error:  # it is sent again until somebody has mended them: no answer is lost
+        logger.error("task %s is not run with these settings: %s", task_id, error)
+        return
+    until = time.monotonic() + dispatch.SLICE
+    task: AsyncTask | None = None
+    try:
+        if watchdog.is_worker():
+            db_sessions.settle()
+        task = _patiently(lifecycle.claim, task_id)
+        while task is not None:
+            task = contextvars.Context().run(_perform, task, until)
+    except Exception as error:
+        logger.exception("task %s: the run could not be recorded", task.pk if task else task_id)
+        endings.unrecorded(task, error)
+
+
+def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
+    """Run the call and store what came of it. Returns the next one, where that was claimed with its end."""
+    limit = conf.policy(task.dialect).run_limit.total_seconds()
+    sessions, run = db_sessions.Sessions(), None
+    try:
+        call = task.captured
+        with sessions, watchdog.over(task, limit) as run, _surroundings(call), _request(task, call) as request:
+            if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
+                return None  # cancelled since, and its body erased: it was perhaps not read whole
+            with _answered(run, call, request) as (answer, chunks):
+                status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
+                if not answer.streaming:
+                    sessions.settle()  # a stream may need until its end what its view has opened
+                draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
+    except (bodies.TooLarge, bodies.StorageFailed) as error:
+        logger.exception("task %s: a body could not be read or stored", task.pk)
+        sessions.settle()
+        _patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
+    except Exception as error:
+        logger.exception("task %s: the run raised", task.pk)
+        sessions.settle()
+        _patiently(lifecycle.fail, task, Reason.EXCEPTION, failures.described(error))
+    except BaseException as error:
+        # Ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
+        sessions.close()  # whatever it was waiting for
+        endings.interrupted(task, run, error)
+    else:
+        sessions.settle()
+        claimed: list[AsyncTask] = []
+        then = dispatch.pass_on if sessions.used else partial(_go_on, claimed, until)
+        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": run.failure}
+        endings.answered(task, **said, draft=draft, then=then)
+        return claimed[0] if claimed else None
+    return None
+
+
+def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: str) -> None:
+    """Claim the next call for this worker, in the same commit; or send it, where it is late or takes more than that."""
+    task: AsyncTask | None = None
+    if time.monotonic() < until:
+        try:
+            task = lifecycle.claim_next(dialect, account)
+        except DatabaseError:
+            logger.exception("the next call could not be claimed; it is sent")
+    if task is None:
+        dispatch.pass_on(dialect, account)
+    else:
+        transaction.on_commit(lambda: claimed.append(task), using=router.db_for_write(AsyncTask))
+
+
+def _request(task: AsyncTask, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
+    if task.has_body_elsewhere:
+        return capture.rebuilt(call, bodies.stream(_patiently(bodies.request_of, task.pk)))
+    return capture.rebuilt(call, task.body_at_hand())
+
+
+@contextlib.contextmanager
+def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+    """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
+    request.async_task = run  # type: ignore[attr-defined]
+    run_request.begin(request, identity.of(run.task, call), _patiently)
+    run.begin()
+    with _performed(run, call, request) as (response, chunks):
+        if run_request.is_lost(request):  # whatever a middleware has made of it
+            response, chunks = HttpResponse(status=401), []
+        yield response, chunks
+
+
+def _performed(
+    run: Run, call: Request, request: HttpRequest
+) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
+    if isinstance(request, ASGIRequest):
+        return asgi.answered(request, run, partial(_surroundings, call))
+    return _by_wsgi(run, request)
+
+
+@contextlib.contextmanager
+def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+    response = handlers.handler()(request)
+    with contextlib.closing(response):
+        yield response, run.counted(http.chunks_of(response), response)
+
+
+@contextlib.contextmanager
+def _surroundings(call: Request) -> Iterator[None]:
+    """Language and time zone as at submit; both end with the run's context."""
+    with contextlib.ExitStack() as stack:
+        if call.language:
+            stack.enter_context(translation.override(call.language))
+        if call.time_zone:
+            stack.enter_context(timezone.override(time_zones.zone_of(call.time_zone)))
+        yield
+
+
+def keep_house(stop: threading.Event) -> None:
+    """Sweep at once and every ``SWEEP_SECONDS``, prune every ``PRUNE_SECONDS`` (0 = never), until ``stop`` is set."""
+    pruned = time.monotonic()
+    while True:
+        try:
+            presence.announce()
+            recovery.recover()
+            dispatch.sweep()
+            delivery.sweep()
+            if conf.PRUNE_SECONDS and time.monotonic() - pruned >= conf.PRUNE_SECONDS:
+                pruned = time.monotonic()
+                pruning.prune()
+        except Exception:
+            logger.exception("housekeeping failed; it is tried again")
+            db_sessions.close_all()  # a broken one stays broken: nobody else closes those of this thread
+        if stop.wait(conf.SWEEP_SECONDS):
+            return
