@@ -33,7 +33,7 @@ from .exceptions import (
     SubmitFailed,
 )
 from .exceptions import PermissionDenied as Forbidden
-from .identity import identity
+from .identity import snapshot
 from .intake import admission, arrival, capture, csrf
 from .models import AsyncTask
 from .protocol import log_once
@@ -206,7 +206,7 @@ def accept(
         return refused
     context = render_context.context(request, dialect)
     wanted = Submission(
-        call=csrf.written_into(identity.written_into(capture.capture(request, intent.target), who), request),
+        call=csrf.written_into(snapshot.written_into(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,

@@ -36,7 +36,7 @@ from rest_framework.views import APIView
 from django_asyncexchange.conf import conf
 from django_asyncexchange.identity import stamps
 from django_asyncexchange.identity.callers import Kind
-from django_asyncexchange.identity.identity import Identity
+from django_asyncexchange.identity.snapshot import Identity
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Owner, Request

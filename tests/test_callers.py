@@ -29,7 +29,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication, JWTStatel
 from rest_framework_simplejwt.models import TokenUser
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange.identity import identity
+from django_asyncexchange.identity import callers, tokens
 from django_asyncexchange.models import AsyncTask, Webhook
 from django_asyncexchange.protocol import log_once
 
@@ -223,7 +223,7 @@ class TestNamed:
 
 def test_a_user_of_a_schema_has_an_account_there(anna, monkeypatch):
     monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # as django-tenants does
-    assert identity.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"
+    assert callers.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"
 
 
 # Applications ---------------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_an_application_reads_its_own_tasks_and_another_does_not(shop, anna, add
 def test_a_user_whose_key_reads_like_the_name_of_an_application_has_another_account():
     user = User(pk=":application:oauth2_provider.application:1")
     user._state.adding = False
-    assert identity.owner_of(mock.Mock(user=user, auth=None)).account == f":{user.pk}"
+    assert callers.owner_of(mock.Mock(user=user, auth=None)).account == f":{user.pk}"
 
 
 def test_an_application_may_have_webhooks(shop):
@@ -436,7 +436,7 @@ def test_a_token_whose_key_is_no_secret_is_found_by_it(shop, django_assert_num_q
     for number in range(3):
         AccessToken.objects.create(token=f"another {number}", expires=timezone.now(), scope="")
     with django_assert_num_queries(1):
-        token = identity.restore_auth(None, task.auth_reference)
+        token = tokens.restore_auth(None, task.auth_reference)
     assert token.token == "shop-token"
 
 

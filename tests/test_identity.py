@@ -18,7 +18,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange.identity import identity, stamps
+from django_asyncexchange.identity import snapshot, stamps
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.protocol.values import Owner
 from django_asyncexchange.worker import runner
@@ -356,7 +356,7 @@ def test_nobody_has_an_account_of_nobody(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    assert identity.capture(request) == identity.Identity(owner=Owner(account=""))
+    assert snapshot.capture(request) == snapshot.Identity(owner=Owner(account=""))
 
 
 @pytest.mark.parametrize("client", ["session", "bearer"])

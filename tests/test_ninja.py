@@ -19,7 +19,7 @@ from ninja.security import APIKeyCookie, APIKeyHeader, APIKeyQuery, HttpBasicAut
 from ninja.throttling import BaseThrottle
 from rest_framework.authtoken.models import Token
 
-from django_asyncexchange.identity import identity
+from django_asyncexchange.identity import restore, snapshot
 from django_asyncexchange.identity.callers import HOLDER, Holder
 from django_asyncexchange.intake import ninja
 from django_asyncexchange.models import AsyncTask
@@ -350,12 +350,12 @@ def test_a_key_that_was_revoked_is_not_replaced_by_another_of_the_same_caller(sh
 
 def test_a_name_of_a_key_that_was_changed_in_the_call_is_nobodys():
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
-    who = identity.of(task, task.captured)
+    who = snapshot.of(task, task.captured)
     request = RequestFactory().get("/api/header", headers={"X-API-Key": "secret-of-two"})
     request.user = AnonymousUser()
     holder = Holder(authenticator=who.authenticator, found="secret-of-two", key="secret-of-two")
     setattr(request, HOLDER, holder)
-    assert not identity.is_same(dataclasses.replace(who, name=holder.name), request)
+    assert not restore.is_same(dataclasses.replace(who, name=holder.name), request)
 
 
 def test_a_password_that_is_part_of_what_was_found_is_not_kept():

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_asyncexchange.decorators import allow_async
-from django_asyncexchange.identity import identity
+from django_asyncexchange.identity import restore, snapshot, tokens
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol import log_once
 
@@ -140,7 +140,7 @@ def headers_of(name):
     """For ``RUN_HEADERS``: a token for the moment, as a project would sign one."""
     partner = name.removeprefix("partner ")
     if partner not in PARTNERS.values():
-        raise identity.IdentityLost
+        raise tokens.IdentityLost
     minted["for-a-moment"] = partner
     return {"Authorization": "Bearer for-a-moment"}
 
@@ -248,12 +248,12 @@ def test_a_name_that_was_changed_in_the_call_presents_nothing(has, monkeypatch):
     has(**PRESENTS)
     Client().post("/by-decorator/", headers={**BEARER, **SOLITUDE})
     task = AsyncTask.objects.get()
-    forged = identity.of(task, task.captured)
+    forged = snapshot.of(task, task.captured)
     forged = type(forged)(
         **{name: getattr(forged, name) for name in forged.__dataclass_fields__} | {"name": "partner eight"}
     )
-    with pytest.raises(identity.IdentityLost):
-        identity.headers_of(forged)
+    with pytest.raises(tokens.IdentityLost):
+        restore.headers_of(forged)
 
 
 def test_a_user_who_has_shown_a_second_factor_has_shown_it_to_the_run_too(has, verified):

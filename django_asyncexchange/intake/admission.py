@@ -28,7 +28,7 @@ from ..exceptions import (
     NotAuthenticated,
     NotEligible,
 )
-from ..identity import identity
+from ..identity import snapshot
 from ..protocol import address_rules, log_once
 from ..protocol.values import Call, Callback
 from ..store import db_retry
@@ -104,7 +104,7 @@ def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
 
 def refusal(
     request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
-) -> tuple[HttpResponseBase | None, identity.Identity | None]:
+) -> tuple[HttpResponseBase | None, snapshot.Identity | None]:
     """(the view's own refusal, None), or (None, who calls, as the view authenticated it).
 
     Raises NotAuthenticated or CallerUnknown for a caller who may not, or cannot, be answered later.
@@ -121,7 +121,7 @@ def refusal(
     if view_of_ninja is not None:
         return ninja.refusal(request, view_of_ninja, is_throttled=dialect.THROTTLED)
     challenge: tuple[tuple[str, str], ...] = ()
-    who: identity.Identity | None = None
+    who: snapshot.Identity | None = None
     seen: Any = request
     if isinstance(cls, type) and issubclass(cls, APIView):
         view = _instance(request, view_func, args, kwargs)
@@ -138,15 +138,15 @@ def refusal(
         refused = class_checks.refusal(_instance(request, view_func, args, kwargs), request)
         if refused is not None:
             return refused, None
-    return None, who or identity.capture(seen, challenge)
+    return None, who or snapshot.capture(seen, challenge)
 
 
 def _name(view: Any) -> str:
     return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
 
-def _looked_first(request: Any) -> identity.Identity:
-    """``identity.capture``, before a throttle has counted a call that may be left to the view."""
+def _looked_first(request: Any) -> snapshot.Identity:
+    """``snapshot.capture``, before a throttle has counted a call that may be left to the view."""
     before = getattr(request._request, "user", None)
     try:
         try:
@@ -155,7 +155,7 @@ def _looked_first(request: Any) -> identity.Identity:
             raise
         except Exception as error:  # the view will say it itself
             raise NotAuthenticated from error
-        return identity.capture(request)
+        return snapshot.capture(request)
     except UNMET:
         request._request.user = before  # DRF has put there whom it found, or nobody
         raise

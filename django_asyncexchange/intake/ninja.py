@@ -26,7 +26,7 @@ from rest_framework.authentication import BaseAuthentication
 
 from .. import exceptions
 from ..conf import conf
-from ..identity import callers, identity, lookups
+from ..identity import callers, lookups, restore, snapshot
 from ..identity.callers import HOLDER, Holder
 from ..protocol import header_rules
 from ..store import db_retry
@@ -63,7 +63,7 @@ def written(request: HttpRequest, view_func: Any) -> View | None:
 
 def refusal(
     request: HttpRequest, view: Any, *, is_throttled: bool
-) -> tuple[HttpResponseBase | None, identity.Identity | None]:
+) -> tuple[HttpResponseBase | None, snapshot.Identity | None]:
     """(what Ninja would refuse before the operation's own code, None), or (None, who calls)."""
     operation = view._find_operation(request)
     if operation is None:
@@ -71,7 +71,7 @@ def refusal(
     refused = asked(request, operation)
     if refused is not None:
         return refused, None
-    who = identity.capture(request)  # before a throttle has counted a call that may be left to the view
+    who = snapshot.capture(request)  # before a throttle has counted a call that may be left to the view
     return (operation._check_throttles(request) if is_throttled else None), who
 
 
@@ -189,7 +189,7 @@ def _is_run(request: Any) -> bool:
 
 def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
     """No more than the submit has proved: the same caller, by the same authenticator, asked anew if it can be."""
-    who: identity.Identity = request._asyncexchange_who
+    who: snapshot.Identity = request._asyncexchange_who
     if not who.authenticator:
         return asked(request, operation)
     if who.authenticator not in map(_name, operation.auth_callbacks):
@@ -199,7 +199,7 @@ def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
         request.auth = found
         return None
     refused = asked(request, operation)
-    return _unknown(request, operation) if refused is None and not identity.is_same(who, request) else refused
+    return _unknown(request, operation) if refused is None and not restore.is_same(who, request) else refused
 
 
 # At the polls ---------------------------------------------------------------------------------------------------------

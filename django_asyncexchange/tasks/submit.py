@@ -25,8 +25,8 @@ from ..exceptions import (
     SubmitFailed,
     Throttled,
 )
-from ..identity import identity
-from ..identity.identity import Identity
+from ..identity import snapshot
+from ..identity.snapshot import Identity
 from ..models import Account, AsyncTask, Body, Webhook, encode
 from ..protocol import log_once
 from ..protocol.values import Callback, Headers, Request, value
@@ -233,7 +233,7 @@ def rerun(task: AsyncTask) -> AsyncTask:
         url=task.url,
         base=task.base,
         dialect=dialect,
-        identity=identity.of(task, task.captured),
+        identity=snapshot.of(task, task.captured),
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )

@@ -15,7 +15,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
-from ..identity.identity import Identity, IdentityLost, found, headers_of
+from ..identity.restore import found, headers_of
+from ..identity.snapshot import Identity
+from ..identity.tokens import IdentityLost
 from . import run_session
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from django.utils import timezone, translation
 from .. import configuration
 from ..conf import conf
 from ..dialects.base.dialect import Dialect
-from ..identity import identity
+from ..identity import snapshot
 from ..intake import capture
 from ..models import AsyncTask
 from ..protocol import time_zones
@@ -124,7 +124,7 @@ def _request(task: AsyncTask, call: Request) -> contextlib.AbstractContextManage
 def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
     request.async_task = run  # type: ignore[attr-defined]
-    run_request.begin(request, identity.of(run.task, call), _patiently)
+    run_request.begin(request, snapshot.of(run.task, call), _patiently)
     run.begin()
     with _performed(run, call, request) as (response, chunks):
         if run_request.is_lost(request):  # whatever a middleware has made of it

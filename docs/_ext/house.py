@@ -1,6 +1,6 @@
 """Directives for what is generated from the code, so that it cannot drift.
 
-``state-diagram`` draws ``django_asyncexchange.protocol.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
+``state-diagram`` draws ``protocol.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
 their docstrings, and ``promises`` shows ``promises.toml`` with the tests that carry each number. ``settings`` has a row
 for each key of ``keys.Keys``, ``options`` for each of ``dialects.base.Policy`` and of the dialects' own policies, and
 ``checks`` for each member of ``checks.registry.CheckId``: what they take and what they are for stands beside them.

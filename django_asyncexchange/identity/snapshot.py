@@ -6,13 +6,10 @@ the token in ``request.auth``, never its value. At run time all of them are aske
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model, load_backend
-from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
@@ -20,7 +17,7 @@ from ..conf import conf
 from ..exceptions import CallerUnknown, NotAuthenticated
 from ..protocol import log_once
 from ..protocol.values import Headers, Owner, Request, value
-from . import lookups, stamps, tokens
+from . import stamps, tokens
 from .callers import HOLDER, Caller, Holder, Kind, caller, owner, reference_to
 from .callers import administers as administers
 from .callers import owner_of as owner_of
@@ -67,9 +64,6 @@ class Identity:
         return "" if self.auth_backend in BACKENDS.values() else self.auth_backend
 
 
-# At submit ------------------------------------------------------------------------------------------------------------
-
-
 def capture(request: Any, challenge: Headers = ()) -> Identity:
     """The identity behind ``request`` (Django's or DRF's).
 
@@ -90,7 +84,7 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
         auth_reference=reference,
         name=str(who.row.pk) if is_user and user_pk is None else who.name,
         stamp=_stamp(who),
-        session_stamp=stamps.made("session", *_session_hash(who.row)) if is_user else "",
+        session_stamp=stamps.made("session", *session_hash(who.row)) if is_user else "",
         authenticator=holder.authenticator if holder is not None and (who.is_holder or not is_known) else "",
         is_holder=who.is_holder,
         auth=text,
@@ -153,6 +147,11 @@ def _stamp(who: Caller) -> str:
     return stamps.made(who.kind.name, who.name) if who.name else ""
 
 
+def session_hash(user: Any) -> tuple[str, ...]:
+    """What Django compares to end a user's sessions; a user model of one's own may have nothing of the kind."""
+    return (user.get_session_auth_hash(),) if hasattr(user, "get_session_auth_hash") else ()
+
+
 def _unknown(what: str, settings: str) -> CallerUnknown:
     log_once.once(f"{what} are not accepted for later: no run could be made as them. Name {settings}.")
     return CallerUnknown()
@@ -179,9 +178,6 @@ def _backend_of(request: Any, user: Any) -> str:
     if knowing is None:
         raise _unknown("calls of a user whom no authentication backend knows", "one in AUTHENTICATION_BACKENDS")
     return str(knowing)
-
-
-# At the run -----------------------------------------------------------------------------------------------------------
 
 
 def written_into(call: Request, who: Identity) -> Request:
@@ -214,95 +210,3 @@ def of(task: Any, call: Request) -> Identity:
         device=call.device,
         authentication_class=task.authentication_class,
     )
-
-
-def headers_of(who: Identity) -> Mapping[str, str]:
-    """What the run of ``who`` brings along, by the project's ``RUN_HEADERS``, instead of what was not kept."""
-    if who.auth_backend != NAMED or not conf.RUN_HEADERS:
-        return {}
-    _require(who.stamp, Kind.NAMED, who.name)
-    given: Mapping[str, str] = import_string(conf.RUN_HEADERS)(who.name)
-    return given
-
-
-def is_same(who: Identity, request: Any) -> bool:
-    """Whether the key that ``request`` has come with, in a run of ``who``, is still that caller's."""
-    now: Caller = caller(request)
-    holder: Holder | None = getattr(request, HOLDER, None)
-    if holder is None or holder.authenticator != who.authenticator:
-        return False
-    if now.kind is Kind.NAMED or now.row is None:
-        is_named = now.name == who.name if now.kind is Kind.NAMED else holder.is_named(who.name)
-        return is_named and stamps.fits(who.stamp, now.kind.name, who.name)
-    model = get_user_model() if now.kind is Kind.USER else type(now.row)
-    return stamps.fits(who.stamp, now.kind.name, *stamps.facts_of(now.row, model))
-
-
-def found(who: Identity) -> tuple[Any, Any]:
-    """(``request.user``, ``request.auth``) of a run, looked up at this moment. The user of an application is None.
-
-    Raises IdentityLost if the owner is gone, is somebody else by now, or may not act any more.
-    """
-    if who.auth_backend == APPLICATION:
-        auth = _auth(None, who)
-        application = getattr(auth, "application", None)
-        if application is None:
-            raise IdentityLost
-        _require(who.stamp, Kind.APPLICATION, *stamps.facts_of(application, type(application)))
-        return None, auth
-    if who.auth_backend == NAMED:
-        _require(who.stamp, Kind.NAMED, who.name)
-        auth = _auth(None, who)
-        return import_string(conf.RESTORE_USER)(who.name, auth), auth
-    if who.auth_backend == KEY:
-        auth = _auth(None, who)
-        if lookups.is_row(auth):
-            _require(who.stamp, Kind.HOLDER, *stamps.facts_of(auth, type(auth)))
-        elif auth is not None:
-            _require(who.stamp, Kind.HOLDER, who.name)
-        return AnonymousUser(), auth
-    user = _user(who) if who.auth_backend else AnonymousUser()
-    return AnonymousUser() if who.is_holder else user, _auth(user, who)
-
-
-def _user(who: Identity) -> Any:
-    pk = get_user_model()._meta.pk.to_python(who.name) if who.name else who.user_pk
-    user = None if pk is None else _known(load_backend(who.auth_backend), pk)
-    if user is None:
-        raise IdentityLost
-    _require(who.stamp, Kind.USER, *stamps.facts_of(user, get_user_model()))
-    if conf.REVOKE_ON_PASSWORD_CHANGE and not _has_kept_sessions(user, who.session_stamp):
-        raise IdentityLost
-    user.backend = who.auth_backend
-    return user
-
-
-def _auth(user: Any, who: Identity) -> Any:
-    if who.auth:
-        return tokens.plain_again(who.auth)
-    if who.auth_reference == ITSELF:
-        return user
-    return import_string(conf.RESTORE_AUTH)(user, who.auth_reference) if who.auth_reference else None
-
-
-def _require(stamp: str, kind: Kind, *facts: str) -> None:
-    if not stamps.fits(stamp, kind.name, *facts):
-        raise IdentityLost
-
-
-def _session_hash(user: Any) -> tuple[str, ...]:
-    """What Django compares to end a user's sessions; a user model of one's own may have nothing of the kind."""
-    return (user.get_session_auth_hash(),) if hasattr(user, "get_session_auth_hash") else ()
-
-
-def _has_kept_sessions(user: Any, stamp: str) -> bool:
-    former = user.get_session_auth_fallback_hash() if hasattr(user, "get_session_auth_fallback_hash") else ()
-    return any(stamps.fits(stamp, "session", *hash) for hash in (_session_hash(user), *((text,) for text in former)))
-
-
-def _known(backend: Any, pk: Any) -> Any:
-    """What ``get_user`` says. Django's own is not called but done, without translating its question each time."""
-    model = get_user_model()
-    if type(backend).get_user is not ModelBackend.get_user or not lookups.is_plain(model):
-        return backend.get_user(pk)
-    return next((user for user in lookups.found(model, "pk", pk) if backend.user_can_authenticate(user)), None)
