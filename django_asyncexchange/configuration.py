@@ -12,7 +12,7 @@ from . import executors
 from .conf import conf
 from .conf.keys import NAME
 from .conf.mounts import Wrong, entries, mistakes, mount, nearest
-from .dialects.base.dialect import Dialect
+from .dialects.base import Dialect
 from .executors.django_q import cluster_settings
 from .protocol.validators import Mistake
 

@@ -21,7 +21,7 @@ from django.http.response import HttpResponseBase
 
 from . import configuration
 from .conf import conf, urlconf
-from .dialects.base.dialect import Dialect
+from .dialects.base import Dialect
 from .dialects.base.prefer_header import wait_of
 from .exceptions import (
     AsyncExchangeError,

@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from django.urls import URLPattern, re_path
 
 from .configuration import mountable
-from .dialects.base.dialect import Dialect, Route
+from .dialects.base import Dialect, Route
 from .endpoints.base import Endpoint
 from .endpoints.tasks import TaskView
 from .endpoints.webhooks import WebhookView

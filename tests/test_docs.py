@@ -17,7 +17,7 @@ from django_asyncexchange import signals
 from django_asyncexchange.checks import CheckId, registry
 from django_asyncexchange.conf import conf
 from django_asyncexchange.conf.keys import Keys
-from django_asyncexchange.dialects.base.dialect import Policy
+from django_asyncexchange.dialects.base import Policy
 from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
 from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
 from django_asyncexchange.protocol.states import Reason, State

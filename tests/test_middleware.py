@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.dialect import Dialect, Trigger
+from django_asyncexchange.dialects.base import Dialect, Trigger
 from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.middleware import AsyncExchangeMiddleware, detect

@@ -15,7 +15,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.dialect import json_response
+from django_asyncexchange.dialects.base import json_response
 from django_asyncexchange.dialects.moysklad.dialect import MoySklad
 from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.dialects.solitude import Solitude

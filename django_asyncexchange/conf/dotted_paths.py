@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..protocol.validators import Mistake, shown
 from ..protocol.values import value
 

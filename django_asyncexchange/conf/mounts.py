@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..dialects.base.policy import PATH
 from ..protocol.validators import Mistake, Text, shown
 from ..protocol.values import value

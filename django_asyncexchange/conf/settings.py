@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from ..dialects.base.dialect import Dialect, Policy
+from ..dialects.base import Dialect, Policy
 from ..protocol.address_rules import Rules
 from ..protocol.signer import Signer
 from ..protocol.validators import Mistake, shown

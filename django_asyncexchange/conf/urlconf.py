@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, get_urlconf, resolve
 from django.urls.resolvers import RegexPattern
 
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from .settings import conf
 
 APP = "asyncexchange"

@@ -41,8 +41,8 @@ from ..exceptions import (
 )
 from ..protocol.states import Reason, State
 from ..protocol.values import Call, Context, Replay, Response, Snapshot, header
-from .base.dialect import Dialect, Policy, Route, Trigger, Wire, json_response
-from .base.dialect import gettext_noop as _
+from .base import Dialect, Policy, Route, Trigger, Wire, json_response
+from .base import gettext_noop as _
 from .base.query_string import last, without
 
 RETRY_AFTER = ("Retry-After", "1")

@@ -41,8 +41,8 @@ from ..exceptions import (
 )
 from ..protocol.states import State
 from ..protocol.values import Call, Context, Replay, Response, Snapshot
-from .base.dialect import NO_STORE, Dialect, Route, Trigger, Wire, json_response
-from .base.dialect import gettext_noop as _
+from .base import NO_STORE, Dialect, Route, Trigger, Wire, json_response
+from .base import gettext_noop as _
 
 HEADER = "Solitude-Async"
 METHODS = frozenset({"POST", "PUT", "PATCH"})

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 
 from .. import exceptions
 from ..conf import conf
-from ..dialects.base.dialect import Dialect, Route
+from ..dialects.base import Dialect, Route
 from ..identity import callers
 from ..models import AsyncTask
 from ..responses import http, http_caches, render_context

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from .. import exceptions
 from ..conf import conf
-from ..dialects.base.dialect import NO_STORE, json_response
+from ..dialects.base import NO_STORE, json_response
 from ..dialects.base.webhooks import Subscriptions, Wish
 from ..exceptions import AsyncExchangeError
 from ..identity import callers

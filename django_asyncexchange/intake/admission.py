@@ -18,7 +18,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..exceptions import (
     AddressRefused,
     CallbackRefused,

@@ -18,7 +18,7 @@ from django.core.signals import request_started
 from django.http import HttpRequest
 
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..exceptions import CallChanged
 from ..protocol.values import Call, value
 

@@ -19,8 +19,7 @@ from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
 from ..conf import conf
-from ..dialects.base import prefer_header
-from ..dialects.base.dialect import Trigger
+from ..dialects.base import Trigger, prefer_header
 from ..exceptions import CallChanged, RequestMalformed, RequestTooLarge
 from ..protocol import content_encoding, header_rules, time_zones
 from ..protocol.values import Request

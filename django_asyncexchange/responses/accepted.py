@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-from ..dialects.base.dialect import NO_STORE
+from ..dialects.base import NO_STORE
 from ..models import AsyncTask
 from ..protocol.values import Replay
 from . import http

@@ -11,7 +11,7 @@ from django.utils import translation
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
 from ..models.moments import utc

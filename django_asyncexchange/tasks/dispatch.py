@@ -16,7 +16,7 @@ from django.db import router, transaction
 
 from .. import executors
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..models import AsyncTask
 from ..protocol.states import State
 from ..store import transitions

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import DatabaseError, connections, router, transaction
 
 from ..conf import conf
-from ..dialects.base.dialect import Dialect, Policy
+from ..dialects.base import Dialect, Policy
 from ..exceptions import NotCancellable
 from ..models import AsyncTask, Body, Webhook
 from ..models.querysets import after

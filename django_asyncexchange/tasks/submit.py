@@ -12,7 +12,7 @@ from django.db import DatabaseError, IntegrityError, router, transaction
 
 from .. import encryption, executors
 from ..conf import conf
-from ..dialects.base.dialect import Dialect, Policy
+from ..dialects.base import Dialect, Policy
 from ..exceptions import (
     AsyncExchangeError,
     CallNotStorable,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop
 
 from .. import encryption
 from ..conf import conf
-from ..dialects.base.dialect import Policy
+from ..dialects.base import Policy
 from ..models import Delivery, DeliveryAttempt, Webhook
 from ..models.moments import Now, utc
 from ..models.querysets import after

@@ -19,7 +19,7 @@ from django.db.models import F, Q, QuerySet
 
 from .. import executors
 from ..conf import conf
-from ..dialects.base.dialect import Policy
+from ..dialects.base import Policy
 from ..models import Delivery, Webhook
 from ..models.moments import Now
 from ..models.querysets import PLACE, DeliveryQuerySet, Place, after

@@ -14,7 +14,7 @@ from django.db import router, transaction
 
 from .. import encryption, executors
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..models import AsyncTask, Delivery, Webhook
 from ..models.moments import Now
 from ..protocol.values import Event, Notice

@@ -15,7 +15,7 @@ from django.db.models import F, QuerySet
 
 from .. import encryption
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..dialects.base.webhooks import Wish
 from ..exceptions import AddressRefused, SubscriptionExists, SubscriptionNotFound, TooManySubscriptions
 from ..models import Account, Delivery, Webhook

@@ -23,7 +23,7 @@ from django.utils import timezone, translation
 
 from .. import configuration
 from ..conf import conf
-from ..dialects.base.dialect import Dialect
+from ..dialects.base import Dialect
 from ..identity import snapshot
 from ..intake import capture
 from ..models import AsyncTask

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django_asyncexchange.dialects.base.dialect import Dialect, Route, Trigger, Wire, json_response
-from django_asyncexchange.dialects.base.dialect import gettext_noop as _
+from django_asyncexchange.dialects.base import Dialect, Route, Trigger, Wire, json_response
+from django_asyncexchange.dialects.base import gettext_noop as _
 from django_asyncexchange.exceptions import (
     AsyncExchangeError,
     CapacityExceeded,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Dialect, Policy
+from django_asyncexchange.dialects.base import Dialect, Policy
 from django_asyncexchange.exceptions import AsyncExchangeError
 from django_asyncexchange.protocol.signer import Signer
 from django_asyncexchange.protocol.states import State

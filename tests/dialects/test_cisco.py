@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.cisco import MEDIA, Cisco, preferred
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.protocol.values import Context, Replay, Response, Snapshot, header

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.mailru.dialect import MailRu, MailRuPolicy
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.protocol.values import Callback, Context, Replay, Snapshot, header

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import django_asyncexchange
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
 from django_asyncexchange.protocol.signer import Signer
 from django_asyncexchange.protocol.states import State

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.exceptions import AsyncExchangeError
 from django_asyncexchange.protocol.states import Reason, State

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from django_asyncexchange import exceptions
-from django_asyncexchange.dialects.base.dialect import Trigger
+from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.solitude import ABSENT, Solitude
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.protocol.values import Context, Replay, Response, header

@@ -45,8 +45,8 @@ from ...exceptions import (
 )
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Notice, Replay, Response, Snapshot
-from ..base.dialect import Dialect, Policy, Route, Trigger, Wire, json_response
-from ..base.dialect import gettext_noop as _
+from ..base import Dialect, Policy, Route, Trigger, Wire, json_response
+from ..base import gettext_noop as _
 from ..base.policy import PATH, option
 from . import callbacks as callbacks
 from .callbacks import is_answered

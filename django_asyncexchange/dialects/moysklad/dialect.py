@@ -30,7 +30,7 @@ from ...exceptions import (
 from ...protocol.content_encoding import accepts_gzip
 from ...protocol.states import State
 from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot, header
-from ..base.dialect import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
+from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base.query_string import last, without
 from . import errors, filters
 from .documents import filename, page_document, result_url, task_document, task_url

@@ -65,8 +65,8 @@ from ...exceptions import (
     Unavailable,
 )
 from ...protocol.values import Snapshot
-from ..base.dialect import Wire
-from ..base.dialect import gettext_noop as _
+from ..base import Wire
+from ..base import gettext_noop as _
 
 CODES = {
     SubmitRefused: Wire(code=61000, status=412, text=_("The asynchronous task cannot be created.")),

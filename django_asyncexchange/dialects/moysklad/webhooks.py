@@ -21,8 +21,8 @@ from ...exceptions import (
     RequestMalformed,
 )
 from ...protocol.values import Context, Event, Notice, Owner, Page, Response, Subscription
-from ..base.dialect import gettext_noop as _
-from ..base.dialect import json_response
+from ..base import gettext_noop as _
+from ..base import json_response
 from ..base.query_string import appended
 from ..base.tables import Route
 from ..base.webhooks import Subscriptions, Wish

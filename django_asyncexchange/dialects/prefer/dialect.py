@@ -16,9 +16,8 @@ import uuid
 from ... import exceptions as e
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import prefer_header
-from ..base.dialect import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
-from ..base.dialect import gettext_noop as _
+from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
+from ..base import gettext_noop as _
 from . import documents as documents
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, percent_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMalformed
 from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
-from ..base.dialect import json_response
+from ..base import json_response
 from ..base.tables import Route
 from ..base.webhooks import Subscriptions, Wish
 from .documents import date, document_of, listing, page_document
