@@ -12,8 +12,8 @@ from django.test import override_settings
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.defaults import q_cluster
 
+from .checks.test_checks import DJANGO_Q, PERSISTENT
 from .services import exchange
-from .test_checks import DJANGO_Q, PERSISTENT
 
 
 @pytest.mark.django_db

@@ -40,7 +40,7 @@ from .pages import QUIET, ROOT, Block, blocks, completed
 PAGES = [page for folder in ("howto", "reference") for page in sorted((ROOT / "docs" / folder).rglob("*.rst"))]
 """``test_first_hour`` has the README and the quickstart, and the tests of the page about testing."""
 SERVERS = ("receiver.py",)
-"""Blocks that would run for ever; ``test_signatures`` and the journeys have the like."""
+"""Blocks that would run for ever; ``webhooks.test_signatures`` and the journeys have the like."""
 ELSEWHERE = ("django_rq", "myproject.partners", "myproject.dialects")
 """What pages take for granted in a reader's project."""
 IN_WORDS = {

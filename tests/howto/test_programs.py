@@ -26,8 +26,8 @@ from django_asyncexchange.management.commands.asyncexchange_worker import Comman
 
 from ..conftest import unavailable
 from ..newcomer import PATIENCE, PAUSE, free_port
+from ..responses.test_conditional import SANDBOX
 from ..services import until
-from ..test_serving import SANDBOX
 from .reader import more, shown
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]

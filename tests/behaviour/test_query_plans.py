@@ -1,0 +1,148 @@
+"""No operation reads the whole table of tasks, as PostgreSQL plans it. At a million rows: ``tests/benchmarks``."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from django_asyncexchange.conf import conf
+from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import delivery
+
+from ..benchmarks import tables
+from ..benchmarks.plans import sequential_scans
+from ..services import IDLE, exchange, stored, submitted
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="the plans of PostgreSQL; test_databases brings one"),
+    pytest.mark.urls("tests.services"),
+]
+
+ROWS, ACCOUNTS = 20_000, 500
+
+
+@pytest.fixture(scope="module")
+def grown(django_db_setup, django_db_blocker):
+    """A table as it grows in use, in a transaction around those of the tests."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        tables.fill("default", ROWS, ACCOUNTS)
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def caller(grown, client):
+    """One of many accounts."""
+    client.force_login(User.objects.get(pk=7))
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield client
+
+
+def test_a_scan_of_the_whole_table_would_be_seen(caller):
+    assert sequential_scans("default", lambda: list(AsyncTask.objects.filter(worker="nobody")))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?offset=20",
+        "?state=API_ERROR",
+        "?state__not=DONE",
+        "?request__contains=/stock/",
+        "?deletion_date__isnull=false",
+        "?order_by=-deletion_date",
+        "?order_by=url",
+        "?state=DONE&method=GET&order_by=finished",
+    ],
+)
+def test_a_page_does_not(caller, query):
+    def page():
+        assert caller.get(f"/async/tasks{query}").json()["count"] > 0
+
+    assert sequential_scans("default", page) == []
+
+
+def test_a_task_of_ones_own_is_found_without(caller):
+    task = AsyncTask.objects.filter(account="7").first()
+    assert sequential_scans("default", lambda: caller.get(f"/async/tasks/{task.pk}")) == []
+
+
+def test_a_submit_a_claim_and_an_end_do_not(caller):
+    task = submitted(dialect="prefer", account="7")
+    assert sequential_scans("default", lambda: submitted(dialect="prefer", account="7")) == []
+    assert sequential_scans("default", lambda: lifecycle.claim(task.pk)) == []
+    claimed = lifecycle.claim(submitted(dialect="prefer", account="7").pk)
+    assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
+
+
+FLOOD = 3000
+
+
+@pytest.fixture
+def flood(caller):
+    """Thousands of calls of two accounts, of which the server knows nothing yet: it has been analysed before them."""
+    waiting = stored(dialect="prefer", account="flooder")
+    same = ", ".join(field.column for field in AsyncTask._meta.concrete_fields if field.name not in ("id", "account"))
+    copy = f"SELECT gen_random_uuid(), %s, {same} FROM {tables.TASKS}, generate_series(1, %s) WHERE id = %s"
+    with connection.cursor() as cursor:
+        for account in ("flooder", "another"):
+            cursor.execute(f"INSERT INTO {tables.TASKS} (id, account, {same}) {copy}", [account, FLOOD, waiting.pk])
+
+
+def most_rows(work):
+    """The most rows of a table, or entries of an index, that a part of the statements of ``work`` has looked at."""
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        work()
+        transaction.set_rollback(True)
+    plans = []
+    with connection.cursor() as cursor:
+        for query in queries:
+            if query["sql"].startswith(("SELECT", "INSERT", "UPDATE", "WITH")):
+                with transaction.atomic():
+                    cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query["sql"])
+                    plans += [cursor.fetchone()[0][0]["Plan"]]
+                    transaction.set_rollback(True)
+    return max(seen for plan in plans for seen in looked_at(plan))
+
+
+def looked_at(plan):
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    yield (plan["Actual Rows"] + removed) * plan["Actual Loops"]
+    for part in plan.get("Plans", ()):
+        yield from looked_at(part)
+
+
+def test_looking_through_all_that_waits_would_be_seen(flood):
+    assert most_rows(lambda: list(AsyncTask.objects.waiting().filter(url=""))) >= FLOOD
+
+
+def test_nobody_looks_through_all_that_waits(flood):
+    dialect, share = conf.dialect("prefer"), conf.dialect("prefer").policy.share
+    few = 4 * share
+    assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
+    assert most_rows(lambda: lifecycle.claim_next(dialect, "flooder")) < few
+    assert most_rows(lambda: dispatch.send_next(dialect, "flooder")) < few
+    task = stored(dialect="prefer", account="flooder")
+    assert most_rows(lambda: lifecycle.claim(task.pk)) < few
+    claimed = lifecycle.claim(task.pk)
+    assert most_rows(lambda: lifecycle.fail(claimed, "exception")) < few
+
+
+def test_an_end_does_not_read_the_table_for_who_waits_where_most_of_it_does(flood):
+    AsyncTask.objects.finished()._raw_delete(connection.alias)
+    AsyncTask.objects.update(account="flooder")
+    claimed = lifecycle.claim(stored(dialect="prefer", account="flooder").pk)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
+
+
+@pytest.mark.parametrize("work", [recovery.recover, dispatch.sweep, delivery.sweep, pruning.prune])
+def test_housekeeping_does_not(caller, work):
+    assert sequential_scans("default", work) == []

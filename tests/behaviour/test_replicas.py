@@ -1,0 +1,173 @@
+"""A project whose router sends reads to a replica that lags behind: ours are made where they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client, override_settings
+
+from django_asyncexchange.models import AsyncTask, Body, Delivery, Webhook
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import dispatch, lifecycle, presence, pruning, recovery, submit, waiting
+from django_asyncexchange.webhooks import delivery
+from django_asyncexchange.worker import runner
+
+from ..project.replica.base import DatabaseWrapper
+from ..services import IDLE, exchange, soon, stored, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+LATER = {"Prefer": "respond-async"}
+LIMITED = {"moysklad": {"PREFIX": "/api/remap/1.2", "CAPACITY": 4, "RATE": 100, "STORED_BYTES": 10**6}, "prefer": {}}
+
+
+class Router:
+    """As Django's documentation has it for replicas."""
+
+    def db_for_read(self, model, **hints):
+        return "replica" if model._meta.app_label == "asyncexchange" else None
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def replica(monkeypatch):
+    replica = {**connections.settings["default"], "ENGINE": "tests.project.replica"}
+    monkeypatch.setitem(connections.settings, "replica", replica)
+    monkeypatch.setattr(DatabaseWrapper, "asked", [])
+    with override_settings(DATABASE_ROUTERS=[f"{__name__}.Router"]):
+        yield
+    if hasattr(connections._connections, "replica"):
+        del connections["replica"]
+    assert DatabaseWrapper.asked == []
+
+
+@pytest.fixture
+def idle():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield
+
+
+@pytest.fixture
+def anna():
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("anna"))
+    return client
+
+
+def posted(client, **headers):
+    return client.post("/ran/", b"x" * 100_000, content_type="text/plain", headers={**LATER, **headers})
+
+
+def shown(client, address):
+    """The status; the answer is read no further."""
+    with contextlib.closing(client.get(address)) as response:
+        return response.status_code
+
+
+def test_a_replica_that_is_asked_is_noticed():
+    with pytest.raises(Exception, match="asked for nothing"):
+        AsyncTask.objects.using("replica").exists()
+    assert len(DatabaseWrapper.asked) == 1
+    DatabaseWrapper.asked.clear()
+
+
+def test_a_call_is_accepted_run_and_polled(anna):
+    response = posted(anna)
+    assert response.status_code == 202
+    task = AsyncTask.objects.get()
+    for address in (response["Location"], f"/async/tasks/{task.pk}", "/async/tasks", "/async/tasks?state=DONE"):
+        assert shown(anna, address) < 400, address
+    assert shown(anna, f"/async/tasks/{task.pk}/result") == 200
+
+
+def test_a_waited_call_is_answered(anna):
+    with contextlib.closing(posted(anna, Prefer="respond-async, wait=10")) as response:
+        assert response.status_code == 200
+    assert waiting.until_final(stored(State.DONE).pk, 0.1) is not None
+
+
+def test_a_repeated_call_finds_the_first_ones_task(anna, idle):
+    first, again = (posted(anna, **{"Idempotency-Key": "one"}) for _ in range(2))
+    assert first["Location"] == again["Location"]
+
+
+def test_limits_are_counted():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=LIMITED, REQUIRE_WORKER=True)):
+        presence.announce()
+        task = submitted([b"x"])
+        submit.rerun(task)
+    assert AsyncTask.objects.count() == 2
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
+def test_a_call_is_cancelled(anna, idle, state):
+    task = stored(state, owner=get_user_model().objects.get(), dialect="prefer")
+    assert anna.delete(f"/async/tasks/{task.pk}").status_code < 300
+    task.refresh_from_db()
+    assert task.state == State.CANCEL
+
+
+def test_what_was_lost_is_swept(idle):
+    old = {"started": soon(minutes=-60), "sent": soon(minutes=-60)}
+    stored(State.PROCESSING, **old)
+    stored(State.PROCESSING, method="POST", **old)
+    stored(sent=soon(minutes=-60))
+    stored()
+    out = io.StringIO()
+    call_command("asyncexchange_sweep", stdout=out)
+    assert "1 again, 1 lost, 1 resent" in out.getvalue()
+    assert (recovery.recover()["lost"], dispatch.sweep(), delivery.sweep()) == (0, 0, 0)
+
+
+def test_bodies_in_files_are_written_read_and_deleted(anna):
+    posted(anna)
+    task = AsyncTask.objects.get()
+    runner.run(str(task.pk))
+    assert bodies.read(task.response_body())
+    AsyncTask.objects.update(deletion_date=soon(hours=-1), purge_date=soon(hours=-1))
+    call_command("asyncexchange_prune", stdout=io.StringIO())
+    assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
+
+
+def test_webhooks_are_made_told_and_deleted(anna, idle):
+    made = anna.post("/async/webhooks", {"action": "CREATE", "url": "https://there.example/"}, "application/json")
+    assert made.status_code == 201
+    posted(anna)
+    row = Delivery.objects.get()
+    assert row.task.state == State.PENDING
+    assert row.webhook.url == "https://there.example/"
+    assert [taken.pk for taken in delivery.claim(5)] == [row.pk]
+    assert Webhook.objects.get().deliveries.count() == 1
+    address = f"/async/webhooks/{Webhook.objects.get().pk}"
+    assert anna.get("/async/webhooks").status_code == anna.get(address).status_code == 200
+    assert anna.delete(address).status_code == 204
+
+
+def test_the_admin_shows_and_changes_them(anna, idle):
+    task = stored(State.DONE, owner=get_user_model().objects.get(), answer=b"{}")
+    listing = "/admin/asyncexchange/asynctask/"
+    for address in (listing, f"{listing}{task.pk}/change/"):
+        assert anna.get(address, follow=True).status_code in (200, 404), address
+
+
+def test_a_task_that_ends_gives_the_next_its_turn(idle):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": {"SHARE": 1}})):
+        first, _second = submitted(), submitted()
+        task = lifecycle.claim(first.pk)
+        draft = bodies.write([b"{}"], limit=100)
+        assert lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
+        assert AsyncTask.objects.exclude(sent=None).count() == 2
+        pruning.forget([first])
+    assert dt.timedelta() < soon() - AsyncTask.objects.get().created

@@ -1,0 +1,207 @@
+"""What each operation asks the database, statement by statement: one more is a decision, not an accident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from django_asyncexchange.conf import conf
+from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.models import AsyncTask, Delivery, Webhook
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.sql.writes import chains
+from django_asyncexchange.store import transitions
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import delivery
+from django_asyncexchange.worker import runner
+
+from ..services import IDLE, exchange, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+WHO = ["SELECT session", "SELECT user"]
+LATER = {"Prefer": "respond-async"}
+FORM = {"content_type": "text/plain", "headers": LATER}
+BEGIN, END = "BEGIN", "COMMIT"
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield
+
+
+@pytest.fixture
+def anna(client, django_user_model):
+    user = django_user_model.objects.create_user("anna")
+    client.force_login(user)
+    client.user = user
+    return client
+
+
+def asked(work: Callable[[], Any]) -> list[str]:
+    """The statements of ``work``: what they do, and the table."""
+    with CaptureQueriesContext(connection) as queries:
+        work()
+    return [short(query["sql"]) for query in queries]
+
+
+def short(sql: str) -> str:
+    while "COUNT" not in sql and (outer := re.sub(r"\([^()]*\)", "", sql)) != sql:
+        sql = outer  # without the questions within it
+    found = re.match(r'(?:SELECT.*? FROM|INSERT INTO|UPDATE|DELETE FROM) [`"]([a-z_]+)[`"]', sql, re.S)
+    return f"{sql.split()[0]} {found[1].rpartition('_')[2]}" if found else sql.split()[0]
+
+
+def done(task: AsyncTask) -> None:
+    runner.run(str(task.pk))
+    assert AsyncTask.objects.get(pk=task.pk).state == State.DONE
+
+
+def written(*statements: str) -> list[str]:
+    """A transaction, or the one statement that they are on PostgreSQL."""
+    return ["WITH"] if chains("default") else [BEGIN, *statements, END]
+
+
+def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
+    submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
+    submit()
+    assert asked(submit) == [*WHO, *written("INSERT asynctask")]
+
+
+def test_a_submit_with_a_body_writes_that_too(anna):
+    submit = lambda: anna.post("/answers/200/", "a=1", **FORM)  # noqa: E731
+    submit()
+    assert asked(submit) == [*WHO, *written("INSERT asynctask", "INSERT body")]
+
+
+def test_a_run_is_a_claim_the_view_and_an_end(anna):
+    for _ in range(2):
+        anna.get("/answers/200/", headers=LATER)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    end = written("UPDATE asynctask", "INSERT body")
+    expected = ["UPDATE asynctask", "SELECT user", *end]
+    assert asked(lambda: runner.run(str(second.pk))) == expected
+
+
+def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_end(anna):
+    for _ in range(2):
+        anna.post("/answers/200/", "a=1", **FORM)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    end = written("UPDATE asynctask", "DELETE body", "INSERT body")
+    expected = ["UPDATE asynctask", "SELECT user", *end]
+    assert asked(lambda: runner.run(str(second.pk))) == expected
+
+
+def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * transitions.SMALL)):
+        for _ in range(2):
+            anna.post("/answers/200/", "a" * (transitions.SMALL + 1), **FORM)
+    first, second = AsyncTask.objects.all()
+    done(first)
+    read = ["SELECT body", "SELECT asynctask"]
+    end = [BEGIN, "UPDATE asynctask", "DELETE body", "INSERT body", END]
+    expected = ["UPDATE asynctask", *read, "SELECT user", *end]
+    assert asked(lambda: runner.run(str(second.pk))) == expected
+
+
+def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
+    task = lifecycle.claim(stored(dialect="prefer", account="one").pk)
+    stored(dialect="prefer", account="one")
+    stored(dialect="prefer", account="two")
+    ended = asked(lambda: lifecycle.fail(task, Reason.EXCEPTION))
+    assert ended == [*written("UPDATE asynctask"), "SELECT asynctask", "UPDATE asynctask"]
+
+
+def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeypatch):
+    monkeypatch.setattr(dispatch, "SLICE", 3600)
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
+        for _ in range(4):
+            anna.get("/answers/200/", headers=LATER)
+        [sent] = AsyncTask.objects.exclude(sent=None)
+        done(sent)
+        for _ in range(2):
+            anna.get("/answers/200/", headers=LATER)
+        [sent] = AsyncTask.objects.unfinished().exclude(sent=None)
+        claim, end = "UPDATE asynctask", ["UPDATE asynctask", "INSERT body"]
+        next_ = [claim] if chains("default") else ["SAVEPOINT", claim, "RELEASE"]
+        first = [*written(*end), *next_] if chains("default") else written(*end, *next_)
+        assert asked(lambda: runner.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
+
+
+def test_a_message_that_comes_twice_changes_nothing_and_looks_once(anna):
+    task = stored(State.DONE)
+    assert asked(lambda: runner.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]
+
+
+def test_where_somebody_hears_of_it_a_claim_looks_first(anna):
+    task = stored(dialect="prefer", account="one")
+    Webhook.objects.create(dialect="prefer", account="one", url="http://here/", action=Webhook.CREATE)
+    claim = ["UPDATE asynctask", "SELECT asynctask", BEGIN, "UPDATE asynctask", "SELECT webhook", END]
+    assert asked(lambda: lifecycle.claim(task.pk)) == claim
+
+
+def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():
+    dialect = conf.dialect("prefer")
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
+        stored(dialect="prefer", account="one")
+        dispatch.send_next(dialect, "one")
+        stored(dialect="prefer", account="one")
+        send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
+        assert asked(lambda: dispatch.send_next(dialect, "one")) == ["SELECT asynctask", *send]
+
+
+def test_a_message_is_one_statement_with_the_bell(anna):
+    executor = DjangoQ()
+    executor.send("one")
+    assert asked(lambda: executor.send("two")) == ["INSERT ormq"]
+
+
+@pytest.mark.parametrize("state", State)
+def test_asking_for_a_task_is_one_look(anna, state):
+    task = stored(state, owner=anna.user, dialect="prefer")
+    assert asked(lambda: anna.get(f"/async/tasks/{task.pk}")) == ["SELECT asynctask", *WHO]
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_an_address_of_a_task_is_no_transaction_of_the_projects(anna, monkeypatch, method):
+    """On SQLite it would wait for the only write lock, which a run that writes has."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    task = stored(owner=anna.user, dialect="prefer")
+    assert asked(lambda: getattr(anna, method)(f"/async/tasks/{task.pk}"))[:3] == ["SELECT asynctask", *WHO]
+
+
+def test_a_page_is_a_count_and_its_rows(anna):
+    for _ in range(3):
+        stored(State.DONE, owner=anna.user, dialect="prefer")
+    expected = [*WHO, "SELECT asynctask", "SELECT asynctask"]
+    assert asked(lambda: anna.get("/async/tasks?state=DONE&order_by=-deletion_date")) == expected
+
+
+def test_a_cancellation_is_a_look_and_an_end(anna):
+    task = stored(owner=anna.user, dialect="prefer")
+    end = [BEGIN, "UPDATE asynctask", "DELETE body", END]
+    expected = ["SELECT asynctask", *WHO, *end, "SELECT body"]
+    assert asked(lambda: anna.delete(f"/async/tasks/{task.pk}")) == expected
+
+
+def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
+    stored(State.DONE)
+    assert asked(dispatch.sweep) == ["SELECT asynctask"]
+    assert asked(recovery.recover) == ["SELECT asynctask", "SELECT asynctask"]
+    assert not Delivery.objects.exists()
+    assert asked(delivery.sweep) == ["SELECT delivery", "SELECT delivery", "SELECT delivery"]
+
+
+def test_with_nothing_to_do_pruning_only_looks():
+    stored(State.DONE)
+    done = [seen for seen in asked(pruning.prune) if not seen.startswith("SELECT")]
+    assert done == ["BEGIN", "DELETE worker", "COMMIT"]

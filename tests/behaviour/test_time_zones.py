@@ -1,0 +1,168 @@
+"""Dates are instants, whatever the project and its database call the time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import override_settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from django_asyncexchange import encryption
+from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
+from django_asyncexchange.models import AsyncTask, Delivery, Webhook
+from django_asyncexchange.models.moments import utc
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.rest.serializers import AsyncTaskSerializer
+from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.webhooks import attempts
+
+from ..services import IDLE, exchange, stored, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+FAR = "Asia/Tokyo"
+NAIVE = {"USE_TZ": False, "TIME_ZONE": FAR}
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """A database whose sessions have another time than UTC."""
+    if connection.vendor != "mysql":
+        pytest.skip("NOW() knows no zone but UTC there, or gives an instant")
+    connection.close()
+    options = {**connection.settings_dict["OPTIONS"], "init_command": "SET time_zone = '+09:00'"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def naive():
+    with override_settings(**NAIVE):
+        yield
+    connection.close()
+
+
+@pytest.fixture(params=["naive", "session"])
+def far(request):
+    """A project with ``USE_TZ = False`` far from Greenwich; a server of the database there."""
+    request.getfixturevalue(request.param)
+
+
+def is_now(moment):
+    return abs(moment - utc()) < MINUTE
+
+
+@pytest.fixture
+def anna(client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("anna"))
+    return client
+
+
+def test_a_call_is_accepted_run_and_answered_and_its_dates_are_right(far, anna):
+    response = anna.post("/ran/", b"x", content_type="text/plain", headers={"Prefer": "respond-async"})
+    assert response.status_code == 202
+    document = anna.get(response["Location"].replace("/operations/", "/tasks/")).json()
+    task = AsyncTask.objects.get()
+    assert task.state == "DONE"
+    assert all(is_now(moment) for moment in (task.created, task.sent, task.started, task.finished))
+    assert task.deletion_date > utc() + MINUTE
+    dates = [parse_datetime(text) for name, text in document.items() if name in ("created", "started", "finished")]
+    assert dates and all(is_now(date) for date in dates)
+
+
+@pytest.mark.parametrize("dialect", ["moysklad", "mailru", "cisco", "solitude", "kladana"])
+def test_every_dialect_accepts(far, dialect):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        task = submitted([b"x" * 100_000], dialect=dialect)
+    task.refresh_from_db()
+    assert is_now(task.created)
+
+
+def test_a_list_is_filtered_by_dates(far, anna):
+    anna.post("/ran/", b"", content_type="text/plain", headers={"Prefer": "respond-async"})
+    found = []
+    for moment in (utc() - MINUTE, utc() + MINUTE):
+        text = moment.isoformat().replace("+00:00", "Z")
+        found.append(anna.get("/async/tasks", {"created__gte": text}).json())
+    assert [str(AsyncTask.objects.get().pk) in str(page) for page in found] == [True, False]
+
+
+def test_what_is_due_is_due(far):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        running, expired = stored(), stored(State.DONE, answer=b"{}", deletion_date=utc() - MINUTE)
+        fresh = stored(State.DONE, answer=b"{}", deletion_date=utc() + MINUTE)
+        lifecycle.claim(running.pk)
+        assert recovery.recover() == {"again": 0, "lost": 0, "resent": 0}
+        assert dispatch.sweep() == 0
+        assert pruning.prune()["bodies"] == 1
+    assert (expired.bodies.count(), fresh.bodies.count()) == (0, 1)
+
+
+def test_webhooks_are_told_of_and_signed(far):
+    webhook = Webhook.objects.create(dialect="prefer", account="one", action="CREATE", url="https://there.example/")
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        submitted(dialect="prefer")
+    row = Delivery.objects.select_related("webhook", "task").get(webhook=webhook)
+    assert is_now(row.due)
+    webhook.secret = webhook.former_secret = encryption.seal_secret("whsec_" + "A" * 32)
+    webhook.former_until = utc() - MINUTE
+    webhook.save()
+    row.webhook.refresh_from_db()
+    assert row.webhook.former_until < utc() < row.webhook.former_until + 2 * MINUTE
+    assert len(attempts.secrets_of(row)) == 1
+
+
+@pytest.fixture
+def broker():
+    broker = WakingBroker("tests")
+    yield broker
+    broker.reconnect()  # closes its bell
+
+
+def test_a_message_is_handed_out_at_once_and_once(far, broker):
+    number = broker.enqueue("message")
+    assert [taken for taken, _ in broker.take()] == [number]
+    assert broker._claim() == []
+    assert (broker.queue_size(), broker.lock_size()) == (0, 1)
+
+
+def test_a_message_waits_for_nobody_whose_clock_is_behind(monkeypatch, broker):
+    """A web server's clock may be hours ahead of the one by which its messages are handed out."""
+    ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(timezone, "now", lambda: ahead)
+        number = broker.enqueue("message")
+    assert [taken for taken, _ in broker.take()] == [number]
+
+
+@pytest.mark.parametrize("text", ["2026-10-25T00:30:00.123456+00:00", "2026-10-25T01:30:00.123456+00:00"])
+def test_an_hour_that_comes_twice_by_the_projects_clocks_is_two(naive, text):
+    moment = dt.datetime.fromisoformat(text)
+    with override_settings(TIME_ZONE="Europe/Berlin"):
+        task = stored(not_before=moment)
+        assert task.not_before == moment
+        assert AsyncTask.objects.get(not_before=moment) == task
+
+
+def test_a_moment_of_the_projects_own_is_its_local_time(naive):
+    task = stored(not_before=dt.datetime(2026, 1, 1, 9))
+    assert task.not_before == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def test_a_serialized_date_says_that_it_is_utc(naive):
+    text = AsyncTaskSerializer(stored()).data["created"]
+    assert text.endswith("Z")
+    assert is_now(parse_datetime(text))
+
+
+def test_no_migration_is_needed_for_it():
+    out = io.StringIO()
+    call_command("makemigrations", "asyncexchange", check=True, dry_run=True, stdout=out)
+    assert "No changes" in out.getvalue()

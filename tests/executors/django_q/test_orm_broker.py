@@ -1,0 +1,490 @@
+"""The waking broker on a real queue: order, exclusiveness, bells, and what it survives.
+
+They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import tempfile
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.test import override_settings
+from django.utils import timezone
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from django_asyncexchange import executors
+from django_asyncexchange.exceptions import SubmitFailed
+from django_asyncexchange.executors import wakeup
+from django_asyncexchange.executors.django_q import guard, orm_broker
+from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models.moments import Now
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import recovery
+
+from ...services import PATIENCE, exchange, stored, submitted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CALLS = "calls"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch, tmp_path):
+    """Nobody waits long for an empty queue, or after an error; pipes go to a directory of this test."""
+    monkeypatch.setattr(WakingBroker, "_pause", 0.01)
+    monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0,))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@contextlib.contextmanager
+def opened():
+    broker = WakingBroker(CALLS)
+    try:
+        yield broker
+    finally:
+        if broker._bell is not None:
+            broker._bell.close()
+
+
+@pytest.fixture
+def broker():
+    with opened() as broker:
+        yield broker
+
+
+def queued(broker, *messages):
+    return [broker.enqueue(message) for message in messages]
+
+
+def payloads(messages):
+    return [payload for _, payload in messages or ()]
+
+
+def everything(broker):
+    """What it hands out until there is nothing left."""
+    taken = []
+    while messages := broker.dequeue():
+        taken += payloads(messages)
+    return taken
+
+
+@contextlib.contextmanager
+def broken(times=1000, only=""):
+    """The next statements of this thread that contain ``only`` find the database away."""
+    left = [times]
+
+    def refuse(execute, sql, params, many, context):
+        if only in sql and left[0]:
+            left[0] -= 1
+            raise OperationalError("the database is away")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        yield left
+
+
+# Order and exclusiveness ----------------------------------------------------------------------------------------------
+
+
+def test_messages_are_handed_out_in_the_order_of_their_arrival(broker):
+    queued(broker, *"abcdef")
+    OrmQ.objects.filter(payload="f").update(lock=timezone.now() - dt.timedelta(hours=1))  # has come back
+    assert [payloads(broker.dequeue()) for _ in range(2)] == [[*"abcd"], [*"ef"]]
+
+
+def test_a_message_is_handed_out_once(broker):
+    queued(broker, "a")
+    assert [payloads(broker.dequeue()), broker.dequeue()] == [["a"], []]
+
+
+def test_a_message_that_nobody_acknowledges_comes_again_after_the_retry_time(broker):
+    [number] = queued(broker, "a")
+    broker.dequeue()
+    lock = OrmQ.objects.get().lock
+    assert abs((lock - timezone.now()).total_seconds() - Conf.RETRY) < PATIENCE
+    OrmQ.objects.update(lock=timezone.now() - dt.timedelta(seconds=1))
+    assert broker.dequeue() == [(number, "a")]
+
+
+def test_messages_of_another_queue_are_left_alone(broker):
+    WakingBroker("letters").enqueue("a")
+    assert broker.dequeue() == []
+
+
+def test_of_several_that_take_no_two_get_the_same_message(broker):
+    queued(broker, *map(str, range(120)))
+    barrier = threading.Barrier(4)
+
+    def take(_):
+        with opened() as mine:
+            mine._tidied = float("inf")
+            connection.ensure_connection()
+            barrier.wait(PATIENCE)
+            try:
+                return everything(mine)
+            finally:
+                connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        shares = list(pool.map(take, range(4)))
+    assert Counter(message for share in shares for message in share) == Counter(map(str, range(120)))
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="rows are locked instead")
+def test_of_two_that_have_seen_the_same_messages_one_gets_them(broker, monkeypatch):
+    """What both have read, only one can still update."""
+    queued(broker, *"ab")
+    rows = type(OrmQ.objects.all())
+    update = rows.update
+
+    def second(mine, **changes):
+        monkeypatch.setattr(rows, "update", update)
+        OrmQ.objects.filter(payload="a").update(lock=timezone.now() + dt.timedelta(hours=1))
+        return update(mine, **changes)
+
+    monkeypatch.setattr(rows, "update", second)
+    assert payloads(broker.dequeue()) == ["b"]
+
+
+def test_what_is_given_back_is_handed_out_again_and_announced(broker):
+    queued(broker, *"abc")
+    [one, two, _] = [number for number, _ in broker.dequeue()]
+    bell = wakeup.bell("default", CALLS)
+    broker.give_back([one, two])
+    assert bell.wait(PATIENCE)
+    bell.close()
+    assert payloads(broker.dequeue()) == ["a", "b"]
+
+
+# Bells ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bell():
+    bell = wakeup.bell("default", CALLS)
+    yield bell
+    bell.close()
+
+
+def test_a_message_rings_with_the_commit_and_not_before(broker, bell):
+    with transaction.atomic():
+        broker.enqueue("a")
+        assert not bell.wait(0.1)
+    assert bell.wait(PATIENCE)
+
+
+def test_a_message_that_was_rolled_back_neither_waits_nor_rings(broker, bell):
+    with transaction.atomic():
+        broker.enqueue("a")
+        transaction.set_rollback(True)
+    assert (bell.wait(0.1), OrmQ.objects.count()) == (False, 0)
+
+
+def test_a_message_outside_of_a_transaction_rings_at_once(broker, bell):
+    broker.enqueue("a")
+    assert bell.wait(PATIENCE)
+
+
+@pytest.fixture
+def calls(broker, monkeypatch):
+    """Calls go to this broker, two of each account at a time."""
+    monkeypatch.setattr(DjangoQ, "_broker", lambda self, job: broker)
+    executor = f"{DjangoQ.__module__}.{DjangoQ.__qualname__}"
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=executor, DIALECTS={"prefer": {"SHARE": 2}})):
+        yield
+
+
+@pytest.mark.parametrize("body", [b"", b"a body"])
+def test_a_call_that_is_accepted_has_a_message_and_rings(calls, bell, body):
+    task = submitted([body], dialect="prefer")
+    assert bell.wait(PATIENCE)
+    [message] = OrmQ.objects.all()
+    assert (orm_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
+    assert [bodies.read(each) for each in Body.objects.filter(task=task)] == [body] * bool(body)
+
+
+def test_a_call_that_waits_for_its_turn_has_no_message_and_does_not_ring(calls):
+    first = [submitted(dialect="prefer") for _ in range(2)]
+    bell = wakeup.bell("default", CALLS)
+    third = submitted(dialect="prefer")
+    assert ([task.sent is None for task in (*first, third)], bell.wait(0.1)) == ([False, False, True], False)
+    assert {orm_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
+    bell.close()
+
+
+def test_a_call_whose_message_is_refused_is_not_accepted(calls):
+    def refuse(execute, sql, params, many, context):
+        if "django_q_ormq" in sql:
+            raise OperationalError("the disk is full")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse), pytest.raises(SubmitFailed):
+        submitted([b"a body"], dialect="prefer")
+    assert (AsyncTask.objects.count(), Body.objects.count(), OrmQ.objects.count()) == (0, 0, 0)
+
+
+def test_whoever_waits_is_woken_by_the_commit(monkeypatch):
+    monkeypatch.setattr(WakingBroker, "_pause", 10 * PATIENCE)
+    listening = threading.Event()
+
+    def take():
+        with opened() as mine:
+            mine._bell = wakeup.bell("default", CALLS)
+            listening.set()
+            try:
+                return payloads(mine.dequeue())
+            finally:
+                connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(take)
+        assert listening.wait(PATIENCE)
+        WakingBroker(CALLS).enqueue("a")
+        assert taken.result(PATIENCE) == ["a"]
+
+
+class Bell:
+    """Does something while it is waited for, and says whether it rang."""
+
+    def __init__(self, rings, meanwhile=lambda: None):
+        self.rings, self.meanwhile = rings, meanwhile
+
+    def wait(self, seconds):
+        self.meanwhile()
+        return self.rings
+
+    def close(self):
+        pass
+
+
+def test_what_comes_without_a_bell_is_found_and_looked_for_more_often_from_then_on(broker):
+    def arrive():
+        OrmQ.objects.create(key=CALLS, payload="a", lock=Now())
+
+    broker._bell = Bell(False, arrive)
+    assert payloads(broker.dequeue()) == ["a"]
+    assert broker._pause == Conf.POLL
+    broker._bell = Bell(False)
+    broker.dequeue()
+    assert broker._pause == Conf.POLL
+    broker._bell = Bell(True)
+    broker.dequeue()
+    assert broker._pause == orm_broker.PATIENCE
+
+
+# What goes wrong ------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_goes_away_costs_a_look_and_no_message(broker, caplog):
+    queued(broker, "a")
+    with broken():
+        assert broker.dequeue() is None
+    assert f"the queue {CALLS} cannot be reached: the database is away" in caplog.text
+    assert payloads(broker.dequeue()) == ["a"]
+
+
+def test_the_longer_it_is_away_the_more_seldom_it_is_asked(broker, monkeypatch, caplog):
+    monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0, 0.01, 0.02))
+    with broken():
+        for _ in range(4):
+            broker.dequeue()
+    pauses = [record.getMessage().rpartition("next look in ")[2] for record in caplog.records]
+    assert pauses == ["0.0 s", "0.01 s", "0.02 s", "0.02 s"]
+    broker.dequeue()
+    with broken(), caplog.at_level(logging.WARNING):
+        broker.dequeue()
+    assert "next look in 0.0 s" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs a server that ends connections")
+def test_connections_that_the_server_has_ended_are_opened_again(broker):
+    broker.dequeue()
+    with contextlib.closing(connection.copy()) as other, other.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert broker.dequeue() is None
+    assert broker.dequeue() == []
+    broker.enqueue("a")
+    assert payloads(broker.dequeue()) == ["a"]
+
+
+def test_after_an_error_there_is_another_bell(broker):
+    broker.dequeue()
+    before = broker._bell
+    with broken():
+        broker.dequeue()
+    assert broker._bell is None
+    broker.dequeue()
+    assert broker._bell not in (None, before)
+
+
+def test_an_acknowledgement_is_tried_twice(broker):
+    [number] = queued(broker, "a")
+    with broken(times=1, only="DELETE"):
+        broker.acknowledge(number)
+    assert OrmQ.objects.count() == 0
+
+
+def test_an_acknowledgement_that_fails_takes_nobody_down(broker):
+    [number] = queued(broker, "a")
+    with broken(only="DELETE"):
+        broker.acknowledge(number)
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_message_that_nobody_can_read_is_taken_away_and_not_waited_for(broker):
+    queued(broker, "a", "b")
+    [number, other] = [number for number, _ in broker.dequeue()]
+    broker.fail(number)
+    assert broker._book().waiting() == [other]
+    assert OrmQ.objects.get().pk == other
+
+
+def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeypatch):
+    monkeypatch.setattr(guard, "PULSE", 0)
+    queued(broker, "a")
+    broker.retired = True
+    assert broker.dequeue() is None
+    with opened() as other:
+        assert payloads(other.dequeue()) == ["a"]
+
+
+def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker):
+    queued(broker, "a")
+    broker._bell, broker._tidied = Bell(False), float("inf")
+    claim = broker._claim
+
+    def retire():
+        messages = claim()
+        broker.retired = True
+        return messages
+
+    broker._claim = retire
+    assert broker.dequeue() is None
+    assert broker._book().waiting() == []
+    with opened() as other:
+        assert payloads(other.dequeue()) == ["a"]
+
+
+def test_a_message_opens_no_connection(broker):
+    connection.ensure_connection()
+    before = connection.connection
+    broker.enqueue("a")
+    broker.dequeue()
+    assert connection.connection is before
+
+
+# Tidying --------------------------------------------------------------------------------------------------------------
+
+
+def message_about(task):
+    with transaction.atomic():
+        DjangoQ().send(str(task.pk))
+        payload = OrmQ.objects.latest("pk").payload
+        transaction.set_rollback(True)
+    return payload
+
+
+def left_locked(payload, seconds):
+    """A message that was taken ``seconds`` ago, and is not acknowledged."""
+    lock = timezone.now() + dt.timedelta(seconds=Conf.RETRY - seconds)
+    return OrmQ.objects.create(key=CALLS, payload=payload, lock=lock).pk
+
+
+def test_messages_about_tasks_that_have_ended_are_deleted(broker):
+    left_locked(message_about(stored(State.DONE)), 20)
+    kept = [
+        left_locked(message_about(stored(State.DONE)), 5),  # its monitor may be about to
+        left_locked(message_about(stored(State.PROCESSING)), 20),
+        left_locked(message_about(stored()), 20),
+        left_locked(SignedPackage.dumps({"func": "math.floor", "args": ("1",)}), 20),
+        left_locked(SignedPackage.dumps({"func": "django_asyncexchange.worker.run", "args": ("no id",)}), 20),
+        left_locked("unreadable", 20),
+    ]
+    assert broker.tidy() == 1
+    assert list(OrmQ.objects.order_by("pk").values_list("pk", flat=True)) == kept
+
+
+def test_nothing_to_tidy_is_one_query(broker, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert broker.tidy() == 0
+
+
+def test_who_takes_messages_tidies_now_and_then(broker):
+    left_locked(message_about(stored(State.DONE)), 20)
+    broker.dequeue()
+    left_locked(message_about(stored(State.DONE)), 20)
+    broker.dequeue()
+    assert OrmQ.objects.count() == 1
+    broker._tidied = 0
+    broker.dequeue()
+    assert OrmQ.objects.count() == 0
+
+
+# Signatures, and the messages of others -------------------------------------------------------------------------------
+
+MESSAGE = {"id": "1", "name": "one", "func": "django_asyncexchange.worker.run", "args": (), "kwargs": {}}
+
+
+@pytest.fixture
+def former(monkeypatch):
+    """A message from before SECRET_KEY was changed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Conf, "SECRET_KEY", "the former key")
+        return SignedPackage.dumps(MESSAGE)
+
+
+@pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
+def test_a_message_that_a_former_key_has_signed_can_be_read(broker, former, kind):
+    with override_settings(SECRET_KEY_FALLBACKS=["another", "the former key"]):
+        broker.take = lambda: [(1, kind(former))]
+        [(_, payload)] = broker.dequeue()
+    assert SignedPackage.loads(payload) == MESSAGE
+
+
+def test_without_that_key_it_stays_as_it_is(broker, former):
+    queued(broker, former)
+    with override_settings(SECRET_KEY_FALLBACKS=["another"]):
+        assert payloads(broker.dequeue()) == [former]
+
+
+def test_what_is_no_message_stays_as_it_is(broker):
+    broker.take = lambda: [(1, b"\xff"), (2, "")]
+    with override_settings(SECRET_KEY_FALLBACKS=["another"]):
+        assert payloads(broker.dequeue()) == [b"\xff", ""]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_only_messages_about_calls_count_as_waiting(compressed):
+    executor = DjangoQ()
+    broker = executor._broker("run")
+    mine = SignedPackage.dumps({**MESSAGE, "args": ("x" * 1000,)}, compressed=compressed)
+    for payload in (mine, SignedPackage.dumps({**MESSAGE, "func": "math.floor"}, compressed=compressed), "no message"):
+        WakingBroker(broker.list_key).enqueue(payload)
+    executor._local.brokers = {None: WakingBroker(broker.list_key)}
+    assert executor.waiting() == 1
+
+
+def test_a_backlog_of_the_projects_own_does_not_keep_forgotten_calls_from_being_sent_again(monkeypatch):
+    executor = DjangoQ()
+    executor._broker("run")
+    executor._local.brokers = {None: WakingBroker(CALLS)}
+    monkeypatch.setattr(executors, "load", lambda: executor)
+    for _ in range(5):
+        WakingBroker(CALLS).enqueue(SignedPackage.dumps({**MESSAGE, "func": "math.floor"}))
+    stored(sent=timezone.now() - dt.timedelta(minutes=5))
+    assert recovery.recover()["resent"] == 1

@@ -1,0 +1,290 @@
+"""What Celery and Django's Tasks are told, and what they tell us. ``journeys`` plays them with real workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import celery as celery_package
+import pytest
+from celery import Celery, concurrency
+from django.db import connection
+from django.test import override_settings
+from kombu.exceptions import OperationalError
+
+from django_asyncexchange import executors
+from django_asyncexchange.executors import celery, django_tasks, maintenance
+from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.tasks import dispatch
+
+from ..journeys import cells
+from ..services import exchange, runs, stored, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+CELERY = "django_asyncexchange.executors.celery.Celery"
+TASKS = "django_asyncexchange.executors.django_tasks.DjangoTasks"
+QUEUES = {"deliver": "letters"}
+
+
+# What all have in common ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [celery.perform, django_tasks.perform.func], ids=["Celery", "Tasks"])
+def test_a_message_that_comes_again_runs_nothing(task, monkeypatch):
+    monkeypatch.setattr(maintenance, "start", lambda: None)
+    pending = stored()
+    for _ in range(3):
+        task("run", str(pending.pk))
+    assert (runs(), AsyncTask.objects.get().attempt) == (1, 1)
+
+
+def test_a_connection_that_is_too_old_does_not_see_the_next_call():
+    connection.ensure_connection()
+    connection.close_at = 0
+    executors.perform("run", str(uuid.uuid4()))
+    assert connection.close_at != 0
+
+
+def test_a_process_has_one_housekeeper_and_a_fork_another(monkeypatch):
+    begun = []
+    monkeypatch.setattr(maintenance.threading, "Thread", lambda **given: begun.append(given) or threading.Event())
+    monkeypatch.setattr(threading.Event, "start", lambda self: None, raising=False)
+    monkeypatch.setattr(maintenance, "_home", os.getppid())
+    maintenance.start()
+    maintenance.start()
+    assert len(begun) == 1
+
+
+# Celery ---------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def application(url, **settings):
+    """The project's Celery application, with its broker at ``url``."""
+    before = celery_package.current_app._get_current_object()
+    app = Celery("tests", broker=url, set_as_current=True)
+    app.conf.update(settings)
+    try:
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=CELERY, QUEUES=QUEUES)):
+            yield app
+    finally:
+        app.close()
+        before.set_current()
+
+
+@pytest.fixture
+def app():
+    with application("memory://", broker_transport_options={"polling_interval": 0}) as app:
+        yield app
+        with app.connection() as connection:
+            for name in "celery", "letters":
+                connection.SimpleQueue(name).clear()
+
+
+def taken(app, queue="celery"):
+    """The next message of ``queue``."""
+    with app.connection() as connection, contextlib.closing(connection.SimpleQueue(queue)) as messages:
+        message = messages.get(block=False)
+        message.ack()
+        return message
+
+
+def test_celerys_message_names_the_job_and_one_id_and_asks_for_no_result(app):
+    task = submitted([b"a secret body"], to="/ran/secret/")
+    message = taken(app)
+    assert message.headers["task"] == "asyncexchange.perform"
+    assert message.headers["ignore_result"] is True
+    assert message.payload[:2] == [["run", str(task.pk)], {}]
+    assert "secret" not in f"{message.headers} {message.payload}"
+
+
+def test_celerys_task_is_known_by_the_name_in_its_messages(app):
+    assert app.tasks["asyncexchange.perform"].run is celery.perform.run
+    assert celery.perform.acks_late
+
+
+def test_celery_sends_each_job_to_its_queue(app):
+    executors.load().send("1", "deliver")
+    assert taken(app, "letters").payload[0] == ["deliver", "1"]
+
+
+def test_celery_is_sent_what_was_committed_and_nothing_else(app):
+    executor = executors.load()
+    assert not executor.is_transactional("default")
+    submitted()
+    assert executor.waiting() == 1
+
+
+def test_celery_counts_what_waits_in_its_queue_of_runs(app):
+    executor = executors.load()
+    assert executor.waiting() == 0
+    for job in "run", "run", "deliver":
+        executor.send("1", job)
+    assert executor.waiting() == 2
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"], ids=["Redis", "RabbitMQ"])
+def test_a_broker_of_celerys_that_is_away_refuses_and_the_call_waits_in_its_row(url):
+    with application(url):
+        with pytest.raises(OperationalError):
+            executors.load().send("1")
+        assert executors.load().waiting() is None
+        submitted()
+    assert AsyncTask.objects.values_list("state", "sent").get() == (State.PENDING, None)
+
+
+@pytest.mark.parametrize(("limit", "mistakes"), [(None, 0), (300, 1), (360, 0)])
+def test_a_time_limit_of_celerys_below_the_longest_run_limit_is_named(limit, mistakes):
+    with application("memory://", task_time_limit=limit):
+        assert len(list(executors.load().mistakes())) == mistakes
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("variable", list(cells.SERVERS))
+def test_a_connection_that_celerys_broker_has_dropped_loses_no_message(variable):
+    server, name = cells.address(variable), f"executors_{uuid.uuid4().hex[:12]}"
+    options = {} if server.startswith("redis") else {"confirm_publish": True}
+    with (
+        cells.wired(server) as (url, wire),
+        application(url, task_default_queue=name, broker_transport_options=options),
+    ):
+        try:
+            executors.load().send("1")
+            wire.cut()
+            wire.mend()
+            executors.load().send("2")
+            assert executors.load().waiting() == 2
+        finally:
+            cells.clear(server, name)
+
+
+@pytest.mark.parametrize(("pool", "keeps"), [("prefork", 0), ("threads", 1), ("solo", 1)])
+def test_a_celery_worker_keeps_house_itself_unless_its_children_do(monkeypatch, pool, keeps):
+    begun = []
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(pool))
+    consumer = type("Consumer", (), {"pool": concurrency.get_implementation(pool)(1)})
+    begun.clear()  # a solo pool is its own child
+    celery.worker_ready.send(sender=consumer())
+    assert len(begun) == keeps
+
+
+def test_a_child_of_a_celery_worker_keeps_house(monkeypatch):
+    begun = []
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
+    celery.worker_process_init.send(sender="worker@host")
+    assert begun == [True]
+
+
+# Django's Tasks -------------------------------------------------------------------------------------------------------
+
+PACKAGE = django_tasks.task.__module__.rpartition(".")[0]
+"""``django.tasks``, or the backport."""
+
+
+@pytest.fixture
+def kept(settings):
+    """The messages, kept and not run."""
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS, QUEUES=QUEUES)
+    settings.TASKS = {
+        "default": {"BACKEND": f"{PACKAGE}.backends.dummy.DummyBackend", "QUEUES": ["default", "letters"]}
+    }
+    return django_tasks.perform.get_backend().results
+
+
+def test_a_message_of_django_tasks_names_the_job_and_one_id(kept):
+    task = submitted([b"a secret body"], to="/ran/secret/")
+    [message] = kept
+    assert (message.args, message.kwargs) == (["run", str(task.pk)], {})
+    assert message.task.module_path == "django_asyncexchange.executors.django_tasks.perform"
+
+
+def test_django_tasks_sends_each_job_to_its_queue(kept):
+    executor = executors.load()
+    executor.send("1", "deliver")
+    executor.send("2")
+    assert [message.task.queue_name for message in kept] == ["letters", "default"]
+
+
+def test_a_backend_that_says_nothing_is_neither_transactional_nor_counted(kept):
+    executor = executors.load()
+    assert (executor.is_transactional("default"), executor.waiting()) == (False, None)
+
+
+def test_queues_that_django_tasks_knows_are_no_mistake(kept):
+    assert list(executors.load().mistakes()) == []
+
+
+def test_a_worker_of_django_tasks_cannot_be_required(kept, settings):
+    settings.ASYNC_EXCHANGE = exchange(REQUIRE_WORKER=True)
+    [(wrong, cure)] = executors.load().mistakes()
+    assert "REQUIRE_WORKER" in wrong
+
+
+def test_a_queue_that_django_tasks_does_not_know_leaves_the_call_waiting(kept, settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS, QUEUES={"run": "nowhere"})
+    submitted()
+    assert AsyncTask.objects.values_list("state", "sent").get() == (State.PENDING, None)
+    settings.ASYNC_EXCHANGE = exchange(QUEUES={})
+    assert (dispatch.sweep(), len(kept)) == (1, 1)
+
+
+def test_a_backend_that_runs_calls_at_once_keeps_no_house(settings, monkeypatch):
+    begun = []
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS)
+    settings.TASKS = {"default": {"BACKEND": f"{PACKAGE}.backends.immediate.ImmediateBackend"}}
+    submitted()
+    assert (AsyncTask.objects.get().state, runs(), begun) == (State.DONE, 1, [])
+
+
+def test_a_worker_of_django_tasks_keeps_house(monkeypatch):
+    begun = []
+    monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
+    django_tasks.perform.call("run", str(uuid.uuid4()))
+    assert begun == [True]
+
+
+IN_THE_DATABASE = """
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import transaction
+from django_asyncexchange import executors
+from django_asyncexchange.models import AsyncTask
+from django_tasks_db.models import DBTaskResult
+from tests.services import submitted
+
+call_command("migrate", run_syncdb=True, verbosity=0)
+executor = executors.load()
+assert executor.is_transactional("default") and not executor.is_transactional("other")
+with transaction.atomic():
+    submitted(dialect="prefer")
+    assert (AsyncTask.objects.count(), DBTaskResult.objects.count()) == (1, 1)
+    transaction.set_rollback(True)
+assert (AsyncTask.objects.count(), DBTaskResult.objects.count()) == (0, 0)
+task = submitted(dialect="prefer")
+executor.send("1", "deliver")
+messages = [row.args_kwargs["args"] for row in DBTaskResult.objects.order_by("enqueued_at")]
+assert messages == [["run", str(task.pk)], ["deliver", "1"]]
+assert executor.waiting() == 1
+"""
+
+
+def test_with_django_tasks_in_our_database_row_and_message_are_committed_or_vanish_together(tmp_path):
+    cast = cells.Cast(tmp_path, f"sqlite:///{tmp_path / 'db.sqlite3'}", cells.BROKERS["Django Tasks"], "tasks")
+    done = subprocess.run(
+        [sys.executable, "-c", IN_THE_DATABASE],
+        cwd=Path(__file__).parents[2],
+        env=cast.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,480 @@
+"""Who submitted runs; who may not act any more does not; and nothing that proves an identity is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from asgiref.sync import markcoroutinefunction
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.middleware import RemoteUserMiddleware
+from django.contrib.auth.models import AnonymousUser, User, UserManager
+from django.contrib.sessions.models import Session
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.test.utils import isolate_apps
+from django.utils import timezone, translation
+from rest_framework.authtoken.models import Token
+
+from django_asyncexchange.identity import snapshot, stamps
+from django_asyncexchange.models import AsyncTask, Body, encode
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.worker import runner
+
+from ..project import doors
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOLITUDE = {"Solitude-Async": "yes"}
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+OTHER = f"{__name__}.OtherBackend"
+FORMER = django_settings.SECRET_KEY
+asked: list[tuple[str, bool]] = []
+
+
+class OtherBackend(ModelBackend):
+    """Another way to be a user."""
+
+
+class Idle:
+    """An executor that leaves running to the test."""
+
+    def send(self, task_id, job="run"):
+        pass
+
+    def is_transactional(self, alias):
+        return False
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    doors.ran.clear()
+
+
+@pytest.fixture
+def later(settings):
+    """Nothing runs until the test runs it."""
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "EXECUTOR": f"{__name__}.Idle"}
+
+
+@pytest.fixture
+def anna(db):
+    return User.objects.create_user("anna", password="secret")
+
+
+@pytest.fixture
+def token(anna):
+    return Token.objects.create(user=anna)
+
+
+@pytest.fixture
+def session(anna):
+    client = Client()
+    client.force_login(anna, BACKEND)
+    return client
+
+
+@pytest.fixture
+def bearer(token):
+    return Client(headers={"Authorization": f"Token {token.key}"})
+
+
+def submit(client, path="/doors/unmarked/"):
+    response = client.post(path, headers=SOLITUDE)
+    assert response.status_code == 202
+    return AsyncTask.objects.get()
+
+
+def perform(task):
+    runner.run(str(task.pk))
+    task.refresh_from_db()
+    return task.state, task.status_code
+
+
+def content(task):
+    return bytes(task.bodies.get(kind=Body.RESPONSE).content)
+
+
+# Who runs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["person/", "async-person/"])
+def test_a_view_runs_as_the_owner(session, path):
+    assert content(submit(session, f"/zoo/{path}")) == b'{"user": "anna", "authenticated": true}'
+
+
+def test_a_drf_view_runs_as_the_owner_with_the_token_object(bearer):
+    assert content(submit(bearer, "/doors/closed/")) == b'{"user":"anna","auth":"Token","same":true}'
+
+
+def test_a_drf_view_of_a_session_runs_without_a_token(session):
+    assert content(submit(session, "/zoo/rest-function/")) == b'{"user":"anna","data":{},"query":{}}'
+
+
+def test_an_anonymous_call_runs_as_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+    assert content(submit(Client(), "/zoo/person/")) == b'{"user": "", "authenticated": false}'
+
+
+def test_an_anonymous_call_of_a_drf_view_runs_as_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+    assert content(submit(Client(), "/zoo/rest-function/")) == b'{"user":"","data":{},"query":{}}'
+
+
+def test_a_view_runs_as_a_user_of_another_backend(anna, settings):
+    settings.AUTHENTICATION_BACKENDS = [BACKEND, OTHER]
+    client = Client()
+    client.force_login(anna, OTHER)
+    task = submit(client)
+    assert (task.auth_backend, task.status_code) == (OTHER, 200)
+
+
+def test_a_token_belongs_to_the_first_backend_that_knows_its_user(bearer, settings):
+    settings.AUTHENTICATION_BACKENDS = [OTHER, BACKEND]
+    assert submit(bearer, "/doors/closed/").auth_backend == OTHER
+
+
+# Who does not run any more --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
+@pytest.mark.parametrize("path", ["/doors/unmarked/", "/doors/members/"])
+def test_a_user_who_is_gone_does_not_run(session, later, settings, end, path):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
+    task = submit(session, path)
+    end()
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_user_whom_the_projects_manager_hides_meanwhile_does_not_run(session, later, monkeypatch):
+    hidden = []
+
+    class Shown(UserManager):
+        def get(self, **wanted):
+            return super().exclude(username__in=hidden).get(**wanted)
+
+    manager = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    assert perform(submit(session))[1] == 200
+    AsyncTask.objects.all().delete()
+    task = submit(session)
+    hidden.append("anna")
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_user_whom_the_backend_refuses_does_not_run(session, later, monkeypatch):
+    task = submit(session)
+    monkeypatch.setattr(OtherBackend, "user_can_authenticate", lambda self, user: False)
+    AsyncTask.objects.update(auth_backend=OTHER)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_backend_with_a_way_of_its_own_is_asked(session, later, monkeypatch):
+    task = submit(session)
+    monkeypatch.setattr(OtherBackend, "get_user", lambda self, pk: None, raising=False)
+    AsyncTask.objects.update(auth_backend=OTHER)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_revoked_token_does_not_run(bearer, later):
+    task = submit(bearer, "/doors/closed/")
+    Token.objects.all().delete()
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_token_made_anew_is_another_token(bearer, later, anna):
+    task = submit(bearer, "/doors/closed/")
+    Token.objects.all().delete()
+    Token.objects.create(user=anna)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+def test_a_permission_taken_away_is_asked_again(session, later, anna):
+    User.objects.update(is_superuser=True)
+    task = submit(session, "/doors/trusted/")
+    User.objects.update(is_superuser=False)
+    assert perform(task) == ("API_ERROR", 403)
+    assert doors.ran == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"username": "berta"}, {"date_joined": timezone.now()}], ids=["renamed", "made at another time"]
+)
+def test_a_user_who_is_somebody_else_by_then_does_not_run(session, later, change):
+    task = submit(session)
+    User.objects.update(**change)
+    assert perform(task) == ("API_ERROR", 401)
+    assert doors.ran == []
+
+
+def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, later, settings, anna):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
+    task = submit(session)
+    User.objects.all().delete()
+    User.objects.create_user("anna", pk=anna.pk)
+    AsyncTask.objects.update(owner=anna.pk)
+    assert perform(task) == ("API_ERROR", 401)
+
+
+@isolate_apps("tests.project")
+def test_a_proxy_of_a_user_is_the_same_person(anna):
+    meta = type("Meta", (), {"proxy": True, "app_label": "project"})
+    proxy = type("Person", (User,), {"__module__": __name__, "Meta": meta}).objects.get()
+    assert stamps.facts_of(proxy, User) == stamps.facts_of(anna, User)
+
+
+def test_what_a_user_may_change_meanwhile_changes_nothing(session, later):
+    task = submit(session)
+    User.objects.update(password="another", email="a@example.com", last_name="Later", last_login=timezone.now())
+    assert perform(task) == ("DONE", 200)
+
+
+@pytest.mark.parametrize(("fallbacks", "end"), [([FORMER], ("DONE", 200)), ([], ("API_ERROR", 401))])
+def test_a_stamp_outlives_a_key_for_as_long_as_that_is_a_fallback(session, later, settings, fallbacks, end):
+    task = submit(session)
+    request = task.captured
+    task.bodies.all().delete()  # sealed with the former key, too
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", fallbacks
+    AsyncTask.objects.update(request=encode(request))
+    assert perform(AsyncTask.objects.get()) == end
+
+
+def test_a_call_that_was_stored_without_a_stamp_does_not_run(session, later):
+    AsyncTask.objects.update(request=encode(replace(submit(session).captured, stamp="")))
+    assert perform(AsyncTask.objects.get()) == ("API_ERROR", 401)
+
+
+REVOKED = pytest.mark.parametrize(("revokes", "end"), [(True, ("API_ERROR", 401)), (False, ("DONE", 200))])
+
+
+@REVOKED
+def test_a_new_password_stops_a_call_where_the_project_wants_that(session, later, settings, anna, revokes, end):
+    task = submit(session)
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": revokes}
+    anna.set_password("another")
+    anna.save()
+    assert perform(task) == end
+
+
+def test_the_same_password_under_another_key_stops_no_call(session, later, settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": True}
+    task = submit(session)
+    request = task.captured
+    task.bodies.all().delete()  # sealed with the former key, too
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", [FORMER]
+    AsyncTask.objects.update(request=encode(request))
+    assert perform(AsyncTask.objects.get()) == ("DONE", 200)
+
+
+def test_no_hash_of_a_session_is_stored(session, later, anna):
+    task = submit(session)
+    assert anna.get_session_auth_hash() not in repr(task.captured)
+
+
+def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
+    settings.AUTHENTICATION_BACKENDS = [OTHER]
+    client = Client()
+    client.force_login(anna, OTHER)
+    task = submit(client)
+    AsyncTask.objects.update(auth_backend="nowhere.Backend")
+    assert perform(task)[0] == "ERROR"
+    assert doors.ran == []
+
+
+# What is left behind --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_no_login(session, later, anna):
+    task = submit(session)
+    before = User.objects.values("last_login", "password").get()
+    perform(task)
+    assert User.objects.values("last_login", "password").get() == before
+
+
+def test_a_run_writes_no_session(session, later):
+    task = submit(session)
+    before = list(Session.objects.values())
+    assert perform(task) == ("DONE", 200)
+    assert list(Session.objects.values()) == before
+
+
+def test_the_key_of_a_token_is_stored_nowhere(bearer, token):
+    submit(bearer, "/doors/closed/")
+    rows = [row for model in apps.get_app_config("asyncexchange").get_models() for row in model.objects.values()]
+    assert rows
+    assert token.key not in repr([[bytes(v) if isinstance(v, memoryview) else v for v in row.values()] for row in rows])
+
+
+@pytest.mark.parametrize("path", ["/zoo/locale/", "/doors/unmarked/"])
+def test_a_run_leaves_the_language_and_the_time_zone_as_they_were(session, later, path):
+    with translation.override("ru"), timezone.override("Asia/Tokyo"):
+        task = submit(session, path)
+    with translation.override("en"), timezone.override("Europe/Paris"):
+        perform(task)
+        assert (translation.get_language(), timezone.get_current_timezone_name()) == ("en", "Europe/Paris")
+
+
+def test_a_run_speaks_the_language_of_its_call(session, later):
+    response = session.post("/zoo/locale/", headers={**SOLITUDE, "Accept-Language": "ru"})
+    assert response.status_code == 202
+    task = AsyncTask.objects.get()
+    with translation.override("en"):
+        perform(task)
+    assert '"language": "ru"' in content(task).decode()
+
+
+# Whose a task is ------------------------------------------------------------------------------------------------------
+
+
+def company(request):
+    """For ``OWNER``."""
+    return Owner(account="the company", kind="application", id=f"app {request.user.pk}")
+
+
+def test_a_user_is_alone_in_an_account_by_default(session, anna):
+    task = submit(session)
+    assert (task.owner, task.account, task.owner_kind, task.owner_reference) == (
+        anna,
+        str(anna.pk),
+        "employee",
+        str(anna.pk),
+    )
+
+
+def test_a_project_says_whose_a_task_is(session, anna, settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": f"{__name__}.company"}
+    task = submit(session)
+    assert (task.account, task.owner_kind, task.owner_reference) == ("the company", "application", f"app {anna.pk}")
+
+
+def test_nobody_has_an_account_of_nobody(settings):
+    settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    assert snapshot.capture(request) == snapshot.Identity(owner=Owner(account=""))
+
+
+@pytest.mark.parametrize("client", ["session", "bearer"])
+def test_a_task_belongs_to_whom_the_view_authenticated(client, anna, request):
+    assert (
+        submit(
+            request.getfixturevalue(client), "/zoo/rest-function/" if client == "session" else "/doors/closed/"
+        ).owner
+        == anna
+    )
+
+
+def test_a_task_is_not_readable_by_another_user(session):
+    task = submit(session)
+    other = Client()
+    other.force_login(User.objects.create_user("otto"))
+    foreign, unknown = (
+        other.get(f"/delay/replay/{task.pk}/"),
+        other.get(f"/delay/replay/{'0' * 8}-{'0' * 4}-4000-8000-{'0' * 12}/"),
+    )
+    assert (foreign.status_code, foreign.content, list(foreign.items())) == (404, b"", list(unknown.items()))
+
+
+def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings):
+    auth = "django.contrib.auth.middleware."
+    settings.MIDDLEWARE = [
+        part
+        for name in settings.MIDDLEWARE
+        for part in ((name, f"{auth}RemoteUserMiddleware") if name == f"{auth}AuthenticationMiddleware" else (name,))
+    ]
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    remote = {"REMOTE_USER": "remote"}
+    accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
+    assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
+
+
+class HeaderMiddleware(RemoteUserMiddleware):
+    """As Django's documentation says for a proxy that names the user in a header of its own."""
+
+    header = "HTTP_X_NAMED"
+
+
+def test_a_header_that_names_the_user_at_every_request_names_the_owner_in_the_run(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE]
+    settings.MIDDLEWARE.insert(-3, f"{__name__}.HeaderMiddleware")
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
+    remote = {"HTTP_X_NAMED": "remote"}
+    accepted = Client().post("/zoo/person/", headers=SOLITUDE, **remote)
+    assert Client().get(accepted.json()["replay"], **remote).json() == Client().post("/zoo/person/", **remote).json()
+
+
+class Asks:
+    """A middleware that wants to know who calls, before the view."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        asked.append((request.user.username, request.user.is_authenticated))
+        return self.get_response(request)
+
+
+class AsksLater(Asks):
+    sync_capable, async_capable = False, True
+
+    async def __call__(self, request):
+        user = await request.auser()
+        asked.append((user.username, user.is_authenticated))
+        return await self.get_response(request)
+
+
+class Closes(Asks):
+    """One that lets nobody in who has not logged in."""
+
+    def __call__(self, request):
+        return self.get_response(request) if request.user.is_authenticated else HttpResponse(status=302)
+
+
+@pytest.mark.parametrize("middleware", [Asks, AsksLater])
+def test_a_middleware_that_asks_hears_of_the_owner(session, later, settings, middleware):
+    if middleware is AsksLater:
+        markcoroutinefunction(AsksLater)
+    task = submit(session)
+    asked.clear()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], f"{__name__}.{middleware.__name__}", settings.MIDDLEWARE[-1]]
+    assert perform(task) == ("DONE", 200)
+    assert asked == [("anna", True)]
+
+
+@pytest.mark.parametrize("middleware", [Asks, Closes])
+def test_a_middleware_that_asks_for_an_owner_who_is_gone_changes_nothing(session, later, settings, middleware):
+    task = submit(session)
+    User.objects.update(is_active=False)
+    asked.clear()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], f"{__name__}.{middleware.__name__}", settings.MIDDLEWARE[-1]]
+    assert perform(task) == ("API_ERROR", 401)
+    assert (asked, doors.ran) == ([("", False)] if middleware is Asks else [], [])
+
+
+class TestBadge:
+    """A project that authenticates in a middleware of its own."""
+
+    @pytest.fixture(autouse=True)
+    def badge(self, settings):
+        place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
+        ours = "tests.project.middleware.Badge"
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], ours, *settings.MIDDLEWARE[place:]]
+        User.objects.create(username="boris")
+
+    def test_its_user_submits_and_runs(self):
+        badge = {"X-Badge": "boris"}
+        accepted = Client().post("/zoo/person/", headers={**SOLITUDE, **badge})
+        now = Client().post("/zoo/person/", headers=badge).json()
+        client = Client()
+        client.force_login(User.objects.get(username="boris"))
+        assert AsyncTask.objects.get().owner.username == "boris"
+        assert client.get(accepted.json()["replay"]).json() == now
+
+    def test_without_it_nobody_submits(self):
+        assert Client().post("/zoo/person/", headers=SOLITUDE).status_code == 401
+        assert not AsyncTask.objects.exists()

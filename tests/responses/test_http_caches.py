@@ -1,0 +1,199 @@
+"""The HTTP caches of a project and deferred runs: nobody finds in any of them what was answered to somebody else."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
+from django.urls import include, path
+from django.utils.cache import get_cache_key, learn_cache_key
+from django.views.decorators.cache import cache_control, cache_page
+from django.views.decorators.vary import vary_on_cookie
+
+from django_asyncexchange.decorators import never_async
+
+from ..services import exchange
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+SITE = "django.middleware.cache.{}CacheMiddleware"
+LATER = {"Prefer": "respond-async"}
+
+
+def named(request):
+    return HttpResponse(f"for {request.user.username or 'anybody'}")
+
+
+@never_async
+def never(request):
+    return named(request)
+
+
+def kept_by_hand(request):
+    """What a project may write itself, with the functions that Django documents."""
+    key = get_cache_key(request)
+    if key and (kept := cache.get(key)) is not None:
+        return kept
+    response = named(request)
+    cache.set(learn_cache_key(request, response), response)
+    return response
+
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("plain/", named),
+    path("never/", never),
+    path("site/plain/", named),
+    path("varied/", vary_on_cookie(named)),
+    path("page/", cache_page(60)(named)),
+    path("varied-page/", cache_page(60)(vary_on_cookie(named))),
+    path("by-hand/", kept_by_hand),
+    path("public/", cache_control(public=True, max_age=60)(named)),
+]
+MOYSKLAD = "django_asyncexchange.dialects.moysklad.MoySklad"
+PAGES = ["/plain/", "/varied/", "/page/", "/varied-page/", "/by-hand/", "/public/"]
+
+
+@pytest.fixture(autouse=True)
+def site(settings, request):
+    """A project whose whole site is cached, in a cache of this test."""
+    settings.MIDDLEWARE = [SITE.format("Update"), *settings.MIDDLEWARE[:-1], SITE.format("FetchFrom")]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": request.node.name}}
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"])
+
+
+@pytest.fixture
+def anna(db):
+    return logged_in("anna")
+
+
+class Stranger(Client):
+    """Sends no ``Cookie`` at all, like a real client. Django's sends an empty one."""
+
+    def _base_environ(self, **request):
+        environ = super()._base_environ(**request)
+        del environ["HTTP_COOKIE"]
+        return environ
+
+
+def logged_in(name):
+    client = Client()
+    client.force_login(User.objects.create_user(name))
+    return client
+
+
+def later(client, address, prefer="respond-async"):
+    """The answer of the deferred run."""
+    accepted = client.get(address, headers={"Prefer": prefer})
+    return client.get(accepted.headers["Location"] + "/result")
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_the_answer_of_a_run_is_found_by_nobody_else(anna, address):
+    assert later(anna, address).content == b"for anna"
+    assert Stranger().get(address).content == b"for anybody"
+    assert logged_in("otto").get(address).content != b"for anna"
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_the_answer_of_one_run_is_not_that_of_another(anna, address):
+    assert later(anna, address).content == b"for anna"
+    assert later(logged_in("otto"), address).content == b"for otto"
+
+
+@pytest.mark.parametrize("address", ["/varied/", "/varied-page/"])
+def test_a_run_does_not_find_what_an_anonymous_reader_was_given(anna, address):
+    assert Stranger().get(address).content == b"for anybody"
+    assert later(anna, address).content == b"for anna"
+
+
+def test_a_run_writes_the_headers_that_a_cached_page_has(anna):
+    now, then = Stranger().get("/page/"), later(anna, "/page/")
+    assert now.headers["Cache-Control"] == "max-age=60"
+    assert "max-age=60" in then.headers["Cache-Control"]
+    assert then.headers["Expires"]
+
+
+def test_a_run_leaves_nothing_in_the_caches_of_pages(anna):
+    assert later(anna, "/page/").content == b"for anna"
+    assert len(cache._cache) == 0
+
+
+def test_the_result_address_gives_another_caller_nothing_from_the_cache(anna):
+    accepted = anna.get("/public/", headers=LATER)
+    address = accepted.headers["Location"] + "/result"
+    assert anna.get(address).content == b"for anna"
+    assert logged_in("otto").get(address).status_code == 404
+    assert Stranger().get(address).status_code == 401
+
+
+def test_an_answer_that_was_waited_for_is_found_by_nobody_else(anna):
+    waited = anna.get("/public/", headers={"Prefer": "respond-async, wait=5"})
+    assert (waited.status_code, waited.content) == (200, b"for anna")
+    assert logged_in("otto").get("/public/", headers={"Prefer": "respond-async, wait=5"}).content == b"for otto"
+    assert Stranger().get("/public/").content == b"for anybody"
+
+
+# What a preference can change -----------------------------------------------------------------------------------------
+
+WAITING = {"Prefer": "respond-async, wait=5"}
+
+
+def vary(response):
+    return [name.strip() for name in response.get("Vary", "").split(",")]
+
+
+@pytest.fixture
+def uncached(settings):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "CacheMiddleware" not in name]
+
+
+@pytest.mark.parametrize("headers", [{}, LATER, WAITING, {"Prefer": "return=minimal"}])
+def test_every_answer_of_a_view_that_may_be_called_later_varies_with_the_preference(anna, uncached, headers):
+    assert vary(anna.get("/plain/", headers=headers)).count("Prefer") == 1
+
+
+def test_the_stored_answer_varies_with_the_preference_as_the_one_at_once_does(anna, uncached):
+    assert "Prefer" in vary(later(anna, "/plain/"))
+
+
+def test_a_view_that_no_preference_changes_says_nothing_of_it(anna, uncached):
+    assert "Prefer" not in vary(anna.get("/never/", headers=LATER))
+
+
+def test_where_no_mount_heeds_a_preference_no_view_varies_with_it(anna, settings, uncached):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"solitude": {}, "prefer": None})
+    assert "Prefer" not in vary(anna.get("/plain/", headers=LATER))
+
+
+def test_a_cache_that_has_the_page_does_not_answer_a_preference(anna):
+    assert anna.get("/plain/").content == anna.get("/plain/").content == b"for anna"
+    assert anna.get("/plain/", headers=LATER).status_code == 202
+
+
+def test_a_page_that_was_waited_for_is_not_stored_under_its_address(anna, uncached):
+    waited = anna.get("/public/", headers=WAITING)
+    assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
+
+
+def test_a_report_varies_with_how_long_its_client_waits(anna, settings, uncached, moved_mounts):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"reports": {"CLASS": MOYSKLAD, "PREFIX": "/site"}})
+    waited = anna.get("/site/plain/?async=true", headers={"Prefer": "wait=5"})
+    assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
+    assert "Prefer" in vary(waited)
+    assert "Prefer" in vary(anna.get("/site/plain/?async=true"))
+
+
+def test_apps_that_become_ready_again_do_not_make_the_keys_of_runs_longer():
+    request = RequestFactory().get("/page/")
+    request.async_task = SimpleNamespace(id="the-id", attempt=1)
+    for _ in range(3):
+        apps.get_app_config("asyncexchange").ready()
+    assert learn_cache_key(request, HttpResponse()).count("the-id") == 1

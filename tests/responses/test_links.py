@@ -1,0 +1,227 @@
+"""Time stands still: signed links to the second, and every result unavailable from its deletion date on to the moment.
+
+Nothing is pruned here: that the bytes still exist changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from django.db import models
+from django.test import Client
+
+from django_asyncexchange.endpoints import tasks
+from django_asyncexchange.exceptions import NotCancellable
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.models.querysets import AsyncTaskQuerySet
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle, pruning
+
+from ..services import prefix_of, soon, stored
+
+pytestmark = pytest.mark.django_db
+
+NOON = dt.datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=dt.UTC)
+CONTENT = b'{"rows": ["seven"]}'
+REFUSED = (403, 404)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the database's time, as views read it: on every database a sum of what is stored."""
+
+    def stands_at(moment: dt.datetime) -> None:
+        since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
+        now = models.ExpressionWrapper(since, output_field=models.DateTimeField())
+        monkeypatch.setattr(AsyncTaskQuerySet, "with_now", lambda rows: rows.annotate(now=now))
+        monkeypatch.setattr(tasks, "POLL", tasks.poll())  # else they were translated before
+
+    stands_at(NOON)
+    return stands_at
+
+
+@pytest.fixture
+def anna(django_user_model):
+    return django_user_model.objects.create(username="anna")
+
+
+def done(owner: Any, dialect: str = "moysklad", state: State = State.DONE, **fields: Any) -> AsyncTask:
+    """A finished task of ``owner`` at noon, whose answer is kept for an hour."""
+    dates = {"finished": NOON, "deletion_date": NOON + dt.timedelta(hours=1), **fields}
+    return stored(state, owner=owner, dialect=dialect, answer=CONTENT, **dates)
+
+
+def ask(address: str, user: Any = None, **headers: str) -> Any:
+    client = Client(headers={name.replace("_", "-"): text for name, text in headers.items()})
+    if user is not None:
+        client.force_login(user)
+    return client.get(address)
+
+
+def handed_out(task: AsyncTask, user: Any) -> str:
+    """The link that the owner gets now, without its host."""
+    response = ask(f"{prefix_of(task.dialect)}/async/{task.pk}/result", user)
+    assert response.status_code == 302
+    target = urlsplit(response.headers["Location"])
+    return f"{target.path}?{target.query}"
+
+
+# Signed links ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S001-36", "S002-50")
+@pytest.mark.parametrize("dialect", ["moysklad", "kladana"])
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(0, 200), (1, 200), (299, 200), (300, 200), (301, 403), (302, 403), (3000, 403)]
+)
+def test_a_link_works_for_300_seconds_and_not_for_301(clock, anna, dialect, seconds, status):
+    path = handed_out(done(anna, dialect), anna)
+    clock(NOON + dt.timedelta(seconds=seconds))
+    response = ask(path)
+    assert (response.status_code, response.content == CONTENT) == (status, status == 200)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-0.5, 200), (0, 404), (0.001, 404), (299, 404)])
+def test_a_link_ends_with_the_result_on_its_deletion_date(clock, anna, seconds, status):
+    ends = NOON.replace(microsecond=0) + dt.timedelta(seconds=60)
+    path = handed_out(done(anna, deletion_date=ends), anna)
+    clock(ends + dt.timedelta(seconds=seconds))
+    assert ask(path).status_code == status
+
+
+def test_a_link_handed_out_shortly_before_the_deletion_date_says_when_it_ends(clock, anna):
+    ends = NOON + dt.timedelta(seconds=60)
+    query = dict(parse_qsl(urlsplit(handed_out(done(anna, deletion_date=ends), anna)).query))
+    assert int(query["temp_url_expires"]) == int(ends.timestamp())
+
+
+def test_no_byte_of_a_link_can_be_changed(clock, anna):
+    task = done(anna)
+    done(anna)
+    path = handed_out(task, anna).partition("&filename=")[0]
+    first = path.index(str(task.pk))
+    tampered = {f"{path[:at]}{other}{path[at + 1 :]}" for at in range(first, len(path)) for other in others(path[at])}
+    statuses = {ask(changed).status_code for changed in tampered}
+    assert len(tampered) > 2 * 36 + 64
+    assert statuses <= {400, 401, *REFUSED}
+
+
+def others(byte: str) -> set[str]:
+    """Bytes that could stand there as well."""
+    return {chr(ord(byte) ^ 1), "0", "%00"} - {byte, "&", "#", "?"}
+
+
+def test_no_byte_of_a_link_can_be_left_out_or_doubled(clock, anna):
+    path = handed_out(done(anna), anna).partition("&filename=")[0]
+    first = path.index("temp_url_sig=")
+    for at in range(first, len(path)):
+        assert ask(path[:at] + path[at + 1 :]).status_code in REFUSED
+        if path[at] != "&":  # an empty parameter more is nothing
+            assert ask(path[: at + 1] + path[at:]).status_code in REFUSED
+
+
+def test_the_name_in_a_link_proves_nothing_and_spoils_nothing(clock, anna):
+    path = handed_out(done(anna), anna).partition("&filename=")[0]
+    assert ask(f"{path}&filename=../../etc/passwd").headers["Content-Disposition"].startswith("attachment; filename=")
+
+
+def test_a_link_opens_no_other_task(clock, anna):
+    task, other = done(anna), done(anna)
+    assert ask(handed_out(task, anna).replace(str(task.pk), str(other.pk))).status_code == 403
+
+
+def test_a_link_to_a_task_that_was_deleted_is_refused(clock, anna):
+    task = done(anna)
+    path = handed_out(task, anna)
+    assert pruning.forget([task]) == 1
+    assert ask(path).status_code == 403
+
+
+def test_a_finished_result_is_not_lost_by_a_late_cancellation(clock, anna):
+    task = done(anna)
+    path = handed_out(task, anna)
+    with pytest.raises(NotCancellable):
+        lifecycle.cancel(task)
+    assert ask(path).content == CONTENT
+
+
+def test_a_link_to_a_cancelled_task_is_refused(clock, anna):
+    path = handed_out(done(anna), anna)
+    AsyncTask.objects.update(state=State.CANCEL)
+    assert ask(path).status_code == 403
+
+
+# Deletion dates -------------------------------------------------------------------------------------------------------
+
+ADDRESSES = [
+    ("moysklad", "/async/{id}/result", 302, 404),
+    ("kladana", "/async/{id}/result", 302, 404),
+    ("solitude", "/delay/result/{id}/", 200, 404),
+    ("solitude", "/delay/replay/{id}/", 200, 404),
+    ("mailru", "/v2/responses/{id}.json", 200, 404),
+    ("prefer", "/tasks/{id}/result", 200, 410),
+]
+"""(dialect, address of a result, status while there is one, status when it is over)"""
+
+
+@pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES)
+def test_a_result_is_there_until_its_deletion_date(clock, anna, dialect, path, before, after):
+    task = done(anna, dialect)
+    clock(task.deletion_date - dt.timedelta(milliseconds=1))
+    assert ask(prefix_of(dialect) + path.format(id=task.pk), anna).status_code == before
+
+
+@pytest.mark.parametrize("later", [dt.timedelta(0), dt.timedelta(milliseconds=1), dt.timedelta(days=6)])
+@pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES)
+def test_a_result_is_gone_from_its_deletion_date_on(clock, anna, dialect, path, before, after, later):
+    task = done(anna, dialect)
+    clock(task.deletion_date + later)
+    response = ask(prefix_of(dialect) + path.format(id=task.pk), anna)
+    assert (response.status_code, CONTENT in response.content) == (after, False)
+    assert Body.objects.count() == 1
+
+
+@pytest.mark.parametrize("headers", [{"Range": "bytes=0-1"}, {"If_None_Match": "*"}, {"Accept_Encoding": "gzip"}])
+def test_neither_a_part_nor_a_condition_brings_a_result_back(clock, anna, headers):
+    task = done(anna)
+    path = handed_out(task, anna)
+    clock(task.deletion_date)
+    assert ask(path, **headers).status_code == 404
+
+
+@pytest.mark.parametrize("state", [State.API_ERROR, State.ERROR])
+@pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES[2:])
+def test_an_error_is_gone_from_its_deletion_date_on_too(clock, anna, state, dialect, path, before, after):
+    task = done(anna, dialect, state=state, status_code=400)
+    clock(task.deletion_date)
+    response = ask(prefix_of(dialect) + path.format(id=task.pk), anna)
+    assert (response.status_code, CONTENT in response.content) == (after, False)
+
+
+def test_cisco_forgets_its_result_on_the_deletion_date(clock, anna):
+    task = done(anna, "cisco", method="POST")
+    address = f"{prefix_of('cisco')}/asyncrequeststatus/{task.pk}"
+    clock(task.deletion_date - dt.timedelta(milliseconds=1))
+    before = ask(address, anna)
+    clock(task.deletion_date)
+    after = ask(address, anna)
+    assert before.status_code == 200
+    assert before.content != after.content
+    assert CONTENT not in after.content
+
+
+def test_pruning_deletes_the_file_of_what_is_gone_and_of_nothing_else(settings, tmp_path, anna):
+    ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
+    settings.STORAGES = {**settings.STORAGES, "asyncexchange": ours}
+    names = {}
+    for over in (True, False):
+        task = stored(State.DONE, owner=anna, deletion_date=soon(seconds=-1 if over else 60))
+        draft = bodies.write([b"x" * 100_000], limit=10**6)
+        bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+        names[over] = draft.name
+    pruning.prune()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [names[False]]

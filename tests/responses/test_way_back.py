@@ -1,0 +1,465 @@
+"""The way back: a stored answer reaches its reader as it was stored, whatever the project's middlewares do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import AsyncClient, Client, override_settings
+from django.urls import include, path
+from django.views.decorators.clickjacking import xframe_options_exempt
+
+from django_asyncexchange.dialects.solitude import Solitude
+from django_asyncexchange.intake import capture
+from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol.states import State
+
+from ..services import IDLE, Failing, exchange, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+DOCUMENT = {"rows": ["row"] * 10}
+LARGE = {"rows": ["row"] * 20_000}
+
+
+def sizes(request):
+    return HttpResponse(headers={"Content-Length": "123456"}) if request.method == "HEAD" else HttpResponse(b"...")
+
+
+@xframe_options_exempt
+def framed(request):
+    return HttpResponse("<p>in a frame</p>")
+
+
+def refers(request):
+    """Says what it is told to."""
+    name, _, text = request.headers["X-Say"].partition("=")
+    return HttpResponse(b"here", headers={name: text})
+
+
+def reports(request):
+    for done in range(101):
+        request.async_task.report(done, 100, "all of it")
+    return HttpResponse(b"100")
+
+
+def breaks(request):
+    reports(request)
+    raise RuntimeError("at the very end")
+
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("small/", lambda request: JsonResponse(DOCUMENT)),
+    path("large/", lambda request: JsonResponse(LARGE)),
+    path("stream/", lambda request: StreamingHttpResponse([b"ab" * 50_000] * 3, content_type="text/plain")),
+    path("empty/", lambda request: HttpResponse(status=204)),
+    path("elsewhere/", lambda request: HttpResponse(status=302, headers={"Location": "/small/"})),
+    path("framed/", framed),
+    path("sizes/", sizes),
+    path("refers/", refers),
+    path("reports/", reports),
+    path("breaks/", breaks),
+    path("fails/", lambda request: HttpResponse(status=500)),
+    path("kept/<told>/", lambda request, told: HttpResponse(headers={"Cache-Control": told})),
+]
+
+
+# Middlewares of a project ---------------------------------------------------------------------------------------------
+
+
+def envelope(get_response):
+    """Wraps every JSON document, as published ones do: without asking whether it is a stream."""
+
+    def middleware(request):
+        response = get_response(request)
+        if response.get("Content-Type") == "application/json":
+            response.content = json.dumps({"data": json.loads(response.content)}).encode()
+            response["Content-Length"] = str(len(response.content))
+        return response
+
+    return middleware
+
+
+def signed(chunks, is_async):
+    """As Django's page on streams says it."""
+
+    def now():
+        yield from chunks
+        yield b"signed"
+
+    async def then():
+        async for chunk in chunks:
+            yield chunk
+        yield b"signed"
+
+    return then() if is_async else now()
+
+
+def signature(get_response):
+    """Adds to every body, and counts it, whole or not."""
+
+    def middleware(request):
+        response = get_response(request)
+        if response.streaming:
+            response.streaming_content = signed(response.streaming_content, response.is_async)
+        else:
+            response.write(b"signed")
+            response.writelines([b"twice"])
+        return response
+
+    return middleware
+
+
+def opinion(get_response):
+    """Has its say about everything."""
+
+    def middleware(request):
+        response = get_response(request)
+        del response["X-Content-Type-Options"]
+        response.headers.pop("Content-Language", None)
+        response["X-Frame-Options"] = "SAMEORIGIN"
+        response["X-Seen"] = "yes"
+        response["Access-Control-Allow-Origin"] = request.headers.get("X-From", "")
+        response.status_code, response.reason_phrase = 299, "Whatever"
+        response.set_cookie("seen", "yes")
+        return response
+
+    return middleware
+
+
+@pytest.fixture(autouse=True)
+def every_view(settings):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"])
+
+
+@pytest.fixture
+def client(db):
+    client = Client()
+    client.force_login(User.objects.create_user("anna"))
+    return client
+
+
+def result(client, address, method="get", **headers):
+    """Where the answer lies."""
+    accepted = getattr(client, method)(address, headers={"Prefer": "respond-async", **headers})
+    assert accepted.status_code == 202
+    return accepted.headers["Location"] + "/result"
+
+
+def get(client, address, middleware="", **headers):
+    """What the same person is sent when ``middleware`` comes first; read to its end and closed."""
+    with override_settings(MIDDLEWARE=[*([middleware] if middleware else []), *settings.MIDDLEWARE]):
+        reader = Client()
+        reader.cookies = client.cookies.copy()
+        with contextlib.closing(reader.get(address, headers=headers)) as response:
+            response.body = b"".join(response)
+            return response
+
+
+# What they do ---------------------------------------------------------------------------------------------------------
+
+ENVELOPE, SIGNATURE, OPINION = (f"{__name__}.{name}" for name in ("envelope", "signature", "opinion"))
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_middleware_that_wraps_documents_wraps_them_once(client, settings, address):
+    settings.MIDDLEWARE = [ENVELOPE, *settings.MIDDLEWARE]
+    now = client.get(address)
+    accepted = client.get(address, headers={"Prefer": "respond-async"}).json()["data"]
+    later = get(client, accepted["links"]["self"] + "/result")
+    assert set(now.json()) == {"data"}
+    assert later.body == now.content
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/", "/stream/"])
+def test_nothing_is_added_to_the_body_of_a_stored_answer(client, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, SIGNATURE)
+    assert (after.body, after["Content-Length"]) == (before.body, str(len(before.body)))
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/", "/empty/"])
+def test_status_and_headers_of_a_stored_answer_stay(client, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, OPINION)
+    assert (after.status_code, after.reason_phrase) == (before.status_code, before.reason_phrase)
+    assert [pair for pair in after.items() if pair[0] != "Access-Control-Allow-Origin"] == list(before.items())
+
+
+def test_a_cookie_of_the_poll_itself_is_set(client):
+    assert get(client, result(client, "/small/"), OPINION).cookies["seen"].value == "yes"
+
+
+def test_which_origin_may_read_is_said_for_the_poll(client):
+    later = get(client, result(client, "/small/"), OPINION, **{"X-From": "https://b.example"})
+    assert later["Access-Control-Allow-Origin"] == "https://b.example"
+
+
+def test_a_view_that_may_be_framed_is_framed_later_too(client):
+    assert "X-Frame-Options" not in client.get("/framed/").headers
+    assert "X-Frame-Options" not in client.get(result(client, "/framed/")).headers
+
+
+def test_the_poller_adds_nothing_to_vary(client):
+    assert client.get(result(client, "/small/"))["Vary"] == client.get("/small/")["Vary"]
+
+
+@pytest.mark.parametrize("name", ["gzip.GZipMiddleware", "http.ConditionalGetMiddleware"])
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_djangos_own_middlewares_leave_the_stored_bytes(client, name, address):
+    where = result(client, address)
+    before, after = get(client, where), get(client, where, f"django.middleware.{name}")
+    assert (after.body, list(after.items())) == (before.body, list(before.items()))
+
+
+def test_the_length_that_an_answer_to_head_names_is_the_stored_one(client):
+    where = result(client, "/sizes/", "head")
+    assert client.head(where)["Content-Length"] == client.head("/sizes/")["Content-Length"] == "123456"
+    assert client.get(where)["Content-Length"] == "0"
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_stored_answer_can_be_told_by_a_middleware(client, address):
+    assert get(client, result(client, address)).is_stored_answer
+
+
+@pytest.mark.parametrize("middleware", [OPINION, SIGNATURE])
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_an_asynchronous_server_sends_what_was_stored(client, settings, address, middleware):
+    now, where = client.get(address).content, result(client, address)
+    settings.MIDDLEWARE = [f"{middleware}", *settings.MIDDLEWARE]
+    assert async_to_sync(read_async)(client.cookies.copy(), where) == now
+
+
+async def read_async(cookies, address):
+    client = AsyncClient()
+    client.cookies = cookies
+    response = await client.get(address)
+    return b"".join([chunk async for chunk in response]) if response.streaming else response.content
+
+
+# Redirections ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_follows_the_status_address_arrives_at_the_answer(client):
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    assert client.get(accepted["Location"], follow=True).json() == DOCUMENT
+
+
+def test_a_client_follows_a_stored_redirection(client):
+    assert client.get(result(client, "/elsewhere/"), follow=True).json() == DOCUMENT
+
+
+def test_an_answer_that_leads_nowhere_has_no_url(client):
+    assert not hasattr(client.get(result(client, "/small/")), "url")
+
+
+# After the 202 --------------------------------------------------------------------------------------------------------
+
+LOOKED: list[object] = []
+
+
+def auditor(get_response):
+    """Looks at the call when it is answered, as django-debug-toolbar does."""
+
+    def middleware(request):
+        response = get_response(request)
+        files = {name: file.read() for name, file in request.FILES.items()}
+        LOOKED.append((request.POST.dict(), files, b"" if files else request.body))
+        return response
+
+    return middleware
+
+
+CALLS = [
+    ({"data": {"a": "1", "file": io.BytesIO(b"x" * 200_000)}}, ({"a": "1"}, {"file": b"x" * 200_000}, b"")),
+    ({"data": "a=1", "content_type": "application/x-www-form-urlencoded"}, ({"a": "1"}, {}, b"a=1")),
+    ({"data": '{"a": 1}', "content_type": "application/json"}, ({}, {}, b'{"a": 1}')),
+]
+
+
+@pytest.fixture
+def audited(settings):
+    LOOKED.clear()
+    settings.MIDDLEWARE = [f"{__name__}.auditor", *settings.MIDDLEWARE]
+
+
+@pytest.mark.parametrize(("call", "seen"), CALLS, ids=["multipart", "form", "json"])
+def test_a_middleware_reads_the_body_after_the_202(client, audited, call, seen):
+    assert client.post("/small/", headers={"Prefer": "respond-async"}, **call).status_code == 202
+    assert LOOKED[-1] == seen
+    assert AsyncTask.objects.get().state == "DONE"
+
+
+def test_the_body_is_closed_with_the_response(client, monkeypatch):
+    spooled = []
+    spool = capture.spool
+    monkeypatch.setattr(capture, "spool", lambda request: spooled.append(spool(request)) or spooled[-1])
+    client.post("/small/", b"x", content_type="text/plain", headers={"Prefer": "respond-async"})
+    assert [file.closed for file in spooled] == [True]
+
+
+@pytest.mark.parametrize("back", [1, 2])
+def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, back):
+    counting = Failing(10**6)
+    for _ in "12":  # the first time asks what is asked once in a process
+        counting.statements.clear()
+        with connection.execute_wrapper(counting):
+            assert client.post("/small/", headers={"Prefer": "respond-async, wait=5"}).status_code == 200
+    failing = Failing(len(counting.statements) - back)
+    with connection.execute_wrapper(failing):
+        response = client.post("/small/", headers={"Prefer": "respond-async, wait=5"})
+    assert (failing.failed is not None, response.status_code) == (True, 202)
+
+
+# What an HTTP linter would find ---------------------------------------------------------------------------------------
+
+
+def test_an_empty_answer_of_ours_says_nothing_of_its_length(client, settings):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], EXECUTOR=IDLE)
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    cancelled = client.delete(accepted["Location"])
+    assert (cancelled.status_code, cancelled.get("Content-Length")) == (204, None)
+
+
+def test_a_stored_204_says_nothing_of_its_length(client):
+    assert "Content-Length" not in client.get(result(client, "/empty/")).headers
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_304_says_nothing_of_what_it_does_not_carry(client, address):
+    where = result(client, address)
+    etag = get(client, where)["ETag"]
+    unchanged = client.get(where, headers={"If-None-Match": etag})
+    assert (unchanged.status_code, unchanged["ETag"]) == (304, etag)
+    assert not {"Content-Length", "Content-Language", "Content-Type"} & set(unchanged.headers)
+
+
+def test_a_status_document_that_is_unchanged_says_nothing_of_what_it_does_not_carry(client):
+    accepted = client.get("/small/", headers={"Prefer": "respond-async"})
+    document = client.get(accepted["Operation-Location"])
+    unchanged = client.get(accepted["Operation-Location"], headers={"If-None-Match": document["ETag"]})
+    assert unchanged.status_code == 304
+    assert not {"Content-Length", "Content-Language", "Content-Type"} & set(unchanged.headers)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("/small/", "private, no-cache"),
+        ("/kept/max-age=60/", "max-age=60, private"),
+        ("/kept/public,max-age=60/", "public,max-age=60"),
+        ("/kept/private/", "private"),
+        ("/kept/no-store/", "no-store"),
+        ("/kept/s-maxage=5/", "s-maxage=5"),
+    ],
+)
+def test_what_caches_may_do_with_a_stored_answer(client, address, told):
+    assert client.get(result(client, address))["Cache-Control"] == told
+
+
+# A result is a file ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_result_that_the_client_has_is_not_sent_again(client, address):
+    where = result(client, address)
+    first = get(client, where)
+    assert first["ETag"] == f'"{hashlib.sha256(first.body).hexdigest()}"'
+    assert get(client, where, **{"If-None-Match": first["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("address", ["/small/", "/large/"])
+def test_a_result_comes_in_parts(client, address):
+    where = result(client, address)
+    part = get(client, where, Range="bytes=2-5")
+    assert (part.status_code, part.body, part["AsyncResult"]) == (206, b"rows", "200")
+
+
+@pytest.mark.parametrize("trigger", [{"Solitude-Async": "yes"}, {"Prefer": "respond-async"}])
+def test_the_answer_of_a_post_is_a_file_in_every_dialect(client, trigger):
+    accepted = client.post("/small/", headers=trigger)
+    where = accepted.json().get("replay") or accepted["Location"] + "/result"
+    assert get(client, where, Range="bytes=2-5").body == b"rows"
+
+
+def test_an_answer_that_was_waited_for_is_what_the_call_is_answered(client):
+    waited = client.get("/small/", headers={"Prefer": "respond-async, wait=5", "Range": "bytes=2-5"})
+    assert (waited.status_code, waited.json(), "ETag" in waited) == (200, DOCUMENT, False)
+
+
+# What refers to something ---------------------------------------------------------------------------------------------
+
+REFERENCES = [
+    ("Location", "5/", "/refers/5/"),
+    ("Location", "../small/?a=1", "/small/?a=1"),
+    ("Location", "", "/refers/?page=1"),
+    ("Content-Location", "?page=2", "/refers/?page=2"),
+    ("Location", "#top", "/refers/?page=1#top"),
+    ("Operation-Location", "status", "/refers/status"),
+    ("Link", '<?page=2>; rel="next", <last>; rel=last', '</refers/?page=2>; rel="next", </refers/last>; rel=last'),
+    ("Location", "/small/", "/small/"),
+    ("Location", "https://elsewhere.example/a", "https://elsewhere.example/a"),
+    ("Location", "//elsewhere.example/a", "//elsewhere.example/a"),
+    ("Location", "http://[broken", "http://[broken"),
+    ("X-Own", "5/", "5/"),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "meant"), REFERENCES)
+def test_a_reference_of_a_stored_answer_means_what_it_meant(client, name, told, meant):
+    accepted = client.get("/refers/?page=1", headers={"Prefer": "respond-async", "X-Say": f"{name}={told}"})
+    assert client.get(accepted["Location"] + "/result")[name] == meant
+
+
+# How far it was -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("address", "state"), [("/reports/", "DONE"), ("/breaks/", "ERROR")])
+def test_the_last_report_goes_with_the_end(client, address, state):
+    client.raise_request_exception = False
+    accepted = client.get(address, headers={"Prefer": "respond-async"})
+    document = client.get(accepted["Location"]).json()
+    assert (document["state"], document["progress"]) == (state, {"done": 100, "total": 100, "message": "all of it"})
+
+
+# Answers inside documents ---------------------------------------------------------------------------------------------
+
+
+def test_an_answer_too_large_for_its_envelope_is_had_at_the_replay_address(client, monkeypatch):
+    monkeypatch.setattr(Solitude, "READS_AT_MOST", 100_000)
+    accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
+    refused = client.get(accepted["result"])
+    assert (refused.status_code, refused.json()["error"]) == (413, "result_too_large")
+    assert json.loads(get(client, accepted["replay"]).body) == LARGE
+
+
+def test_an_answer_that_fits_is_in_its_envelope(client):
+    accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
+    assert json.loads(client.get(accepted["result"]).json()["content"]) == LARGE
+
+
+@pytest.mark.parametrize("address", ["/api/remap/1.2/async", "/api/remap/1.2/async/{id}"])
+def test_a_large_error_is_not_read_into_a_document(client, address):
+    error = json.dumps({"errors": [{"error": "x" * 100_000, "code": 7}]}).encode()
+    task = stored(State.API_ERROR, owner=User.objects.get(), answer=error)
+    document = client.get(address.format(id=task.pk)).json()
+    [told] = document.get("rows", [document])[0]["errors"]
+    assert told["error"] == "Bad Request"
+
+
+def test_an_error_is_logged_when_its_call_runs_and_not_when_its_answer_is_fetched(client, caplog):
+    where = result(client, "/fails/")
+    assert "Internal Server Error: /fails/" in caplog.messages
+    caplog.clear()
+    assert client.get(where).status_code == 500
+    assert caplog.messages == []

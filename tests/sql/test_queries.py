@@ -1,0 +1,286 @@
+"""Statements that are translated once and filled again and again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pytest
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models import Case, When
+from django.db.models.functions import Concat
+from django.db.models.lookups import Exact
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_asyncexchange.models import AsyncTask, Body, Webhook
+from django_asyncexchange.models.moments import Now
+from django_asyncexchange.models.querysets import after
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.sql.queries import Counted, Prepared, PreparedRows, Slot
+from django_asyncexchange.sql.writes import (
+    PreparedChain,
+    PreparedChange,
+    PreparedDelete,
+    PreparedInsert,
+    PreparedUpdate,
+    tells,
+)
+from django_asyncexchange.store import transitions
+
+from ..services import stored
+
+pytestmark = pytest.mark.django_db
+
+
+def slot(name):
+    return Slot(name, AsyncTask._meta.get_field(name))
+
+
+OF_ACCOUNT = Prepared(lambda: AsyncTask.objects.filter(account=slot("account")))
+
+
+def test_each_question_has_values_of_its_own():
+    stored(account="one")
+    stored(account="one")
+    assert [OF_ACCOUNT.count(account=name) for name in ("one", "two", "one")] == [2, 0, 2]
+    assert [OF_ACCOUNT.exists(account=name) for name in ("two", "one")] == [False, True]
+
+
+def test_it_is_translated_once(monkeypatch):
+    made = []
+    question = Prepared(lambda: made.append(1) or AsyncTask.objects.filter(account=slot("account")))
+    for name in ("one", "two", "three"):
+        question.exists(account=name)
+    assert len(made) <= 2  # once for the model, once for the SQL
+
+
+def test_an_insert_may_depend_on_how_many_there_are_already():
+    alone = Case(When(Exact(Counted(OF_ACCOUNT, "found"), Slot("others", models.IntegerField())), then=Now()))
+    insert = PreparedInsert(AsyncTask, sent=alone)
+    tasks = of_account("one", "one", "two")
+    for task in tasks:
+        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # asked before where it would lock
+    written = AsyncTask.objects.in_bulk()
+    assert [written[task.pk].sent is not None for task in tasks] == [True, False, True]
+
+
+def same(task, other):
+    return all(getattr(task, field.attname) == getattr(other, field.attname) for field in AsyncTask._meta.fields)
+
+
+def test_a_row_is_the_instance_that_an_unprepared_question_gives():
+    task = stored(State.DONE, account="one", response_headers=[["A", "b"]], retention=dt.timedelta(hours=1))
+    first = PreparedRows(lambda: AsyncTask.objects.with_now().filter(pk=slot("id"))).first(id=str(task.pk))
+    plain = AsyncTask.objects.with_now().get(pk=task.pk)
+    assert same(first, plain)
+    assert abs(first.now - plain.now) < dt.timedelta(minutes=1)
+    assert (first._state.adding, first._state.db) == (False, "default")
+    first.worker = "me"
+    first.save()
+    assert AsyncTask.objects.get(pk=task.pk).worker == "me"
+
+
+def test_a_row_that_is_not_there_is_none():
+    assert PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))).first(id=uuid.uuid4()) is None
+
+
+def test_an_insert_writes_what_a_save_would_and_tells_what_the_database_has_filled_in():
+    known = {"dialect": "prefer", "account": "one", "method": "GET", "url": "http://here/%s", "request": {"ü": [1]}}
+    task, saved = AsyncTask(**known, muted=["a"], retention=dt.timedelta(hours=1)), AsyncTask(**known)
+    PreparedInsert(AsyncTask, sent=Now()).insert(task)
+    saved.save()
+    if tells("default"):
+        assert isinstance(task.created, dt.datetime)
+    row = AsyncTask.objects.get(pk=task.pk)
+    assert (row.sent, row.muted, row.retention) == (row.created, ["a"], dt.timedelta(hours=1))
+    for field in AsyncTask._meta.fields:
+        if field.name not in {"id", "created", "sent", "muted", "retention"}:
+            assert getattr(row, field.attname) == getattr(AsyncTask.objects.get(pk=saved.pk), field.attname)
+
+
+def of_account(*names):
+    return [AsyncTask(dialect="prefer", account=name, url="http://here/", request={}) for name in names]
+
+
+@pytest.fixture(params=["telling", "asked"])
+def statements(request, monkeypatch):
+    """How many it takes to write and to know: one where the database tells, another for MySQL and an old SQLite."""
+    if request.param == "asked":
+        if connection.vendor == "postgresql":
+            pytest.skip("PostgreSQL always tells")
+        monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+        monkeypatch.delitem(
+            vars(AsyncTask._meta), "db_returning_fields", raising=False
+        )  # Django has kept what it could
+        monkeypatch.setattr(transitions.ACCEPT.statement, "_ready", {})  # and so have we
+    yield 1 if tells("default") else 2
+    vars(AsyncTask._meta).pop("db_returning_fields", None)
+
+
+@pytest.mark.parametrize(("share", "is_sent"), [(1, False), (2, True)])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_task_is_told_with_its_insert_when_it_was_sent_and_who_listens(statements, share, is_sent, is_heard):
+    stored(account="one", dialect="prefer", sent=Now())
+    Webhook.objects.create(dialect="prefer", account="one" if is_heard else "two", url="https://there.example/")
+    (task,) = of_account("one")
+    with CaptureQueriesContext(connection) as queries:
+        transitions.accept(task, share)
+    row = AsyncTask.objects.get(pk=task.pk)
+    assert (task.created, task.sent, task.is_heard) == (row.created, row.sent, is_heard)
+    assert (task.sent is not None, len(queries)) == (is_sent, 2 * statements - 1)  # asked before, and again
+
+
+def test_an_insert_tells_the_key(statements):
+    body = Body(task=stored(), kind=Body.RESPONSE, content=b"x", size=1)
+    PreparedInsert(Body).insert(body)
+    assert body.pk == Body.objects.get().pk
+
+
+def test_a_change_gives_the_row_as_it_is_then(statements, django_assert_num_queries):
+    rows = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).annotate(twice=Concat("account", "account")))
+    update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.PENDING), worker=slot("worker"))
+    change, task = PreparedChange(update, rows), stored(account="one")
+    with django_assert_num_queries(statements):
+        changed = change.made(id=task.pk, worker="me")
+    assert (changed.worker, changed.twice) == ("me", "oneone")
+    assert same(changed, AsyncTask.objects.get())
+
+
+def test_a_change_that_finds_nothing_gives_nothing(statements):
+    update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.DONE), worker=slot("worker"))
+    change = PreparedChange(update, PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))))
+    assert change.made(id=stored().pk, worker="me") is None
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), b"", None])
+def test_an_insert_writes_all_bytes(content):
+    body = Body(task=stored(), kind=Body.RESPONSE, content=content, size=1)
+    PreparedInsert(Body).insert(body)
+    row = Body.objects.get()
+    assert (row.content if row.content is None else bytes(row.content)) == content
+    assert body.pk in (row.pk, None)
+
+
+def test_a_hostile_value_stays_a_value():
+    stored(account="one")
+    assert OF_ACCOUNT.count(account="x' OR '1'='1") == 0
+    assert OF_ACCOUNT.count(account="%s") == 0
+
+
+@pytest.mark.parametrize("value", [{}, {"a": [1, "ü"]}, [["A", "b"]], []])
+def test_a_column_takes_what_a_model_would_write(value):
+    task = stored()
+    change = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")), response_headers=slot("response_headers"))
+    assert change.update(id=task.pk, response_headers=value) == 1
+    task.refresh_from_db()
+    assert task.response_headers == value
+
+
+def test_a_duration_is_added_to_the_databases_time():
+    task = stored()
+    change = PreparedUpdate(
+        lambda: AsyncTask.objects.filter(pk=slot("id")),
+        started=Now(),
+        finished=after(Slot("length", models.DurationField())),
+    )
+    change.update(id=task.pk, length=dt.timedelta(hours=1, milliseconds=250))
+    task.refresh_from_db()
+    assert abs(task.finished - task.started - dt.timedelta(hours=1, milliseconds=250)) < dt.timedelta(milliseconds=2)
+
+
+def test_an_update_says_how_many_rows_it_has_changed():
+    change = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")), worker=slot("worker"))
+    assert change.update(id=uuid.uuid4(), worker="nobody") == 0
+    assert change.update(id=stored().pk, worker="somebody") == 1
+
+
+@pytest.mark.parametrize("target", [State.DONE, State.CANCEL])
+def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
+    task, day = stored(), dt.timedelta(days=1)
+    dates = {"finished": Now(), "deletion_date": after(day), "purge_date": after(day)}
+    with CaptureQueriesContext(connection) as queries:
+        AsyncTask.objects.filter(pk=task.pk).move(target, mine=7, **dates, reason="")
+        move = transitions.end(target, ("reason",), is_mine=True, is_overdue=False)
+        move.made(id=task.pk, mine=7, kept=day, known=day, reason="")
+    plain, prepared = (query["sql"].replace("(", "").replace(")", "") for query in queries)
+    assert prepared.partition(" RETURNING ")[0] == plain
+
+
+# Several writes in one statement --------------------------------------------------------------------------------------
+
+CHAINS = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL writes several at once")
+
+
+def of(task, content):
+    return {**Body(task_id=task.pk, kind=Body.RESPONSE, content=content, size=len(content)).__dict__}
+
+
+def bodies_of(task):
+    return {body.kind: bytes(body.content) for body in Body.objects.filter(task=task)}
+
+
+@pytest.fixture
+def rename():
+    """Renames the worker of a task, with what goes and what comes."""
+    rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
+    told = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
+    requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
+    change = PreparedChange(PreparedUpdate(lambda: rows, worker=slot("worker")), told)
+    return PreparedChain(change, PreparedDelete(lambda: requests), PreparedInsert(Body))
+
+
+@CHAINS
+def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
+    task = stored(worker="one")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    with CaptureQueriesContext(connection) as queries:
+        changed = rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
+    assert (len(queries), changed.worker, changed.now is not None) == (1, "two", True)
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("two", {"response": b"told 100%"})
+
+
+@CHAINS
+def test_a_chain_writes_nothing_where_its_row_is_not_changed(rename):
+    task = stored(worker="another")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    assert rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told")) is None
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("another", {"request": b"asked"})
+
+
+@CHAINS
+def test_a_chain_is_written_whole_or_not_at_all(rename):
+    task = stored(worker="one")
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
+    twice = {**of(task, b"told"), "kind": None}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, twice)
+    assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("one", {"request": b"asked"})
+
+
+@pytest.fixture
+def accept():
+    """Accepts a task, unless its account has one already, with a body and, where it was sent, another."""
+    told = PreparedRows(lambda: AsyncTask.objects.values("created", "sent"))
+    insert, body = PreparedInsert(AsyncTask, told), PreparedInsert(Body)
+    return PreparedChain(insert, body, body, unless=OF_ACCOUNT, last_if="sent")
+
+
+@CHAINS
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_sent):
+    (task,) = of_account("one")
+    task.sent = timezone.now() if is_sent else None
+    assert accept.inserted(task, {}, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
+    assert bodies_of(task) == {"response": b"always"} | ({"request": b"if sent"} if is_sent else {})
+    row = AsyncTask.objects.get(pk=task.pk)
+    assert (task.created, task.sent, task._state.adding, task._state.db) == (row.created, row.sent, False, "default")
+    assert same(row, task)
+
+
+@CHAINS
+def test_a_chain_does_nothing_where_something_else_is_found(accept):
+    stored(account="one")
+    (task,) = of_account("one")
+    assert not accept.inserted(task, {}, of(task, b"always"), of(task, b"if sent"))
+    assert (AsyncTask.objects.count(), Body.objects.count(), task._state.adding) == (1, 0, True)

@@ -1,0 +1,175 @@
+"""Errors of a database that pass are waited for, and others are not."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import threading
+from concurrent.futures import Future
+
+import pytest
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+
+from django_asyncexchange.store import db_retry
+
+from ..services import PATIENCE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Work:
+    """Fails with each of ``errors``, and then is done."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def __call__(self):
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(db_retry, "PAUSE", 0.01)
+
+
+@pytest.mark.parametrize("error", [OperationalError("broken"), InterfaceError("closed")])
+def test_what_fails_with_a_connection_that_has_broken_is_done_with_another(error):
+    assert db_retry.outlast(Work(error), PATIENCE) == "done"
+
+
+def test_what_a_database_that_is_there_refuses_for_good_is_raised():
+    errors = [OperationalError(f"the packet is too large ({number})") for number in range(9)]
+    with pytest.raises(OperationalError, match=str(db_retry.CHANCES)):
+        db_retry.outlast(Work(*errors), PATIENCE)
+
+
+@pytest.mark.parametrize("error", [IntegrityError, DataError, RuntimeError])
+def test_a_mistake_is_raised_at_once(error):
+    work = Work(error("wrong"), error("again"))
+    with pytest.raises(error, match="wrong"):
+        db_retry.outlast(work, PATIENCE)
+
+
+def test_a_transaction_of_the_caller_is_not_done_by_halves():
+    with transaction.atomic(), pytest.raises(OperationalError):
+        db_retry.outlast(Work(OperationalError("broken")), PATIENCE)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="another process's lock on the file")
+def test_a_database_that_somebody_else_holds_is_waited_for():
+    with sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False) as other:
+        other.execute("BEGIN IMMEDIATE")
+        tries = []
+
+        def write():
+            tries.append(1)
+            if len(tries) == db_retry.CHANCES + 3:
+                other.execute("ROLLBACK")
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 10")
+                cursor.execute("CREATE TABLE IF NOT EXISTS held (n)")
+                cursor.execute("DROP TABLE held")
+            return "written"
+
+        assert db_retry.outlast(write, PATIENCE) == "written"
+    other.close()
+
+
+def test_patience_has_an_end(monkeypatch):
+    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
+    with pytest.raises(OperationalError):
+        db_retry.outlast(Work(*[OperationalError("away")] * 999), 0.05)
+
+
+def test_a_database_that_is_away_is_waited_for(monkeypatch):
+    away = threading.Semaphore(db_retry.CHANCES + 5)
+    monkeypatch.setattr(db_retry, "_is_away", lambda connection: away.acquire(blocking=False))
+    assert db_retry.outlast(Work(*[OperationalError("away")] * (db_retry.CHANCES + 5)), PATIENCE) == "done"
+
+
+# Beside ---------------------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_thread_open():
+    connection.ensure_connection()
+    mine = connection.connection
+    assert db_retry.outlast_beside(Work(OperationalError("broken")), PATIENCE) == "done"
+    assert connection.connection is mine
+    assert connection.is_usable()
+
+
+def test_what_is_raised_beside_is_raised_here():
+    with pytest.raises(RuntimeError, match="wrong"):
+        db_retry.outlast_beside(Work(RuntimeError("wrong")), PATIENCE)
+
+
+def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
+    waiting, interrupted, quiet, released, over = (threading.Event() for _ in range(5))
+    result = Future.result
+    monkeypatch.setattr(Future, "result", lambda self: waiting.set() or result(self))
+
+    def work():
+        assert waiting.wait(PATIENCE)
+        while not interrupted.wait(0.05):  # again, as a run's watcher does: one may come a moment too early
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        quiet.set()
+        released.wait(PATIENCE)
+        over.set()
+
+    def interrupt(*_):
+        if not interrupted.is_set():
+            interrupted.set()
+            raise InterruptedError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(InterruptedError):
+            db_retry.outlast_beside(work, PATIENCE)
+    finally:
+        assert quiet.wait(PATIENCE)
+        signal.signal(signal.SIGUSR1, before)
+    assert not over.is_set()
+    released.set()
+    assert over.wait(PATIENCE)
+
+
+# Deadlocks ------------------------------------------------------------------------------------------------------------
+
+
+def deadlock():
+    """As MySQL says it."""
+    error = OperationalError("Deadlock found")
+    error.__cause__ = Exception(1213, "Deadlock found")
+    return error
+
+
+def test_a_deadlocked_transaction_is_begun_again():
+    assert db_retry.again_if_deadlocked(Work(*[deadlock() for _ in range(db_retry.ROUNDS - 1)]))() == "done"
+
+
+@pytest.mark.parametrize("name", ["sqlstate", "pgcode"])
+def test_a_deadlock_is_known_in_the_words_of_both_releases_of_psycopg(name):
+    error = OperationalError("deadlock detected")
+    error.__cause__ = Exception("deadlock detected")
+    setattr(error.__cause__, name, "40P01")
+    assert db_retry.again_if_deadlocked(Work(error))() == "done"
+
+
+def test_a_transaction_that_is_always_deadlocked_is_given_up():
+    work = Work(*[deadlock() for _ in range(db_retry.ROUNDS + 1)])
+    with pytest.raises(OperationalError, match="Deadlock"):
+        db_retry.again_if_deadlocked(work)()
+    assert len(work.errors) == 1
+
+
+def test_another_error_of_a_transaction_is_raised_at_once():
+    work = Work(OperationalError("broken"), OperationalError("again"))
+    with pytest.raises(OperationalError, match="broken"):
+        db_retry.again_if_deadlocked(work)()
+
+
+def test_a_deadlock_inside_a_transaction_of_the_caller_is_for_the_caller():
+    with transaction.atomic(), pytest.raises(OperationalError, match="Deadlock"):
+        db_retry.again_if_deadlocked(Work(deadlock()))()

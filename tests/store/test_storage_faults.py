@@ -1,0 +1,287 @@
+"""Storages that are full, broken or gone, and processes killed in the middle: nothing half is served, nothing is left.
+
+An S3 bucket's own faults are in ``store.test_s3``.
+"""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import logging
+import os
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as project
+from django.core.files.storage import FileSystemStorage
+from django.test import Client
+
+from django_asyncexchange.exceptions import SubmitFailed
+from django_asyncexchange.models import AsyncTask, Body, encode
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import lifecycle, pruning
+from django_asyncexchange.worker import runner
+
+from ..conftest import unavailable
+from ..project.apart import apart, said
+from ..project.serving import asgi_server, ask, wsgi_server
+from ..project.streams import MB, PIECE
+from ..responses.test_conditional import link
+from ..services import IDLE, captured, exchange, soon, stored, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.project.streams")]
+
+FILES = "django.core.files.storage.FileSystemStorage"
+DEADLY = "tests.project.streams.Deadly"
+
+
+def use(settings: Any, location: Path, backend: str = FILES) -> dict[str, Any]:
+    """Make ``location`` the place of bodies."""
+    ours = {"BACKEND": backend, "OPTIONS": {"location": location}}
+    settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
+    return ours
+
+
+@pytest.fixture
+def place(settings, tmp_path):
+    use(settings, tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def narrow(settings, tmp_path):
+    """A place with room for 8 megabytes."""
+    place = tmp_path / "narrow"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True)
+    if mounted.returncode:
+        unavailable(f"A small file system cannot be mounted: {mounted.stderr.strip()}")
+    use(settings, place)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def files(place: Path) -> list[Path]:
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+def names() -> set[str]:
+    """The names that rows know."""
+    return set(Body.objects.exclude(name="").values_list("name", flat=True))
+
+
+def ended(task: AsyncTask) -> AsyncTask:
+    """``task`` after a worker had it."""
+    runner.run(str(task.pk))
+    return AsyncTask.objects.get(pk=task.pk)
+
+
+def kept(megabytes: int = 1, content_type: str = "application/octet-stream") -> AsyncTask:
+    """A finished task with such a result."""
+    task = stored(State.DONE, response_headers=[["Content-Type", content_type]])
+    draft = bodies.write((PIECE for _ in range(megabytes)), limit=10**9)
+    bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+    return task
+
+
+# Full -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_does_not_fit_on_the_disk_ends_in_error_storage(narrow):
+    task = ended(stored(to="/streams/20/"))
+    assert (task.state, task.reason, task.status_code) == (State.ERROR, "storage", None)
+
+
+def test_an_answer_that_does_not_fit_leaves_no_part(narrow):
+    ended(stored(to="/streams/20/"))
+    assert (files(narrow), Body.objects.exclude(kind=Body.FAILURE).count()) == ([], 0)
+
+
+def test_after_a_full_disk_the_worker_runs_what_fits(narrow):
+    states = [ended(stored(to=f"/streams/{size}/")).state for size in (20, 1, 20, 1)]
+    assert states == ["ERROR", "DONE", "ERROR", "DONE"]
+
+
+def test_on_a_full_disk_results_can_still_be_read_and_deleted(narrow):
+    task = kept(7)
+    ended(stored(to="/streams/20/"))
+    assert bodies.read(task.response_body()) == PIECE * 7
+    bodies.delete(Body.objects.all())
+    assert files(narrow) == []
+
+
+def test_a_request_that_does_not_fit_is_not_accepted(narrow, settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
+    with pytest.raises(SubmitFailed):
+        submitted(PIECE for _ in range(20))
+    assert (files(narrow), Body.objects.count(), AsyncTask.objects.count()) == ([], 0, 0)
+
+
+# Killed ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(settings, place):
+    """A task whose worker process was killed in the middle of its answer."""
+    task = stored(to="/pauses/", created=soon(minutes=-90))
+    with apart("run", settings.STORAGES["asyncexchange"], tasks=[task.pk]) as process:
+        assert said(process) == "halfway"
+        process.kill()
+        process.wait()
+    return task
+
+
+def test_every_file_of_a_killed_worker_is_known_by_a_row(killed, place):
+    [file] = files(place)
+    assert file.stat().st_size > 0
+    assert {str(file.relative_to(place))} == names()
+
+
+def test_no_part_of_a_killed_workers_answer_is_served(killed, place):
+    assert Body.objects.get().task_id is None
+    assert AsyncTask.objects.get(pk=killed.pk).response_body() is None
+    assert Client().get(link(killed)).status_code == 403
+
+
+def test_what_a_killed_worker_left_is_swept(killed, place):
+    assert pruning.prune()["bodies"] == 0
+    Body.objects.update(created=soon(minutes=-61))
+    assert pruning.prune()["bodies"] == 1
+    assert (files(place), Body.objects.count()) == ([], 0)
+
+
+def test_the_next_attempt_of_a_killed_run_has_a_file_of_its_own(killed, place):
+    lifecycle.release(AsyncTask.objects.get(pk=killed.pk))
+    AsyncTask.objects.update(request=encode(captured("/streams/3/")), not_before=None)
+    assert ended(killed).state == State.DONE
+    assert (len(files(place)), len(names())) == (2, 2)
+    assert bodies.read(AsyncTask.objects.get().response_body()) == PIECE * 3
+
+
+def test_a_worker_that_is_killed_between_end_and_erasure_leaves_a_request_that_is_swept(settings, tmp_path):
+    place = tmp_path / "results"
+    use(settings, place)
+    task = stored(to=captured("/reads/", method="POST"))
+    bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
+    deadly = {"BACKEND": DEADLY, "OPTIONS": {"location": place}}
+    with apart("run", deadly, tasks=[task.pk]) as process:
+        assert process.wait() == -9
+    task = AsyncTask.objects.get()
+    assert (task.state, task.request, task.bodies.filter(kind=Body.REQUEST).count()) == (State.DONE, {}, 1)
+    assert pruning.prune()["bodies"] == 1
+    assert (files(place), task.bodies.filter(kind=Body.REQUEST).count()) == ([], 0)
+
+
+def test_a_request_that_is_kept_is_not_swept(settings, place):
+    settings.ASYNC_EXCHANGE = exchange(KEEP_REQUESTS=True)
+    task = stored(to=captured("/reads/", method="POST"))
+    bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
+    assert ended(task).state == State.DONE
+    settings.ASYNC_EXCHANGE = exchange(KEEP_REQUESTS=False)
+    assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
+
+
+def test_the_request_of_a_task_that_may_still_run_is_not_swept(place):
+    task = stored(to=captured("/reads/", method="POST"))
+    bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
+    assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
+
+
+# Swept too early ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_answer_was_swept_away_ends_in_error_and_not_without_its_answer(place, monkeypatch):
+    write = bodies.write
+
+    def swept(*chunks: Any, **more: Any) -> bodies.Draft:
+        draft = write(*chunks, **more)
+        Body.objects.all().delete()
+        return draft
+
+    monkeypatch.setattr(bodies, "write", swept)
+    task = ended(stored(to="/streams/1/"))
+    assert (task.state, task.reason, task.status_code) == (State.ERROR, "storage", None)
+    assert files(place) == []
+
+
+# Broken ---------------------------------------------------------------------------------------------------------------
+
+
+class Away(FileSystemStorage):
+    """Does not answer."""
+
+    def _save(self, name: str, content: Any) -> str:
+        raise ConnectionError("the storage is away")
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        raise ConnectionError("the storage is away")
+
+    def delete(self, name: str) -> None:
+        raise ConnectionError("the storage is away")
+
+
+AWAY = f"{__name__}.Away"
+
+
+def test_while_the_storage_is_away_a_run_ends_in_error_storage_and_the_next_one_is_done(settings, place):
+    use(settings, place, AWAY)
+    assert ended(stored(to="/streams/1/")).reason == "storage"
+    assert ended(stored(to=captured("/reads/"))).state == State.DONE
+    use(settings, place)
+    assert ended(stored(to="/streams/1/")).state == State.DONE
+
+
+def test_what_was_reserved_in_a_storage_that_is_away_is_swept_when_it_is_back(settings, place):
+    use(settings, place, AWAY)
+    ended(stored(to="/streams/1/"))
+    answers = Body.objects.exclude(kind=Body.FAILURE)
+    answers.update(created=soon(minutes=-61))
+    assert (pruning.prune()["bodies"], answers.count()) == (0, 1)
+    use(settings, place)
+    assert (pruning.prune()["bodies"], answers.count()) == (1, 0)
+
+
+@pytest.mark.parametrize("server", [wsgi_server, asgi_server])
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=5-900000"}])
+def test_a_storage_that_is_away_is_an_error_in_the_protocols_words(settings, place, server, headers):
+    address = link(kept(content_type="text/csv"))
+    use(settings, place, AWAY)
+    with server() as port:
+        status, _, _, content = ask(port, "GET", address, headers=headers)
+    assert (status, content.startswith(b'{"errors":')) == (500, True)
+
+
+@pytest.fixture
+def broken_off(caplog):
+    """Where an ASGI answer breaks off, Django leaves its file and connection to the garbage; a log would keep them."""
+    caplog.set_level(logging.CRITICAL, "uvicorn.error")
+    yield
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("server", [wsgi_server, asgi_server])
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=5-"}])
+@pytest.mark.usefixtures("broken_off")
+def test_a_result_that_was_cut_short_does_not_look_complete(place, server, headers):
+    address = link(kept(2, content_type="text/csv"))
+    [file] = files(place)
+    os.truncate(file, MB)
+    with server() as port, closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("GET", address, headers=headers)
+        response = connection.getresponse()
+        assert response.status in (200, 206)
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+
+
+def test_a_part_that_is_still_there_of_a_result_that_was_cut_short_is_served(place):
+    address = link(kept(2))
+    [file] = files(place)
+    os.truncate(file, MB)
+    with wsgi_server() as port:
+        assert ask(port, "GET", address, headers={"Range": "bytes=0-99999"})[3] == PIECE[:100_000]

@@ -1,0 +1,241 @@
+"""Why a call failed is kept for whoever looks after the project, and goes with its answer.
+
+As a module it is also a URLconf.
+"""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.files.storage import storages
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import Client, override_settings
+from django.urls import include, path
+from django.views.decorators.debug import sensitive_variables
+
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import failures, lifecycle, pruning
+from django_asyncexchange.worker import runner
+
+from .. import services
+from ..services import IDLE, captured, captured_by_asgi, exchange, soon, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+SECRET = "hunter2"
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("not even this")
+
+
+@sensitive_variables()
+def guards(request):
+    held = SECRET
+    raise ValueError(f"{len(held)} letters")
+
+
+def tells(request):
+    raise ValueError(f"https://example.com/?token={SECRET}&a=1 {{'password': '{SECRET}'}} api_key={SECRET} kept=this")
+
+
+def wraps(request):
+    try:
+        raise KeyError("the cause")
+    except KeyError as error:
+        raise LookupError("the outcome") from error
+
+
+def screams(request):
+    raise ValueError("x" * 10_000_000)
+
+
+def falls(request):
+    return falls(request)
+
+
+def mumbles(request):
+    raise Unprintable
+
+
+def scripts(request):
+    raise ValueError("<script>alert(1)</script>")
+
+
+async def sinks(request):
+    raise RuntimeError("an asynchronous mistake")
+
+
+def tears(request):
+    def chunks():
+        yield b"x"
+        raise OSError("the source is gone")
+
+    return StreamingHttpResponse(chunks())
+
+
+def quits(request):
+    raise SystemExit(3)
+
+
+def refuses(request):
+    return HttpResponse(status=503)
+
+
+VIEWS = (guards, tells, wraps, screams, falls, mumbles, scripts, sinks, tears, quits, refuses)
+urlpatterns = [
+    *services.urlpatterns,
+    path("admin/", admin.site.urls),
+    path("accounts/", include("django.contrib.auth.urls")),
+    *(path(f"{view.__name__}/", view) for view in VIEWS),
+]
+
+
+@pytest.fixture(autouse=True)
+def defaults(settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
+
+
+def ran(view, **more):
+    task = stored(to=f"/{view}/", **more) if isinstance(view, str) else stored(to=view, **more)
+    runner.run(str(task.pk))
+    task.refresh_from_db()
+    assert task.state == State.ERROR
+    return task
+
+
+def kept(task):
+    """What is kept of why it failed."""
+    body = task.bodies.filter(kind=Body.FAILURE).first()
+    return bodies.read(body).decode() if body else None
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("raises", "RuntimeError: a view's own mistake"),
+        ("tears", "OSError: the source is gone"),
+        ("quits", "SystemExit: 3"),
+        ("mumbles", "Unprintable"),
+        ("falls", "RecursionError"),
+        ("wraps", "LookupError: the outcome"),
+        ("wraps", "KeyError: 'the cause'"),
+    ],
+)
+def test_what_a_view_raises_is_kept_with_where_it_was_raised(view, said):
+    text = kept(ran(view))
+    assert said in text and f"in {'chunks' if view == 'tears' else view}\n" in text
+
+
+def test_what_is_raised_by_asgi_is_kept_too():
+    text = kept(ran(captured_by_asgi("/sinks/")))
+    assert "RuntimeError: an asynchronous mistake" in text and "in sinks" in text
+
+
+def test_a_call_that_ends_without_an_exception_has_none():
+    task = ran("refuses")
+    assert (task.status_code, kept(task)) == (503, None)
+
+
+def test_a_storage_that_fails_is_named(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(storages["asyncexchange"], "save", refuse)
+    task = ran("fills/200000")
+    assert task.reason == Reason.STORAGE and "no space left" in kept(task)
+
+
+def test_an_answer_that_is_too_large_is_named(settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, MAX_RESULT_BYTES=10)
+    task = ran("fills/11")
+    assert task.reason == Reason.STORAGE and "TooLarge" in kept(task)
+
+
+def test_a_run_that_is_interrupted_says_where_it_was(settings):
+    dialects = {"moysklad": {"PREFIX": "/api/remap/1.2", "RUN_LIMIT": 0.3}}
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, DIALECTS=dialects)
+    task = ran("waits")
+    assert task.reason == Reason.RUN_TIMEOUT and "in waits" in kept(task)
+
+
+@pytest.mark.parametrize("view", ["guards", "tells"])
+def test_no_secret_is_kept(view):
+    assert SECRET not in kept(ran(view))
+
+
+def test_what_is_no_secret_of_a_message_is_kept():
+    text = kept(ran("tells"))
+    assert "a=1" in text and "kept=this" in text and "{'password': '***'}" in text
+
+
+def test_it_is_bounded():
+    text = kept(ran("screams"))
+    assert "ValueError" in text and len(text) < 3 * failures.LONGEST
+
+
+@pytest.mark.parametrize("text", ["half a pair: \ud800", "a zero: \0"], ids=["surrogate", "zero"])
+def test_whatever_letters_a_message_has_it_can_be_kept(text):
+    task = stored(to="/ran/")
+    lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION, text)
+    assert kept(task).startswith(text[:6])
+
+
+def test_it_is_sealed():
+    body = ran("raises").bodies.get(kind=Body.FAILURE)
+    assert body.is_sealed and b"RuntimeError" not in bytes(body.content)
+
+
+@pytest.mark.parametrize("view", ["raises", "scripts", "screams"])
+def test_the_page_of_a_task_shows_it(view, admin_client):
+    task = ran(view)
+    page = admin_client.get(f"/admin/asyncexchange/asynctask/{task.pk}/change/").content.decode()
+    assert "Traceback (most recent call last)" in html.unescape(page) and "<script>alert" not in page
+
+
+def test_a_page_whose_key_is_lost_says_so(admin_client, settings):
+    task = ran("raises")
+    with override_settings(SECRET_KEY_FALLBACKS=[], ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        body = task.bodies.get(kind=Body.FAILURE)
+        Body.objects.filter(pk=body.pk).update(content=b"gAAAA-of-another-key\n")
+        page = admin_client.get(f"/admin/asyncexchange/asynctask/{task.pk}/change/").content.decode()
+    assert "The stored body cannot be read." in page
+
+
+def test_no_client_is_given_it():
+    anna = User.objects.create(username="anna")
+    client = Client()
+    client.force_login(anna)
+    accepted = client.get("/raises/", headers={"Prefer": "respond-async"})
+    task = AsyncTask.objects.get()
+    runner.run(str(task.pk))
+    task.refresh_from_db()
+    assert kept(task)
+    for address in (accepted["Location"], f"{accepted['Location']}/result", "/async/tasks"):
+        assert b"own mistake" not in client.get(address, follow=True).content
+
+
+def test_it_goes_with_the_answer():
+    task = ran("raises")
+    AsyncTask.objects.filter(pk=task.pk).update(deletion_date=soon(seconds=-1))
+    pruning.prune()
+    assert not task.bodies.exists()
+
+
+def test_it_does_not_count_as_kept_for_the_account():
+    task = ran("quits")
+    assert kept(task) and Body.objects.kept_for(task.dialect, task.account) == 0
+
+
+def test_of_a_late_failure_nothing_is_kept():
+    task = stored(to=captured("/raises/"))
+    claimed = lifecycle.claim(task.pk)
+    lifecycle.cancel(task)
+    assert not lifecycle.fail(claimed, Reason.EXCEPTION, "why")
+    assert kept(task) is None

@@ -1,0 +1,480 @@
+"""The steps of a task's life, one by one, without a worker."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import ClassVar
+
+import pytest
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.test import override_settings
+
+from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable, RequestTooLarge, SubmitFailed
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.protocol.states import FINAL, Reason, State
+from django_asyncexchange.signals import task_finished, task_started, task_submitted
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import dispatch, lifecycle, submit
+from django_asyncexchange.worker import runner
+
+from ..services import BROKEN, IDLE, Idle, captured, exchange, runs, stored, submitted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JSON = (("Content-Type", "application/json"), ("X-Two", "a"), ("X-Two", "b"))
+
+
+@pytest.fixture(autouse=True)
+def idle():
+    """Nothing runs by itself; the ids sent."""
+    Idle.sent.clear()
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield Idle.sent
+
+
+@pytest.fixture
+def place(tmp_path):
+    ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
+    with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": ours}):
+        yield tmp_path
+
+
+@pytest.fixture
+def told():
+    """What the signals said, in order: (signal, state)."""
+    seen = []
+    receivers = {}
+    for name, signal in {"submitted": task_submitted, "started": task_started, "finished": task_finished}.items():
+
+        def receive(task, name=name, **kwargs):
+            seen.append((name, task.state.value))
+
+        receivers[signal] = receive
+        signal.connect(receive)
+    yield seen
+    for signal, receive in receivers.items():
+        signal.disconnect(receive)
+
+
+def files(place):
+    return [path for path in place.rglob("*") if path.is_file()]
+
+
+def finish(task, content=b"{}", status=200):
+    draft = bodies.write([content], limit=10**7)
+    return lifecycle.finish(task, status=status, reason_phrase="OK", headers=JSON, draft=draft)
+
+
+def again(task):
+    """``task`` as it lies in the database now."""
+    return AsyncTask.objects.get(pk=task.pk)
+
+
+# Submit ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-18", "S002-29")
+def test_a_new_task_waits():
+    task = again(submitted())
+    assert (task.state, task.attempt, task.started, task.finished, task.deletion_date) == (
+        "PENDING",
+        0,
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_new_task_knows_whose_it_is():
+    task = again(submitted())
+    assert (task.account, task.owner_kind, task.owner_reference) == ("one", "application", "7")
+
+
+def test_a_captured_call_is_read_back_as_it_was():
+    call = captured("/ran/é/", "PUT", headers=(("X-A", "1"), ("X-A", "2")), query="a=%20&b", language="ru")
+    assert again(submitted(to=call)).captured == call
+
+
+def test_only_the_id_is_sent(idle):
+    assert [str(submitted().pk)] == idle
+
+
+def test_the_id_is_sent_after_the_commit(idle):
+    with transaction.atomic():
+        submitted()
+        assert idle == []
+    assert len(idle) == 1
+
+
+def test_a_submit_that_is_rolled_back_sends_nothing(idle):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        submitted()
+        raise ZeroDivisionError
+    assert (idle, AsyncTask.objects.count()) == ([], 0)
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_the_body_of_the_call_is_kept(place, size):
+    task = submitted([b"x" * size])
+    assert bodies.read(task.bodies.get(kind=Body.REQUEST)) == b"x" * size
+
+
+def test_a_call_with_too_large_a_body_is_refused():
+    with (
+        override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, MAX_REQUEST_BYTES=10)),
+        pytest.raises(RequestTooLarge),
+    ):
+        submitted([b"x" * 11])
+    assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
+
+
+@pytest.mark.seed("S001-10", "S002-6")
+def test_a_fifth_unfinished_task_is_refused():
+    for _ in range(4):
+        submitted()
+    with pytest.raises(CapacityExceeded):
+        submitted()
+    assert AsyncTask.objects.count() == 4
+
+
+@pytest.mark.seed("S002-7")
+def test_running_tasks_count_as_unfinished():
+    for _ in range(4):
+        lifecycle.claim(submitted().pk)
+    with pytest.raises(CapacityExceeded):
+        submitted()
+
+
+def test_finished_tasks_do_not_count():
+    for _ in range(4):
+        lifecycle.cancel(submitted())
+    submitted()
+
+
+def test_every_account_has_a_capacity_of_its_own():
+    for _ in range(4):
+        submitted(account="one")
+    submitted(account="two")
+
+
+def test_every_mount_has_a_capacity_of_its_own():
+    for _ in range(4):
+        submitted(dialect="moysklad")
+    submitted(dialect="kladana")
+
+
+def test_a_mount_without_a_capacity_takes_everything():
+    for _ in range(6):
+        submitted(dialect="solitude")
+
+
+def test_a_refused_call_leaves_no_file(place):
+    for _ in range(4):
+        submitted()
+    with pytest.raises(CapacityExceeded):
+        submitted([b"x" * 200_000])
+    assert (files(place), Body.objects.count()) == ([], 0)
+
+
+def test_a_call_that_the_database_refuses_leaves_no_file(place):
+    def refuse(execute, sql, params, many, context):
+        if "INSERT" in sql and "asynctask" in sql:
+            raise DatabaseError("the disk is full")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse), pytest.raises(SubmitFailed):
+        submitted([b"x" * 200_000])
+    assert (files(place), Body.objects.count(), AsyncTask.objects.count()) == ([], 0, 0)
+
+
+def test_a_call_that_the_broker_refuses_is_accepted_and_waits(caplog):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
+        task = submitted()
+    assert AsyncTask.objects.values("pk", "state", "sent").get() == {"pk": task.pk, "state": "PENDING", "sent": None}
+    assert f"task {task.pk} could not be queued; it is tried again" in caplog.text
+
+
+def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
+        task = submitted()
+    assert (dispatch.sweep(), Idle.sent[-1]) == (1, str(task.pk))
+
+
+class Deaf(Idle):
+    """A broker that takes a message, and whose receipt does not arrive."""
+
+    sent: ClassVar[list[str]] = []
+
+    def send(self, id, job="run"):
+        super().send(id, job)
+        raise TimeoutError("no receipt")
+
+
+@pytest.mark.urls("tests.services")
+def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Deaf")):
+        task = submitted()
+    dispatch.sweep()
+    for id in Deaf.sent[-1], Idle.sent[-1]:
+        assert id == str(task.pk)
+        runner.run(id)
+    assert (runs(), again(task).attempt) == (1, 1)
+
+
+# Claim ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-30")
+def test_a_claimed_task_runs():
+    task = lifecycle.claim(submitted().pk)
+    assert (task.state, task.attempt) == ("PROCESSING", 1)
+    assert task.started is not None
+
+
+def test_a_task_is_claimed_once():
+    task = submitted()
+    assert [lifecycle.claim(task.pk) is None for _ in range(3)] == [False, True, True]
+    assert again(task).attempt == 1
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_a_finished_task_is_not_claimed(state):
+    assert lifecycle.claim(stored(state).pk) is None
+
+
+def test_an_unknown_task_is_not_claimed():
+    assert lifecycle.claim(uuid.uuid4()) is None
+
+
+# Finish ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "reason"),
+    [
+        pytest.param(200, "DONE", "", marks=pytest.mark.seed("S002-31")),
+        pytest.param(302, "DONE", ""),
+        pytest.param(403, "API_ERROR", "", marks=pytest.mark.seed("S001-46", "S002-34")),
+        pytest.param(500, "ERROR", "exception", marks=pytest.mark.seed("S002-32")),
+    ],
+)
+def test_the_status_decides_how_a_task_ends(status, state, reason):
+    task = lifecycle.claim(submitted().pk)
+    assert finish(task, status=status)
+    assert (again(task).state, again(task).reason, again(task).status_code) == (state, reason, status)
+
+
+def test_headers_are_kept_in_order_with_duplicates():
+    task = lifecycle.claim(submitted().pk)
+    finish(task)
+    assert again(task).headers == JSON
+
+
+@pytest.mark.parametrize("size", [0, 2, 200_000])
+def test_the_answer_is_kept(place, size):
+    task = lifecycle.claim(submitted().pk)
+    finish(task, b"x" * size)
+    assert bodies.read(again(task).response_body()) == b"x" * size
+
+
+@pytest.mark.seed("S001-43", "S002-5")
+def test_a_result_is_kept_for_an_hour_from_its_end():
+    task = lifecycle.claim(submitted().pk)
+    finish(task)
+    assert again(task).deletion_date - again(task).finished == dt.timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("dialect", "days"), [("moysklad", 7), ("solitude", 1)])
+def test_an_error_is_kept_as_its_mount_says(dialect, days):
+    task = lifecycle.claim(submitted(dialect=dialect).pk)
+    finish(task, status=400)
+    assert again(task).deletion_date - again(task).finished == dt.timedelta(days=days)
+
+
+def test_dates_are_the_time_of_the_database():
+    task = lifecycle.claim(submitted().pk)
+    finish(task)
+    now = AsyncTask.objects.with_now().get().now
+    assert dt.timedelta(0) <= now - again(task).finished < dt.timedelta(minutes=1)
+
+
+@pytest.mark.seed("S002-40")
+def test_a_task_stays_known_for_a_week():
+    task = lifecycle.claim(submitted().pk)
+    finish(task)
+    assert again(task).purge_date - again(task).finished == dt.timedelta(days=7)
+
+
+def test_a_task_is_finished_once():
+    task = lifecycle.claim(submitted().pk)
+    assert [finish(task, b"first"), finish(task, b"second")] == [True, False]
+    assert bodies.read(again(task).response_body()) == b"first"
+
+
+@pytest.mark.seed("S002-64")
+def test_the_late_answer_of_a_cancelled_task_is_dropped():
+    task = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(task)
+    before = AsyncTask.objects.values().get()
+    assert not finish(task)
+    assert AsyncTask.objects.values().get() == before
+
+
+def test_an_answer_whose_commit_was_not_heard_of_is_kept_when_it_is_recorded_again(place):
+    task = lifecycle.claim(submitted().pk)
+    draft = bodies.write([b"x" * 100_000], limit=10**6)
+    answer = {"status": 200, "reason_phrase": "OK", "headers": (), "draft": draft}
+    assert lifecycle.finish(task, **answer)
+    assert not lifecycle.finish(task, **answer)
+    task = AsyncTask.objects.get()
+    assert (task.state, bodies.read(task.response_body())) == (State.DONE, b"x" * 100_000)
+
+
+def test_the_body_of_a_late_answer_is_gone(place):
+    task = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(task)
+    finish(task, b"x" * 200_000)
+    assert (files(place), Body.objects.count()) == ([], 0)
+
+
+def test_the_answer_of_an_abandoned_attempt_changes_nothing():
+    abandoned = lifecycle.claim(submitted().pk)
+    AsyncTask.objects.move(State.PENDING)
+    current = lifecycle.claim(abandoned.pk)
+    assert not finish(abandoned, b"old")
+    assert (again(current).state, again(current).attempt, Body.objects.count()) == ("PROCESSING", 2, 0)
+    assert finish(current, b"new")
+    assert bodies.read(again(current).response_body()) == b"new"
+
+
+def test_a_task_whose_mount_was_taken_down_still_ends():
+    task = lifecycle.claim(submitted().pk)
+    with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}})):
+        assert finish(task)
+    assert again(task).state == "DONE"
+
+
+# Fail -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_task_has_no_answer():
+    task = lifecycle.claim(submitted().pk)
+    assert lifecycle.fail(task, Reason.RUN_TIMEOUT)
+    assert (again(task).state, again(task).reason, again(task).status_code) == ("ERROR", "run_timeout", None)
+
+
+def test_a_cancelled_task_does_not_fail():
+    task = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(task)
+    assert not lifecycle.fail(task, Reason.EXCEPTION)
+    assert again(task).state == "CANCEL"
+
+
+def test_an_abandoned_attempt_does_not_fail():
+    abandoned = lifecycle.claim(submitted().pk)
+    AsyncTask.objects.move(State.PENDING)
+    lifecycle.claim(abandoned.pk)
+    assert not lifecycle.fail(abandoned, Reason.EXCEPTION)
+
+
+# Cancel ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param(State.PENDING, marks=pytest.mark.seed("S002-63")),
+        pytest.param(State.PROCESSING, marks=pytest.mark.seed("S002-64")),
+    ],
+)
+@pytest.mark.seed("S002-33")
+def test_an_unfinished_task_can_be_cancelled(state):
+    task = stored(state)
+    lifecycle.cancel(task)
+    assert again(task).state == "CANCEL"
+    assert again(task).finished is not None
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_a_finished_task_cannot_be_cancelled(state):
+    task = stored(state)
+    with pytest.raises(NotCancellable):
+        lifecycle.cancel(task)
+    assert again(task).state == state
+
+
+def test_a_cancelled_task_is_not_claimed():
+    task = submitted()
+    lifecycle.cancel(task)
+    assert lifecycle.claim(task.pk) is None
+
+
+# Rerun ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rerun_is_a_new_task_with_the_same_call():
+    task = submitted([b"payload"])
+    new = submit.rerun(again(task))
+    assert (new.pk != task.pk, again(new).state, again(new).captured) == (True, "PENDING", again(task).captured)
+    assert bodies.read(new.bodies.get(kind=Body.REQUEST)) == b"payload"
+
+
+def test_a_rerun_belongs_to_the_same_owner():
+    new = again(submit.rerun(submitted()))
+    assert (new.account, new.owner_kind, new.owner_reference) == ("one", "application", "7")
+
+
+# Signals --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_step_is_announced(told):
+    task = lifecycle.claim(submitted().pk)
+    finish(task)
+    assert told == [("submitted", "PENDING"), ("started", "PROCESSING"), ("finished", "DONE")]
+
+
+def test_a_cancellation_is_announced(told):
+    lifecycle.cancel(submitted())
+    assert told == [("submitted", "PENDING"), ("finished", "CANCEL")]
+
+
+def test_what_is_refused_is_not_announced(told):
+    task = submitted()
+    lifecycle.cancel(task)
+    with pytest.raises(NotCancellable):
+        lifecycle.cancel(task)
+    assert told == [("submitted", "PENDING"), ("finished", "CANCEL")]
+
+
+def test_a_step_is_announced_after_its_commit(told):
+    with transaction.atomic():
+        submitted()
+        assert told == []
+    assert told == [("submitted", "PENDING")]
+
+
+def test_a_step_that_is_rolled_back_is_not_announced(told):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        submitted()
+        raise ZeroDivisionError
+    assert told == []
+
+
+def test_a_receiver_that_raises_steers_nothing():
+    def break_down(**kwargs):
+        raise RuntimeError("a receiver's own mistake")
+
+    task_submitted.connect(break_down)
+    try:
+        assert again(submitted()).state == "PENDING"
+    finally:
+        task_submitted.disconnect(break_down)
+
+
+def test_a_log_line_has_no_query(caplog):
+    caplog.set_level("INFO", "django_asyncexchange")
+    submitted()
+    assert "http://testserver/ran/ is PENDING" in caplog.text
+    assert "async=true" not in caplog.text

@@ -1,0 +1,409 @@
+"""Dead workers and lost messages: what they leave behind is found, and ends or runs again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_asyncexchange.executors import runtime_dir
+from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.store import bodies
+from django_asyncexchange.tasks import cancel_file, dispatch, lifecycle, recovery, run_file
+from django_asyncexchange.worker import handlers, runner, watchdog
+
+from ..services import IDLE, PATIENCE, Idle, captured, exchange, runs, stored, submitted, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+
+@pytest.fixture(autouse=True)
+def idle():
+    Idle.sent.clear()
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        yield Idle.sent
+
+
+def ago(**span):
+    return timezone.now() - dt.timedelta(**span)
+
+
+def running(method="GET", *, minutes=7, **fields):
+    """A task that began so long ago; the limit is five minutes."""
+    from_then = {"started": ago(minutes=minutes), "sent": ago(minutes=minutes), **fields}
+    return stored(State.PROCESSING, method=method, **from_then)
+
+
+def fresh(task):
+    task.refresh_from_db()
+    return task
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_lost_run_of_a_safe_call_waits_again(method):
+    task = running(method)
+    assert recovery.recover()["again"] == 1
+    assert (fresh(task).state, task.attempt, task.sent) == (State.PENDING, 1, None)
+
+
+def test_it_is_sent_again_a_little_later_and_runs(idle):
+    task = running()
+    recovery.recover()
+    assert (dispatch.sweep(), runner.run(str(task.pk)), idle) == (0, None, [])
+    assert fresh(task).state == State.PENDING
+    AsyncTask.objects.update(not_before=ago(seconds=1))
+    assert (dispatch.sweep(), idle) == (1, [str(task.pk)])
+    runner.run(idle[0])
+    assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_lost_run_of_another_call_ends_as_lost(method):
+    task = running(method)
+    assert recovery.recover()["lost"] == 1
+    assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+
+def test_a_call_that_kills_its_workers_ends_as_lost():
+    task = running(attempt=3)
+    recovery.recover()
+    assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+
+@pytest.mark.seed("S000-35")
+def test_mailru_never_runs_a_lost_call_again():
+    task = running(dialect="mailru")
+    recovery.recover()
+    assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+
+@pytest.mark.parametrize("minutes", [0, 4, 5.5])
+def test_a_run_that_may_still_live_is_left_alone(minutes):
+    task = running(minutes=minutes)
+    assert recovery.recover() == {"again": 0, "lost": 0, "resent": 0}
+    assert fresh(task).state == State.PROCESSING
+
+
+def test_the_run_limit_of_the_mount_counts():
+    given = {**exchange()["DIALECTS"], "moysklad": {"PREFIX": "/api/remap/1.2", "RUN_LIMIT": 3600}}
+    task = running()
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=given)):
+        recovery.recover()
+    assert fresh(task).state == State.PROCESSING
+
+
+def test_the_late_answer_of_a_lost_run_changes_nothing():
+    late = AsyncTask.objects.get(pk=running().pk)
+    recovery.recover()
+    draft = bodies.write([b"late"], limit=100)
+    assert not lifecycle.finish(late, status=200, reason_phrase="OK", headers=(), draft=draft)
+    assert fresh(late).state == State.PENDING
+
+
+def test_a_lost_run_frees_its_account():
+    for _ in range(4):
+        running("POST", account="one")
+    recovery.recover()
+    assert submitted(account="one").pk
+
+
+def test_a_forgotten_message_is_sent_again(idle):
+    task = stored(sent=ago(minutes=6))
+    assert recovery.recover()["resent"] == 1
+    dispatch.sweep()
+    assert idle == [str(task.pk)]
+
+
+def test_a_message_on_its_way_is_not_sent_again(idle):
+    stored(sent=ago(seconds=25))
+    recovery.recover()
+    assert (dispatch.sweep(), idle) == (0, [])
+
+
+def test_the_command_says_what_it_did(capsys):
+    running(), running("POST"), stored(sent=ago(minutes=6))
+    call_command("asyncexchange_sweep")
+    assert capsys.readouterr().out == "1 again, 1 lost, 1 resent, 1 sent, 0 reminded\n"
+
+
+class TestLeases:
+    def leased(self, method="GET", **span):
+        return running(method, minutes=0, lease_until=timezone.now() + dt.timedelta(**span), worker="elsewhere//1/2")
+
+    def test_a_run_whose_lease_is_over_is_lost(self):
+        task = self.leased(seconds=-1)
+        assert recovery.recover()["again"] == 1
+        assert (fresh(task).lease_until, task.state) == (None, State.PENDING)
+
+    def test_a_run_with_a_lease_is_not_lost_however_long_it_takes(self):
+        task = self.leased(seconds=5)
+        AsyncTask.objects.update(started=ago(days=1))
+        recovery.recover()
+        assert fresh(task).state == State.PROCESSING
+
+    def test_a_run_whose_process_is_dead_is_lost_at_once(self):
+        task = self.leased("POST", hours=1)
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            name = f"{process_id.me().rsplit('/', 2)[0]}/{child.pid}/{process_id._start(child.pid)}"
+            AsyncTask.objects.filter(pk=task.pk).update(worker=name)
+            recovery.recover()
+            assert fresh(task).state == State.PROCESSING
+            child.kill()
+        assert recovery.recover()["lost"] == 1
+        assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+    def test_a_process_of_another_machine_is_not_judged(self):
+        assert not process_id.is_gone("elsewhere/boot/pid:[1]/1/1")
+        assert not process_id.is_gone("")
+
+    def test_a_process_id_that_was_used_again_is_another_process(self):
+        machine = process_id.me().rsplit("/", 2)[0]
+        assert process_id.is_gone(f"{machine}/{os.getpid()}/1")
+        assert not process_id.is_gone(process_id.me())
+
+    def test_a_claim_says_who_and_until_when(self):
+        task = lifecycle.claim(stored().pk)
+        assert (fresh(task).worker, task.lease_until > timezone.now()) == (process_id.me(), True)
+
+    def test_a_call_that_says_it_may_be_repeated_is(self):
+        task = running("POST", is_repeatable=True)
+        assert recovery.recover()["again"] == 1
+        assert fresh(task).state == State.PENDING
+
+
+class TestAttempts:
+    """A worker that was stopped for longer than its lease comes back to a call that was given up meanwhile."""
+
+    @pytest.fixture
+    def late(self):
+        """The call as it knows it; its next attempt has not begun."""
+        late = AsyncTask.objects.get(pk=running().pk)
+        assert recovery.recover()["again"] == 1
+        return late
+
+    @pytest.mark.parametrize(
+        "end",
+        [lifecycle.give_in, lambda late: lifecycle.fail(late, Reason.RUN_TIMEOUT), lifecycle.release],
+        ids=["cancelled", "failed", "released"],
+    )
+    def test_it_ends_nothing_any_more(self, late, end):
+        assert not end(late)
+        assert (fresh(late).state, late.attempt) == (State.PENDING, 1)
+
+    def test_the_next_attempt_runs(self, late):
+        lifecycle.give_in(late)
+        AsyncTask.objects.update(not_before=ago(seconds=1))
+        runner.run(str(late.pk))
+        assert (fresh(late).state, late.attempt) == (State.DONE, 2)
+
+
+def alive(**span):
+    """A run of a process of this machine that lives, and has not been heard of; its lease ends then."""
+    return running(minutes=1, worker=process_id.me(), lease_until=timezone.now() + dt.timedelta(**span))
+
+
+class TestInterpretersThatAreHeld:
+    """By code in C, so that no thread of the process can move the lease on."""
+
+    @pytest.fixture(autouse=True)
+    def leased(self, monkeypatch):
+        monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+
+    def test_a_run_whose_process_is_seen_to_live_is_not_lost(self):
+        task = alive(seconds=-5)
+        assert recovery.recover()["again"] == 0
+        assert fresh(task).state == State.PROCESSING
+
+    def test_its_lease_is_moved_on_for_those_who_cannot_see_it(self):
+        task = alive(seconds=5)
+        recovery.recover()
+        assert fresh(task).lease_until > timezone.now() + dt.timedelta(seconds=20)
+
+    def test_a_lease_that_lasts_is_left_as_it_is(self):
+        until = fresh(alive(seconds=29)).lease_until
+        with CaptureQueriesContext(connection) as queries:
+            recovery.recover()
+        assert (len(queries), AsyncTask.objects.get().lease_until) == (2, until)
+
+    def test_a_run_whose_process_was_stopped_is_lost_with_its_lease(self):
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+            os.kill(child.pid, signal.SIGSTOP)
+            until(lambda: process_id._stat(child.pid)[0] == "T")
+            machine = process_id.me().rsplit("/", 2)[0]
+            alive(seconds=-5)
+            AsyncTask.objects.update(worker=f"{machine}/{child.pid}/{process_id._start(child.pid)}")
+            assert recovery.recover()["again"] == 1
+            child.kill()
+
+    def test_it_does_not_live_for_ever(self):
+        task = alive(seconds=-5)
+        AsyncTask.objects.update(started=ago(minutes=7))
+        assert recovery.recover()["again"] == 1
+        assert fresh(task).state == State.PENDING
+
+
+HELD = """
+import sys
+import django
+django.setup()
+from django.conf import settings
+from django.db import connection
+settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
+settings.ROOT_URLCONF = "tests.project.held"
+settings.ASYNC_EXCHANGE["DIALECTS"]["cisco"] = {"PREFIX": "/unifiedconfig/config", "RUN_LIMIT": 0.2}
+from django_asyncexchange import handling, watch, worker
+from django.urls import resolve
+resolve("/holds/")
+handling.handler()
+watch.CEILING = 0.3
+watch.this_is_a_worker()
+worker.run(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
+def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(caplog):
+    task = stored(to="/holds/", dialect="cisco")
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(task.pk), str(connection.settings_dict["NAME"])],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, fresh(task).state) == (1, State.PROCESSING)
+    recovery.recover()
+    assert (fresh(task).state, task.reason, task.attempt) == (State.ERROR, Reason.RUN_TIMEOUT, 1)
+    assert "in holds" in caplog.text
+
+
+def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
+    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+    task = stored()
+    runner.run(str(task.pk))
+    assert fresh(task).state == State.DONE
+    assert not list(runtime_dir.directory().glob(f"run-{task.pk}*"))
+
+
+class TestBeginnings:
+    """A worker may die after the claim and before the call: nothing has happened then."""
+
+    @pytest.fixture(autouse=True)
+    def ours(self, monkeypatch):
+        monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+
+    def killed(self, monkeypatch, *, at):
+        """A POST whose worker dies there: its file stays, and its process is gone."""
+
+        def die(*args, **kwargs):
+            raise MemoryError  # what follows is not written down either
+
+        task = stored(to=captured(method="POST"))
+        with monkeypatch.context() as patch:
+            patch.setattr(*at, die)
+            patch.setattr(lifecycle, "fail", die)
+            patch.setattr(recovery, "give_up", die)
+            patch.setattr(run_file.Path, "unlink", lambda self, missing_ok=False: None)
+            runner.run(str(task.pk))
+        machine = process_id.me().rsplit("/", 2)[0]
+        AsyncTask.objects.update(worker=f"{machine}/{os.getpid()}/1")
+        assert fresh(task).state == State.PROCESSING
+        return task
+
+    def test_a_call_that_never_began_waits_again(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
+        assert recovery.recover()["again"] == 1
+        AsyncTask.objects.update(not_before=ago(seconds=1))
+        runner.run(str(task.pk))
+        assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
+
+    def test_one_that_had_begun_is_lost(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+        assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
+
+    def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
+        monkeypatch.setattr(run_file, "_begin", lambda file, path: os.unlink(path))
+        self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
+        assert recovery.recover()["lost"] == 1
+
+    def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
+        self.killed(monkeypatch, at=(runner.acting, "begin"))
+        AsyncTask.objects.update(worker=process_id.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
+        assert recovery.recover()["lost"] == 1
+
+    def test_without_a_directory_for_it_calls_run_all_the_same(self, monkeypatch):
+        def refuse():
+            raise PermissionError
+
+        monkeypatch.setattr(runtime_dir, "directory", refuse)
+        task = stored()
+        runner.run(str(task.pk))
+        assert fresh(task).state == State.DONE
+
+    def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
+        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
+        AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
+        path = run_file._file(task)
+        path.rename(run_file._file(AsyncTask.objects.get()))
+        assert recovery.recover()["lost"] == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
+def test_a_row_that_somebody_holds_does_not_stop_the_others():
+    """Nor is it waited for: its holder is another session, that this test ends only afterwards."""
+    old = {"sent": ago(minutes=7)}
+    held, others = [running(), stored(**old), stored()], [running(), stored(**old), stored()]
+    holder = connections.create_connection("default")
+    try:
+        holder.set_autocommit(False)
+        with holder.cursor() as cursor:
+            for task in held:
+                key = AsyncTask._meta.pk.get_db_prep_value(task.pk, holder)
+                cursor.execute(f"SELECT id FROM {AsyncTask._meta.db_table} WHERE id = %s FOR UPDATE", [key])
+        assert (recovery.recover(), dispatch.sweep()) == ({"again": 1, "lost": 0, "resent": 1}, 2)
+    finally:
+        holder.rollback()
+        holder.close()
+    assert [fresh(task).state for task in (held[0], others[0])] == [State.PROCESSING, State.PENDING]
+    assert recovery.recover() == {"again": 1, "lost": 0, "resent": 1}
+
+
+class Counting(Idle):
+    """A queue that knows how many wait in it."""
+
+    inside = 0
+
+    def waiting(self):
+        return self.inside
+
+
+class TestBacklog:
+    @pytest.fixture(autouse=True)
+    def counted(self):
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Counting")):
+            yield
+
+    @pytest.mark.parametrize(("inside", "resent"), [(0, 3), (1, 2), (3, 0), (9, 0)])
+    def test_what_still_waits_in_the_queue_is_not_sent_twice(self, monkeypatch, inside, resent):
+        monkeypatch.setattr(Counting, "inside", inside)
+        for minutes in (3, 2, 1):
+            stored(sent=ago(minutes=minutes))
+        assert recovery.recover()["resent"] == resent
+
+
+def test_with_nothing_to_do_it_takes_two_statements(django_assert_num_queries):
+    stored(State.DONE)
+    with django_assert_num_queries(2):
+        recovery.recover()

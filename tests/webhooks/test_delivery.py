@@ -1,0 +1,1102 @@
+"""What is sent, how often, and when it is given up: on real receivers, and on a clock that is moved in the rows."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+import json
+import os
+import random
+import threading
+import time
+import uuid
+from email.utils import format_datetime
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connections, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from hypothesis import example, given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from django_asyncexchange import encryption
+from django_asyncexchange.conf import conf
+from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.exceptions import SubscriptionNotFound
+from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
+from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.protocol.values import Owner
+from django_asyncexchange.signals import webhook_delivered, webhook_disabled, webhook_failed
+from django_asyncexchange.tasks import lifecycle, pruning
+from django_asyncexchange.webhooks import attempts, delivery, outbox, retry_policy, subscriptions
+from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
+from django_asyncexchange.webhooks.transport import Outcome
+from django_asyncexchange.worker import runner
+
+from .. import receivers
+from ..receivers import LOOPBACK, misbehaving, receiving
+from ..services import BROKEN, IDLE, PATIENCE, Idle, exchange, stored, submitted, until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+ANY_PORT = range(1, 65536)
+LONG = 1000.0
+"""Longer than any test, in seconds."""
+
+
+@pytest.fixture(autouse=True)
+def settings_of_webhooks(settings):
+    settings.ASYNC_EXCHANGE = exchange(
+        EXECUTOR=IDLE,
+        WEBHOOK_ALLOWED_NETWORKS=LOOPBACK,
+        WEBHOOK_PORTS=ANY_PORT,
+        WEBHOOK_REQUIRE_HTTPS=False,
+    )
+
+
+def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **wish):
+    """(the webhook, its secret)"""
+    owner = Owner(account=account, kind="employee", id="7")
+    made = subscriptions.create(conf.dialect(dialect), owner, None, Wish(url=url, action=action, **wish))
+    return Webhook.objects.get(pk=made.id), made.secret
+
+
+def finished(dialect="prefer", **more):
+    task = submitted(dialect=dialect, **more)
+    runner.run(str(task.pk))
+    return AsyncTask.objects.get(pk=task.pk)
+
+
+def deliver():
+    delivery.run("")
+
+
+def later(**span):
+    """As if time had passed for all deliveries."""
+    Delivery.objects.update(due=F("due") - dt.timedelta(**span))
+
+
+class Clock:
+    """The clock of deliveries, which may be moved."""
+
+    passed = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.passed
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """With it, a call of deliveries takes on more until ``LONG`` has passed, and ends after twice that."""
+    clock = Clock()
+    monkeypatch.setattr(delivery, "time", clock)
+    monkeypatch.setattr(delivery, "BUDGET", LONG)
+    monkeypatch.setattr(delivery, "EXTRA", LONG)
+    monkeypatch.setattr(delivery, "COST", 0)  # a look during which it is moved seems to take long
+    return clock
+
+
+def bodies(receiver):
+    return [json.loads(seen.body) for seen in receiver.seen]
+
+
+# What is told --------------------------------------------------------------------------------------------------------
+
+
+class TestEvents:
+    def test_the_end_of_a_task_arrives(self):
+        with receiving() as receiver:
+            _, secret = subscribed(receiver.url())
+            task = finished()
+            deliver()
+        [seen] = receiver.seen
+        told = Verifier(secret).verify(seen.body, seen.headers)
+        assert told["type"] == "task.processed"
+        assert (told["data"]["id"], told["data"]["state"]) == (str(task.pk), "DONE")
+        assert told["data"]["links"]["result"] == f"{task.base}/tasks/{task.pk}/result"
+        assert Delivery.objects.get().state == Delivery.DELIVERED
+
+    @pytest.mark.parametrize(
+        ("action", "states"), [("CREATE", ["PENDING"]), ("UPDATE", ["PROCESSING", "DONE"]), ("PROCESSED", ["DONE"])]
+    )
+    def test_each_action_tells_of_its_own_changes(self, action, states):
+        with receiving() as receiver:
+            subscribed(receiver.url(), action)
+            finished()
+            deliver()
+        assert sorted(told["data"]["state"] for told in bodies(receiver)) == sorted(states)
+
+    @pytest.mark.parametrize("state", [State.ERROR, State.CANCEL])
+    def test_every_final_state_is_an_end(self, state):
+        with receiving() as receiver:
+            subscribed(receiver.url())
+            task = submitted(dialect="prefer", to="/raises/")
+            lifecycle.cancel(task) if state is State.CANCEL else runner.run(str(task.pk))
+            deliver()
+        assert [told["data"]["state"] for told in bodies(receiver)] == [state]
+
+    def test_another_account_hears_nothing(self):
+        subscribed("http://127.0.0.1:9/", account="two")
+        finished()
+        assert not Delivery.objects.exists()
+
+    def test_another_mount_hears_nothing(self):
+        subscribed("http://127.0.0.1:9/", dialect="moysklad")
+        finished()
+        assert not Delivery.objects.exists()
+
+    def test_a_disabled_webhook_hears_nothing(self):
+        subscribed("http://127.0.0.1:9/", enabled=False)
+        finished()
+        assert not Delivery.objects.exists()
+
+    def test_a_change_that_is_rolled_back_is_not_told(self):
+        subscribed("http://127.0.0.1:9/", "CREATE")
+        with pytest.raises(RuntimeError), transaction.atomic():
+            submitted(dialect="prefer")
+            raise RuntimeError
+        assert not Delivery.objects.exists()
+
+    def test_a_webhook_deleted_while_an_event_is_written_down_spoils_neither(self):
+        """Most of all not the call's own end, which is in the same transaction."""
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        task = stored(State.PROCESSING, dialect="prefer", account="one")
+        errors = []
+
+        def remove():
+            try:
+                subscriptions.remove(webhook)
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=remove)
+        with transaction.atomic():
+            outbox.announce(task, "PROCESSED", is_heard=True)
+            thread.start()
+            thread.join(0.5)  # it gets as far as it gets
+        thread.join()
+        assert errors == []
+        assert not Webhook.objects.exists()
+        assert not Delivery.objects.exists()
+
+    @pytest.mark.parametrize("outcome", [Outcome(status=200), Outcome(error="timeout")], ids=["arrived", "again"])
+    def test_a_webhook_deleted_while_a_try_is_recorded_spoils_neither(self, outcome):
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        finished()
+        [row] = delivery.claim(1)
+        errors = []
+
+        def remove():
+            try:
+                subscriptions.remove(webhook)
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=remove)
+        with transaction.atomic():
+            attempts.settle(row, PROFILES["signed"], [outcome])
+            thread.start()
+            thread.join(0.5)
+        thread.join()
+        assert errors == []
+        assert not Delivery.objects.exists()
+
+    def test_a_dialect_without_webhooks_asks_no_table_for_them(self, django_assert_num_queries):
+        task = stored(State.PROCESSING, dialect="solitude", account="one")
+        with django_assert_num_queries(0):
+            outbox.announce(task, "PROCESSED", is_heard=True)
+
+
+# How it is delivered -------------------------------------------------------------------------------------------------
+
+
+class TestRetries:
+    def test_every_try_has_the_same_id_and_body_and_a_time_of_its_own(self):
+        with receiving(500, 500, 200) as receiver:
+            _, secret = subscribed(receiver.url())
+            finished()
+            for _ in range(3):
+                deliver()
+                later(hours=1)
+        assert len(receiver.seen) == 3
+        assert len({(seen.headers["webhook-id"], seen.body) for seen in receiver.seen}) == 1
+        for seen in receiver.seen:
+            Verifier(secret).verify(seen.body, seen.headers)
+        assert Delivery.objects.get().state == Delivery.DELIVERED
+        assert [attempt.status_code for attempt in DeliveryAttempt.objects.order_by("pk")] == [500, 500, 200]
+
+    def test_a_failed_one_is_not_sent_before_its_time(self):
+        with receiving(500) as receiver:
+            subscribed(receiver.url())
+            finished()
+            deliver()
+            deliver()
+        assert len(receiver.seen) == 1
+
+    def test_after_the_last_try_it_is_given_up(self):
+        with receiving(500) as receiver:
+            webhook, _ = subscribed(receiver.url())
+            finished()
+            for _ in range(12):
+                deliver()
+                later(days=1)
+        assert len(receiver.seen) == 9
+        assert Delivery.objects.get().state == Delivery.FAILED
+        webhook.refresh_from_db()
+        assert (webhook.failed, webhook.enabled) == (1, True)
+
+    def test_410_disables_the_webhook_at_once(self):
+        with receiving(410) as receiver:
+            webhook, _ = subscribed(receiver.url())
+            finished()
+            deliver()
+        webhook.refresh_from_db()
+        assert not webhook.enabled
+        assert webhook.disabled_reason
+        assert Delivery.objects.get().state == Delivery.FAILED
+
+    def test_a_redirect_is_a_failure_and_not_followed(self):
+        with receiving() as canary, receiving((302, {"Location": canary.url()}, b"")) as receiver:
+            subscribed(receiver.url())
+            finished()
+            deliver()
+        assert not canary.seen
+        assert Delivery.objects.get().state == Delivery.WAITING
+
+    def test_what_leads_inward_by_now_is_given_up_without_a_connection(self, settings):
+        with receiving() as receiver:
+            subscribed(receiver.url())
+            finished()
+            settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "WEBHOOK_ALLOWED_NETWORKS": ()}
+            deliver()
+        assert not receiver.seen
+        assert DeliveryAttempt.objects.get().error == "refused"
+        assert Delivery.objects.get().state == Delivery.FAILED
+
+    def test_a_receiver_that_dies_before_it_answers_gets_the_same_message_again(self):
+        with misbehaving(receivers.reset) as port:
+            webhook, _ = subscribed(f"http://127.0.0.1:{port}/")
+            finished()
+            deliver()
+        assert DeliveryAttempt.objects.get().error == "protocol"
+        assert Delivery.objects.get().state == Delivery.WAITING
+
+    def test_a_webhook_deleted_meanwhile_is_not_sent_to(self):
+        with receiving(500) as receiver:
+            webhook, _ = subscribed(receiver.url())
+            finished()
+            deliver()
+            webhook.delete()
+            later(hours=1)
+            deliver()
+        assert len(receiver.seen) == 1
+        assert not Delivery.objects.exists()
+
+    def test_a_webhook_disabled_meanwhile_is_not_sent_to(self):
+        with receiving(500) as receiver:
+            webhook, _ = subscribed(receiver.url())
+            finished()
+            deliver()
+            Webhook.objects.update(enabled=False)
+            later(hours=1)
+            deliver()
+        assert len(receiver.seen) == 1
+        assert Delivery.objects.get().state == Delivery.FAILED
+
+    def test_a_rotation_signs_with_both_secrets_for_a_day(self):
+        with receiving(500, 200) as receiver:
+            webhook, old = subscribed(receiver.url())
+            finished()
+            deliver()
+            new = subscriptions.rotate(webhook).secret
+            later(hours=1)
+            deliver()
+        seen = receiver.seen[-1]
+        for secret in (old, new):
+            assert Verifier(secret).verify(seen.body, seen.headers)
+
+    def test_after_a_day_the_old_secret_signs_no_more(self):
+        webhook, old = subscribed("http://127.0.0.1:9/")
+        subscriptions.rotate(webhook)
+        task = finished()
+        Webhook.objects.update(former_until=timezone.now() - dt.timedelta(seconds=1))
+        row = Delivery.objects.select_related("webhook", "task").get(task=task)
+        assert old not in attempts.secrets_of(row)
+        assert len(attempts.secrets_of(row)) == 1
+
+    def test_nothing_for_days_disables_the_webhook(self):
+        with receiving(500) as receiver:
+            webhook, _ = subscribed(receiver.url())
+            Webhook.objects.update(failing_since=timezone.now() - dt.timedelta(days=5, minutes=1))
+            finished()
+            Delivery.objects.update(tries=8)
+            deliver()
+        webhook.refresh_from_db()
+        assert not webhook.enabled
+        assert webhook.disabled_reason
+
+    def test_a_success_ends_the_count_of_days(self):
+        with receiving() as receiver:
+            webhook, _ = subscribed(receiver.url())
+            Webhook.objects.update(failing_since=timezone.now() - dt.timedelta(days=9))
+            finished()
+            deliver()
+        webhook.refresh_from_db()
+        assert (webhook.failing_since, webhook.delivered, webhook.enabled) == (None, 1, True)
+        assert webhook.last_success
+
+
+class TestChanges:
+    """Its owner changes a webhook that others have in hand as well."""
+
+    def test_neither_a_counter_nor_a_new_secret_is_undone(self):
+        stale, _ = subscribed("http://127.0.0.1:9/")
+        Webhook.objects.update(delivered=7, last_success=timezone.now())
+        secret = subscriptions.rotate(Webhook.objects.get()).secret
+        told = subscriptions.change(stale, conf.dialect("prefer"), Wish(url="http://127.0.0.1:9/other"))
+        webhook = Webhook.objects.get()
+        assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
+        assert encryption.unseal_secret(webhook.secret) == secret
+
+    def test_one_that_was_deleted_meanwhile_is_not_made_again(self):
+        stale, _ = subscribed("http://127.0.0.1:9/")
+        subscriptions.remove(Webhook.objects.get())
+        with pytest.raises(SubscriptionNotFound):
+            subscriptions.change(stale, conf.dialect("prefer"), Wish(enabled=False))
+        assert not Webhook.objects.exists()
+
+
+class TestKeys:
+    """Secrets are encrypted at rest; the keys to them may be replaced, and get lost."""
+
+    KEYS = [Fernet.generate_key().decode() for _ in range(2)]
+
+    def arrives(self, *secrets):
+        """What each of ``secrets`` makes of the next message."""
+        with receiving() as receiver:
+            Webhook.objects.update(url=receiver.url())
+            finished()
+            deliver()
+        return [verifies(secret, receiver.seen[-1]) for secret in secrets] if receiver.seen else []
+
+    @pytest.mark.parametrize("own", [False, True])
+    def test_what_was_encrypted_with_a_former_key_signs(self, settings, own):
+        first, second = self.KEYS
+        if own:
+            settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": [first]}
+        _, secret = subscribed("http://127.0.0.1:9/")
+        if own:
+            settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": [second, first]}
+        else:
+            settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = second, [settings.SECRET_KEY]
+        assert self.arrives(secret) == [True]
+
+    def test_a_project_that_begins_to_encrypt_with_keys_of_its_own_reads_what_there_is(self, settings):
+        _, secret = subscribed("http://127.0.0.1:9/")
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": self.KEYS[:1]}
+        assert self.arrives(secret) == [True]
+
+    def test_where_the_key_is_lost_a_new_secret_is_a_new_beginning(self, settings):
+        webhook, old = subscribed("http://127.0.0.1:9/")
+        settings.SECRET_KEY = self.KEYS[0]
+        assert self.arrives() == []
+        new = subscriptions.rotate(webhook).secret
+        assert self.arrives(old, new) == [False, True]
+
+    def test_the_secret_of_callbacks_is_made_anew_where_its_key_is_lost(self, settings):
+        old = subscriptions.callback_secret("prefer", "one")
+        settings.SECRET_KEY = self.KEYS[0]
+        new = subscriptions.callback_secret("prefer", "one")
+        assert new != old
+        assert subscriptions.callback_secret("prefer", "one") == new
+
+    def test_a_callback_too_is_signed_twice_while_its_secret_is_changed(self):
+        old = subscriptions.callback_secret("prefer", "one")
+        new = subscriptions.rotate_callback_secret("prefer", "one")
+        row = Delivery(task=stored(State.DONE, dialect="prefer", account="one"))
+        assert attempts.secrets_of(row) == [new, old]
+
+
+def verifies(secret, seen):
+    try:
+        return Verifier(secret).verify(seen.body, seen.headers) == json.loads(seen.body)
+    except WebhookVerificationError:
+        return False
+
+
+class TestPauses:
+    NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+
+    def pause(self, tries=1, profile="signed", **outcome):
+        return PROFILES[profile].pause(Outcome(**outcome), tries, self.NOW)
+
+    def test_they_follow_the_schedule_with_jitter(self):
+        random.seed(1)
+        for tries, step in enumerate([30, 120, 300, 900, 1800, 7200, 18000, 36000], 1):
+            found = {self.pause(tries, status=500) for _ in range(50)}
+            assert len(found) > 40
+            assert all(0.8 * step <= pause <= 1.2 * step for pause in found)
+        assert self.pause(9, status=500) is None
+
+    @pytest.mark.parametrize("outcome", [{"status": 429}, {"status": 502}, {"status": 504}, {"error": "timeout"}])
+    def test_who_has_too_much_to_do_is_left_alone_for_a_minute(self, outcome):
+        assert self.pause(1, **outcome) >= 48
+
+    @pytest.mark.parametrize(
+        ("said", "pause"),
+        [("130", 130), ("1", 120), ("999999999999999999999", 240), ("-5", None), ("soon", None), ("", None)],
+    )
+    def test_retry_after_is_heeded_between_one_and_two_steps(self, said, pause):
+        found = self.pause(2, status=503, retry_after=said)
+        assert found == pause if pause is not None else 96 <= found <= 144
+
+    def test_retry_after_may_be_a_date(self):
+        moment = format_datetime(self.NOW + dt.timedelta(seconds=200), usegmt=True)
+        assert self.pause(2, status=503, retry_after=moment) == 200
+
+    @given(
+        st.text(max_size=60) | st.from_regex(r"Feb \d{1,3} \d\d:\d\d:\d\d [-+]?\d{1,20}( [-+]\d{4})?", fullmatch=True)
+    )
+    @example("Feb 31 23:59:59 9999999999931")
+    def test_retry_after_may_be_anything(self, text):
+        wanted = retry_policy.seconds_of(text, self.NOW)
+        assert wanted is None or wanted >= 0
+
+    def test_a_refused_connection_is_tried_once_more_at_once(self):
+        profile = PROFILES["signed"]
+        assert profile.again_at_once(Outcome(error="connect", milliseconds=5), 1)
+        assert not profile.again_at_once(Outcome(error="connect", milliseconds=5), 2)
+        assert not profile.again_at_once(Outcome(error="connect", milliseconds=1500), 1)
+
+    def test_every_delivery_option_has_a_profile(self):
+        assert {mount.policy.delivery for mount in conf.mounts} <= set(retry_policy.PROFILES)
+
+
+class TestMoySklad:
+    def test_a_bad_status_is_sent_three_times_more_at_once(self):
+        with receiving(500) as receiver:
+            subscribed(receiver.url("/hook?a=1"), dialect="moysklad")
+            finished("moysklad")
+            deliver()
+        assert len(receiver.seen) == 4
+        assert len({seen.path for seen in receiver.seen}) == 1
+        assert Delivery.objects.get().state == Delivery.FAILED
+
+    @pytest.mark.parametrize(("status", "sends"), [(200, 1), (204, 1), (201, 4), (302, 4)])
+    def test_only_200_and_204_are_success(self, status, sends):
+        with receiving(status) as receiver:
+            subscribed(receiver.url(), dialect="moysklad")
+            finished("moysklad")
+            deliver()
+        assert len(receiver.seen) == sends
+
+    def test_a_timeout_is_not_repeated(self):
+        with misbehaving(receivers.black_hole) as port:
+            subscribed(f"http://127.0.0.1:{port}/", dialect="moysklad")
+            finished("moysklad")
+            deliver()
+        assert DeliveryAttempt.objects.get().error == "timeout"
+        assert Delivery.objects.get().state == Delivery.FAILED
+
+    @pytest.mark.seed("S001-47", "S001-53", "S002-55", "S002-59", "S002-60")
+    def test_the_message_is_that_of_the_documentation(self):
+        with receiving() as receiver:
+            subscribed(receiver.url("/hook?own=1#part"), dialect="moysklad")
+            task = finished("moysklad")
+            deliver()
+        [seen] = receiver.seen
+        path, _, query = seen.path.partition("?")
+        assert seen.method == "POST"
+        assert query.startswith("own=1&requestId=")
+        assert str(uuid.UUID(query.rpartition("=")[2])) == str(Delivery.objects.get().pk)
+        assert seen.headers["content-type"] == "application/json;charset=utf-8"
+        told = json.loads(seen.body)
+        assert told == {
+            "events": [
+                {
+                    "meta": {"type": "async", "href": f"{task.base}/async/{task.pk}"},
+                    "action": "PROCESSED",
+                    "accountId": told["events"][0]["accountId"],
+                }
+            ]
+        }
+        assert uuid.UUID(told["events"][0]["accountId"])
+
+    @pytest.mark.seed("S002-56")
+    def test_an_update_names_what_has_changed_only_if_that_is_wanted(self):
+        with receiving() as receiver, receiving() as other:
+            subscribed(receiver.url(), "UPDATE", dialect="moysklad", with_fields=True)
+            subscribed(other.url(), "UPDATE", dialect="moysklad")
+            finished("moysklad")
+            deliver()
+        assert [told["events"][0]["updatedFields"] for told in bodies(receiver)] == [["state"], ["state"]]
+        assert all("updatedFields" not in told["events"][0] for told in bodies(other))
+
+
+# Who sends it --------------------------------------------------------------------------------------------------------
+
+
+class TestSending:
+    def test_a_receiver_that_hangs_holds_up_nobody_else(self):
+        with misbehaving(receivers.black_hole) as port, receiving() as receiver:
+            for number in range(5):
+                subscribed(f"http://127.0.0.1:{port}/{number}", dialect="moysklad", action="PROCESSED")
+            for number in range(5):
+                subscribed(receiver.url(f"/{number}"), account="two")
+            finished("moysklad")
+            finished(account="two")
+            deliver()
+        assert len(receiver.seen) == 5
+        order = list(DeliveryAttempt.objects.order_by("pk").values_list("error", flat=True))
+        assert order == [""] * 5 + ["timeout"] * 5
+
+    @pytest.mark.parametrize(("queues", "sent"), [({}, 0), ({"deliver": "webhooks"}, 1)], ids=["shared", "apart"])
+    def test_where_calls_share_the_workers_one_of_them_delivers(self, settings, queues, sent):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "QUEUES": queues}
+        with receiving() as receiver:
+            subscribed("http://127.0.0.1:9/")
+            finished()
+            [_] = delivery.claim(1)  # by another process
+            subscribed(receiver.url(), account="two")
+            finished(account="two")
+            deliver()
+            assert len(receiver.seen) == sent
+
+    def test_what_was_left_to_a_process_that_ends_is_not_forgotten(self, clock, monkeypatch):
+        left, is_ending = [], threading.Event()
+
+        def remind():
+            left.append(delivery.due().count())
+            is_ending.set()
+
+        def look(seen):
+            clock.passed = 2 * LONG
+            is_ending.wait(PATIENCE)  # nothing more is taken by then
+            finished(account="two")
+            connections.close_all()
+
+        monkeypatch.setattr(delivery, "remind", remind)
+        with receiving() as receiver:
+            receiver.before = look
+            subscribed(receiver.url())
+            subscribed(receiver.url("/two"), account="two")
+            finished()
+            deliver()
+        assert left == [0, 1]
+
+    def test_only_a_few_at_a_time_go_to_one_host(self):
+        flying, most, lock = [0], [0], threading.Lock()
+        meeting = threading.Barrier(2)
+
+        def look(seen):
+            with lock:
+                flying[0] += 1
+                most[0] = max(most[0], flying[0])
+            meeting.wait(10)
+            with lock:
+                flying[0] -= 1
+
+        with receiving() as receiver:
+            receiver.before = look
+            for number in range(4):
+                subscribed(receiver.url(f"/{number}"))
+            finished()
+            deliver()
+        assert len(receiver.seen) == 4
+        assert most[0] <= 3  # two, and one that is just leaving
+
+    def test_two_senders_send_it_once(self):
+        with receiving() as receiver:
+            for number in range(8):
+                subscribed(receiver.url(f"/{number}"))
+            finished()
+            threads = [threading.Thread(target=sender) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            deliver()
+        assert len(receiver.seen) == 8
+
+    def test_one_whose_sender_died_is_sent_again(self):
+        with receiving() as receiver:
+            subscribed(receiver.url())
+            finished()
+            [row] = delivery.claim(1)
+            deliver()
+            assert not receiver.seen
+            Delivery.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+            deliver()
+        assert [seen.headers["webhook-id"] for seen in receiver.seen] == [str(row.pk)]
+
+    def test_a_sender_that_lost_its_lease_changes_nothing(self):
+        with receiving() as receiver:
+            subscribed(receiver.url())
+            finished()
+            [row] = delivery.claim(1)
+            Delivery.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+            deliver()
+        for status in (500, 410, 200):
+            attempts.settle(row, PROFILES["signed"], [Outcome(status=status)])
+        assert Delivery.objects.get().state == Delivery.DELIVERED
+        assert DeliveryAttempt.objects.count() == 1
+        webhook = Webhook.objects.get()
+        assert (webhook.delivered, webhook.failed, webhook.enabled) == (1, 0, True)
+
+    def test_a_delivery_that_cannot_be_made_ready_holds_up_no_other(self):
+        with receiving() as receiver:
+            spoilt, _ = subscribed(receiver.url("/spoilt"))
+            finished()
+            Webhook.objects.filter(pk=spoilt.pk).update(secret=f"gAAAA{'x' * 80}")  # sealed with a key that is lost
+            later(hours=1)  # it comes first
+            subscribed(receiver.url("/good"))
+            finished(account="one")
+            deliver()
+        assert [seen.path for seen in receiver.seen] == ["/good"]
+        row = Delivery.objects.filter(webhook=spoilt).earliest("created")
+        assert (row.state, row.tries, row.attempts.get().error) == (Delivery.WAITING, 1, "internal")
+
+    def test_a_result_that_cannot_be_recorded_costs_no_other_one(self, monkeypatch):
+        settle, broken = attempts.settle, []
+
+        def fails_once(row, *args):
+            if not broken:
+                broken.append(row.pk)
+                raise OperationalError("the database has gone away")
+            settle(row, *args)
+
+        monkeypatch.setattr(attempts, "settle", fails_once)
+        with receiving() as receiver:
+            for number in range(3):
+                subscribed(receiver.url(f"/{number}"))
+            finished()
+            deliver()
+            assert Delivery.objects.filter(state=Delivery.DELIVERED).count() == 2
+            Delivery.objects.filter(state=Delivery.WAITING).update(lease_until=F("created"))
+            deliver()
+        ids = [seen.headers["webhook-id"] for seen in receiver.seen]
+        assert sorted(ids) == sorted([*map(str, Delivery.objects.values_list("pk", flat=True)), str(broken[0])])
+
+    def test_what_is_on_its_way_is_recorded_though_no_more_can_be_taken(self, monkeypatch):
+        claim, calls, failed = delivery.claim, [], threading.Event()
+
+        def once(count, shunned=()):
+            calls.append(count)
+            if len(calls) > 1:
+                failed.set()
+                raise OperationalError("the database has gone away")
+            yield from claim(count)
+
+        monkeypatch.setattr(delivery, "claim", once)
+        with receiving() as receiver:
+            receiver.before = lambda seen: failed.wait(PATIENCE)
+            subscribed(receiver.url())
+            finished()
+            deliver()
+        assert len(receiver.seen) == 1
+        assert Delivery.objects.get().state == Delivery.DELIVERED
+
+    def test_under_constant_load_it_ends_in_time_and_has_itself_called_again(self, monkeypatch):
+        """A queue ends what takes too long: django-q2 kills the process after ``timeout``."""
+        monkeypatch.setattr(delivery, "BUDGET", 0.2)
+        told = []
+        monkeypatch.setattr(Idle, "send", lambda self, id, job="run": told.append((id, job)))
+        with receiving() as receiver:
+            webhook, _ = subscribed(receiver.url())
+            task = finished()
+            told.clear()
+
+            def more(seen):
+                for _ in range(3):
+                    Delivery.objects.create(
+                        webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url, host="x"
+                    )
+                connections.close_all()
+
+            receiver.before = more
+            thread = threading.Thread(target=sender)
+            thread.start()
+            thread.join(PATIENCE)
+            is_over = not thread.is_alive()
+            receiver.before = lambda seen: None
+            thread.join()
+        assert is_over
+        assert {job for _, job in told} == {"deliver"}
+        assert delivery.due().exists()
+
+    def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
+        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
+        monkeypatch.setattr(delivery, "SLOW", LONG / 2)
+        let_go = threading.Semaphore(0)
+        with receiving() as slow, receiving() as receiver:
+            slow.before = lambda seen: let_go.acquire(timeout=PATIENCE)
+            silent, _ = subscribed(slow.url())
+            good, _ = subscribed(receiver.url(), account="two")
+            task = finished()
+
+            def event(webhook):
+                row = Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url)
+                row.host = webhook.url
+                row.save()
+
+            for _ in range(4):
+                event(silent)
+            thread = threading.Thread(target=sender)
+            thread.start()
+            until(lambda: len(slow.seen) == 3)  # one as the event of the task has another name of its host
+            clock.passed = LONG
+            event(good)
+            until(lambda: len(receiver.seen) == 1)
+            let_go.release()
+            until(lambda: silent.deliveries.filter(state=Delivery.DELIVERED).count() == 1)
+            event(good)
+            until(lambda: len(receiver.seen) == 2)
+            assert len(slow.seen) == 3  # there would be a place for one more
+            let_go.release(2)
+            thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+    def test_many_slow_hosts_do_not_take_all_places(self, monkeypatch):
+        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=4, total=4)})
+        monkeypatch.setattr(delivery, "SIDE_BY_SIDE", 4)
+        monkeypatch.setattr(delivery, "SLOW", 0.3)
+        with misbehaving(receivers.black_hole) as port, receiving() as receiver:
+            webhook, _ = subscribed(f"http://127.0.0.1:{port}/")
+            task = finished()
+            for number in range(6):
+                row = Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url)
+                row.host = f"slow{number % 4}"
+                row.save()
+            later(hours=1)  # they come first
+            subscribed(receiver.url(), account="two")
+            finished(account="two")
+            deliver()
+        tried = list(DeliveryAttempt.objects.order_by("pk").values_list("error", flat=True))
+        assert tried.index("") <= 5, tried  # as soon as it is known who is slow
+        assert len(tried) == 8
+
+    def test_a_flood_for_one_host_does_not_hide_what_is_due_for_others(self):
+        with receiving() as flooded, receiving() as receiver:
+            webhook, _ = subscribed(flooded.url())
+            task = finished()
+            Delivery.objects.bulk_create(
+                Delivery(
+                    webhook=webhook,
+                    task=task,
+                    event="PROCESSED",
+                    method="POST",
+                    url=webhook.url,
+                    host=f"127.0.0.1:{flooded.port}",
+                )
+                for _ in range(150)
+            )
+            later(hours=1)
+            subscribed(receiver.url(), account="two")
+            finished(account="two")
+            hosts = [row.host for row in delivery.claim(delivery.SIDE_BY_SIDE)]
+        assert sorted(hosts) == sorted([f"127.0.0.1:{flooded.port}"] * 2 + [f"127.0.0.1:{receiver.port}"])
+
+    def test_a_flood_of_one_account_keeps_no_others_from_the_same_host(self):
+        """Receivers of many accounts live at the hosts of a few services."""
+        webhook, _ = subscribed("http://127.0.0.1:9/one")
+        task = finished()
+        Delivery.objects.bulk_create(
+            Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url, host="127.0.0.1:9")
+            for _ in range(20)
+        )
+        later(hours=1)
+        subscribed("http://127.0.0.1:9/two", account="two")
+        finished(account="two")
+        assert [row.task.account for row in delivery.claim(delivery.SIDE_BY_SIDE)].count("two") == 1
+
+    def test_one_accounts_receiver_that_hangs_makes_no_others_wait_at_the_same_host(self):
+        webhook, _ = subscribed("http://127.0.0.1:9/one")
+        finished()
+        subscribed("http://127.0.0.1:9/two", account="two")
+        finished(account="two")
+        hangs = webhook.deliveries.get().place
+        assert [row.task.account for row in delivery.claim(4, {hangs})] == ["two"]
+
+    def test_a_heap_for_a_disabled_webhook_does_not_hide_what_is_due_for_others(self):
+        with receiving() as receiver:
+            webhook, _ = subscribed("http://127.0.0.1:9/")
+            task = finished()
+            Delivery.objects.bulk_create(
+                Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url, host=f"h{n}")
+                for n in range(150)
+            )
+            later(hours=1)
+            Webhook.objects.update(enabled=False)
+            subscribed(receiver.url(), account="two")
+            finished(account="two")
+            deliver()
+        assert len(receiver.seen) == 1
+        assert set(webhook.deliveries.values_list("state", flat=True)) == {Delivery.FAILED}
+
+    def test_more_senders_than_places_send_no_more_than_that_to_one_host(self, monkeypatch):
+        """All have looked before any has taken: the place is counted once more after it was taken."""
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        task = finished()
+        Delivery.objects.bulk_create(
+            Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url, host="127.0.0.1:9")
+            for _ in range(11)
+        )
+        looked, taken = threading.Barrier(4), []
+        busy = delivery._busy_hosts
+
+        def together():
+            seen = busy()
+            with contextlib.suppress(threading.BrokenBarrierError):
+                looked.wait(1)
+            return seen
+
+        monkeypatch.setattr(delivery, "_busy_hosts", together)
+
+        def take():
+            try:
+                taken.extend(delivery.claim(4))
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(taken) <= 2
+        assert Delivery.objects.filter(lease_until__gt=Now()).count() == len(taken)
+        Delivery.objects.update(lease_until=None)
+        assert len(list(delivery.claim(4))) == 2
+
+    def test_a_broker_that_is_down_does_not_stop_the_sweep(self, settings):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        Delivery.objects.update(sent=None)
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "EXECUTOR": BROKEN}
+        assert delivery.sweep() == 0
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "EXECUTOR": IDLE}
+        assert delivery.sweep() == 1
+
+    def test_the_sweep_reminds_of_what_is_due_and_of_nothing_else(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        assert delivery.sweep() == 0
+        Delivery.objects.update(sent=None)
+        assert delivery.sweep() == 1
+        assert delivery.sweep() == 0
+        Delivery.objects.update(sent=timezone.now() - dt.timedelta(minutes=1))
+        assert delivery.sweep() == 1
+        Delivery.objects.update(due=timezone.now() + dt.timedelta(minutes=1), sent=None)
+        assert delivery.sweep() == 0
+
+    def test_the_sweep_reminds_once_of_one_whose_sender_died(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        assert len(list(delivery.claim(1))) == 1
+        assert delivery.sweep() == 0
+        Delivery.objects.update(
+            sent=timezone.now() - dt.timedelta(seconds=9), lease_until=timezone.now() - dt.timedelta(seconds=1)
+        )
+        assert [delivery.sweep(), delivery.sweep()] == [1, 0]
+
+    def test_what_a_dead_process_was_sending_is_sent_by_the_next_at_once(self):
+        with receiving() as receiver:
+            subscribed(receiver.url())
+            finished()
+            assert len(list(delivery.claim(1))) == 1
+            deliver()
+            assert not receiver.seen  # its sender, this process, lives
+            died()
+            deliver()
+        assert len(receiver.seen) == 1
+        assert Delivery.objects.get().state == Delivery.DELIVERED
+
+    def test_the_sweep_reminds_at_once_of_what_a_dead_process_was_sending(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        assert len(list(delivery.claim(1))) == 1
+        died()
+        assert [delivery.sweep(), delivery.sweep()] == [1, 0]
+
+    def test_a_dead_process_keeps_no_places_at_a_host(self, settings):
+        settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "WEBHOOK_IN_FLIGHT": 1}
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        finished()
+        assert len(list(delivery.claim(2))) == 1
+        assert not list(delivery.claim(2))
+        died()
+        delivery.sweep()
+        assert len(list(delivery.claim(2))) == 1
+
+    def test_what_a_dead_process_has_sent_long_ago_is_left_alone(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        assert len(list(delivery.claim(1))) == 1
+        died()
+        Delivery.objects.update(state=Delivery.DELIVERED)
+        assert delivery.sweep() == 0
+        assert Delivery.objects.get().lease_until is not None
+
+    def test_what_has_arrived_can_be_sent_again_as_it_was(self):
+        with receiving() as receiver:
+            webhook, _ = subscribed(receiver.url())
+            finished()
+            deliver()
+            assert delivery.resend(webhook.deliveries.all()) == 1
+            deliver()
+        first, second = receiver.seen
+        assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+
+    def test_what_a_disabled_webhook_has_missed_waits_until_it_is_enabled(self):
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        finished()
+        Delivery.objects.update(state=Delivery.FAILED)
+        Webhook.objects.update(enabled=False)
+        assert delivery.resend(webhook.deliveries.all()) == 0
+        Webhook.objects.update(enabled=True)
+        assert delivery.resend(webhook.deliveries.all()) == 1
+
+    def test_what_is_on_its_way_is_not_sent_twice(self):
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        finished()
+        assert delivery.resend(webhook.deliveries.all()) == 0
+
+    def test_signals_tell_how_it_ended(self):
+        heard = []
+
+        def hear(signal, sender, delivery, webhook, task, **kwargs):
+            heard.append((signal is webhook_delivered, webhook, task))
+
+        for signal in (webhook_delivered, webhook_failed):
+            signal.connect(hear)
+        try:
+            with receiving() as receiver, receiving(410) as gone:
+                arrived, _ = subscribed(receiver.url())
+                failed, _ = subscribed(gone.url())
+                task = finished()
+                deliver()
+        finally:
+            for signal in (webhook_delivered, webhook_failed):
+                signal.disconnect(hear)
+        assert sorted(heard) == sorted([(True, arrived.pk, task.pk), (False, failed.pk, task.pk)])
+
+    def test_a_signal_tells_that_a_webhook_was_disabled_and_why(self):
+        heard = []
+
+        def hear(sender, webhook, reason, **kwargs):
+            heard.append((sender, webhook, reason))
+
+        webhook_disabled.connect(hear)
+        try:
+            with receiving(410) as gone:
+                webhook, _ = subscribed(gone.url())
+                finished()
+                deliver()
+        finally:
+            webhook_disabled.disconnect(hear)
+        webhook.refresh_from_db()
+        assert heard == [(Webhook, webhook.pk, webhook.disabled_reason)]
+
+    def test_what_a_disabled_webhook_misses_is_told_as_failed(self):
+        heard = []
+
+        def hear(sender, delivery, **kwargs):
+            heard.append(delivery)
+
+        webhook_failed.connect(hear)
+        try:
+            subscribed("http://127.0.0.1:9/")
+            finished()
+            Webhook.objects.update(enabled=False)
+            deliver()
+        finally:
+            webhook_failed.disconnect(hear)
+        assert heard == [Delivery.objects.get().pk]
+
+
+def died():
+    """The process that has taken deliveries: its id is another's now."""
+    Delivery.objects.update(sender=f"{process_id.machine()}/{os.getpid()}/1")
+
+
+def sender():
+    try:
+        deliver()
+    finally:
+        connections.close_all()
+
+
+# Afterwards ----------------------------------------------------------------------------------------------------------
+
+
+class TestRetention:
+    def test_tries_are_forgotten_after_a_week(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        row = Delivery.objects.get()
+        for age in (6, 8):
+            attempt = DeliveryAttempt.objects.create(delivery=row, milliseconds=1)
+            DeliveryAttempt.objects.filter(pk=attempt.pk).update(at=timezone.now() - dt.timedelta(days=age))
+        pruning.prune()
+        assert DeliveryAttempt.objects.count() == 1
+
+    def test_deliveries_go_with_their_task_and_are_not_counted_as_tasks(self):
+        subscribed("http://127.0.0.1:9/")
+        finished()
+        AsyncTask.objects.update(deletion_date=F("created"), purge_date=F("created"))
+        pruning.prune()
+        assert AsyncTask.objects.exists()  # as long as somebody is to hear of it
+        Delivery.objects.update(state=Delivery.FAILED)
+        pruning.prune()
+        assert not Delivery.objects.exists()
+        assert not AsyncTask.objects.exists()
+
+    def test_only_tasks_are_counted(self):
+        subscribed("http://127.0.0.1:9/")
+        assert pruning.forget([finished()]) == 1
+
+
+class TestCommand:
+    def run(self, *words):
+        out = io.StringIO()
+        call_command("asyncexchange_resend", *words, stdout=out)
+        return out.getvalue()
+
+    @pytest.fixture
+    def kept(self):
+        webhook, _ = subscribed("http://127.0.0.1:9/")
+        for state in (Delivery.FAILED, Delivery.DELIVERED):
+            task = finished()
+            Delivery.objects.filter(task=task).update(state=state)
+        return webhook
+
+    def test_what_was_given_up_is_sent_once_more(self, kept):
+        assert self.run() == "1 deliveries are sent once more\n"
+        assert Delivery.objects.filter(state=Delivery.WAITING).count() == 1
+
+    def test_all_can_be_sent_once_more(self, kept):
+        assert self.run("--all").startswith("2 ")
+
+    def test_they_can_be_chosen(self, kept):
+        assert self.run("--webhook", str(uuid.uuid4())).startswith("0 ")
+        assert self.run("--since", "2999-01-01T00:00:00Z").startswith("0 ")
+        assert self.run("--webhook", str(kept.pk), "--since", "2020-01-01T00:00:00Z").startswith("1 ")
+
+    @pytest.mark.parametrize(
+        "words", [("--webhook", "x"), ("--since", "yesterday"), ("--since", "2020-01-01T00:00:00")]
+    )
+    def test_what_it_does_not_understand_it_says(self, words):
+        with pytest.raises(CommandError):
+            self.run(*words)

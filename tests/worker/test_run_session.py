@@ -1,0 +1,174 @@
+"""What a call that is answered later finds in its session, and what becomes of what it writes there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.test import Client
+from django.urls import include, path
+
+from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.worker import run_session, runner
+
+from ..services import IDLE, exchange
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+SAVES = [
+    lambda session: session.__setitem__("cart", [1]),
+    lambda session: session.setdefault("cart", [1]),
+    lambda session: session.update({"cart": [1]}),
+    lambda session: (session.flush(), session.__setitem__("cart", [1])),
+    lambda session: session.save(),
+    lambda session: session.create(),
+]
+BACKENDS = [db, cached_db, cache, file, signed_cookies]
+
+
+@allow_async
+def fills(request: HttpRequest, number: int) -> HttpResponse:
+    SAVES[number](request.session)
+    return HttpResponse("kept")
+
+
+@allow_async
+async def fills_later(request: HttpRequest) -> HttpResponse:
+    await request.session.aset("cart", [1])
+    return HttpResponse("kept")
+
+
+@allow_async
+def reads(request: HttpRequest) -> HttpResponse:
+    session = request.session
+    seen = [session.get("cart"), session.pop("cart", 0), list(session.keys()), session.session_key, session.is_empty()]
+    return JsonResponse(seen, safe=False)
+
+
+@allow_async
+def logs_in(request: HttpRequest) -> HttpResponse:
+    user = User.objects.get(username="anna")
+    login(request, user, "django.contrib.auth.backends.ModelBackend")
+    update_session_auth_hash(request, user)
+    request.session.set_expiry(60)
+    return HttpResponse(request.user.username)
+
+
+@allow_async
+def logs_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse(str(request.user))
+
+
+@allow_async
+def tells(request: HttpRequest) -> HttpResponse:
+    messages.success(request, "done " * 1000)
+    return HttpResponse("told")
+
+
+class LastSeen:
+    """A project's middleware that writes with each request."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        request.session["last_seen"] = "now"
+        response = self.get_response(request)
+        request.session["answered"] = response.status_code
+        return response
+
+
+urlpatterns = [
+    path("fills/<int:number>/", fills),
+    path("fills-later/", fills_later),
+    path("reads/", reads),
+    path("logs-in/", logs_in),
+    path("logs-out/", logs_out),
+    path("tells/", tells),
+    path("", include("django_asyncexchange.urls")),
+]
+
+
+@pytest.fixture(autouse=True)
+def later(settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
+
+
+@pytest.fixture
+def anna(db):
+    client = Client()
+    client.force_login(User.objects.create_user("anna"))
+    return client
+
+
+def outcome(client, address):
+    """(state, status, body) of a run that has left all sessions as they were."""
+    assert client.get(address, headers={"Prefer": "respond-async"}).status_code == 202
+    before, task = list(Session.objects.values()), AsyncTask.objects.get()
+    runner.run(str(task.pk))
+    task.refresh_from_db()
+    assert list(Session.objects.values()) == before
+    return task.state, task.status_code, bytes(task.bodies.get(kind=Body.RESPONSE).content).decode()
+
+
+@pytest.mark.parametrize("number", range(len(SAVES)))
+def test_what_would_be_lost_with_the_session_is_an_error(anna, number, caplog):
+    assert outcome(anna, f"/fills/{number}/")[:2] == ("ERROR", 500)
+    assert "has no session that is kept" in caplog.text
+
+
+def test_an_asynchronous_view_cannot_write_into_it_either(anna, caplog):
+    assert outcome(anna, "/fills-later/")[:2] == ("ERROR", 500)
+    assert "request.session['cart']" in caplog.text
+
+
+def test_a_session_reads_as_a_new_visitors(anna):
+    session = anna.session
+    session["cart"] = [1]
+    session.save()
+    assert json.loads(outcome(anna, "/reads/")[2]) == [None, 0, [], None, True]
+
+
+@pytest.mark.parametrize(("address", "answer"), [("/logs-in/", "anna"), ("/logs-out/", "AnonymousUser")])
+def test_a_login_or_logout_is_forgotten_with_the_run(anna, address, answer):
+    assert outcome(anna, address) == ("DONE", 200, answer)
+
+
+@pytest.mark.parametrize("storage", ["session.SessionStorage", "fallback.FallbackStorage", "cookie.CookieStorage"])
+def test_messages_are_forgotten_with_the_run(anna, storage, settings):
+    settings.MESSAGE_STORAGE = f"django.contrib.messages.storage.{storage}"
+    assert outcome(anna, "/tells/") == ("DONE", 200, "told")
+
+
+def test_what_a_middleware_writes_is_forgotten_with_the_run(anna, settings):
+    place = settings.MIDDLEWARE.index("django.contrib.sessions.middleware.SessionMiddleware") + 1
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], f"{__name__}.LastSeen", *settings.MIDDLEWARE[place:]]
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    assert outcome(anna, "/reads/")[:2] == ("DONE", 200)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    store = run_session.unkept(backend.SessionStore("k" * 32))
+    store["_auth_user_id"] = "1"
+    store.cycle_key()
+    store.flush()
+    store["cart"] = [1]
+    assert (store["cart"], store.is_empty(), store.session_key) == ([1], True, None)
+    assert (Session.objects.count(), list(tmp_path.iterdir())) == (0, [])
+
+
+def test_another_session_can_be_deleted(anna):
+    key = Session.objects.get().session_key
+    run_session.unkept(db.SessionStore()).delete(key)
+    assert not Session.objects.exists()

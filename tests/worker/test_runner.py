@@ -1,0 +1,637 @@
+"""What a worker does with an id, whatever the view does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import threading
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.signals import got_request_exception, request_finished, request_started
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test import override_settings
+from django.urls import path
+from django.utils import translation
+
+from django_asyncexchange import encryption
+from django_asyncexchange.models import AsyncTask, Body
+from django_asyncexchange.protocol.states import FINAL
+from django_asyncexchange.store import bodies, db_retry, transitions
+from django_asyncexchange.tasks import lifecycle
+from django_asyncexchange.worker import endings, runner, watchdog
+
+from .. import services
+from ..services import IDLE, Failing, captured, exchange, meanwhile, runs, stored, submitted
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
+
+
+def ended(task):
+    """``task`` after a worker had it."""
+    assert runner.run(str(task.pk)) is None
+    return AsyncTask.objects.get(pk=task.pk)
+
+
+def answers():
+    """How many bodies there are, but for why a call failed."""
+    return Body.objects.exclude(kind=Body.FAILURE).count()
+
+
+def answer(task):
+    return bodies.read(task.response_body())
+
+
+def limited(seconds, **changes):
+    """Mounts with another run limit."""
+    dialects = {
+        name: {**options, "RUN_LIMIT": seconds} for name, options in settings.ASYNC_EXCHANGE["DIALECTS"].items()
+    }
+    return override_settings(ASYNC_EXCHANGE=exchange(DIALECTS=dialects, **changes))
+
+
+def files():
+    place = settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
+    return {path for path in place.rglob("*") if path.is_file()}
+
+
+@contextlib.contextmanager
+def kept_open():
+    """Requests leave the connections as they are, as with Django's test client."""
+    for seam in (request_started, request_finished):
+        seam.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for seam in (request_started, request_finished):
+            seam.connect(close_old_connections)
+
+
+# Outcomes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-31")
+def test_a_view_that_answers_is_done():
+    task = ended(stored())
+    assert (task.state, task.reason, task.status_code) == ("DONE", "", 200)
+    assert (task.started is None, task.finished is None, runs()) == (False, False, 1)
+
+
+@pytest.mark.seed("S001-46", "S002-34")
+@pytest.mark.parametrize("status", [400, 403, 404, 429])
+def test_a_4xx_ends_in_api_error_with_the_answer_kept(status):
+    task = ended(stored(to=f"/answers/{status}/"))
+    assert (task.state, task.reason, task.status_code, answer(task)) == ("API_ERROR", "", status, b"the answer")
+
+
+@pytest.mark.seed("S002-32")
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_5xx_ends_in_error_with_the_answer_kept(status):
+    task = ended(stored(to=f"/answers/{status}/"))
+    assert (task.state, task.reason, task.status_code, answer(task)) == ("ERROR", "exception", status, b"the answer")
+
+
+def test_headers_of_an_error_are_kept():
+    headers = dict(ended(stored(to="/answers/503/")).headers)
+    assert (headers["Content-Type"], headers["X-Own"]) == ("text/x-own", "kept")
+
+
+@pytest.mark.seed("S002-32")
+def test_a_view_that_raises_ends_in_error_with_djangos_answer():
+    task = ended(stored(to="/raises/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", 500)
+    assert b"Server Error" in answer(task)
+
+
+def test_a_view_that_raises_is_reported_as_django_reports_it():
+    reported = []
+
+    def receive(request, **kwargs):
+        reported.append(request.path)
+
+    got_request_exception.connect(receive)
+    try:
+        ended(stored(to="/raises/"))
+    finally:
+        got_request_exception.disconnect(receive)
+    assert reported == ["/raises/"]
+
+
+def test_a_run_goes_through_the_middleware_of_a_test():
+    frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"
+
+    def is_framed():
+        return "X-Frame-Options" in dict(ended(stored()).headers)
+
+    found = [is_framed()]
+    with override_settings(MIDDLEWARE=[name for name in settings.MIDDLEWARE if name != frames]):
+        found.append(is_framed())
+    found.append(is_framed())
+    assert found == [True, False, True]
+
+
+def test_an_address_that_does_not_exist_ends_in_api_error():
+    task = ended(stored(to="/nowhere/"))
+    assert (task.state, task.status_code) == ("API_ERROR", 404)
+
+
+def test_a_stream_that_breaks_ends_in_error_without_an_answer():
+    before = files()
+    task = ended(stored(to="/breaks/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
+    assert (files() - before, answers()) == (set(), 0)
+
+
+def test_a_large_answer_is_kept():
+    task = ended(stored(to="/fills/200000/"))
+    assert (task.state, answer(task)) == ("DONE", b"x" * 200_000)
+
+
+@pytest.mark.parametrize("size", [1001, 200_000])
+def test_an_answer_that_is_too_large_ends_in_error_storage(size):
+    before = files()
+    with override_settings(ASYNC_EXCHANGE=exchange(MAX_RESULT_BYTES=size - 1)):
+        task = ended(stored(to=f"/fills/{size}/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "storage", None)
+    assert (files() - before, answers()) == (set(), 0)
+
+
+def test_a_full_storage_ends_in_error_storage(tmp_path):
+    full = {"BACKEND": "tests.store.test_bodies.Full", "OPTIONS": {"location": tmp_path}}
+    with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": full}):
+        task = ended(stored(to="/fills/200000/"))
+    assert (task.state, task.reason, answers()) == ("ERROR", "storage", 0)
+
+
+def test_a_request_body_that_is_lost_ends_in_error():
+    task = stored(to=captured(method="POST"))
+    Body.objects.create(task=task, kind=Body.REQUEST, name="gone", size=5)
+    task = ended(task)
+    assert (task.state, task.reason, runs()) == ("ERROR", "storage", 0)
+
+
+def test_a_task_whose_mount_was_taken_down_still_ends():
+    assert ended(stored(dialect="gone")).state == "DONE"
+
+
+# Deliveries -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_delivery_runs_nothing():
+    task = ended(stored())
+    assert ended(task).attempt == 1
+    assert runs() == 1
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_a_finished_task_is_not_run(state):
+    ended(stored(state))
+    assert runs() == 0
+
+
+@pytest.mark.parametrize("id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0", "\0", "é", None, 7, [], {}])
+def test_an_id_of_nothing_is_no_error(id):
+    assert runner.run(id) is None
+
+
+def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
+    def refuse(*args):
+        raise OperationalError("the database is down")
+
+    task = stored()
+    with connection.execute_wrapper(refuse):
+        assert runner.run(str(task.pk)) is None
+    assert "could not be recorded" in caplog.text
+
+
+def test_a_database_that_refuses_the_answer_is_logged(caplog):
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith(("UPDATE", "WITH")) and "DONE" in params:
+            raise OperationalError("the database is down")
+        return execute(sql, params, many, context)
+
+    task = stored()
+    with connection.execute_wrapper(refuse):
+        assert runner.run(str(task.pk)) is None
+    assert "the answer could not be stored" in caplog.text
+
+
+# Outages --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("to", "end"), [("/fills/200000/", ("DONE", "")), ("/breaks/", ("ERROR", "exception"))])
+@override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE))
+def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to, end, monkeypatch):
+    monkeypatch.setattr(db_retry, "PAUSE", 0.01)
+    anna = get_user_model().objects.create_user("anna")
+    for at in range(100):
+        task = submitted([b"x" * 200_000], to=services.stamped(captured(to, method="POST"), anna))
+        AsyncTask.objects.update(owner=anna, auth_backend="django.contrib.auth.backends.ModelBackend")
+        failing = Failing(at)
+        with connection.execute_wrapper(failing):
+            runner.run(str(task.pk))
+        task.refresh_from_db()
+        assert (task.state, task.reason) == end, failing.failed
+        if failing.failed is None:
+            break
+    assert len(failing.statements) == at > 5
+
+
+def test_rows_are_streamed_while_others_write():
+    """SQLite lets none write that reads what others have changed since."""
+    names = [f"{number:0>150}" for number in range(1000)]
+    Group.objects.bulk_create(Group(name=name) for name in names)
+
+    services.stage.reset()
+    joined = meanwhile(lambda: (Group.objects.create(name="late"), services.stage.released.set()))
+    task = ended(stored(to="/lists/"))
+    joined()
+    assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
+
+
+# Sessions and processes that are of no use any more -------------------------------------------------------------------
+
+READ_ONLY = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET default_transaction_read_only = on",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+@pytest.fixture
+def lasting(monkeypatch):
+    """Connections that outlive a request; and nothing is waited for."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    monkeypatch.setattr(db_retry, "PAUSE", 0.01)
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """How often a worker has left; this process is one."""
+    told = []
+    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+    monkeypatch.setattr(watchdog, "_last_words", [lambda: told.append("words")])
+    monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: told.append((pid, number)))
+    return told
+
+
+def refuse_writing(execute, sql, params, many, context):
+    if sql.startswith(("UPDATE", "WITH", "INSERT")):
+        raise OperationalError("the disk is full")
+    return execute(sql, params, many, context)
+
+
+def test_a_claim_that_its_session_refuses_is_made_in_another(lasting):
+    task = stored()
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY[connection.vendor])
+    assert ended(task).state == "DONE"
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="its COMMIT comes through")
+def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_project_has_left_open(lasting, left):
+    task = stored()
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+    runner.run(str(task.pk))
+    connection.close()  # what was not committed is gone
+    assert AsyncTask.objects.get(pk=task.pk).state == "DONE"
+
+
+def test_a_worker_that_can_claim_nothing_although_its_database_is_there_leaves(lasting, left):
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        runner.run(str(task.pk))
+    assert left == ["words", (os.getpid(), signal.SIGKILL)]
+
+
+@override_settings(ASYNC_EXCHANGE=exchange(KEEP_REQUESTS=True))
+def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
+    claim = lifecycle.claim
+
+    def claim_and_fill_the_disk(task_id):
+        task = claim(task_id)
+        connection.execute_wrappers.append(refuse_writing)
+        return task
+
+    monkeypatch.setattr(lifecycle, "claim", claim_and_fill_the_disk)
+    try:
+        runner.run(str(stored(to="/answers/200/").pk))
+    finally:
+        connection.execute_wrappers.remove(refuse_writing)
+    assert left == ["words", (os.getpid(), signal.SIGKILL)]
+
+
+def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatch):
+    monkeypatch.setattr(endings, "FINISHING", 0.02)
+    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        runner.run(str(task.pk))
+    assert left == []
+
+
+@pytest.mark.parametrize("id", ["no id", "\0", None])
+def test_no_worker_leaves_because_of_an_id_of_nothing(left, id):
+    runner.run(id)
+    assert left == []
+
+
+def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch):
+    monkeypatch.setattr(watchdog, "_own", [])
+    task = stored()
+    with connection.execute_wrapper(refuse_writing):
+        runner.run(str(task.pk))
+    assert left == []
+
+
+# Cancelled meanwhile --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.seed("S002-64")
+def test_the_answer_of_a_run_that_was_cancelled_is_dropped():
+    before = files()
+    task = ended(stored(to="/cancels/"))
+    assert (task.state, task.status_code, task.response_headers) == ("CANCEL", None, [])
+    assert (files() - before, answers()) == (set(), 0)
+
+
+# Run limit ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/waits/", "/listens/", "/shrugs/", "/dreams/"])
+def test_a_run_that_takes_too_long_is_interrupted(path):
+    with limited(0.3):
+        task = ended(stored(to=path))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "run_timeout", None)
+    assert (task.finished - task.started).total_seconds() < services.PATIENCE / 2
+
+
+def test_after_an_interruption_the_worker_goes_on():
+    with limited(0.3):
+        ended(stored(to="/waits/"))
+        assert ended(stored()).state == "DONE"
+
+
+def test_a_run_within_its_limit_is_not_interrupted():
+    with limited(services.PATIENCE):
+        assert ended(stored()).state == "DONE"
+
+
+def test_the_limit_leaves_no_thread_behind():
+    before = threading.active_count()
+    ended(stored())
+    assert threading.active_count() == before
+
+
+def test_the_signal_is_handed_back():
+    before = signal.getsignal(signal.SIGUSR2)
+    ended(stored())
+    assert signal.getsignal(signal.SIGUSR2) == before
+
+
+def test_django_q2_keeps_its_alarm():
+    before = signal.getsignal(signal.SIGALRM)
+    with limited(0.3):
+        ended(stored(to="/waits/"))
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
+    with limited(0.000001):
+        assert ended(stored(dialect="gone")).state == "DONE"
+
+
+def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():
+    task = ended(stored(to="/leaves/"))
+    assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
+
+
+def cancels_itself(request):
+    raise asyncio.CancelledError
+
+
+async def awaits_what_was_cancelled(request):
+    other = asyncio.ensure_future(asyncio.sleep(services.PATIENCE))
+    other.cancel()
+    await other
+
+
+def is_interrupted(request):
+    raise KeyboardInterrupt
+
+
+class Unheard(BaseException):
+    """As gevent's, eventlet's and trio's are."""
+
+
+def raises_beyond_exceptions(request):
+    raise Unheard
+
+
+def streams_and_is_cancelled(request):
+    def chunks():
+        yield b"x" * 200_000
+        raise asyncio.CancelledError
+
+    return StreamingHttpResponse(chunks())
+
+
+def closes_badly(request):
+    class Answer(HttpResponse):
+        def close(self):
+            super().close()
+            raise Unheard
+
+    return Answer()
+
+
+BEYOND = [
+    cancels_itself,
+    awaits_what_was_cancelled,
+    is_interrupted,
+    raises_beyond_exceptions,
+    streams_and_is_cancelled,
+    closes_badly,
+]
+urlpatterns = [*services.urlpatterns, *(path(f"{view.__name__}/", view) for view in BEYOND)]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("view", BEYOND, ids=lambda view: view.__name__)
+def test_whatever_a_view_its_stream_or_its_close_raises_is_recorded_and_the_worker_lives(view):
+    before = files()
+    task = ended(stored(to=f"/{view.__name__}/"))
+    assert (task.state, task.reason, task.status_code, task.attempt) == ("ERROR", "exception", None, 1)
+    assert files() == before
+    assert ended(stored()).state == "DONE"
+
+
+@pytest.mark.urls(__name__)
+def test_what_a_view_raises_beyond_exceptions_leaves_a_transaction_of_the_caller_alone():
+    with transaction.atomic():
+        task = stored(to="/cancels_itself/")
+        with kept_open():
+            assert ended(task).state == "ERROR"
+        assert connection.is_usable()
+
+
+def test_a_run_beside_the_main_thread_is_not_limited():
+    task = stored()
+
+    def run():
+        runner.run(str(task.pk))
+        connections.close_all()
+
+    with limited(0.000001):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join(services.PATIENCE)
+    task.refresh_from_db()
+    assert task.state == "DONE"
+
+
+# Context --------------------------------------------------------------------------------------------------------------
+
+
+def seen(task):
+    """What the view of ``task`` saw."""
+    return json.loads(answer(ended(task)))
+
+
+def test_a_view_meets_its_task():
+    task = stored(to="/reveals/")
+    assert seen(task)["task"] == str(task.pk)
+
+
+@pytest.mark.parametrize("name", ["mark", "language", "zone"])
+def test_what_a_run_leaves_in_its_context_is_gone_in_the_next(name):
+    first, second = seen(stored(to="/reveals/")), seen(stored(to="/reveals/"))
+    assert first[name] == second[name] != "spoilt"
+
+
+def test_a_run_does_not_see_the_context_of_the_worker():
+    token = services.MARK.set("the worker's")
+    try:
+        assert seen(stored(to="/reveals/"))["mark"] == ""
+    finally:
+        services.MARK.reset(token)
+
+
+def test_a_run_does_not_touch_the_context_of_the_worker():
+    with translation.override("en"):
+        ended(stored(to="/reveals/"))
+        assert (translation.get_language(), services.MARK.get()) == ("en", "")
+
+
+def test_a_run_has_the_language_of_its_call():
+    call = captured("/reveals/", headers=(("Accept-Language", "ru"),), language="ru")
+    assert seen(stored(to=call))["language"] == "ru"
+
+
+def test_a_run_has_the_time_zone_of_its_call():
+    assert seen(stored(to=captured("/reveals/", time_zone="Asia/Almaty")))["zone"] == "Asia/Almaty"
+
+
+def test_a_run_is_made_as_its_owner(django_user_model):
+    owner = django_user_model.objects.create(username="anna")
+    backend = "django.contrib.auth.backends.ModelBackend"
+    assert seen(stored(to="/reveals/", owner=owner, auth_backend=backend))["user"] == "anna"
+
+
+def test_a_run_of_nobody_is_made_as_nobody():
+    assert seen(stored(to="/reveals/"))["user"] == "AnonymousUser"
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, None], ids=["deactivated", "deleted"])
+@override_settings(ASYNC_EXCHANGE=exchange(ON_USER_DELETE="keep"))
+def test_an_owner_who_may_not_act_any_more_does_not_run(django_user_model, change):
+    owner = django_user_model.objects.create(username="anna")
+    task = stored(owner=owner, auth_backend="django.contrib.auth.backends.ModelBackend")
+    rows = django_user_model.objects.filter(pk=owner.pk)
+    rows.update(**change) if change else rows.delete()
+    task = ended(task)
+    assert (task.state, task.status_code, runs()) == ("API_ERROR", 401, 0)
+
+
+def test_a_throttle_does_not_fire_again(monkeypatch):
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    assert ended(stored(to="/throttled/")).state == "DONE"
+    assert services.Counting.asked == 0
+
+
+def test_an_ordinary_call_is_throttled_as_before(client, monkeypatch):
+    ended(stored(to="/throttled/"))
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    client.get("/throttled/")
+    assert services.Counting.asked == 1
+
+
+def test_a_throttle_fires_at_the_submit(client, monkeypatch, admin_user):
+    client.force_login(admin_user)
+    monkeypatch.setattr(services.Counting, "asked", 0)
+    assert client.post("/throttled/", headers={"Solitude-Async": "yes"}).status_code == 202
+    assert services.Counting.asked == 1
+
+
+def test_the_run_sees_the_body_of_its_call():
+    task = stored(to=captured(method="POST"))
+    Body.objects.create(task=task, kind=Body.REQUEST, content=b"payload", size=7)
+    assert seen(task)["body"] == "payload"
+
+
+def test_a_task_of_a_newer_version_is_read():
+    task = stored()
+    fields = json.loads(encryption.unseal(task.request["sealed"].encode()))
+    newer = encryption.seal(json.dumps({**fields, "colour": "blue"}).encode()).decode()
+    AsyncTask.objects.filter(pk=task.pk).update(request={"sealed": newer})
+    assert ended(task).state == "DONE"
+
+
+def test_an_answer_that_the_database_refuses_ends_its_task():
+    def refuse(execute, sql, params, many, context):
+        if re.search("INSERT INTO .asyncexchange_body", sql):
+            raise DatabaseError("the packet is too large")
+        return execute(sql, params, many, context)
+
+    task = stored(to="/answers/200/")
+    with connection.execute_wrapper(refuse):
+        task = ended(task)
+    assert (task.state, task.reason, answers()) == ("ERROR", "storage", 0)
+
+
+def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkeypatch):
+    claim = lifecycle.claim
+
+    def claim_and_cancel(task_id):
+        task = claim(task_id)
+        lifecycle.cancel(task)
+        return task
+
+    monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
+    task, size = stored(to=captured(method="POST")), transitions.SMALL + 1  # too large to be read with the claim
+    Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
+    assert (ended(task).state, runs()) == ("CANCEL", 0)
+
+
+def test_an_address_made_in_a_run_has_the_prefix_of_the_call():
+    request = captured("/reveals/", script_name="/app")
+    task = ended(stored(to=request))
+    assert json.loads(bodies.read(task.response_body()))["prefix"] == "/app/"
