@@ -39,7 +39,7 @@ SLEEPERS = {
     "faults/test_kills.py::test_kills_at_random_cost_no_call": "random moments",
     "faults/test_receivers.py": "traffic between two kills",
     "worker/test_asgi.py": "views that take longer than their test, or give way to others",
-    "tasks/test_waiting.py::test_postgresql_wakes_the_waiter": "lets it fall asleep; early, the test is weaker, not wrong",
+    "tasks/test_waiting.py::test_postgresql_wakes_the_waiter": "lets it fall asleep; early, the test is only weaker",
     "worker/test_runner.py::awaits_what_was_cancelled": "cancelled at once",
     "worker/test_watchdog.py::sleeps": "a view that takes longer than its test",
     "worker/test_watchdog.py::writes": "the same",

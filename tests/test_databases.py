@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-RACES = ("races",)
+SHORT = ("behaviour/test_races",)
 """Who wins when several want the same."""
 SHORT = (
     *RACES,
@@ -24,15 +24,22 @@ SHORT = (
 )
 """The same, and a test of each file that staff's pages and people's data have: ``file::test``."""
 PARTS = {
-    "counting": ("limits",),
-    "accepting": ("submission", "waiting", "presence", "django_q_broker", "bells", "plans", "queries", "replicas"),
-    "running": ("worker", "rows", "prepared", "time_zones"),
-    "ending": ("watch", "leaks", "recovery"),
-    "telling": ("delivery", "columns"),
-    "administering": ("admin", "admin_states", "webhook_admin"),
-    "forgetting": ("people", "failures"),
+    "counting": ("tasks/test_limits",),
+    "accepting": (
+        "behaviour/test_query_plans",
+        "behaviour/test_replicas",
+        "behaviour/test_statements",
+        "executors/django_q/test_orm_broker",
+        "executors/test_wakeup",
+        "tasks/test_presence",
+        "tasks/test_submit",
+        "tasks/test_waiting",
+    ),
+    "running": ("behaviour/test_time_zones", "rest/test_whole_collection", "sql/test_queries", "worker/test_runner"),
+    "ending": ("store/test_db_sessions", "tasks/test_recovery", "worker/test_watchdog"),
+    "telling": ("models/test_columns", "webhooks/test_delivery"),
 }
-POSTGRESQL_ONLY = {"plans", "queries"}
+POSTGRESQL_ONLY = {"behaviour/test_query_plans", "behaviour/test_statements"}
 
 
 def pytest_generate_tests(metafunc):
@@ -46,7 +53,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
 def test_another_database_keeps_all_of_this_too(server, names, request):
     chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
-    files = [str(HERE / f"test_{file}.py{sep}{test}") for file, sep, test in (name.partition("::") for name in chosen)]
+    files = [str(HERE / f"{name}.py") for name in chosen]
     form = ["--full"] if request.config.getoption("--full") else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *form, "-q", "-p", "no:cacheprovider"],

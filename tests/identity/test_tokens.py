@@ -317,8 +317,8 @@ def functions(source):
 @pytest.mark.parametrize(
     ("shown", "tested", "names"),
     [
-        ("tokens.py", "identity/test_tokens.py", ("snapshot_auth", "restore_auth")),
-        ("callers.py", "identity/test_callers.py", ("name_of", "user_of")),
+        ("tokens.py", "test_tokens.py", ("snapshot_auth", "restore_auth")),
+        ("callers.py", "test_callers.py", ("name_of", "user_of")),
     ],
 )
 def test_the_guide_shows_the_hooks_of_these_tests(shown, tested, names):
