@@ -11,7 +11,7 @@ from .conftest import Project
 
 ASK = """
 import json
-from django_asyncexchange.addresses import check
+from django_asyncexchange.protocol.address_rules import check
 from django_asyncexchange.conf import conf
 from rest_framework.test import APIClient
 client = APIClient(raise_request_exception=False)

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import AccessToken as JWT
 
-from django_asyncexchange.identity import tokens
+from django_asyncexchange import identity
 from django_asyncexchange.models import AsyncTask, Body
 
 from ..services import IDLE, exchange, perform
@@ -43,16 +43,16 @@ def snapshot_auth(request: Any) -> str:
     """What of the claims of an identity provider the views ask for; a reference to any other token."""
     if isinstance(request.auth, dict):
         return json.dumps({"scope": request.auth["scope"], "exp": request.auth["exp"]})
-    return tokens.snapshot_auth(request)
+    return identity.snapshot_auth(request)
 
 
 def restore_auth(user: Any, reference: str) -> Any:
     """The same claims, unless they have expired; any other token as it is by default."""
     if not reference.startswith("{"):
-        return tokens.restore_auth(user, reference)
+        return identity.restore_auth(user, reference)
     claims = json.loads(reference)
     if claims["exp"] < time.time():
-        raise tokens.IdentityLost
+        raise identity.IdentityLost
     return claims
 
 

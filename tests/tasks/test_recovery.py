@@ -263,13 +263,13 @@ from django.db import connection
 settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
 settings.ROOT_URLCONF = "tests.project.held"
 settings.ASYNC_EXCHANGE["DIALECTS"]["cisco"] = {"PREFIX": "/unifiedconfig/config", "RUN_LIMIT": 0.2}
-from django_asyncexchange import handling, watch, worker
+from django_asyncexchange.worker import handlers, runner, watchdog
 from django.urls import resolve
 resolve("/holds/")
-handling.handler()
-watch.CEILING = 0.3
-watch.this_is_a_worker()
-worker.run(sys.argv[1])
+handlers.handler()
+watchdog.CEILING = 0.3
+watchdog.this_is_a_worker()
+runner.run(sys.argv[1])
 """
 
 
@@ -322,7 +322,7 @@ class TestBeginnings:
         return task
 
     def test_a_call_that_never_began_waits_again(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
+        task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
         assert recovery.recover()["again"] == 1
         AsyncTask.objects.update(not_before=ago(seconds=1))
         runner.run(str(task.pk))
@@ -339,7 +339,7 @@ class TestBeginnings:
         assert recovery.recover()["lost"] == 1
 
     def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
-        self.killed(monkeypatch, at=(runner.acting, "begin"))
+        self.killed(monkeypatch, at=(runner.run_request, "begin"))
         AsyncTask.objects.update(worker=process_id.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
         assert recovery.recover()["lost"] == 1
 
@@ -353,7 +353,7 @@ class TestBeginnings:
         assert fresh(task).state == State.DONE
 
     def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
-        task = self.killed(monkeypatch, at=(runner.acting, "begin"))
+        task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
         AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
         path = run_file._file(task)
         path.rename(run_file._file(AsyncTask.objects.get()))

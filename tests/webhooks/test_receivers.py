@@ -298,6 +298,6 @@ settings.DATABASES = {"default": told["database"]}
 settings.ASYNC_EXCHANGE = told["exchange"]
 import django
 django.setup()
-from django_asyncexchange import delivery
+from django_asyncexchange.webhooks import delivery
 delivery.run("")
 """

@@ -460,9 +460,9 @@ STUBBORN = """
     from django.db import connection
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
     settings.ROOT_URLCONF = "tests.project.stubborn"
-    from django_asyncexchange import watch, worker
-    watch.this_is_a_worker()
-    worker.run(sys.argv[1])
+    from django_asyncexchange.worker import runner, watchdog
+    watchdog.this_is_a_worker()
+    runner.run(sys.argv[1])
     print("survived", flush=True)
 """
 

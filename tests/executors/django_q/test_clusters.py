@@ -186,7 +186,7 @@ def test_the_environment_may_name_another(monkeypatch):
 
 ORPHANS = """
 import os, subprocess, sys, time
-from django_asyncexchange.executors import clusters
+from django_asyncexchange.executors.django_q import clusters
 head = subprocess.Popen([sys.executable, "-c", "pass"], start_new_session=True)
 os.waitid(os.P_PID, head.pid, os.WEXITED | os.WNOWAIT)
 orphan = os.fork() or os._exit(0)
