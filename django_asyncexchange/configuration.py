@@ -79,8 +79,7 @@ def require_executor() -> None:
     """Raise ImproperlyConfigured where the executor knows that it cannot work."""
     if conf.is_known("executor"):
         return
-    find = getattr(executors.load(), "mistakes", None)
-    if found := list(find()) if find else []:
+    if found := list(executors.load().check()):
         raise ImproperlyConfigured("\n".join(f"{conf.EXECUTOR} cannot work: {wrong} {cure}" for wrong, cure in found))
     conf.learn("executor")
 

@@ -24,6 +24,7 @@ from django.test import SimpleTestCase, override_settings
 
 from .conf import conf
 from .conf.keys import NAME
+from .executors import Executor
 from .models import AsyncTask, Delivery
 from .models.querysets import AsyncTaskQuerySet
 from .protocol.states import State
@@ -35,7 +36,7 @@ from .webhooks.transport import Outcome
 from .worker import runner as workers
 
 
-class Held:
+class Held(Executor):
     """The executor of tests: no message goes anywhere, and calls wait until ``Worker.run()``."""
 
     needs_worker = False

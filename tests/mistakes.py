@@ -26,8 +26,8 @@ def owner_without_request() -> Owner:
     return Owner(account="one")
 
 
-class Half:
-    """An executor that only sends."""
+class Sender:
+    """A class that sends, and is no executor."""
 
     def send(self, id: str, job: str = "run") -> None: ...
 
@@ -140,7 +140,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     # Mounts and their options.
     "a dialect misspelt": (CheckId.DIALECT_WRONG, mounts(moisklad={}), "Did you mean 'moysklad'?"),
     "a dialect's path for its options": (CheckId.DIALECT_WRONG, mounts(ours="tests.dialects.Ours"), "Write {}"),
-    "a class that is no dialect": (CheckId.DIALECT_WRONG, mounts(ours={"CLASS": f"{__name__}.Half"}), "subclass"),
+    "a class that is no dialect": (CheckId.DIALECT_WRONG, mounts(ours={"CLASS": f"{__name__}.Sender"}), "subclass"),
     "an option misspelt": (CheckId.DIALECT_WRONG, option(CAPACITIES=4), "Did you mean 'CAPACITY'?"),
     "a prefix without its slash": (CheckId.DIALECT_WRONG, option(PREFIX="api/remap/1.2"), "begins with a slash"),
     "a duration in words": (CheckId.DIALECT_WRONG, option(RETENTION="1h"), "datetime.timedelta(hours=1)"),
@@ -155,7 +155,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     ),
     # Executors and their queues.
     "an executor that is nowhere": (CheckId.EXECUTOR_WRONG, key(EXECUTOR="nope.Nope"), "executor's class"),
-    "half an executor": (CheckId.EXECUTOR_WRONG, key(EXECUTOR=f"{__name__}.Half"), "is_transactional"),
+    "no executor": (CheckId.EXECUTOR_WRONG, key(EXECUTOR=f"{__name__}.Sender"), "executors.Executor"),
     "django_q missing": (
         CheckId.EXECUTOR_WRONG,
         {

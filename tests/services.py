@@ -34,6 +34,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from django_asyncexchange.conf import conf
+from django_asyncexchange.executors import Executor
 from django_asyncexchange.identity import stamps
 from django_asyncexchange.identity.callers import Kind
 from django_asyncexchange.identity.snapshot import Identity
@@ -85,7 +86,7 @@ BROKEN = f"{__name__}.Broken"
 TORN = f"{__name__}.Torn"
 
 
-class Idle:
+class Idle(Executor):
     """Keeps the ids that it is given, and runs nothing."""
 
     sent: ClassVar[list[str]] = []
@@ -93,9 +94,6 @@ class Idle:
     def send(self, id: str, job: str = "run") -> None:
         if job == "run":
             self.sent.append(id)
-
-    def is_transactional(self, alias: str) -> bool:
-        return False
 
 
 class Broken(Idle):

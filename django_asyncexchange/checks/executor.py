@@ -12,8 +12,8 @@ from .registry import CheckId, Finding, registered
 @registered()
 def check_executor() -> Iterator[Finding]:
     try:
-        find = getattr(executors.load(), "mistakes", None)
+        executor = executors.load()
     except Exception:  # it cannot be imported, which is another check's to say
         return
-    for wrong, cure in find() if find else ():
+    for wrong, cure in executor.check():
         yield CheckId.EXECUTOR_MISCONFIGURED, f"{conf.EXECUTOR} cannot work: {wrong}", cure

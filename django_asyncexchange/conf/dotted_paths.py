@@ -13,6 +13,7 @@ from ..dialects.base import Dialect
 from ..protocol.validators import Mistake, shown
 from ..protocol.values import value
 
+EXECUTOR = "django_asyncexchange.executors.base.Executor"
 DJANGO_Q = "django_asyncexchange.executors.django_q"
 UNINSTALLED = re.compile(r"Model class ([\w.]+)\.models\.")
 
@@ -81,11 +82,12 @@ class Executor:
                 "Add 'django_q' to INSTALLED_APPS, or name another EXECUTOR: docs/howto/executors.rst has them all.",
             )
         found = imported(given, "an executor's class")
-        missing = [name for name in ("send", "is_transactional") if not callable(getattr(found, name, None))]
-        if missing or not callable(found) or not _takes(found):
+        bases = {f"{base.__module__}.{base.__qualname__}" for base in getattr(found, "__mro__", ())}
+        if EXECUTOR not in bases or not _takes(found):
+            what = "it needs arguments" if EXECUTOR in bases else "it is not derived from that class"
             raise Mistake(
-                f"{given!r} is no executor: {'no ' + ' and no '.join(missing) if missing else 'it needs arguments'}.",
-                "Name a class with the methods send(id, job) and is_transactional(alias), made without arguments.",
+                f"{given!r} is no executor: {what}.",
+                "Name a subclass of django_asyncexchange.executors.Executor that is made without arguments.",
             )
         return str(given)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
@@ -25,30 +26,43 @@ ENTRY_POINTS = {
 """Job → what is called with an id: of a task that is to be run, or of a delivery that is to be sent."""
 
 
-class Executor(Protocol):
-    """Any class with these two methods, named in ``ASYNC_EXCHANGE["EXECUTOR"]``; made once per process."""
+NAME = "django_asyncexchange.executors.Executor"
+
+
+class Executor:
+    """Base class of what ``ASYNC_EXCHANGE["EXECUTOR"]`` names; made once per process, without arguments."""
+
+    needs_worker: ClassVar[bool] = True
+    """Whether somebody else runs the calls. One that runs them within ``send`` needs none."""
 
     def send(self, id: str, job: str = "run") -> None:
         """Have ``ENTRY_POINTS[job](id)`` called soon, at least once. Raises where the broker refuses."""
+        raise NotImplementedError
 
     def is_transactional(self, alias: str) -> bool:
         """Whether ``send`` commits and rolls back with the transaction open on the database ``alias``."""
+        return False
+
+    def waiting(self) -> int | None:
+        """Messages in the queue of runs that nobody has taken yet; None where that is not known."""
+        return None
+
+    def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
+        """The statement by which ``send`` of a run would write, and its values; None where it writes otherwise."""
+        return None
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """For ``manage.py check``: pairs of what is wrong with the settings of the queue, and what to do."""
+        yield from ()
 
 
 def waiting() -> int | None:
-    """How many messages wait in the queue of runs, where the executor has a ``waiting()`` that knows; else None."""
-    count = getattr(load(), "waiting", None)
+    """How many messages wait in the queue of runs; None where nobody knows."""
     try:
-        return count() if count else None
+        return load().waiting()
     except Exception:
         logger.warning("the broker does not say how many messages wait in it", exc_info=True)
         return None
-
-
-def message(executor: Executor, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-    """What ``send`` of a run would write, where the executor has a ``message()`` that tells; else None."""
-    told = getattr(executor, "message", None)
-    return told(id) if told else None
 
 
 def perform(job: str, id: str) -> None:
@@ -67,5 +81,7 @@ def load() -> Executor:
 
 @functools.cache
 def _made(path: str) -> Executor:
-    executor: Executor = import_string(path)()
+    executor = import_string(path)()
+    if not isinstance(executor, Executor):
+        raise ImproperlyConfigured(f"{path} is no executor. Make it a subclass of {NAME}.")
     return executor

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from ..conf import conf
 from . import maintenance
+from .base import Executor
 from .base import perform as call
 
 ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -28,16 +29,13 @@ def perform(job: str, id: str) -> None:
     call(job, id)
 
 
-class Celery:
+class Celery(Executor):
     """Sends through the project's current Celery application, to the queue that ``QUEUES`` names for the job."""
 
     def send(self, id: str, job: str = "run") -> None:
         perform.apply_async((job, id), queue=conf.QUEUES.get(job), retry=True, retry_policy=ONE_MORE)
 
-    def is_transactional(self, alias: str) -> bool:
-        return False
-
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def check(self) -> Iterator[tuple[str, str]]:
         """What the system checks say of the project's application: what is wrong, and what to do."""
         app = perform.app
         if app.main == "default" and not app.conf.broker_url:

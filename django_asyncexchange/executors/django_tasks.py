@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from ..conf import conf
 from . import maintenance
+from .base import Executor
 from .base import perform as call
 
 if django.VERSION >= (6, 0):
@@ -35,7 +36,7 @@ def perform(job: str, id: str) -> None:
     call(job, id)
 
 
-class DjangoTasks:
+class DjangoTasks(Executor):
     """Sends through ``TASKS["default"]``, to the queue that ``QUEUES`` names for the job."""
 
     def send(self, id: str, job: str = "run") -> None:
@@ -50,7 +51,7 @@ class DjangoTasks:
         rows = _rows()
         return rows is not None and router.db_for_write(rows.model) == alias
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def check(self) -> Iterator[tuple[str, str]]:
         """What the system checks say of the backend: what is wrong, and what to do."""
         known = perform.get_backend().queues
         if conf.REQUIRE_WORKER:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from django.utils.module_loading import import_string
 
-from .base import ENTRY_POINTS
+from .base import ENTRY_POINTS, Executor
 
 
-class Inline:
+class Inline(Executor):
     """No queue: the 202 leaves when the task is already finished."""
 
     needs_worker = False
 
     def send(self, id: str, job: str = "run") -> None:
         import_string(ENTRY_POINTS[job])(id)
-
-    def is_transactional(self, alias: str) -> bool:
-        return False

@@ -32,7 +32,7 @@ def announce() -> None:
 
 def is_missed() -> bool:
     """Whether a worker is required, and none is there. One query, and none where it is not required."""
-    if not conf.REQUIRE_WORKER or not getattr(executors.load(), "needs_worker", True):
+    if not conf.REQUIRE_WORKER or not executors.load().needs_worker:
         return False
     return not Worker.objects.heard_within(_silence()).exists()
 
@@ -42,7 +42,7 @@ def seems_missed(tasks: Iterable[AsyncTask]) -> bool:
 
     Known without ``REQUIRE_WORKER`` too. One query, and none where nothing waits.
     """
-    if not any(map(_waits_for_long, tasks)) or not getattr(executors.load(), "needs_worker", True):
+    if not any(map(_waits_for_long, tasks)) or not executors.load().needs_worker:
         return False
     return not AsyncTask.objects.filter(state=State.PROCESSING, lease_until__gt=Now()).exists()
 

@@ -191,7 +191,7 @@ def _accepted_at_once(task: AsyncTask, draft: bodies.Draft, policy: Policy, exec
         body = Body(**bodies.columns(draft, task_id=task.pk, kind=Body.REQUEST))
         others.append((transitions.KEEP, body.__dict__))
     if is_sent := executor.is_transactional(alias):
-        message = executors.message(executor, str(task.pk))
+        message = executor.message(str(task.pk))
         if message is None:
             return False
         others.append(message)

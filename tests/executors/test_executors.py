@@ -143,7 +143,7 @@ def test_a_broker_of_celerys_that_is_away_refuses_and_the_call_waits_in_its_row(
 @pytest.mark.parametrize(("limit", "mistakes"), [(None, 0), (300, 1), (360, 0)])
 def test_a_time_limit_of_celerys_below_the_longest_run_limit_is_named(limit, mistakes):
     with application("memory://", task_time_limit=limit):
-        assert len(list(executors.load().mistakes())) == mistakes
+        assert len(list(executors.load().check())) == mistakes
 
 
 @pytest.mark.service
@@ -218,12 +218,12 @@ def test_a_backend_that_says_nothing_is_neither_transactional_nor_counted(kept):
 
 
 def test_queues_that_django_tasks_knows_are_no_mistake(kept):
-    assert list(executors.load().mistakes()) == []
+    assert list(executors.load().check()) == []
 
 
 def test_a_worker_of_django_tasks_cannot_be_required(kept, settings):
     settings.ASYNC_EXCHANGE = exchange(REQUIRE_WORKER=True)
-    [(wrong, cure)] = executors.load().mistakes()
+    [(wrong, cure)] = executors.load().check()
     assert "REQUIRE_WORKER" in wrong
 
 

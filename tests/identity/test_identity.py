@@ -18,6 +18,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone, translation
 from rest_framework.authtoken.models import Token
 
+from django_asyncexchange.executors import Executor
 from django_asyncexchange.identity import snapshot, stamps
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.protocol.values import Owner
@@ -38,14 +39,11 @@ class OtherBackend(ModelBackend):
     """Another way to be a user."""
 
 
-class Idle:
+class Idle(Executor):
     """An executor that leaves running to the test."""
 
     def send(self, task_id, job="run"):
         pass
-
-    def is_transactional(self, alias):
-        return False
 
 
 @pytest.fixture(autouse=True)

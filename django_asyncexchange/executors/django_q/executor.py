@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 from ...conf import conf
 from ...sql.writes import PreparedInsert
 from .. import maintenance
-from ..base import ENTRY_POINTS
+from ..base import ENTRY_POINTS, Executor
 from . import clusters, guard, messages
 
 MOST = 10_000
@@ -30,7 +30,7 @@ BLOCKING = 1.0
 """For how many seconds Redis itself keeps whoever asks an empty queue waiting."""
 
 
-class DjangoQ:
+class DjangoQ(Executor):
     """Sends through the cluster of ``Q_CLUSTER``, or the one that ``QUEUES`` names for the job."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class DjangoQ:
             return int(broker.queue_size())
         return sum(map(messages.is_run, broker.payloads(MOST)))
 
-    def mistakes(self) -> Iterator[tuple[str, str]]:
+    def check(self) -> Iterator[tuple[str, str]]:
         """What the system checks say of ``Q_CLUSTER``: what is wrong, and what to do."""
         given = conf.project("Q_CLUSTER") or {}
         known = {clusters.default(), *(given.get("ALT_CLUSTERS") or {})}
