@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SHORT = ("behaviour/test_races",)
+RACES = ("behaviour/test_races",)
 """Who wins when several want the same."""
 SHORT = (
     *RACES,
-    "admin_states::test_no_action_is_a_server_error",
-    "people::test_what_a_user_has_left_goes_with_the_user",
-    "admin::test_search_finds_by_id_its_beginning_address_account_and_owner",
-    "failures::test_whatever_letters_a_message_has_it_can_be_kept",
+    "admin/test_states::test_no_action_is_a_server_error",
+    "admin/test_admin::test_search_finds_by_id_its_beginning_address_account_and_owner",
+    "tasks/test_failures::test_whatever_letters_a_message_has_it_can_be_kept",
+    "tasks/test_personal_data::test_what_a_user_has_left_goes_with_the_user",
 )
 """The same, and a test of each file that staff's pages and people's data have: ``file::test``."""
 PARTS = {
@@ -38,6 +38,8 @@ PARTS = {
     "running": ("behaviour/test_time_zones", "rest/test_whole_collection", "sql/test_queries", "worker/test_runner"),
     "ending": ("store/test_db_sessions", "tasks/test_recovery", "worker/test_watchdog"),
     "telling": ("models/test_columns", "webhooks/test_delivery"),
+    "administering": ("admin/test_admin", "admin/test_states", "admin/test_webhooks"),
+    "forgetting": ("tasks/test_failures", "tasks/test_personal_data"),
 }
 POSTGRESQL_ONLY = {"behaviour/test_query_plans", "behaviour/test_statements"}
 
@@ -53,7 +55,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
 def test_another_database_keeps_all_of_this_too(server, names, request):
     chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
-    files = [str(HERE / f"{name}.py") for name in chosen]
+    files = [str(HERE / f"{file}.py{sep}{test}") for file, sep, test in (name.partition("::") for name in chosen)]
     form = ["--full"] if request.config.getoption("--full") else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *form, "-q", "-p", "no:cacheprovider"],

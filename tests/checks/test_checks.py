@@ -98,7 +98,7 @@ WRONG = [
     (CheckId.VALUE_WRONG, {"ASYNC_EXCHANGE": exchange(INLINE_BYTES="64K")}),
     (CheckId.SETTING_MISNAMED, {"ASYNC_EXCHANGE_VIEWS": ["/*"]}),
     (CheckId.VIEW_UNKNOWN, {"ASYNC_EXCHANGE": exchange(VIEWS=["no-such-view"])}),
-    (CheckId.MARK_UNHEARD, {"ROOT_URLCONF": "tests.test_marks"}),
+    (CheckId.MARK_UNHEARD, {"ROOT_URLCONF": "tests.checks.test_marks"}),
     (CheckId.STORAGE_WRONG, {"STORAGES": {**settings.STORAGES, "asyncexchange": {"BACKEND": "tests.nowhere.No"}}}),
     (CheckId.CLUSTER_WRONG, {**queued(retry="420"), **PERSISTENT}),
     (CheckId.DIALECT_WRONG, dialects(nothing={})),

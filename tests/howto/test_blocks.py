@@ -25,7 +25,6 @@ from .reader import PAGES, Reader, shown_on
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 
 ELSEWHERE = {
-    ("architecture", "4  doors"): "modules, not commands: test_architecture has the same table",
     ("CONTRIBUTING", "python3 -m venv"): "runs these tests",
     ("contributing", "python3 -m venv"): "the same",
     ("deploy", "[Unit]"): "test_programs asks systemd",

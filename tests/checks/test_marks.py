@@ -25,7 +25,7 @@ from rest_framework.viewsets import ViewSet
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.decorators import allow_async, never_async
 
-from .services import exchange
+from ..services import exchange
 
 
 def hides(view: Any) -> Any:
