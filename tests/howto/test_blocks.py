@@ -153,7 +153,7 @@ def cancelled(reader, block):
 def cancelled_by_staff(reader, block):
     address = reader.accepted("/async_api/v2/lasts", "POST")
     reader.python(
-        "from django_asyncexchange import lifecycle\nfrom django_asyncexchange.models import AsyncTask\n"
+        "from django_asyncexchange.models import AsyncTask\nfrom django_asyncexchange.tasks import lifecycle\n"
         f"lifecycle.cancel(AsyncTask.objects.get(pk='{Path(address).stem}'))"
     )
     reader.said = reader.call("GET", address.replace("/requests/", "/responses/")).text
