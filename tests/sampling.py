@@ -4,7 +4,8 @@ A test with ``@pytest.mark.product("situation", "route")`` runs once for each co
 runs a sample in which each value of each axis is there at least once; from three axes on, each pair of values that a
 combination has. ``function`` as an axis is the test itself: the tests of a module then share one sample. A combination
 that is alone in showing a promise (``seed``) is always in it. The choice depends on the tests' ids alone, so that every
-run and every worker of pytest-xdist makes the same.
+run and every worker of pytest-xdist makes the same. What is marked ``full`` waits for ``--full`` whole, or for somebody
+who names its file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +57,12 @@ def left_out(items: list[Any]) -> set[str]:
     return {id for rows in products.values() for id in rows.keys() - set(covering(rows))}
 
 
+def only_in_full(config: pytest.Config, items: list[Any]) -> set[str]:
+    """The ids of tests with ``@pytest.mark.full`` whose file nobody has named."""
+    named = {Path(argument.partition("::")[0]).resolve() for argument in config.args}
+    return {item.nodeid for item in items if item.get_closest_marker("full") and item.path not in named}
+
+
 # As a plugin of pytest ------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--full") or any("[" in argument for argument in config.args):  # somebody named one by its id
         return
-    skipped = left_out(items)
+    skipped = left_out(items) | only_in_full(config, items)
     if skipped:
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in skipped])
         items[:] = [item for item in items if item.nodeid not in skipped]

@@ -1,6 +1,6 @@
 """What says something about a database, once more on PostgreSQL and on MariaDB, in processes of their own.
 
-The short form plays the races, and what staff does with all that runs leave; ``--full`` plays all of it.
+The short form plays the races; ``--full`` plays all of it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,6 @@ import pytest
 HERE = Path(__file__).parent
 RACES = ("behaviour/test_races",)
 """Who wins when several want the same."""
-SHORT = (
-    *RACES,
-    "admin/test_states::test_no_action_is_a_server_error",
-    "admin/test_admin::test_search_finds_by_id_its_beginning_address_account_and_owner",
-    "tasks/test_failures::test_whatever_letters_a_message_has_it_can_be_kept",
-    "tasks/test_personal_data::test_what_a_user_has_left_goes_with_the_user",
-)
-"""The same, and a test of each file that staff's pages and people's data have: ``file::test``."""
 PARTS = {
     "counting": ("tasks/test_limits",),
     "accepting": (
@@ -46,7 +38,7 @@ POSTGRESQL_ONLY = {"behaviour/test_query_plans", "behaviour/test_statements"}
 
 def pytest_generate_tests(metafunc):
     if "names" in metafunc.fixturenames:
-        parts = {"races": RACES} | PARTS if metafunc.config.getoption("--full") else {"sample": SHORT}
+        parts = {"races": RACES} | (PARTS if metafunc.config.getoption("--full") else {})
         metafunc.parametrize("names", parts.values(), ids=parts)
 
 
@@ -55,7 +47,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
 def test_another_database_keeps_all_of_this_too(server, names, request):
     chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
-    files = [str(HERE / f"{file}.py{sep}{test}") for file, sep, test in (name.partition("::") for name in chosen)]
+    files = [str(HERE / f"{name}.py") for name in chosen]
     form = ["--full"] if request.config.getoption("--full") else []
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *files, *form, "-q", "-p", "no:cacheprovider"],

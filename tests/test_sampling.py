@@ -28,6 +28,10 @@ def test_two_axes(letter, number):
 def test_three_axes(letter, number, sign):
     pass
 
+@pytest.mark.full
+def test_long():
+    pass
+
 @pytest.mark.product("number")
 @pytest.mark.parametrize("number", [1, pytest.param(1, marks=pytest.mark.seed("S001-1"))])
 def test_promise(number):
@@ -43,7 +47,7 @@ def alone(monkeypatch):
 
 def played(pytester, *options):
     """(test, parameters) of what runs."""
-    pytester.makeini("[pytest]\nmarkers = product(*axes): .\n    seed(*ids): .\n")
+    pytester.makeini("[pytest]\nmarkers = product(*axes): .\n    full: .\n    seed(*ids): .\n")
     pytester.makeconftest('pytest_plugins = ["tests.sampling", "tests.promises"]')
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_inprocess("--collect-only", "-q", *options)
@@ -77,7 +81,16 @@ def test_what_alone_shows_a_promise_is_there(pytester):
 
 
 def test_in_full_all_combinations_run(pytester):
-    assert len(played(pytester, "--full")) == 12 + 18 + 2
+    assert len(played(pytester, "--full")) == 12 + 18 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("named", "is_there"), [((), False), (("--full",), True), (("test_what_is_marked.py",), True), ((".",), False)]
+)
+def test_what_is_marked_full_waits_for_full_or_for_its_file_to_be_named(pytester, request, named, is_there):
+    file = f"{request.node.originalname}.py"
+    words = [file if word.endswith(".py") else word for word in named]
+    assert ("test_long" in [name for name, _ in played(pytester, *words)]) == is_there
 
 
 def test_the_order_of_the_tests_does_not_matter(pytester):

@@ -77,6 +77,7 @@ def story(page: str, beginning: str) -> Callable[[Story], Story]:
     return keep
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if shows(page)])
 def test_what_a_page_shows_is_so(reader, page):
     ours = {words: told for (name, words), told in STORIES.items() if name == page.stem}

@@ -30,7 +30,7 @@ from ..responses.test_conditional import SANDBOX
 from ..services import until
 from .reader import more, shown
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
+pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 
 
 def program(name: str) -> str:

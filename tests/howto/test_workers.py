@@ -10,7 +10,7 @@ import pytest
 from ..faults.servers import redis_server
 from .reader import more, shown
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
+pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 
 CELERY = """
 from celery import Celery
