@@ -112,7 +112,7 @@ class Delivery(Homed):
     lease_until = Moment(null=True, editable=False)
     """A process is sending it until then."""
     sender = models.CharField(max_length=255, blank=True, editable=False)
-    """The process that sends it, or has sent it last, by the name that ``processes`` gives it."""
+    """The process that sends it, or has sent it last, by the name that ``process_id`` gives it."""
     created = Moment(_("created"), db_default=Now())
     finished = Moment(_("finished"), null=True)
 

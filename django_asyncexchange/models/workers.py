@@ -12,7 +12,7 @@ from .querysets import WorkerQuerySet
 
 
 class Worker(Homed):
-    """One row for each machine with workers, by its name in ``processes``. Written while ``REQUIRE_WORKER`` is on."""
+    """One row for each machine with workers, by its name in ``process_id``. Written while ``REQUIRE_WORKER`` is on."""
 
     name = models.CharField(primary_key=True, max_length=255)
     heard = Moment(db_default=Now(), db_index=True)

@@ -132,7 +132,7 @@ class Request:
     """What ASGI's scope said besides; None = the call came by WSGI, and runs so."""
     language: str = ""
     time_zone: str = ""
-    """See ``zones``."""
+    """See ``time_zones``."""
     is_checked: bool = False
     """Whether the call passed, or would have passed, Django's check for forgery (CSRF)."""
     caller: str = ""

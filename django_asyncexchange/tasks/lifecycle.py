@@ -1,6 +1,6 @@
 """The steps of a task's life after its submission. Each has one shape: move the row or raise; on commit, tell others.
 
-Together with ``submission`` this is the only room that opens transactions and writes states.
+Together with ``submit`` this is the only room that opens transactions and writes states.
 """
 
 from __future__ import annotations

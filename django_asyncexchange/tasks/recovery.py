@@ -33,7 +33,7 @@ BATCH = 500
 def recover() -> dict[str, int]:
     """Bring back what was lost; returns how many tasks run ``again``, were ended as ``lost``, and are to be ``resent``.
 
-    Any number may run at once. ``turns.sweep`` sends what this has put back.
+    Any number may run at once. ``dispatch.sweep`` sends what this has put back.
     """
     counts = {"again": 0, "lost": 0}
     running = AsyncTask.objects.filter(state=State.PROCESSING).with_now()

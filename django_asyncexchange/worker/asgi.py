@@ -1,6 +1,6 @@
 """Runs a call that came by ASGI: Django's asynchronous handler in an event loop, of which all is gone with the run.
 
-The loop has a thread of its own (``eventloops``). What is synchronous (middlewares, views, queries: whatever
+The loop has a thread of its own (``event_loops``). What is synchronous (middlewares, views, queries: whatever
 ``sync_to_async`` sends to "the" thread) is done by the thread of the run, which waits for the loop meanwhile. So it
 meets the connections that are watched over, cancelled and put right after a run, and can be interrupted.
 """
