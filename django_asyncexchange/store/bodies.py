@@ -220,6 +220,8 @@ def _stored(body: Body, start: int) -> Iterator[bytes]:
         with target.open(body.name, "rb") as file:
             is_fetched_whole = s3.is_bucket(target) and s3.is_whole(file)
             yield from s3.chunks(file, start, CHUNK) if is_fetched_whole else _chunks(file, start)
+    except FileNotFoundError as error:
+        raise StorageFailed(f"{body.name} is not there: do web servers and workers share this storage?") from error
     except Exception as error:  # each storage has errors of its own
         raise StorageFailed(f"{body.name} cannot be read: {error}") from error
 

@@ -373,7 +373,7 @@ def test_a_file_that_was_cut_short_is_no_body(place, start, left):
 def test_a_file_that_is_gone_is_told(place):
     body = keep(pieces(300_000))
     (place / body.name).unlink()
-    with pytest.raises(bodies.StorageFailed):
+    with pytest.raises(bodies.StorageFailed, match="share this storage"):
         bodies.read(body)
 
 

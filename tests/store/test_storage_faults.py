@@ -88,6 +88,18 @@ def kept(megabytes: int = 1, content_type: str = "application/octet-stream") -> 
     return task
 
 
+# Elsewhere ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_that_only_its_worker_has_says_so_in_the_log(settings, tmp_path, caplog):
+    use(settings, tmp_path)
+    address = link(kept())
+    for file in files(tmp_path):
+        file.unlink()
+    assert Client(raise_request_exception=False).get(address).status_code == 500
+    assert "do web servers and workers share this storage?" in caplog.text
+
+
 # Full -----------------------------------------------------------------------------------------------------------------
 
 
