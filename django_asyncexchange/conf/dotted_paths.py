@@ -84,9 +84,9 @@ class Executor:
         found = imported(given, "an executor's class")
         bases = {f"{base.__module__}.{base.__qualname__}" for base in getattr(found, "__mro__", ())}
         if EXECUTOR not in bases or not _takes(found):
-            what = "it needs arguments" if EXECUTOR in bases else "it is not derived from that class"
+            wrong = "cannot be made without arguments" if EXECUTOR in bases else "is no subclass of Executor"
             raise Mistake(
-                f"{given!r} is no executor: {what}.",
+                f"{given!r} {wrong}.",
                 "Name a subclass of django_asyncexchange.executors.Executor that is made without arguments.",
             )
         return str(given)

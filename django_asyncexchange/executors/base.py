@@ -21,11 +21,9 @@ logger = logging.getLogger("django_asyncexchange")
 
 ENTRY_POINTS = {
     "run": "django_asyncexchange.worker.run",
-    "deliver": "django_asyncexchange.webhooks.delivery.run",
+    "deliver": "django_asyncexchange.delivery.run",
 }
 """Job → what is called with an id: of a task that is to be run, or of a delivery that is to be sent."""
-
-
 NAME = "django_asyncexchange.executors.Executor"
 
 

@@ -19,7 +19,7 @@ from django.utils.crypto import constant_time_compare
 
 from ..conf import conf
 
-SALT = "django_asyncexchange.identity.stamps."
+SALT = "django_asyncexchange.stamps."
 
 
 def made(purpose: str, *facts: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 from celery import Celery, concurrency
 from django.db import connection
 from django.test import override_settings
+from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError
 
 from django_asyncexchange import executors
@@ -22,6 +23,8 @@ from django_asyncexchange.executors import celery, django_tasks, maintenance
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.tasks import dispatch
+from django_asyncexchange.webhooks import delivery
+from django_asyncexchange.worker import runner
 
 from ..journeys import cells
 from ..services import exchange, runs, stored, submitted
@@ -60,6 +63,43 @@ def test_a_process_has_one_housekeeper_and_a_fork_another(monkeypatch):
     maintenance.start()
     maintenance.start()
     assert len(begun) == 1
+
+
+# Names that others have stored ----------------------------------------------------------------------------------------
+
+
+def test_names_in_queues_lead_to_what_they_always_led_to():
+    assert executors.ENTRY_POINTS == {
+        "run": "django_asyncexchange.worker.run",
+        "deliver": "django_asyncexchange.delivery.run",
+    }
+    assert [import_string(name) for name in executors.ENTRY_POINTS.values()] == [runner.run, delivery.run]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "executors.django_q.DjangoQ",
+        "executors.celery.Celery",
+        "executors.django_tasks.DjangoTasks",
+        "executors.inline.Inline",
+        "executors.django_q_broker.WakingBroker",
+        "executors.django_q_redis.WakingRedis",
+        "dialects.prefer.Prefer",
+        "dialects.moysklad.MoySklad",
+        "dialects.kladana.Kladana",
+        "dialects.mailru.MailRu",
+        "dialects.cisco.Cisco",
+        "dialects.solitude.Solitude",
+        "identity.snapshot_auth",
+        "identity.restore_auth",
+        "identity.owner_of",
+        "identity.administers",
+        "middleware.AsyncExchangeMiddleware",
+    ],
+)
+def test_name_in_a_projects_settings_is_there(name):
+    assert callable(import_string(f"django_asyncexchange.{name}"))
 
 
 # Celery ---------------------------------------------------------------------------------------------------------------

@@ -126,4 +126,4 @@ def start_worker(**kwargs: Any) -> None:
         maintenance.start()
 
 
-post_spawn.connect(start_worker, dispatch_uid="django_asyncexchange.worker.runner")
+post_spawn.connect(start_worker, dispatch_uid="django_asyncexchange.worker")
