@@ -33,7 +33,7 @@ from .responses import http
 from .store import bodies
 from .webhooks import attempts, delivery
 from .webhooks.transport import Outcome
-from .worker import runner as workers
+from .worker import runner
 
 
 class Held(Executor):
@@ -87,7 +87,7 @@ class Worker:
         with _connections_left_open():
             while waiting := [pk for pk in self._waiting() if pk not in ran]:
                 for pk in waiting:
-                    workers.run(str(pk))
+                    runner.run(str(pk))
                 ran += waiting
         found = AsyncTask.objects.in_bulk(ran)
         return [found[pk] for pk in ran if pk in found]

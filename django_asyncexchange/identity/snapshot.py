@@ -19,11 +19,6 @@ from ..protocol import log_once
 from ..protocol.values import Headers, Owner, Request, value
 from . import stamps, tokens
 from .callers import HOLDER, Caller, Holder, Kind, caller, owner, reference_to
-from .callers import administers as administers
-from .callers import owner_of as owner_of
-from .tokens import IdentityLost as IdentityLost
-from .tokens import restore_auth as restore_auth
-from .tokens import snapshot_auth as snapshot_auth
 
 APPLICATION, NAMED, KEY = "application", "named", "key"
 BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
