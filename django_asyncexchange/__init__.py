@@ -14,5 +14,5 @@ replay         ``endpoints.tasks`` hand a ``Snapshot`` to the dialect, and its a
 =============  ==========================================================================================
 
 Read ``protocol.states``, ``protocol.values``, ``middleware``, ``tasks.lifecycle`` and one of ``dialects``: that is the
-whole idea. A module imports from lower layers only (``docs/architecture.rst``).
+whole idea. A module imports from lower layers only (``docs/explanation/architecture.rst``).
 """

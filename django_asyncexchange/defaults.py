@@ -18,7 +18,7 @@ def q_cluster(**overrides: Any) -> dict[str, Any]:
 
     The queue is in the project's own database; with ``redis`` or ``django_redis`` it is there. What follows from
     another value is made from it, unless it is given too: ``queue_limit`` is two for each of ``workers``, and ``retry``
-    is a minute longer than ``timeout``, both in seconds. docs/howto/deploy.rst explains each.
+    is a minute longer than ``timeout``, both in seconds. docs/howto/deployment.rst explains each.
     """
     queue = REDIS if overrides.keys() & {"redis", "django_redis"} else DATABASE
     workers, timeout = overrides.get("workers", 2), overrides.get("timeout", 360)

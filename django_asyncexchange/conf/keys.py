@@ -92,7 +92,7 @@ class Keys:
     """Whether callers without an identity may submit. Their tasks can be read by whoever knows the id."""
     AUTHENTICATION_CLASSES = Setting[Sequence[str]]((), ListOf(each=AuthenticationClass()))
     """Dotted paths of REST framework's classes that authenticate requests to task addresses, in this order. Empty = the
-    classes that authenticate calls. See :doc:`/howto/identity`.
+    classes that authenticate calls. See :doc:`/howto/authentication`.
     """
     THROTTLE_RATE = Setting[str]("", RATE)
     """Requests that one caller may send to all task addresses together, as REST framework writes a rate: ``"600/min"``.
@@ -105,7 +105,7 @@ class Keys:
     """
     REQUIRE_WORKER = Setting[bool](False, Boolean())
     """Whether a call is refused with 503 and ``Retry-After`` while no worker has been heard of for a minute, instead of
-    waiting for one. Workers then say every ``SWEEP_SECONDS`` that they are there. See :doc:`/howto/deploy`.
+    waiting for one. Workers then say every ``SWEEP_SECONDS`` that they are there. See :doc:`/howto/deployment`.
     """
     MAX_REQUEST_BYTES = Setting[int](20 * 1024 * 1024, Integer(least=1, unit="bytes"))
     """Largest request body that is accepted for later."""
@@ -115,11 +115,11 @@ class Keys:
     """Bodies up to this size stay in the database, larger ones go to ``STORAGES["asyncexchange"]``."""
     SENDFILE = Setting[bool](False, Boolean())
     """Whether the web server in front sends stored files (``pip install django-asyncexchange[sendfile]``). See
-    :doc:`/howto/storage`.
+    :doc:`/howto/storing-and-serving-results`.
     """
     PRESIGNED = Setting[bool](False, Boolean())
     """Whether a link to a file leads on to a presigned address of the S3 bucket. Nobody can revoke such an address. See
-    :doc:`/howto/storage`.
+    :doc:`/howto/storing-and-serving-results`.
     """
     KEEP_REQUESTS = Setting[bool](False, Boolean())
     """Whether a finished task keeps its captured request, body and all, so that it can be run again from the
@@ -131,7 +131,7 @@ class Keys:
     """
     ENCRYPTION_KEYS = Setting[Sequence[str]]((), ListOf(each=FernetKey()))
     """Fernet keys for captured requests at rest: the first encrypts, all decrypt. Empty = they are encrypted with a key
-    derived from ``SECRET_KEY``. See :doc:`/howto/identity`.
+    derived from ``SECRET_KEY``. See :doc:`/howto/authentication`.
     """
     SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth", Function(parameters=("request",)))
     """Dotted path of a function that takes a request and gives a reference, as text, to its ``request.auth``. Nothing
@@ -146,7 +146,7 @@ class Keys:
     SNAPSHOT_USER = Setting[str]("", Function(parameters=("request",), may_be_empty=True))
     """Dotted path of a function that takes a request and gives a name to a caller who is no row of the user model:
     always the same, and nobody else's. An empty text = this caller's calls are not accepted. See
-    :doc:`/howto/identity`.
+    :doc:`/howto/authentication`.
     """
     RESTORE_USER = Setting[str]("", Function(parameters=("name", "auth"), may_be_empty=True))
     """Dotted path of a function that takes that name and the restored ``request.auth``, and gives ``request.user`` of
@@ -154,7 +154,8 @@ class Keys:
     """
     RUN_HEADERS = Setting[str]("", Function(parameters=("name",), may_be_empty=True))
     """Dotted path of a function that takes that name and gives headers, as a dictionary, which the run has instead of
-    the credentials that were not kept; raises ``identity.IdentityLost`` like the former. See :doc:`/howto/identity`.
+    the credentials that were not kept; raises ``identity.IdentityLost`` like the former. See
+    :doc:`/howto/authentication`.
     """
     REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False, Boolean())
     """Whether a call does not run whose user has another password by then, or whose sessions were ended otherwise."""
