@@ -190,4 +190,4 @@ def test_changelog_has_the_version():
 @pytest.mark.parametrize("word", ["added", "removed", "doubled", "lost"])
 def test_what_a_concurrent_change_does_to_a_report_is_documented(word):
     page = (Path(__file__).parent.parent / "docs" / "howto" / "whole-collections.rst").read_text(encoding="utf-8")
-    assert word in page.partition("One moment\n---")[2].partition("\n---")[0]
+    assert word in page.partition("Consistent reads\n---")[2].partition("\n---")[0]
