@@ -94,6 +94,22 @@ def test_defaults_that_differ_between_dialects_are_listed():
     assert "LINK_LIFETIME" not in rows
 
 
+def named_defaults() -> list[tuple[str, str]]:
+    """Settings that a page names with a value, as in "``MAX_WAIT_SECONDS`` (30)"."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.rst")]
+    found = re.findall(r"``([A-Z_]+)``\s+\(([^)`]*\d[^)`]*)\)", "\n".join(pages))
+    return sorted({(name, value) for name, value in found if name in conf.names()})
+
+
+@pytest.mark.parametrize(("name", "value"), named_defaults())
+def test_default_in_a_text_is_that_of_the_code(name, value):
+    assert value == HOUSE["shown"](getattr(Keys, name).default).strip("`")
+
+
+def test_defaults_in_texts_are_found():
+    assert len(named_defaults()) >= 3
+
+
 @pytest.mark.parametrize("kind", [State, Reason])
 def test_states_and_reasons_are_documented(kind):
     assert GENERATED[kind] in page("states")

@@ -65,5 +65,6 @@ class Drawing:
 
 
 def wrapped(text: str, width: int) -> str:
-    """``text`` in lines of at most ``width`` characters."""
-    return "\n".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))
+    """``text`` in lines of at most ``width`` characters; its own line breaks stay."""
+    lines = (textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in text.splitlines())
+    return "\n".join(line for wrapped_lines in lines for line in wrapped_lines)

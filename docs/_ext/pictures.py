@@ -87,7 +87,7 @@ class Step(NamedTuple):
 
 ACTORS = ("client", "web server", "database", "worker", "your view")
 CALL = (
-    Step("client", "web server", "GET /report/  Prefer: respond-async", "middleware.detect"),
+    Step("client", "web server", "GET /report/\nPrefer: respond-async", "middleware.detect"),
     Step(
         "web server",
         "web server",
@@ -96,7 +96,7 @@ CALL = (
     ),
     Step("web server", "web server", "the request becomes a value, without credentials", "intake.capture.capture"),
     Step("web server", "database", "INSERT task and message, COMMIT", "tasks.submit.submit"),
-    Step("web server", "client", "202  Location: /async/tasks/{id}", is_answer=True),
+    Step("web server", "client", "202\nLocation: /async/tasks/{id}", is_answer=True),
     Step("database", "worker", "the id of the task", "worker.runner.run"),
     Step("worker", "database", "claim: UPDATE … WHERE state = PENDING", "tasks.lifecycle.claim"),
     Step("worker", "your view", "the same request, as the same user, through MIDDLEWARE", "worker.handlers.handler"),
