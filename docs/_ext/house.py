@@ -176,8 +176,9 @@ class ClusterSettings(SphinxDirective):
     """What ``defaults.q_cluster()`` returns."""
 
     def run(self) -> list[nodes.Node]:
-        text = "\n".join(["Q_CLUSTER = {", *(f'    "{name}": {value!r},' for name, value in q_cluster().items()), "}"])
-        return [nodes.literal_block(text, text.replace("'", '"'), language="python")]
+        lines = ["Q_CLUSTER = {", *(f'    "{name}": {value!r},' for name, value in q_cluster().items()), "}"]
+        text = "\n".join(lines).replace("'", '"')
+        return [nodes.literal_block(text, text, language="python")]
 
 
 def shown(value: Any) -> str:
