@@ -1,8 +1,10 @@
-"""The project behind nginx as docs/howto/proxies-and-cors.rst says: host, scheme, prefix, sizes and times are right."""
+"""nginx and a browser in front of the project, set up as docs/howto/proxies-and-cors.rst says."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 
 import pytest
 import requests
@@ -11,6 +13,7 @@ import trustme
 from django_asyncexchange.conf.keys import Keys
 
 from ..newcomer import PATIENCE, PAUSE, free_port
+from ..receivers import receiving
 from ..services import until
 from .programs import nginx, program
 from .reader import more, shown
@@ -86,3 +89,39 @@ def test_body_is_accepted_or_refused_by_the_app(site, size, status):
 def test_proxy_waits_longer_than_a_call_does():
     [seconds] = re.findall(r"proxy_read_timeout (\d+)s", shown(PAGE, ROOT))
     assert int(seconds) > Keys.MAX_WAIT_SECONDS.default
+
+
+# CORS -----------------------------------------------------------------------------------------------------------------
+
+SCRIPT = """<script type="module">
+const site = "http://127.0.0.1:%d", headers = {Authorization: "Basic " + btoa("anna:secret")};
+const seen = {};
+try {
+  const accepted = await fetch(site + "/reports/stock", {headers: {...headers, Prefer: "respond-async"}});
+  seen.applied = accepted.headers.get("Preference-Applied");
+  let operation = {};
+  while (operation.status != "Succeeded")
+    operation = await (await fetch(accepted.headers.get("Operation-Location"), {headers})).json();
+  const result = await fetch(operation.resourceLocation, {headers});
+  seen.status = result.headers.get("AsyncResult");
+  seen.document = await result.json();
+} catch (error) { seen.error = `${error}`; }
+await fetch("/seen", {method: "POST", body: JSON.stringify(seen)});
+</script>"""
+
+
+def test_page_of_another_origin_submits_polls_and_reads_the_result(reader, tmp_path):
+    browser = program("chromium")
+    with receiving() as origin, reader.beside(settings="myproject.cors") as site:
+        text = more(shown(PAGE, "CORS_ALLOW_HEADERS")).replace("https://app.example.com", origin.url(""))
+        (site.home / "myproject" / "cors.py").write_text(f"from .settings import *\n{text}", encoding="utf-8")
+        site.enter(shown(PAGE, "pip install").strip())
+        site.enter("python manage.py runserver")
+        origin.answers = [(200, {"Content-Type": "text/html"}, (SCRIPT % site.port).encode())]
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"]
+        with subprocess.Popen([browser, *options, f"--user-data-dir={tmp_path}", origin.url("/")]) as process:
+            try:
+                said = until(lambda: [seen.body for seen in origin.seen if seen.method == "POST"], PATIENCE, PAUSE)
+            finally:
+                process.terminate()
+    assert json.loads(said[0]) == {"applied": "respond-async", "status": "200", "document": {"user": "anna"}}
