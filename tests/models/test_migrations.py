@@ -10,7 +10,7 @@ from django.db.migrations import operations
 
 from django_asyncexchange import migrations
 
-FIRST_RELEASE = "0003_worker"
+FIRST_RELEASE = "0004_turns"
 """The last migration of 0.1.0."""
 HARMLESS = (
     operations.AddConstraint,
