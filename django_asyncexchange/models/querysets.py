@@ -10,7 +10,7 @@ from django.db import connections, models, router
 
 from ..protocol.states import FINAL, UNFINISHED, State, sources
 from ..sql.writes import PreparedUpdate
-from .moments import Moment, Now
+from .datetimes import Now, UTCDateTimeField
 
 BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """What has happened at all has happened after this."""
@@ -18,19 +18,19 @@ UNSENT = models.Q(state=State.PENDING, sent=None)
 """Accepted, and not yet given to the workers."""
 
 
-Place = tuple[str, str, str]
+Destination = tuple[str, str, str]
 """Of a delivery: its host, and whose it is. The receiver of one account holds up no other's at the same host."""
-PLACE = ("host", "task__dialect", "task__account")
+DESTINATION_FIELDS = ("host", "task__dialect", "task__account")
 
 
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
-    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=Moment())
+    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=UTCDateTimeField())
 
 
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time minus ``duration``."""
-    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=Moment())
+    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=UTCDateTimeField())
 
 
 def also(condition: models.Q) -> models.Case:
@@ -177,25 +177,25 @@ class BodyQuerySet(models.QuerySet[Any]):
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
-    def at(self, place: Place) -> Self:
-        return self.filter(**dict(zip(PLACE, place, strict=True)))
+    def to(self, destination: Destination) -> Self:
+        return self.filter(**dict(zip(DESTINATION_FIELDS, destination, strict=True)))
 
-    def outside(self, places: Iterable[Place]) -> Self:
+    def excluding(self, destinations: Iterable[Destination]) -> Self:
         rows = self
-        for place in places:
-            rows = rows.exclude(**dict(zip(PLACE, place, strict=True)))
+        for destination in destinations:
+            rows = rows.exclude(**dict(zip(DESTINATION_FIELDS, destination, strict=True)))
         return rows
 
-    def by_place(self) -> dict[Place, int]:
+    def count_by_destination(self) -> dict[Destination, int]:
         """How many there are at each place."""
-        rows = self.order_by().values_list(*PLACE).annotate(count=models.Count("pk"))
+        rows = self.order_by().values_list(*DESTINATION_FIELDS).annotate(count=models.Count("pk"))
         return {(host, dialect, account): count for host, dialect, account, count in rows}
 
     def in_flight(self) -> Self:
         """Deliveries that a process is sending."""
         return self.filter(state="WAITING", lease_until__gt=Now())
 
-    def free(self) -> Self:
+    def claimable(self) -> Self:
         """Deliveries that it is time for, and that no process is sending."""
         unheld = models.Q(lease_until=None) | models.Q(lease_until__lte=Now())
         return self.filter(unheld, state="WAITING", due__lte=Now())
@@ -212,14 +212,14 @@ class AccountQuerySet(models.QuerySet[Any]):
 
 
 class WorkerQuerySet(models.QuerySet[Any]):
-    def greet(self, name: str) -> None:
+    def record_heartbeat(self, name: str) -> None:
         """Write down that ``name`` was heard of, just now."""
         _write(self.model(name=name, heard=Now()), ["name"], "heard")
 
-    def heard_within(self, span: dt.timedelta) -> Self:
+    def seen_within(self, span: dt.timedelta) -> Self:
         return self.filter(heard__gt=before(span))
 
-    def silent_for(self, span: dt.timedelta) -> Self:
+    def not_seen_for(self, span: dt.timedelta) -> Self:
         return self.filter(heard__lte=before(span))
 
 

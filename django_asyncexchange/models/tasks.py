@@ -21,8 +21,8 @@ from ..exceptions import RequestErased, RequestLocked
 from ..protocol.states import Reason, State
 from ..protocol.values import Callback, Owner, Progress, Request, Snapshot, header
 from .bodies import Body
-from .managers import Homed, HomeManager
-from .moments import Moment
+from .datetimes import UTCDateTimeField
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import AsyncTaskQuerySet
 
 SEALED = "sealed"
@@ -31,7 +31,7 @@ STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
 
-class AsyncTask(Homed):
+class AsyncTask(PrimaryDatabaseModel):
     """One call that is answered later."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -79,19 +79,19 @@ class AsyncTask(Homed):
 
     worker = models.CharField(_("worker"), max_length=255, blank=True)
     """Which process runs the current attempt: host, boot, process id and when that process started."""
-    lease_until = Moment(_("leased until"), null=True)
+    lease_until = UTCDateTimeField(_("leased until"), null=True)
     """The run counts as lost from this moment on; its worker moves it on while it lives."""
-    not_before = Moment(null=True, editable=False)
+    not_before = UTCDateTimeField(null=True, editable=False)
     """A run that is to be repeated waits until then."""
 
-    created = Moment(_("created"), db_default=Now())
-    sent = Moment(_("sent to the workers"), null=True)
-    started = Moment(_("started"), null=True)
-    finished = Moment(_("finished"), null=True)
-    deletion_date = Moment(_("deletion date"), null=True)
-    purge_date = Moment(_("purge date"), null=True)
+    created = UTCDateTimeField(_("created"), db_default=Now())
+    sent = UTCDateTimeField(_("sent to the workers"), null=True)
+    started = UTCDateTimeField(_("started"), null=True)
+    finished = UTCDateTimeField(_("finished"), null=True)
+    deletion_date = UTCDateTimeField(_("deletion date"), null=True)
+    purge_date = UTCDateTimeField(_("purge date"), null=True)
 
-    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
+    objects = PrimaryDatabaseManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
     now: dt.datetime
     """Database time, on instances that come from ``with_now()``."""
@@ -197,7 +197,7 @@ class AsyncTask(Homed):
     @property
     def _callback(self) -> Callback | None:
         """Where the call wants its end to be reported, as long as there is a key to read that with."""
-        url = encryption.known_address(self.callback_url)
+        url = encryption.unseal_address(self.callback_url)
         return Callback(url=url, method=self.callback_method) if url else None
 
     @property

@@ -26,7 +26,7 @@ from django.db import DatabaseError, InterfaceError, connections, models, router
 from .. import encryption
 from ..conf import conf
 from ..models import Body
-from ..models.moments import utc
+from ..models.datetimes import utc_now
 from ..protocol.byte_ranges import cut
 from ..protocol.values import value
 from . import db_retry, db_sessions, s3, transitions
@@ -133,7 +133,7 @@ def _reserved(patience: float) -> Body | None:
     """
     try:
         with transaction.atomic(using=router.db_for_write(Body), durable=True):
-            return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc():%Y/%m/%d}/{uuid.uuid4()}"))
+            return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc_now():%Y/%m/%d}/{uuid.uuid4()}"))
     except RuntimeError:
         return None
     except (*db_retry.AWAY, *db_retry.SPOILT):  # or a view streams within a transaction that it has begun by hand

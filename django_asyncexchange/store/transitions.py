@@ -14,7 +14,7 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull, LessThan
 
 from ..models import AsyncTask, Body, Webhook
-from ..models.moments import Now
+from ..models.datetimes import Now
 from ..models.querysets import UNSENT, Told, after, also, before
 from ..protocol.states import State
 from ..sql.queries import Counted, Prepared, PreparedRows, Same, Slot

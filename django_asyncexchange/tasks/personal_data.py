@@ -18,7 +18,7 @@ from ..conf import Conf, conf
 from ..exceptions import NotCancellable
 from ..identity import callers
 from ..models import Account, AsyncTask, Delivery, Webhook
-from ..models.moments import Now
+from ..models.datetimes import Now
 from ..models.querysets import AsyncTaskQuerySet
 from ..protocol.values import value
 from ..webhooks import subscriptions

@@ -42,7 +42,7 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
     told = ~Exists(Delivery.objects.filter(task=OuterRef("pk"), state=Delivery.WAITING))  # whoever is to hear of it has
     forgotten = AsyncTask.objects.forgotten().filter(told, bodies=None)[:batch]
     _deleted(DeliveryAttempt.objects.filter(at__lte=after(-TRIES_KEPT)).order_by("at")[:batch])
-    Worker.objects.silent_for(WORKERS_KEPT).delete()
+    Worker.objects.not_seen_for(WORKERS_KEPT).delete()
     return {"bodies": gone, "tasks": _deleted(forgotten)}
 
 

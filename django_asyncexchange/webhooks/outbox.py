@@ -16,7 +16,7 @@ from .. import encryption, executors
 from ..conf import conf
 from ..dialects.base import Dialect
 from ..models import AsyncTask, Delivery, Webhook
-from ..models.moments import Now
+from ..models.datetimes import Now
 from ..protocol.values import Event, Notice
 from . import subscriptions
 
@@ -56,7 +56,7 @@ def remind(rows: Iterable[Delivery]) -> None:
 
 def _of_webhooks(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) -> Iterator[Delivery]:
     wanted = Webhook.objects.filter(dialect=task.dialect, account=task.account, action__in=actions, enabled=True)
-    for webhook in subscriptions.held(*wanted.values_list("pk", flat=True)):  # one deleted now would undo the change
+    for webhook in subscriptions.lock(*wanted.values_list("pk", flat=True)):  # one deleted now would undo the change
         if any(webhook.url.startswith(prefix) for prefix in task.muted):
             continue
         fields = ("state",) if webhook.action == Webhook.UPDATE and webhook.with_fields else ()

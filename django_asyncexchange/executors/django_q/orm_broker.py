@@ -22,7 +22,7 @@ from django_q.signing import BadSignature, SignedPackage
 
 from ...conf import conf
 from ...models import AsyncTask
-from ...models.moments import Moment, Now, utc
+from ...models.datetimes import Now, UTCDateTimeField, utc_now
 from ...models.querysets import after
 from ...sql.queries import PreparedRows
 from ...sql.writes import PreparedInsert
@@ -106,7 +106,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
             return messages
         messages = list(oldest[: Conf.BULK])
         numbers = [number for number, _ in messages]
-        lock = Value(utc() + held, output_field=Moment())  # known beforehand: it tells whose they are
+        lock = Value(utc_now() + held, output_field=UTCDateTimeField())  # known beforehand: it tells whose they are
         if not messages or waiting.filter(pk__in=numbers).update(lock=lock) == len(messages):
             return messages
         mine = set(self._numbered(numbers).filter(lock=lock).values_list("pk", flat=True))
