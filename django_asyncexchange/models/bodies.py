@@ -8,9 +8,9 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .datetimes import UTCDateTimeField
 from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import BodyQuerySet
+from .timestamps import UTCDateTimeField
 
 
 class Body(PrimaryDatabaseModel):

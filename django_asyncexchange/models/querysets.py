@@ -10,7 +10,7 @@ from django.db import connections, models, router
 
 from ..protocol.states import FINAL, UNFINISHED, State, sources
 from ..sql.writes import PreparedUpdate
-from .datetimes import Now, UTCDateTimeField
+from .timestamps import Now, UTCDateTimeField
 
 BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """What has happened at all has happened after this."""

@@ -21,9 +21,9 @@ from ..exceptions import RequestErased, RequestLocked
 from ..protocol.states import Reason, State
 from ..protocol.values import Callback, Owner, Progress, Request, Snapshot, header
 from .bodies import Body
-from .datetimes import UTCDateTimeField
 from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import AsyncTaskQuerySet
+from .timestamps import UTCDateTimeField
 
 SEALED = "sealed"
 """Key under which a request is stored, encrypted. Older rows have the fields of ``Request`` instead."""

@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from .. import encryption
 from ..conf import conf
 from ..redaction import masked_url
-from .datetimes import UTCDateTimeField
 from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import DeliveryQuerySet, Destination
+from .timestamps import UTCDateTimeField
 
 
 class Webhook(PrimaryDatabaseModel):

@@ -14,7 +14,7 @@ from ..conf import conf
 from ..dialects.base import Dialect
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
-from ..models.datetimes import utc_now
+from ..models.timestamps import utc_now
 from ..protocol.values import Context, Owner, Response
 
 LANGUAGES = frozenset({"en", "ru"})

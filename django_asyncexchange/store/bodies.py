@@ -26,7 +26,7 @@ from django.db import DatabaseError, InterfaceError, connections, models, router
 from .. import encryption
 from ..conf import conf
 from ..models import Body
-from ..models.datetimes import utc_now
+from ..models.timestamps import utc_now
 from ..protocol.byte_ranges import cut
 from ..protocol.values import value
 from . import db_retry, db_sessions, s3, transitions

@@ -14,8 +14,8 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull, LessThan
 
 from ..models import AsyncTask, Body, Webhook
-from ..models.datetimes import Now
 from ..models.querysets import UNSENT, Told, after, also, before
+from ..models.timestamps import Now
 from ..protocol.states import State
 from ..sql.queries import Counted, Prepared, PreparedRows, Same, Slot
 from ..sql.writes import PreparedChain, PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells

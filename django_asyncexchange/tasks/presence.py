@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from .. import executors
 from ..conf import conf
 from ..models import AsyncTask, Worker
-from ..models.datetimes import Now
+from ..models.timestamps import Now
 from ..protocol import process_id
 from ..protocol.states import State
 

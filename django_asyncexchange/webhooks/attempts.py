@@ -14,8 +14,8 @@ from .. import encryption
 from ..conf import conf
 from ..dialects.base import Policy
 from ..models import Delivery, DeliveryAttempt, Webhook
-from ..models.datetimes import Now, utc_now
 from ..models.querysets import after
+from ..models.timestamps import Now, utc_now
 from ..protocol.values import Headers
 from ..signals import webhook_delivered, webhook_disabled, webhook_failed
 from . import signatures, subscriptions

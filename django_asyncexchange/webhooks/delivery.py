@@ -22,8 +22,8 @@ from .. import executors
 from ..conf import conf
 from ..dialects.base import Policy
 from ..models import Delivery, Webhook
-from ..models.datetimes import Now
 from ..models.querysets import DESTINATION_FIELDS, DeliveryQuerySet, Destination, after
+from ..models.timestamps import Now
 from ..protocol import process_id
 from . import attempts
 from .retry_policy import PROFILES, Profile

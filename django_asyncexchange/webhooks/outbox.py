@@ -16,7 +16,7 @@ from .. import encryption, executors
 from ..conf import conf
 from ..dialects.base import Dialect
 from ..models import AsyncTask, Delivery, Webhook
-from ..models.datetimes import Now
+from ..models.timestamps import Now
 from ..protocol.values import Event, Notice
 from . import subscriptions
 

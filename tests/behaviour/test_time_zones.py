@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django_asyncexchange import encryption
 from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
-from django_asyncexchange.models.datetimes import utc_now
+from django_asyncexchange.models.timestamps import utc_now
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.rest.serializers import AsyncTaskSerializer
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery

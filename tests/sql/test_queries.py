@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_asyncexchange.models import AsyncTask, Body, Webhook
-from django_asyncexchange.models.datetimes import Now
 from django_asyncexchange.models.querysets import after
+from django_asyncexchange.models.timestamps import Now
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.sql.queries import Counted, Prepared, PreparedRows, Slot
 from django_asyncexchange.sql.writes import (

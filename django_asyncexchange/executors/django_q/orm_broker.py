@@ -22,8 +22,8 @@ from django_q.signing import BadSignature, SignedPackage
 
 from ...conf import conf
 from ...models import AsyncTask
-from ...models.datetimes import Now, UTCDateTimeField, utc_now
 from ...models.querysets import after
+from ...models.timestamps import Now, UTCDateTimeField, utc_now
 from ...sql.queries import PreparedRows
 from ...sql.writes import PreparedInsert
 from .. import wakeup
