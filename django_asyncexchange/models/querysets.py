@@ -33,19 +33,19 @@ def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     return models.ExpressionWrapper(Now() - _expressed(duration), output_field=UTCDateTimeField())
 
 
-def also(condition: models.Q) -> models.Case:
-    """``condition`` of a row that is found by its key, and that no index is looked for.
+def unindexed(condition: models.Q) -> models.Case:
+    """Hide ``condition`` from the query planner, so that it finds the row by its key, or by the index that is meant.
 
-    By statistics from a time when nothing waited, PostgreSQL takes the index of a state for as good as the key, and
-    would read through all that waits now.
+    With statistics from a time when nothing waited, PostgreSQL takes an index on the state for as selective as the
+    primary key, and would read all rows that wait now.
     """
     return models.Case(models.When(condition, then=models.Value(True)), default=models.Value(False))
 
 
-class Told(models.Func):
-    """Tells whoever listens on a channel of PostgreSQL, once the transaction commits; NULL elsewhere.
+class Notify(models.Func):
+    """PostgreSQL's ``pg_notify``: wakes those who LISTEN on a channel when the transaction commits. NULL elsewhere.
 
-    To be had with a row that is written: telling is no statement of its own then.
+    In the RETURNING clause of a write it costs no statement of its own.
     """
 
     function = "pg_notify"
@@ -64,26 +64,28 @@ def _expressed(duration: dt.timedelta | models.Expression) -> models.Expression:
 
 
 class AsyncTaskQuerySet(models.QuerySet[Any]):
-    def move(self, target: State, *, mine: int | None = None, **changes: Any) -> int:
+    def transition(self, target: State, *, expected_attempt: int | None = None, **changes: Any) -> int:
         """Bring these tasks into ``target``: the only place where a state is written.
 
-        One conditional UPDATE: only from a state that may lead there, and, where ``mine`` is given, only if that
-        attempt is still the current one. Returns the number of rows changed: 1 = it is yours, 0 = somebody was first.
+        One conditional UPDATE: only from a state that may lead there and, where it is given, only while
+        ``expected_attempt`` is the current one. Returns the number of rows changed: 0 = somebody was first.
         """
-        return self._leaving(target, mine).update(state=target, **changes)
+        return self._leaving(target, expected_attempt).update(state=target, **changes)
 
-    def prepared_move(self, target: State, *, mine: models.Expression | None = None, **changes: Any) -> PreparedUpdate:
+    def prepared_transition(
+        self, target: State, *, expected_attempt: models.Expression | None = None, **changes: Any
+    ) -> PreparedUpdate:
         """The same for what comes again and again: values that differ each time are slots."""
-        rows = self._leaving(target, mine)
+        rows = self._leaving(target, expected_attempt)
         return PreparedUpdate(lambda: rows, state=target, **changes)
 
-    def _leaving(self, target: State, mine: Any) -> Self:
+    def _leaving(self, target: State, expected_attempt: Any) -> Self:
         leaves = models.Q(state__in=sources(target))
-        if mine is None:
-            return self.filter(also(leaves))
+        if expected_attempt is None:
+            return self.filter(unindexed(leaves))
         if target.is_final:  # an attempt that was released is over, although the next has not begun
             leaves &= models.Q(state=State.PROCESSING) | models.Q(attempt=0)
-        return self.filter(also(leaves), attempt=mine)
+        return self.filter(unindexed(leaves), attempt=expected_attempt)
 
     def with_now(self) -> Self:
         """Each task with ``now``, the database's time."""
@@ -114,7 +116,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def waiting_of(self, dialect: Any, account: Any) -> Self:
         """The same of one account, by its index: whatever else waits, or has finished, is not looked at."""
         mine = self.filter(dialect=dialect, account=account, finished=None, sent=None)
-        return mine.due().filter(also(models.Q(state=State.PENDING)))
+        return mine.due().filter(unindexed(models.Q(state=State.PENDING)))
 
     def at_work_of(self, dialect: Any, account: Any) -> Self:
         """What the workers have been given of an account's tasks; by the same index, so by a range, not IS NOT NULL."""
@@ -123,7 +125,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def unfinished_of(self, dialect: Any, account: Any) -> Self:
         """What is to be done of an account's tasks, by the same index."""
         mine = self.filter(dialect=dialect, account=account, finished=None)
-        return mine.filter(also(models.Q(state__in=UNFINISHED)))
+        return mine.filter(unindexed(models.Q(state__in=UNFINISHED)))
 
     def due(self) -> Self:
         """Tasks that need not wait before they are tried again."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .. import encryption
@@ -93,19 +93,6 @@ class AsyncTask(PrimaryDatabaseModel):
 
     objects = PrimaryDatabaseManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
-    now: dt.datetime
-    """Database time, on instances that come from ``with_now()``."""
-    has_request: bool | None = None
-    """Whether the captured call has a body, on tasks that were claimed; None where nobody has looked."""
-    content: bytes | None = None
-    """That body, where it was looked up too: a small one, in the database, as it is stored there."""
-    is_content_sealed: bool | None = None
-    """Whether ``content`` is sealed."""
-    is_heard: bool
-    """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
-    is_awaited: bool
-    """Whether others of the account wait for their turn, on tasks that have ended just now."""
-
     class Meta:
         verbose_name = _("asynchronous task")
         verbose_name_plural = _("asynchronous tasks")
@@ -133,15 +120,11 @@ class AsyncTask(PrimaryDatabaseModel):
         """Whether it was submitted without an identity. That of a deleted user was not."""
         return self.owner_id is None and not self.auth_backend
 
-    @property
-    def has_body_elsewhere(self) -> bool:
-        """Whether the captured call, once it was claimed, has a body that has yet to be read."""
-        return bool(self.has_request) and self.content is None
-
-    def body_at_hand(self) -> Iterator[bytes]:
-        """The body of the captured call, where it was looked up along with the task; nothing where it has none."""
-        content = bytes(self.content or b"")
-        return encryption.unsealed([content]) if self.is_content_sealed else iter([content])
+    @cached_property
+    def now(self) -> dt.datetime:
+        """The database's time at which this row was read with ``with_now()``, or else is asked for this."""
+        moment: dt.datetime = type(self).objects.with_now().values_list("now", flat=True).get(pk=self.pk)
+        return moment
 
     @property
     def captured(self) -> Request:
@@ -188,11 +171,6 @@ class AsyncTask(PrimaryDatabaseModel):
             progress=self.progress,
             callback=self._callback,
         )
-
-    def reported(self) -> dict[str, Any]:
-        """What is known of how far it is, by column."""
-        names = ("progress_done", "progress_total", "progress_message")
-        return {} if self.progress_done is None else {name: getattr(self, name) for name in names}
 
     @property
     def _callback(self) -> Callback | None:

@@ -28,7 +28,7 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
     Returns how many ``bodies`` and ``tasks`` went, at most ``batch`` tasks. Any number may run at once.
     """
     for dialect in conf.mounts:
-        lifecycle.drop_overdue(dialect, batch)
+        lifecycle.end_overdue(dialect, batch)
     longest = max((mount.policy.run_limit for mount in conf.mounts), default=dt.timedelta())  # a run may still write
     gone = sum(
         bodies.delete(rows)

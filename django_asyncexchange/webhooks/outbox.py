@@ -23,15 +23,16 @@ from . import subscriptions
 logger = logging.getLogger("django_asyncexchange")
 
 
-def announce(task: AsyncTask, *actions: str, is_heard: bool) -> None:
-    """Write down who is to hear of ``actions``: webhooks, where ``is_heard`` says that there may be some; callbacks.
+def announce(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
+    """Write down who is to hear of ``actions``: webhooks, if the account
+    ``has_webhooks``, and callbacks.
 
     Call it inside the transaction of the change, with the changed row.
     """
     dialect = conf.mounted(task.dialect)
     if dialect is None:
         return
-    webhooks = _of_webhooks(task, dialect, actions) if is_heard and dialect.SUBSCRIPTIONS else ()
+    webhooks = _of_webhooks(task, dialect, actions) if has_webhooks and dialect.SUBSCRIPTIONS else ()
     rows = [*webhooks, *_of_callback(task, dialect, actions)]
     if not rows:
         return

@@ -116,10 +116,10 @@ def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
         task = called(anna)
         lifecycle.fail(lifecycle.claim(task.pk), reason)
         left[f"error, {reason.value}"] = task
-    left["running"] = lifecycle.claim(called(anna, method="post", data=form).pk)
+    left["running"] = lifecycle.claim(called(anna, method="post", data=form).pk).task
     left["cancelled before it ran"] = called(anna)
     lifecycle.cancel(left["cancelled before it ran"])
-    left["cancelled as it ran"] = lifecycle.claim(called(anna).pk)
+    left["cancelled as it ran"] = lifecycle.claim(called(anna).pk).task
     lifecycle.cancel(left["cancelled as it ran"])
     left["released"] = called(anna)
     lifecycle.release(lifecycle.claim(left["released"].pk))

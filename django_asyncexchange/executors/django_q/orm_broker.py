@@ -24,7 +24,7 @@ from ...conf import conf
 from ...models import AsyncTask
 from ...models.querysets import after
 from ...models.timestamps import Now, UTCDateTimeField, utc_now
-from ...sql.queries import PreparedRows
+from ...sql.queries import PreparedValues
 from ...sql.writes import PreparedInsert
 from .. import wakeup
 from ..base import ENTRY_POINTS
@@ -36,7 +36,7 @@ PATIENCE = 1.0
 """Seconds between two looks into an empty queue whose bell works."""
 BATCH = 500
 
-MESSAGE = PreparedInsert(OrmQ, PreparedRows(lambda: OrmQ.objects.values("id", call=wakeup.CALL)), lock=Now())
+MESSAGE = PreparedInsert(OrmQ, PreparedValues(lambda: OrmQ.objects.values("id", call=wakeup.CALL)), lock=Now())
 
 
 class WakingBroker(Guarded, ORM):  # type: ignore[misc]
