@@ -34,7 +34,7 @@ class WebhookView(Endpoint):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     def list(self, request: Request) -> HttpResponseBase:
-        rows = tuple(subscriptions.value_of(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
+        rows = tuple(subscriptions.to_value(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
         return http.respond(self.tongue.page(rows, capture.raw_query(request._request), self.context))
 
     def create(self, request: Request) -> HttpResponseBase:
@@ -52,7 +52,7 @@ class WebhookView(Endpoint):
         return http.respond(json_response([self.attempted(self.written, item) for item in items]))
 
     def retrieve(self, request: Request, id: str) -> HttpResponseBase:
-        return self.show(subscriptions.value_of(self.find(id)))
+        return self.show(subscriptions.to_value(self.find(id)))
 
     def change(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(self.changed(self.find(id), self.document()))
@@ -144,7 +144,7 @@ class WebhookView(Endpoint):
         return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
-        return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))
+        return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.to_value(webhook)))
 
     def written(self, item: object) -> Any:
         id = self.tongue.reference(item)

@@ -1,4 +1,4 @@
-"""What values a setting takes: each validator has a text for the reference, and names a wrong value with its cure.
+"""What values a setting takes: each validator has a text for the reference, and names a wrong value with its hint.
 
 >>> Integer(least=1)("4")
 Traceback (most recent call last):
@@ -28,11 +28,11 @@ SHOWN = 80
 
 
 class Mistake(ValueError):
-    """A value that cannot be used: what is wrong with it, and ``cure``, what to write instead."""
+    """A value that cannot be used: what is wrong with it, and ``hint``, what to write instead."""
 
-    def __init__(self, wrong: str, cure: str) -> None:
+    def __init__(self, wrong: str, hint: str) -> None:
         super().__init__(wrong)
-        self.cure = cure
+        self.hint = hint
 
 
 def shown(given: Any) -> str:

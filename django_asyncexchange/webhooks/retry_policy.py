@@ -1,4 +1,4 @@
-"""How deliveries are made, by protocol: what counts as success, what is tried again and when."""
+"""Retry rules of webhook deliveries, by protocol: what counts as success, what is retried and when."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from ..protocol.values import value
 from .transport import Outcome
 
 SLOW_DOWN = frozenset({429, 502, 504})
-"""Statuses of a receiver that has too much to do."""
-QUICKLY = 1.0
-"""Seconds within which a connection has to be refused to be tried once more at once."""
-SLOWLY = 60.0
-"""Shortest pause after one of those, in seconds."""
+"""Statuses of an overloaded receiver."""
+QUICK_SECONDS = 1.0
+"""A connection that is refused within this time is retried immediately."""
+SLOW_DOWN_SECONDS = 60.0
+"""Shortest pause after a timeout or one of these statuses."""
 JITTER = 0.2
 
 
 @value
 class Profile:
-    """The rules of one protocol. Times in seconds."""
+    """The delivery rules of one protocol. Times in seconds."""
 
     connect: float = 3
     read: float = 10
     total: float = 15
     successes: frozenset[int] = frozenset(range(200, 300))
     schedule: tuple[float, ...] | None = None
-    """Pause before each try; None = ``WEBHOOK_SCHEDULE``."""
+    """Pause before each attempt; None = ``WEBHOOK_SCHEDULE``."""
     at_once: int = 0
-    """Further sends of one try, without a pause, when the receiver answers with a bad status."""
+    """Immediate resends within one attempt, when the receiver answers with an error status."""
     reconnects: int = 1
-    """Further sends of one try when the connection was refused within a second."""
+    """Immediate resends within one attempt, when the connection is refused within ``QUICK_SECONDS``."""
     repeats_timeouts: bool = True
     is_signed: bool = True
-    patience: dt.timedelta = dt.timedelta(days=5)
-    """A webhook whose deliveries all fail for longer is disabled."""
+    disable_after: dt.timedelta = dt.timedelta(days=5)
+    """A webhook is disabled when all its deliveries have failed for longer than this."""
 
     def is_success(self, outcome: Outcome) -> bool:
         return outcome.status in self.successes
 
     def again_at_once(self, outcome: Outcome, sends: int) -> bool:
-        """Whether to send once more within the same try, after ``sends`` sends."""
+        """Whether to resend immediately, within the same attempt, after ``sends`` sends."""
         if outcome.status is not None:
             return not self.is_success(outcome) and sends <= self.at_once
-        return outcome.error == "connect" and outcome.milliseconds < 1000 * QUICKLY and sends <= self.reconnects
+        return outcome.error == "connect" and outcome.milliseconds < 1000 * QUICK_SECONDS and sends <= self.reconnects
 
     def pause(self, outcome: Outcome, tries: int, now: dt.datetime) -> float | None:
-        """How long to wait after the ``tries``-th try failed; None = it is given up."""
+        """Seconds to wait after attempt number ``tries`` failed; None = give up."""
         steps = self.schedule if self.schedule is not None else tuple(conf.WEBHOOK_SCHEDULE)
         if tries >= len(steps) or outcome.status == 410 or outcome.error == "refused":
             return None
@@ -57,7 +57,7 @@ class Profile:
             return None
         step = steps[tries]
         if outcome.error == "timeout" or outcome.status in SLOW_DOWN:
-            step = max(step, SLOWLY)
+            step = max(step, SLOW_DOWN_SECONDS)
         wanted = seconds_of(outcome.retry_after, now)
         if wanted is not None:
             return min(max(wanted, step), 2 * step)
@@ -65,13 +65,13 @@ class Profile:
 
     @property
     def longest(self) -> float:
-        """For how long one try may take, in seconds."""
-        return self.total * (1 + self.at_once) + QUICKLY * self.reconnects
+        """How long one attempt may take, in seconds."""
+        return self.total * (1 + self.at_once) + QUICK_SECONDS * self.reconnects
 
 
 PROFILES: Mapping[str, Profile] = {
     "signed": Profile(),
-    # Contract B7: 200 or 204 within 1.5 s, three more at once, and that is all.
+    # MoySklad: 200 or 204 within 1.5 s, three immediate resends, no retry later.
     "moysklad": Profile(
         connect=0.7,
         read=1.5,
@@ -82,9 +82,8 @@ PROFILES: Mapping[str, Profile] = {
         reconnects=3,
         repeats_timeouts=False,
         is_signed=False,
-        patience=dt.timedelta(days=10),
+        disable_after=dt.timedelta(days=10),
     ),
-    # Contract A7.
     "mailru": Profile(total=10, schedule=(0, 30, 120), is_signed=False),
 }
 
