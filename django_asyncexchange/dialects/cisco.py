@@ -40,14 +40,10 @@ from ..exceptions import (
     Unavailable,
 )
 from ..protocol.states import Reason, State
-from ..protocol.values import Call, Context, Replay, Response, Snapshot, header
-from .base import Dialect, Policy, Route, Trigger, Wire, json_response
+from ..protocol.values import Call, Context, Replay, Response, Snapshot
+from .base import RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
 from .base import gettext_noop as _
 from .base.query_string import last, without
-
-RETRY_AFTER = ("Retry-After", "1")
-REPEATABLE = (CapacityExceeded, SubmitFailed)
-"""Nothing was stored; the same call may be accepted a moment later (D1)."""
 
 MEDIA = ("application/json", "application/xml", "text/xml")
 """What can be sent; the first one wins where the client likes several as much."""
@@ -73,45 +69,31 @@ class Cisco(Dialect):
     """What ``progress`` says. Only the first two are ever sent: a finished call is its own answer (D10)."""
 
     CODES = {
-        SubmitRefused: Wire(code="asyncRequest.refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="asyncRequest.callerUnknown",
-            status=400,
-            text=_("This caller cannot be remembered until the call runs."),
-        ),
-        NotEligible: Wire(
-            code="asyncRequest.notSupported", status=400, text=_("This address cannot be called asynchronously.")
-        ),
+        SubmitRefused: Wire(code="asyncRequest.refused", status=400),
+        CallerUnknown: Wire(code="asyncRequest.callerUnknown", status=400),
+        NotEligible: Wire(code="asyncRequest.notSupported", status=400),
         IdempotencyKeyReused: Wire(
             code="asyncRequest.keyReused", status=422, text=_("The idempotency key belongs to another request.")
         ),
-        RequestTooLarge: Wire(code="invalidInput.tooLarge", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(
-            code="asyncRequest.queueFull", status=503, text=_("Too many asynchronous calls are unfinished.")
-        ),
-        SubmitFailed: Wire(
-            code="asyncRequest.unavailable", status=503, text=_("The call could not be queued; try again later.")
-        ),
-        TaskNotFound: Wire(code="asyncRequest.notFound", status=404, text=_("There is no such task.")),
-        RouteNotFound: Wire(code="invalidInput.notFound", status=404, text=_("There is no such address.")),
-        ResultUnavailable: Wire(code="asyncRequest.notFound", status=404, text=_("There is no result to fetch.")),
+        RequestTooLarge: Wire(code="invalidInput.tooLarge", status=413),
+        CapacityExceeded: Wire(code="asyncRequest.queueFull", status=503),
+        SubmitFailed: Wire(code="asyncRequest.unavailable", status=503),
+        TaskNotFound: Wire(code="asyncRequest.notFound", status=404),
+        RouteNotFound: Wire(code="invalidInput.notFound", status=404),
+        ResultUnavailable: Wire(code="asyncRequest.notFound", status=404),
         ResultFailed: Wire(code="asyncRequest.lost", status=500, text=_("It is not known what came of this call.")),
-        ResultCancelled: Wire(code="asyncRequest.cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="asyncRequest.finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="invalidInput.listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="invalidInput.refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="access.unauthorized", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="access.forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="access.csrfFailed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(
-            code="invalidInput.methodNotAllowed", status=405, text=_("This method is not allowed here.")
-        ),
-        NotAcceptable: Wire(
-            code="invalidInput.notAcceptable", status=406, text=_("This media type cannot be produced.")
-        ),
-        Throttled: Wire(code="access.throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="server.internal", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(code="server.unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
+        ResultCancelled: Wire(code="asyncRequest.cancelled", status=410),
+        NotCancellable: Wire(code="asyncRequest.finished", status=409),
+        ListingRefused: Wire(code="invalidInput.listing", status=400),
+        HttpRefused: Wire(code="invalidInput.refused", status=400),
+        NotAuthenticated: Wire(code="access.unauthorized", status=401),
+        PermissionDenied: Wire(code="access.forbidden", status=403),
+        CsrfFailed: Wire(code="access.csrfFailed", status=403),
+        MethodNotAllowed: Wire(code="invalidInput.methodNotAllowed", status=405),
+        NotAcceptable: Wire(code="invalidInput.notAcceptable", status=406),
+        Throttled: Wire(code="access.throttled", status=429),
+        InternalError: Wire(code="server.internal", status=500),
+        Unavailable: Wire(code="server.unavailable", status=503),
     }
 
     ROUTES = {"status": Route(method="GET", path="asyncrequeststatus/{id}")}
@@ -120,6 +102,8 @@ class Cisco(Dialect):
     METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     EVERY_VIEW = True
     VALIDATES = True
+    RETRYABLE = (CapacityExceeded, SubmitFailed)
+    HIDES_EXPIRED = True
     PER_OWNER = True
     POLICY = Policy(
         capacity=100,
@@ -150,13 +134,7 @@ class Cisco(Dialect):
         """The kick-off again while unfinished; then the synchronous answer, or why there is none (D3)."""
         if not task.state.is_final:
             return self._progress(task, task.state, context)
-        if task.is_expired(context.now):
-            raise TaskNotFound()
-        if task.state is State.CANCEL:
-            raise ResultCancelled()
-        if task.status_code is None:
-            raise ResultFailed(reason=task.reason)
-        return Replay()
+        return super().result(task, context)
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
         """There is no other address than the one that is polled (D4)."""
@@ -169,10 +147,7 @@ class Cisco(Dialect):
         return FAILURES.get(reason) or super().wire(error)
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        response = super().problem(error, context)
-        if isinstance(error, REPEATABLE) and header(error.headers, "Retry-After") is None:
-            response = dataclasses.replace(response, headers=(*response.headers, RETRY_AFTER))
-        return negotiated(response, "apiErrors", context)
+        return negotiated(super().problem(error, context), "apiErrors", context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
         """``errorData`` names a field of the item; only the view's own errors have one (D8)."""
@@ -181,7 +156,7 @@ class Cisco(Dialect):
     # Parts -----------------------------------------------------------------------------------------------------------
 
     def _progress(self, task: Snapshot, state: State, context: Context) -> Response:
-        location = ("Location", f"{context.base}/{self.ROUTES['status'].path.format(id=task.id)}")
+        location = ("Location", self.url_of("status", task, context.base))
         document = {"progress": self.WORDS[state]}
         return negotiated(json_response(document, status=202, headers=(location, RETRY_AFTER)), "asyncResult", context)
 

@@ -66,40 +66,34 @@ class Solitude(Dialect):
     """What the response header ``Solitude-Async`` says: whether the task was run. Many states share a word (0.4)."""
 
     CODES = {
-        SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
-        ),
-        NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
-        RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),
-        StorageExceeded: Wire(code="storage", status=503, text=_("As much is kept for this account as may be.")),
-        IdempotencyKeyReused: Wire(
-            code="idempotency_key_reused", status=422, text=_("The idempotency key was used for another request.")
-        ),
-        SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
-        ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
+        SubmitRefused: Wire(code="refused", status=400),
+        CallerUnknown: Wire(code="caller_unknown", status=400),
+        NotEligible: Wire(code="not_eligible", status=400),
+        RequestTooLarge: Wire(code="too_large", status=413),
+        CapacityExceeded: Wire(code="capacity", status=503),
+        StorageExceeded: Wire(code="storage", status=503),
+        IdempotencyKeyReused: Wire(code="idempotency_key_reused", status=422),
+        SubmitFailed: Wire(code="unavailable", status=503),
+        TaskNotFound: Wire(code="not_found", status=404),
+        ResultUnavailable: Wire(code="not_found", status=404),
+        ResultFailed: Wire(code="failed", status=500),
         ResultTooLarge: Wire(
             code="result_too_large",
             status=413,
             text=_("The answer is too large for this document; it is to be had at the replay address."),
         ),
-        ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
-        Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
+        ResultCancelled: Wire(code="cancelled", status=410),
+        NotCancellable: Wire(code="finished", status=409),
+        ListingRefused: Wire(code="listing", status=400),
+        HttpRefused: Wire(code="refused", status=400),
+        NotAuthenticated: Wire(code="not_authenticated", status=401),
+        PermissionDenied: Wire(code="forbidden", status=403),
+        CsrfFailed: Wire(code="csrf_failed", status=403),
+        MethodNotAllowed: Wire(code="method_not_allowed", status=405),
+        NotAcceptable: Wire(code="not_acceptable", status=406),
+        Throttled: Wire(code="throttled", status=429),
+        InternalError: Wire(code="internal_error", status=500),
+        Unavailable: Wire(code="temporarily_unavailable", status=503),
     }
 
     ROUTES = {
@@ -109,6 +103,7 @@ class Solitude(Dialect):
     TRIGGER = Trigger.HEADER
     TRIGGER_NAME = HEADER
     EVERY_VIEW = True
+    HIDES_EXPIRED = True
     PER_OWNER = True
     READS_AT_MOST = 16 * 1024 * 1024
     """Of an answer in its envelope a process holds several copies at a time."""
@@ -127,7 +122,7 @@ class Solitude(Dialect):
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
         """Exactly these two keys: the original's clients were tested against the key set (E2)."""
-        return json_response({verb: self._path(verb, task, context) for verb in ("replay", "result")}, status=202)
+        return json_response({verb: self.url_of(verb, task, context.path) for verb in ("replay", "result")}, status=202)
 
     def reads(self, verb: str, state: State) -> bool:
         return verb == "result" and self.WORDS[state] == "yes"
@@ -137,18 +132,19 @@ class Solitude(Dialect):
 
     def result(self, task: Snapshot, context: Context) -> Response:
         """The envelope: 404 until the task is finished, then 200 (E3), unless the answer is too large for it."""
-        if self._is_absent(task, context):
+        error = self.result_error(task, context.now)
+        if error and self.wire(error).status == 404:
             return ABSENT
-        return json_response(self._envelope(task, context))
+        return json_response(self._envelope(task, error, context))
 
     def replay(self, task: Snapshot, context: Context) -> Response | Replay:
         """The call's own answer, marked as such; a task without one explains itself (E4)."""
-        if self._is_absent(task, context):
-            return ABSENT
+        error = self.result_error(task, context.now)
         mark = (HEADER, self.WORDS[task.state])
-        if error := missing(task):
-            return json_response(self._explain(error, context), status=self.wire(error).status, headers=(mark,))
-        return Replay(headers=(mark,))
+        if error is None:
+            return Replay(headers=(mark,))
+        status = self.wire(error).status
+        return ABSENT if status == 404 else json_response(self._explain(error, context), status=status, headers=(mark,))
 
     # Errors ----------------------------------------------------------------------------------------------------------
 
@@ -161,14 +157,7 @@ class Solitude(Dialect):
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
-    def _path(self, verb: str, task: Snapshot, context: Context) -> str:
-        return f"{context.path}/{self.ROUTES[verb].path.format(id=task.id)}"
-
-    def _is_absent(self, task: Snapshot, context: Context) -> bool:
-        return not task.state.is_final or task.is_expired(context.now)
-
-    def _envelope(self, task: Snapshot, context: Context) -> dict[str, object]:
-        error = missing(task)
+    def _envelope(self, task: Snapshot, error: AsyncExchangeError | None, context: Context) -> dict[str, object]:
         content = {"content": json.dumps(self._explain(error, context))} if error else text_of(task.content or b"")
         return {
             "uuid": str(task.id),
@@ -180,7 +169,7 @@ class Solitude(Dialect):
             "created": self._date(task.created),
             "modified": self._date(task.finished or task.started or task.created),
             "resource_pk": number(task),
-            "resource_uri": self._path("result", task, context),
+            "resource_uri": self.url_of("result", task, context.path),
         }
 
     def _explain(self, error: AsyncExchangeError, context: Context) -> Mapping[str, str]:
@@ -188,13 +177,6 @@ class Solitude(Dialect):
 
     def _date(self, moment: dt.datetime) -> str:
         return moment.astimezone(zoneinfo.ZoneInfo(self.policy.time_zone)).replace(tzinfo=None).isoformat()
-
-
-def missing(task: Snapshot) -> AsyncExchangeError | None:
-    """Why the finished ``task`` has no answer of its own, or None where it has one."""
-    if task.state is State.CANCEL:
-        return ResultCancelled()
-    return ResultFailed() if task.status_code is None else None
 
 
 def text_of(content: bytes) -> dict[str, str]:

@@ -214,6 +214,11 @@ class Snapshot:
     content: bytes | None = None
     """Body of the stored response, only where ``Dialect.reads`` asked for it, and it is no larger than allowed."""
 
+    @property
+    def has_response(self) -> bool:
+        """Whether the task is finished and the view's response was stored, whatever its status."""
+        return self.state.is_final and self.status_code is not None
+
     def is_expired(self, now: dt.datetime) -> bool:
         """Whether the result is past its deletion date. Computed, never stored."""
         return self.deletion_date is not None and now >= self.deletion_date

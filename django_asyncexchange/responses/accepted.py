@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from ..dialects.base import NO_STORE
+from ..dialects.base.results import result_error
 from ..models import AsyncTask
 from ..protocol.values import Replay
 from . import http
@@ -38,7 +39,7 @@ def early(
 
     It is not stored under the address of the call: without the preference something else would be there.
     """
-    if task is None or task.status_code is None or task.snapshot().is_expired(task.now):
+    if task is None or result_error(task.snapshot(), task.now) is not None:
         return None
     preferred = "respond-async, " if is_preferred else ""
     applied = (("Preference-Applied", f"{preferred}wait={patience:g}"), *NO_STORE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .dialect import NO_STORE, Dialect, gettext_noop, json_response
+from .dialect import NO_STORE, RETRY_AFTER, Dialect, gettext_noop, json_response
 from .policy import Policy
 from .tables import Route, Trigger, Wire
 from .webhooks import Subscriptions
 
 __all__ = [
     "NO_STORE",
+    "RETRY_AFTER",
     "Dialect",
     "Policy",
     "Route",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import abc
 import collections
 import dataclasses
+import datetime as dt
 import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ...exceptions import AsyncExchangeError
+from ...exceptions import AsyncExchangeError, TaskNotFound
+from ...exceptions import gettext_noop as gettext_noop
 from ...protocol.states import State
 from ...protocol.values import (
     Call,
@@ -28,7 +30,9 @@ from ...protocol.values import (
     Replay,
     Response,
     Snapshot,
+    header,
 )
+from . import errors, results
 from .policy import Policy as Policy
 from .tables import Route as Route
 from .tables import Trigger as Trigger
@@ -37,22 +41,26 @@ from .webhooks import Subscriptions
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
 """On every kick-off, status, list and not-yet answer: a cached 404 or 200 would hang a poller."""
-
-
-def gettext_noop(text: str) -> str:
-    """Mark ``text`` for translation; ``Context.translate`` turns it into the reader's language."""
-    return text
+RETRY_AFTER = ("Retry-After", "1")
+"""Header that asks clients to wait a second before they poll or submit again (RFC 9110 section 10.2.3)."""
 
 
 class Dialect(abc.ABC):
     """One wire language on one mount."""
 
-    WORDS: ClassVar[Mapping[State, str]]
+    WORDS: ClassVar[Mapping[State, str]] = {state: state.value for state in State}
     """State → the dialect's word for it."""
-    CODES: ClassVar[Mapping[type[AsyncExchangeError], Wire]]
-    """Exception → how it is answered; a subclass not listed is answered as its nearest listed parent."""
-    ROUTES: ClassVar[Mapping[str, Route]]
-    """Verb (a method of ``views.TaskView``, rendered by the method of that name here) → route.
+    CODES: ClassVar[Mapping[type[AsyncExchangeError], Wire]] = errors.CODES
+    """Exception → how it is answered; a subclass not listed is answered as its nearest listed parent. A dialect states
+    all rows itself, or adds some to these: ``CODES = {**Dialect.CODES, …}``.
+    """
+    RETRYABLE: ClassVar[tuple[type[AsyncExchangeError], ...]] = ()
+    """Errors after which the same request may succeed: they are answered with ``Retry-After``."""
+    ROUTES: ClassVar[Mapping[str, Route]] = {
+        "status": Route(method="GET", path="tasks/{id}"),
+        "result": Route(method="GET", path="tasks/{id}/result"),
+    }
+    """Verb (a method of ``endpoints.tasks.TaskView``, rendered by the method of that name here) → route.
 
     The first path segment of every route belongs to the dialect.
     """
@@ -77,6 +85,8 @@ class Dialect(abc.ABC):
     """How large, in bytes, a stored body may be that is read into a document (``reads``); of a larger one there is no
     ``Snapshot.content``.
     """
+    HIDES_EXPIRED: ClassVar[bool] = False
+    """Whether a task past its deletion date is answered like one that does not exist."""
     PER_OWNER: ClassVar[bool] = False
     """Whether a task is visible to its owner alone, not to everybody of its account."""
     CANCELS_AGAIN: ClassVar[bool] = False
@@ -123,9 +133,10 @@ class Dialect(abc.ABC):
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
-    @abc.abstractmethod
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """The 202."""
+        """The 202: by default the task's status, and ``Location`` is where to poll it."""
+        location = ("Location", self.url_of("status", task, context.base))
+        return json_response(self.task_document(task, context), status=202, headers=(location,))
 
     def reads(self, verb: str, state: State) -> bool:
         """Whether rendering ``verb`` for a task in ``state`` needs the stored body (``Snapshot.content``)."""
@@ -135,16 +146,36 @@ class Dialect(abc.ABC):
         """Raise where a document is nothing without the stored body, and that is too large to be read into it."""
 
     def status(self, task: Snapshot, context: Context) -> Response | Replay:
-        """How far the task is; in some protocols, once it is finished, its answer."""
-        raise NotImplementedError
+        """How far the task is; in some protocols, once it is finished, its result."""
+        return json_response(self.task_document(task, context))
+
+    def task_document(self, task: Snapshot, context: Context) -> Mapping[str, object]:
+        """The JSON document of a task, as ``accepted`` and ``status`` send it by default."""
+        return {"id": str(task.id), "state": self.WORDS[task.state]}
+
+    def url_of(self, verb: str, task: Snapshot, base: str) -> str:
+        """The URL of the route ``verb`` for ``task``; ``base`` is ``Context.base``, or ``Context.path`` for no host."""
+        return f"{base}/{self.ROUTES[verb].path.format(id=task.id)}"
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
         """How far the task is, as a resource that never turns into its answer."""
         raise NotImplementedError
 
-    @abc.abstractmethod
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
-        """What came of the call, in the dialect's own envelope."""
+        """The result of the call, in the dialect's own envelope where it has one. Raises as ``require_result``."""
+        self.require_result(task, context.now)
+        return Replay()
+
+    def result_error(self, task: Snapshot, now: dt.datetime) -> AsyncExchangeError | None:
+        """Why ``task`` has no result at ``now``, or None where it has one."""
+        if self.HIDES_EXPIRED and task.is_expired(now):
+            return TaskNotFound()
+        return results.result_error(task, now)
+
+    def require_result(self, task: Snapshot, now: dt.datetime) -> None:
+        """Raise the ``result_error`` of ``task``, if any: ResultUnavailable or TaskNotFound."""
+        if error := self.result_error(task, now):
+            raise error
 
     def replay(self, task: Snapshot, context: Context) -> Response | Replay:
         """What came of the call, as if it had been synchronous."""
@@ -180,8 +211,9 @@ class Dialect(abc.ABC):
 
     def wire(self, error: AsyncExchangeError) -> Wire:
         """How ``error`` is answered: its own row of ``CODES``, or its nearest parent's."""
-        wire = next(self.CODES[cls] for cls in type(error).__mro__ if cls in self.CODES)
-        return wire if error.status is None else dataclasses.replace(wire, status=error.status)
+        cls = next(cls for cls in type(error).__mro__ if cls in self.CODES)
+        row = self.CODES[cls]
+        return dataclasses.replace(row, status=error.status or row.status, text=row.text or cls.message)
 
     def wording(self, error: AsyncExchangeError, context: Context) -> str:
         """The text of ``error``: the mount's own, or the dialect's in the reader's language."""
@@ -191,12 +223,14 @@ class Dialect(abc.ABC):
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
         """An error, worded and shaped for this dialect's clients."""
-        wire, text = self.wire(error), self.wording(error, context)
-        return json_response(self.error_document(wire, text, error), status=wire.status, headers=error.headers)
+        wire, text, headers = self.wire(error), self.wording(error, context), error.headers
+        if isinstance(error, self.RETRYABLE) and header(headers, "Retry-After") is None:
+            headers = (*headers, RETRY_AFTER)
+        return json_response(self.error_document(wire, text, error), status=wire.status, headers=headers)
 
-    @abc.abstractmethod
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
         """The JSON document of an error."""
+        return {"code": wire.code, "detail": text}
 
 
 def json_response(document: Any, *, status: int = 200, headers: Headers = ()) -> Response:

@@ -30,8 +30,11 @@ class Route:
 
 @value
 class Wire:
-    """How a dialect words an error: its own code, the HTTP status, the text (English, ``%(detail)s`` filled in)."""
+    """How a dialect answers an error."""
 
     code: int | str
+    """The dialect's own code."""
     status: int
-    text: str
+    """The HTTP status."""
+    text: str = ""
+    """The dialect's own text in English, with ``%(detail)s`` placeholders; ``""`` = the exception's ``message``."""

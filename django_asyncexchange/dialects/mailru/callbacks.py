@@ -41,11 +41,6 @@ def is_callable(url: str) -> bool:
         return False
 
 
-def is_answered(task: Snapshot) -> bool:
-    """Whether the call's own answer is stored; one of 5xx counts (0.4)."""
-    return task.state.is_final and task.status_code is not None
-
-
 def notice(callback: Callback, task: Snapshot, response_url: str) -> Notice:
     """The three parameters are always in the query, and in the body of a POST as well; the client's own do not stay."""
     told = {

@@ -44,12 +44,11 @@ from ...exceptions import (
     Unavailable,
 )
 from ...protocol.states import State
-from ...protocol.values import Call, Callback, Context, Event, Notice, Replay, Response, Snapshot
+from ...protocol.values import Call, Callback, Context, Event, Notice, Response, Snapshot
 from ..base import Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base import gettext_noop as _
 from ..base.policy import PATH, option
 from . import callbacks as callbacks
-from .callbacks import is_answered
 
 PREFIX = "/async_api"
 
@@ -93,35 +92,31 @@ class MailRu(Dialect):
     """
 
     CODES = {
-        SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
-        ),
-        NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
+        SubmitRefused: Wire(code="refused", status=400),
+        CallerUnknown: Wire(code="caller_unknown", status=400),
+        NotEligible: Wire(code="not_eligible", status=400),
         CallbackRefused: Wire(code="callback", status=400, text=_("The callback has to be an absolute http(s) URL.")),
         IdempotencyKeyReused: Wire(code="key", status=422, text=_("The idempotency key belongs to another request.")),
-        RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
-        StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
-        SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        RouteNotFound: Wire(code="not_found", status=404, text=_("There is no such address.")),
-        ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
-        ResultNotReady: Wire(code="not_ready", status=404, text=_("The task is not finished yet.")),
+        RequestTooLarge: Wire(code="too_large", status=413),
+        CapacityExceeded: Wire(code="capacity", status=429),
+        StorageExceeded: Wire(code="storage", status=429),
+        SubmitFailed: Wire(code="unavailable", status=503),
+        TaskNotFound: Wire(code="not_found", status=404),
+        RouteNotFound: Wire(code="not_found", status=404),
+        ResultUnavailable: Wire(code="not_found", status=404),
+        ResultNotReady: Wire(code="not_ready", status=404),
         ResultFailed: Wire(code="unknown", status=404, text=_("It is not known what came of this call.")),
-        ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
+        ResultCancelled: Wire(code="cancelled", status=410),
+        NotCancellable: Wire(code="finished", status=409),
+        ListingRefused: Wire(code="listing", status=400),
+        HttpRefused: Wire(code="refused", status=400),
+        NotAuthenticated: Wire(code="not_authenticated", status=401),
+        PermissionDenied: Wire(code="forbidden", status=403),
+        CsrfFailed: Wire(code="csrf_failed", status=403),
+        MethodNotAllowed: Wire(code="method_not_allowed", status=405),
+        Throttled: Wire(code="throttled", status=429),
+        InternalError: Wire(code="internal_error", status=500),
+        Unavailable: Wire(code="temporarily_unavailable", status=503),
     }
 
     ROUTES = {
@@ -131,6 +126,7 @@ class MailRu(Dialect):
     TRIGGER = Trigger.PATH
     EVERY_VIEW = True
     THROTTLED = False
+    HIDES_EXPIRED = True
     PER_OWNER = True
     POLICY = MailRuPolicy()
 
@@ -157,7 +153,7 @@ class MailRu(Dialect):
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
         """With the record of a waiting task, whatever has become of it since: the vendor's client reads JSON (A2)."""
-        location = ("Location", self._path("status", task, context))
+        location = ("Location", self.url_of("status", task, context.path))
         waiting = dataclasses.replace(task, state=State.PENDING)
         return json_response(self._record(waiting), status=202, headers=(location,))
 
@@ -165,30 +161,18 @@ class MailRu(Dialect):
         """200 until there is an answer, then 303 to it (A3)."""
         if task.is_expired(context.now):
             raise TaskNotFound()
-        if not is_answered(task):
+        if not task.has_response:
             return json_response(self._record(task))
-        url = self._path("result", task, context)
+        url = self.url_of("result", task, context.path)  # addresses on this wire have no host
         return json_response(self._answered_record(task, url), status=303, headers=(("Location", url),))
-
-    def result(self, task: Snapshot, context: Context) -> Replay:
-        """The call's own answer, whatever its status (A4)."""
-        if task.is_expired(context.now):
-            raise TaskNotFound()
-        if task.state is State.CANCEL:
-            raise ResultCancelled()
-        if not task.state.is_final:
-            raise ResultNotReady()
-        if not is_answered(task):
-            raise ResultFailed()
-        return Replay()
 
     # Telling ---------------------------------------------------------------------------------------------------------
 
     def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice | None:
         """Once there is an answer, 4xx and 5xx included; without one there is nothing to tell (A7)."""
-        if not is_answered(event.task):
+        if not event.task.has_response:
             return None
-        url = f"{urlsplit(event.base).path}/{self.ROUTES['result'].path.format(id=event.task.id)}"
+        url = self.url_of("result", event.task, urlsplit(event.base).path)
         return callbacks.notice(callback, event.task, url)
 
     # Errors ----------------------------------------------------------------------------------------------------------
@@ -205,10 +189,6 @@ class MailRu(Dialect):
 
     def _below(self, path: str) -> str:
         return path[len(self.prefix) :]
-
-    def _path(self, verb: str, task: Snapshot, context: Context) -> str:
-        """Addresses on this wire have no host."""
-        return f"{context.path}/{self.ROUTES[verb].path.format(id=task.id)}"
 
     def _record(self, task: Snapshot) -> dict[str, object]:
         """What is known of a task without an answer: ``started`` only where the run is or was under way (A3)."""

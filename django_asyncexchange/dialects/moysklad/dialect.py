@@ -17,40 +17,30 @@ from collections.abc import Mapping
 
 from ...exceptions import (
     AsyncExchangeError,
+    CapacityExceeded,
     CompressionRequired,
     LinkInvalid,
     NotEligible,
     PagingRefused,
     ParameterRefused,
-    ResultCancelled,
-    ResultExpired,
     ResultFailed,
-    ResultNotReady,
+    SubmitFailed,
 )
 from ...protocol.content_encoding import accepts_gzip
 from ...protocol.states import State
-from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot, header
-from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
+from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
+from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base.query_string import last, without
 from . import errors, filters
 from .documents import filename, page_document, result_url, task_document, task_url
 from .webhooks import WebhookEntity, notification
 
-RETRY_AFTER = ("Retry-After", "1")
 SPELLINGS = ("true", "false")
 
 PREFIX_HEADER = "X-Lognex-WebHook-DisableByPrefix"
 DISABLE_HEADER = "X-Lognex-WebHook-Disable"
 HOST = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?", re.IGNORECASE)
 """A beginning of an address has a whole host: ``https://exam`` would be one of many."""
-
-UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
-    State.PENDING: ResultNotReady,
-    State.PROCESSING: ResultNotReady,
-    State.ERROR: ResultFailed,
-    State.CANCEL: ResultCancelled,
-}
-"""Where there is nothing to fetch, and why (B4)."""
 
 FILE_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -82,7 +72,6 @@ class RemapPolicy(Policy):
 class MoySklad(Dialect):
     """The query dialect of reports: one account, four tasks at a time, results for an hour."""
 
-    WORDS = {state: state.value for state in State}
     CODES = errors.CODES
     ROUTES = {
         "list": Route(method="GET", path="async"),
@@ -95,6 +84,7 @@ class MoySklad(Dialect):
     TRIGGER = Trigger.QUERY
     TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
+    RETRYABLE = (CapacityExceeded, SubmitFailed)
     POLICY = RemapPolicy()
 
     policy: RemapPolicy
@@ -151,13 +141,14 @@ class MoySklad(Dialect):
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
         """A fresh link for DONE, the call's own error for API_ERROR, else a refusal (B4)."""
-        if refusal := UNAVAILABLE.get(task.state):
-            raise refusal()
-        if task.is_expired(context.now):
-            raise ResultExpired()
+        self.require_result(task, context.now)
         if task.state is State.API_ERROR:
             return Replay()
         return Response(status=302, headers=(("Location", self._link(task, context)), *NO_STORE))
+
+    def result_error(self, task: Snapshot, now: dt.datetime) -> AsyncExchangeError | None:
+        """An ERROR has no result on this wire, not even one stored with a 5xx or past its deletion date."""
+        return ResultFailed(reason=task.reason) if task.state is State.ERROR else super().result_error(task, now)
 
     def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
         """The address proves the right; its ``filename`` proves nothing and is not read."""
@@ -167,8 +158,7 @@ class MoySklad(Dialect):
             raise LinkInvalid()
         if task.state is not State.DONE:
             raise LinkInvalid()
-        if task.is_expired(context.now):
-            raise ResultExpired()
+        self.require_result(task, context.now)
         if context.now.timestamp() >= int(expires):
             raise LinkInvalid()
         disposition = ("Content-Disposition", f'attachment; filename="{filename(task)}"')
@@ -190,13 +180,10 @@ class MoySklad(Dialect):
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        """415 has no body, as on MoySklad's servers; what may be repeated says when (B1, B8)."""
+        """415 has no body, as on MoySklad's servers."""
         if isinstance(error, CompressionRequired):
             return Response(status=self.wire(error).status, headers=(*NO_STORE, *error.headers))
-        response = super().problem(error, context)
-        if isinstance(error, errors.REPEATABLE) and header(error.headers, "Retry-After") is None:
-            return dataclasses.replace(response, headers=(*response.headers, RETRY_AFTER))
-        return response
+        return super().problem(error, context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> dict[str, object]:
         """An array, and an integer code: clients read nothing else, and break on anything else ((c)4)."""

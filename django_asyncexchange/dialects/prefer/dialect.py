@@ -16,14 +16,13 @@ import uuid
 from ... import exceptions as e
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
+from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
 from ..base import gettext_noop as _
 from . import documents as documents
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, percent_of
 
 PREFIX = "/async"
-RETRY_AFTER = ("Retry-After", "1")
 PROBLEM = ("Content-Type", "application/problem+json")
 EXTENSIONS = frozenset({"errors", "parameter", "reason"})
 
@@ -42,46 +41,9 @@ class Prefer(Dialect):
     """What the monitor says. The status document has our own six words."""
 
     CODES = {
-        e.SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        e.RequestTooLarge: Wire(code="request_too_large", status=413, text=_("The request body is too large.")),
-        e.CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
-        e.StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
-        e.IdempotencyKeyMalformed: Wire(
-            code="key_malformed", status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
-        ),
+        **Dialect.CODES,
         e.IdempotencyKeyReused: Wire(code="key_reused", status=422, text=_("This idempotency key is already in use.")),
-        e.SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        e.TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        e.ResultUnavailable: Wire(code="no_result", status=404, text=_("There is no result to fetch.")),
-        e.ResultNotReady: Wire(code="not_ready", status=404, text=_("The task is not finished yet.")),
-        e.ResultExpired: Wire(code="expired", status=410, text=_("The result has been deleted.")),
-        e.ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
-        e.ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        e.NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
         e.SubscriptionRefused: Wire(code="webhook", status=400, text=_("The field %(parameter)s cannot be %(value)s.")),
-        e.FieldMissing: Wire(code="missing", status=400, text=_("The field %(parameter)s has to be given.")),
-        e.AddressRefused: Wire(code="address", status=400, text=_("This address cannot be called.")),
-        e.SubscriptionExists: Wire(code="exists", status=409, text=_("There is such a webhook already.")),
-        e.TooManySubscriptions: Wire(code="too_many", status=409, text=_("There are as many webhooks as allowed.")),
-        e.NotAdministrator: Wire(
-            code="not_administrator", status=403, text=_("Only an administrator may manage webhooks.")
-        ),
-        e.SubscriptionNotFound: Wire(code="no_webhook", status=404, text=_("There is no such webhook.")),
-        e.ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        e.FilterRefused: Wire(code="filter", status=400, text=_("The filter cannot be applied.")),
-        e.PagingMalformed: Wire(code="paging", status=400, text=_("The parameter %(parameter)s cannot be %(value)s.")),
-        e.QueryMalformed: Wire(code="query", status=400, text=_("The parameters in the address cannot be decoded.")),
-        e.HttpRefused: Wire(code="bad_request", status=400, text=_("The request was refused.")),
-        e.NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        e.PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        e.CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        e.MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        e.NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
-        e.Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        e.InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        e.Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
     }
 
     ROUTES = {
@@ -96,6 +58,7 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
+    RETRYABLE = (e.ResultNotReady,)
     CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
@@ -126,14 +89,7 @@ class Prefer(Dialect):
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The answer itself; ``AsyncResult`` tells its 404 from ours, ``Sunset`` when it will be gone (RFC 8594)."""
-        if not task.state.is_final:
-            raise e.ResultNotReady(headers=(RETRY_AFTER,))
-        if task.state is State.CANCEL:
-            raise e.ResultCancelled()
-        if task.is_expired(context.now):
-            raise e.ResultExpired()
-        if task.status_code is None:
-            raise e.ResultFailed(reason=task.reason)
+        self.require_result(task, context.now)
         end = task.deletion_date
         sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
         return Replay(headers=(("AsyncResult", str(task.status_code)), *sunset))

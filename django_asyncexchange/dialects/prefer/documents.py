@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from ...exceptions import PagingMalformed, QueryMalformed
 from ...protocol.states import State
 from ...protocol.values import Listing, Page, Snapshot
+from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
 UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # no database compares with a zero character
@@ -21,7 +22,7 @@ def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
     links = {"self": address, "operation": f"{base}/operations/{task.id}"}
     if not task.state.is_final:
         links["cancel"] = address
-    elif task.status_code is not None and not task.is_expired(now):
+    elif result_error(task, now) is None:
         links["result"] = f"{address}/result"
     return links
 
