@@ -112,9 +112,9 @@ class Worker:
         delivery.give_up_disabled()
         taken = []
         while row := next(delivery.claim(1), None):
-            profile = delivery.profile_of(row)
-            letter = attempts.letter(row, profile)
-            attempts.settle(row, profile, [Outcome(status=status)])
+            rules = conf.delivery_rules(row.task.dialect)
+            letter = attempts.letter(row, rules)
+            attempts.settle(row, rules, [Outcome(status=status)])
             taken.append(
                 Message(
                     event=row.event,

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..dialects.base import Dialect
+from ..dialects.base import DeliveryRules, Dialect
 from ..dialects.base.policy import PATH
 from ..protocol.validators import Mistake, Text, shown
 from ..protocol.values import value
@@ -91,11 +91,12 @@ def _read(name: str, options: Any) -> Iterator[Wrong | Dialect]:
     readers["PREFIX"] = PATH
     values: dict[str, Any] = {}
     is_right = True
-    for key in (key for key in options if key != "CLASS"):
+    given = {"DELIVERY": cls.POLICY.delivery, **options}  # a default, too, may name rules that are not there
+    for key in (key for key in given if key != "CLASS"):
         try:
             if key not in readers:
                 raise Mistake(f"this option of {cls.__name__} is unknown.", nearest(key, [*readers, "CLASS"]))
-            values[key] = readers[key](options[key])
+            values[key] = readers[key](given[key])
             _require_known(cls, key, values[key])
         except Mistake as error:
             is_right = False
@@ -114,8 +115,16 @@ def _path(name: str, options: Mapping[str, Any]) -> Any:
     return BUILT_IN[name]
 
 
+def delivery_rules(cls: type[Dialect]) -> Mapping[str, DeliveryRules]:
+    """What a mount of ``cls`` can choose with ``DELIVERY``: rules of its own and those of the built-in dialects."""
+    known = (dotted_paths.dialect_class(path) for path in BUILT_IN.values())
+    return {name: rules for each in (*known, cls) for name, rules in each.DELIVERY_RULES.items()}
+
+
 def _require_known(cls: type[Dialect], key: str, given: Any) -> None:
-    """Raise Mistake for a text that no error of the dialect would ever have."""
+    """Raise Mistake for a text that no error of the dialect would ever have, and for rules that it does not know."""
+    if key == "DELIVERY" and given not in (known := delivery_rules(cls)):
+        raise Mistake(f"{given!r} is unknown.", f"Write one of {', '.join(map(repr, sorted(known)))}.")
     if key == "TEXTS":
         codes = {str(wire.code) for wire in cls.CODES.values()}
         for code in given.keys() - codes:

@@ -14,12 +14,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from ..dialects.base import Dialect, Policy
+from ..dialects.base import DeliveryRules, Dialect, Policy
 from ..protocol.address_rules import Rules
 from ..protocol.signer import Signer
 from ..protocol.validators import Mistake, shown
 from .keys import NAME, Keys, Setting
-from .mounts import Wrong, entries
+from .mounts import Wrong, delivery_rules, entries
 from .mounts import mount as mount
 
 READING = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
@@ -120,6 +120,11 @@ class Conf(Keys):
         """The numbers that apply to tasks of the mount called ``name``."""
         dialect = self.mounted(name)
         return dialect.policy if dialect else Policy()
+
+    def delivery_rules(self, name: str) -> DeliveryRules:
+        """How webhooks and callbacks of the mount called ``name`` are delivered."""
+        dialect = self.mounted(name)
+        return delivery_rules(type(dialect))[dialect.policy.delivery] if dialect else DeliveryRules()
 
     def dialect(self, name: str) -> Dialect:
         """The mount called ``name``; KeyError where there is none."""

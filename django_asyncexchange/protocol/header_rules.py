@@ -24,9 +24,6 @@ HARMFUL = frozenset(
         "upgrade",
         "transfer-encoding",
         "content-length",
-        # ourselves
-        "x-callback-location",
-        "x-callback-method",
     }
 )
 """Request headers that would do harm in a deferred run."""

@@ -14,7 +14,10 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
-PAGING_KEYS = frozenset({"limit", "offset", "next", "previous", "nextHref", "previousHref"})
+from ..conf import conf
+
+PAGE_FIELDS = frozenset({"limit", "offset", "next", "previous"})
+"""Fields that describe one page, of DRF's own pagination classes and of projects' that are like them."""
 
 
 class WholeCollectionMixin:
@@ -43,7 +46,8 @@ class WholeCollectionMixin:
     def get_paginated_response(self, data: Any) -> Any:
         response = super().get_paginated_response(data)  # type: ignore[misc]
         if self.whole:
-            response.data = _without_paging(response.data)
+            fields = PAGE_FIELDS.union(*(mount.PAGE_FIELDS for mount in conf.mounts))
+            response.data = _without(fields, response.data)
         return response
 
 
@@ -51,12 +55,10 @@ def _streams(queryset: Any) -> bool:
     return isinstance(queryset, QuerySet) and not queryset._prefetch_related_lookups  # type: ignore[attr-defined]
 
 
-def _without_paging(document: Any) -> Any:
-    """``document`` without paging keys, at its top and in ``meta``."""
+def _without(fields: frozenset[str], document: Any) -> Any:
+    """``document`` without ``fields``, at its top and in ``meta``."""
     if not isinstance(document, Mapping):
         return document
     return {
-        key: _without_paging(part) if key == "meta" else part
-        for key, part in document.items()
-        if key not in PAGING_KEYS
+        key: _without(fields, part) if key == "meta" else part for key, part in document.items() if key not in fields
     }

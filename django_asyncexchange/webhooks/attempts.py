@@ -12,14 +12,13 @@ from django.utils.translation import gettext_noop
 
 from .. import encryption
 from ..conf import conf
-from ..dialects.base import Policy
+from ..dialects.base import DeliveryRules, Policy
 from ..models import Delivery, DeliveryAttempt, Webhook
 from ..models.moments import Now, utc
 from ..models.querysets import after
 from ..protocol.values import Headers
 from ..signals import webhook_delivered, webhook_disabled, webhook_failed
-from . import signatures, subscriptions
-from .retry_policy import Profile
+from . import retry_policy, signatures, subscriptions
 from .transport import Outcome, Outgoing, send
 
 logger = logging.getLogger("django_asyncexchange")
@@ -28,13 +27,13 @@ GONE = gettext_noop("The receiver answered 410: it is gone.")
 SILENT = gettext_noop("Nothing has arrived there for days.")
 
 
-def letter(row: Delivery, profile: Profile) -> Outgoing:
+def letter(row: Delivery, rules: DeliveryRules) -> Outgoing:
     """What is sent on this try."""
     mount = next((mount for mount in conf.mounts if mount.name == row.task.dialect), None)
     headers: Headers = (("User-Agent", conf.WEBHOOK_USER_AGENT), ("Accept", "*/*"))
     if row.content_type:
         headers += (("Content-Type", row.content_type),)
-    if profile.is_signed:
+    if rules.is_signed:
         headers += signatures.sign(secrets_of(row), id=str(row.pk), at=utc(), body=row.body)
     return Outgoing(
         method=row.method,
@@ -43,9 +42,9 @@ def letter(row: Delivery, profile: Profile) -> Outgoing:
         body=row.body.encode(),
         rules=conf.rules(mount.policy if mount else Policy()),
         proxy=conf.WEBHOOK_PROXY,
-        connect=profile.connect,
-        read=profile.read,
-        total=profile.total,
+        connect=rules.connect_timeout,
+        read=rules.read_timeout,
+        total=rules.total_timeout,
     )
 
 
@@ -59,19 +58,19 @@ def secrets_of(row: Delivery) -> list[str]:
     return secrets
 
 
-def post(outgoing: Outgoing, profile: Profile) -> list[Outcome]:
+def post(outgoing: Outgoing, rules: DeliveryRules) -> list[Outcome]:
     """Send, and what the protocol sends again at once. Touches no database: it runs beside others."""
     outcomes = [send(outgoing)]
-    while profile.again_at_once(outcomes[-1], len(outcomes)):
+    while retry_policy.retries_at_once(rules, outcomes[-1], len(outcomes)):
         outcomes.append(send(outgoing))
     return outcomes
 
 
-def settle(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
+def settle(row: Delivery, rules: DeliveryRules, outcomes: list[Outcome]) -> None:
     """Record how the try went and what comes next, if it is still ours."""
     last = outcomes[-1]
-    arrived = profile.is_success(last)
-    pause = None if arrived else profile.pause(last, row.tries + 1, utc())
+    arrived = retry_policy.is_success(rules, last)
+    pause = None if arrived else retry_policy.pause(rules, last, row.tries + 1, utc())
     after_this: dict[str, object] = {"tries": F("tries") + 1, "lease_until": None}
     if pause is None:
         after_this |= {"state": Delivery.DELIVERED if arrived else Delivery.FAILED, "finished": Now()}
@@ -79,7 +78,7 @@ def settle(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
         after_this |= {"due": after(dt.timedelta(seconds=pause))}
     alias = router.db_for_write(Delivery)
     with transaction.atomic(using=alias):
-        reason = _count(row.webhook, profile, last, arrived=arrived) if row.webhook and pause is None else ""
+        reason = _count(row.webhook, rules, last, arrived=arrived) if row.webhook and pause is None else ""
         mine = Delivery.objects.filter(pk=row.pk, state=Delivery.WAITING, lease_until=row.lease_until)
         if not mine.update(**after_this):
             transaction.set_rollback(True, using=alias)
@@ -113,7 +112,7 @@ def _tell(signal: Signal, row: Delivery) -> None:
     signal.send_robust(sender=Delivery, delivery=row.pk, webhook=row.webhook_id, task=row.task_id)
 
 
-def _count(webhook: Webhook, profile: Profile, last: Outcome, *, arrived: bool) -> str:
+def _count(webhook: Webhook, rules: DeliveryRules, last: Outcome, *, arrived: bool) -> str:
     """Keep the webhook's counters, and disable one that is gone or has been silent for too long: returns why."""
     row = Webhook.objects.filter(pk=webhook.pk)
     if arrived:
@@ -124,5 +123,5 @@ def _count(webhook: Webhook, profile: Profile, last: Outcome, *, arrived: bool) 
     reason = GONE if last.status == 410 else SILENT
     silent = row.filter(enabled=True)
     if last.status != 410:
-        silent = silent.filter(failing_since__lte=after(-profile.patience))
+        silent = silent.filter(failing_since__lte=after(-rules.disabled_after))
     return str(reason) if silent.update(enabled=False, disabled_reason=reason) else ""

@@ -19,13 +19,12 @@ from django.db.models import F, Q, QuerySet
 
 from .. import executors
 from ..conf import conf
-from ..dialects.base import Policy
+from ..dialects.base import DeliveryRules
 from ..models import Delivery, Webhook
 from ..models.moments import Now
 from ..models.querysets import PLACE, DeliveryQuerySet, Place, after
 from ..protocol import process_id
-from . import attempts
-from .retry_policy import PROFILES, Profile
+from . import attempts, retry_policy
 from .transport import Outcome
 
 logger = logging.getLogger("django_asyncexchange")
@@ -44,8 +43,8 @@ LOOK = 0.05
 """How often a process that waits for receivers looks for more that is due, in seconds."""
 COST = 20
 """A look is followed by a pause of so many times its own length, where that is longer."""
-LEASE = dt.timedelta(seconds=max(profile.longest for profile in PROFILES.values()) + 5)
-"""For how long a delivery is somebody's: a little longer than the longest try."""
+MARGIN = 5.0
+"""By how many seconds a lease outlasts the longest attempt."""
 FORGOTTEN = dt.timedelta(seconds=30)
 """How long after a message about it a delivery that is still due gets another one."""
 BATCH = 500
@@ -122,8 +121,8 @@ def _take_off(pool: ThreadPoolExecutor, flying: Flying, slow: set[Place], *, is_
 def _launch(pool: ThreadPoolExecutor, row: Delivery) -> Future[list[Outcome]]:
     """Send ``row``. One that cannot be made ready, because the key to its secret is lost, say, has failed this try."""
     try:
-        profile = profile_of(row)
-        return pool.submit(attempts.post, attempts.letter(row, profile), profile)
+        rules = conf.delivery_rules(row.task.dialect)
+        return pool.submit(attempts.post, attempts.letter(row, rules), rules)
     except Exception:
         logger.exception("delivery %s could not be made ready", row.pk)
         failed: Future[list[Outcome]] = Future()
@@ -134,7 +133,7 @@ def _launch(pool: ThreadPoolExecutor, row: Delivery) -> Future[list[Outcome]]:
 def _land(row: Delivery, future: Future[list[Outcome]]) -> None:
     """Record how it went. Where that fails, the lease ends and the message is sent again."""
     try:
-        attempts.settle(row, profile_of(row), future.result())
+        attempts.settle(row, conf.delivery_rules(row.task.dialect), future.result())
     except Exception:
         logger.exception("delivery %s: how it went could not be recorded", row.pk)
         close_old_connections()
@@ -178,7 +177,7 @@ def _busy_hosts() -> dict[Place, int]:
 
 
 def _take(pk: uuid.UUID) -> Delivery | None:
-    if not due().filter(pk=pk).update(lease_until=after(LEASE), sender=process_id.me()):
+    if not due().filter(pk=pk).update(lease_until=after(_lease()), sender=process_id.me()):
         return None
     return _rows().select_related("webhook", "task").defer("task__request").filter(pk=pk).first()
 
@@ -199,9 +198,10 @@ def due() -> DeliveryQuerySet:
     return _rows().free().exclude(webhook__in=disabled)
 
 
-def profile_of(row: Delivery) -> Profile:
-    mount = next((mount for mount in conf.mounts if mount.name == row.task.dialect), None)
-    return PROFILES[(mount.policy if mount else Policy()).delivery]
+def _lease() -> dt.timedelta:
+    """For how long a delivery is a process's own: a little longer than the longest attempt of any mount."""
+    known = [conf.delivery_rules(mount.name) for mount in conf.mounts]
+    return dt.timedelta(seconds=max(map(retry_policy.longest, [DeliveryRules(), *known])) + MARGIN)
 
 
 # Looking after what is waiting ----------------------------------------------------------------------------------------

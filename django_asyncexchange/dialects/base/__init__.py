@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .delivery_rules import DeliveryRules
 from .dialect import NO_STORE, RETRY_AFTER, Dialect, gettext_noop, json_response
 from .policy import Policy
 from .tables import Route, Trigger, Wire
@@ -10,6 +11,7 @@ from .webhooks import Subscriptions
 __all__ = [
     "NO_STORE",
     "RETRY_AFTER",
+    "DeliveryRules",
     "Dialect",
     "Policy",
     "Route",

@@ -33,6 +33,7 @@ from ...protocol.values import (
     header,
 )
 from . import errors, results
+from .delivery_rules import DeliveryRules
 from .policy import Policy as Policy
 from .tables import Route as Route
 from .tables import Trigger as Trigger
@@ -91,6 +92,14 @@ class Dialect(abc.ABC):
     """Whether a task is visible to its owner alone, not to everybody of its account."""
     CANCELS_AGAIN: ClassVar[bool] = False
     """Whether cancelling a cancelled task succeeds, because DELETE is idempotent (RFC 9110 section 9.2.2)."""
+    DELIVERY_RULES: ClassVar[Mapping[str, DeliveryRules]] = {"signed": DeliveryRules()}
+    """Rules for webhooks and callbacks, by the name that ``Policy.delivery`` chooses. A dialect need only name its own:
+    a mount can also choose those of the built-in dialects.
+    """
+    OWN_HEADERS: ClassVar[frozenset[str]] = frozenset()
+    """Request headers of the protocol, besides the trigger, that are not passed to the view."""
+    PAGE_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the protocol's lists that describe one page; a deferred run, which has the whole list, omits them."""
     POLICY: ClassVar[Policy] = Policy()
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
@@ -105,6 +114,11 @@ class Dialect(abc.ABC):
         if self._key:
             return self._key in meta and self.covers(path)
         return self.covers(path) and (self.TRIGGER is Trigger.PATH or self.TRIGGER_NAME in meta.get("QUERY_STRING", ""))
+
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """Request headers that are not passed to the view: ``OWN_HEADERS``, and the trigger where it is a header."""
+        return self.OWN_HEADERS | ({self.TRIGGER_NAME} if self.TRIGGER is Trigger.HEADER else frozenset())
 
     def covers(self, path: str) -> bool:
         """Whether ``path`` lies under this mount."""

@@ -10,7 +10,6 @@ from typing import Any
 from ...protocol.states import State
 from ...protocol.validators import (
     Boolean,
-    Choice,
     DictOf,
     Duration,
     Integer,
@@ -22,8 +21,6 @@ from ...protocol.validators import (
     like,
 )
 
-DELIVERIES = ("signed", "moysklad", "mailru")
-"""The names of ``profiles.PROFILES``."""
 LANGUAGE = r"([A-Za-z]{2,3}(-[A-Za-z0-9]+)*)?"
 COUNT_OR_NONE = OrNone(other=Integer(least=1))
 VIEW = Text(
@@ -82,7 +79,7 @@ class Policy:
     """Whether ``CAPACITY`` counts the tasks of all accounts together."""
     webhooks: int = option(10, Integer())
     """Webhooks that an account may have."""
-    delivery: str = option("signed", Choice(choices=DELIVERIES))
+    delivery: str = option("signed", Text(text="name of delivery rules, the dialect's own or a built-in dialect's"))
     """The rules by which webhooks and callbacks are delivered. See :doc:`/howto/webhooks`."""
     require_https: bool = option(True, Boolean())
     """Whether ``WEBHOOK_REQUIRE_HTTPS`` applies to this mount."""

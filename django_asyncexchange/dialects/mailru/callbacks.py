@@ -7,11 +7,13 @@ from urllib.parse import urlencode, urlsplit
 
 from ...exceptions import CallbackRefused
 from ...protocol.values import Call, Callback, Notice, Snapshot
+from ..base import DeliveryRules
 from ..base.query_string import appended
 
 LOCATION_HEADER = "X-Callback-Location"
 METHOD_HEADER = "X-Callback-Method"
 METHODS = ("GET", "POST")
+MAILRU = DeliveryRules(total_timeout=10, schedule=(0, 30, 120), is_signed=False)
 URL_LENGTH = 2048
 
 URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)

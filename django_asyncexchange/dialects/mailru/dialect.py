@@ -128,6 +128,8 @@ class MailRu(Dialect):
     THROTTLED = False
     HIDES_EXPIRED = True
     PER_OWNER = True
+    DELIVERY_RULES = {"mailru": callbacks.MAILRU}
+    OWN_HEADERS = frozenset({callbacks.LOCATION_HEADER, callbacks.METHOD_HEADER})
     POLICY = MailRuPolicy()
 
     policy: MailRuPolicy

@@ -32,7 +32,8 @@ from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Repl
 from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base.query_string import last, without
 from . import errors, filters
-from .documents import filename, page_document, result_url, task_document, task_url
+from .delivery_rules import MOYSKLAD
+from .documents import PAGE_FIELDS, filename, page_document, result_url, task_document, task_url
 from .webhooks import WebhookEntity, notification
 
 SPELLINGS = ("true", "false")
@@ -85,6 +86,8 @@ class MoySklad(Dialect):
     TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
     RETRYABLE = (CapacityExceeded, SubmitFailed)
+    DELIVERY_RULES = {"moysklad": MOYSKLAD}
+    PAGE_FIELDS = PAGE_FIELDS
     POLICY = RemapPolicy()
 
     policy: RemapPolicy

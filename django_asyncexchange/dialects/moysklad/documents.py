@@ -26,6 +26,8 @@ SUFFIXES = {
     "application/vnd.ms-excel": "xls",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }
+PAGE_FIELDS = frozenset({"limit", "offset", "nextHref", "previousHref"})
+"""What a list's ``meta`` says of one page."""
 
 
 def identifier(kind: str, reference: str) -> str:
