@@ -151,6 +151,7 @@ def test_61002_has_the_text_of_the_documentation():
         ("kladana", "en", ENGLISH),
         ("kladana", "fr", ENGLISH),
         ("kladana", "ru-RU,ru;q=0.9,en;q=0.8", RUSSIAN),
+        ("kladana", "ru;q=0, fr", ENGLISH),
     ],
 )
 def test_the_reader_chooses_the_language(django_user_model, mount, wanted, text):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -39,6 +38,7 @@ from ..exceptions import (
     Throttled,
     Unavailable,
 )
+from ..protocol.accept import weights
 from ..protocol.states import Reason, State
 from ..protocol.values import Call, Context, Replay, Response, Snapshot
 from .base import RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
@@ -47,8 +47,6 @@ from .base.query_string import last, without
 
 MEDIA = ("application/json", "application/xml", "text/xml")
 """What can be sent; the first one wins where the client likes several as much."""
-
-QUALITY = re.compile(r"[01](\.[0-9]*)?|\.[0-9]+", re.ASCII)
 
 TIMED_OUT = Wire(code="asyncRequest.timedOut", status=503, text=_("The request timed out."))
 FAILURES: Mapping[object, Wire] = {Reason.QUEUE_TIMEOUT: TIMED_OUT, Reason.RUN_TIMEOUT: TIMED_OUT}
@@ -196,14 +194,3 @@ def preference(ranges: Mapping[str, float], media: str) -> tuple[float, int]:
     precision = max((index for index, name in enumerate(names) if name in ranges), default=0)
     weight = ranges.get(names[precision], 0.0)
     return (weight, precision) if weight else (0.0, 0)
-
-
-def weights(accept: str) -> dict[str, float]:
-    """Media range → weight. A weight that is no number counts as none; other parameters make no difference to us."""
-    found: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        texts = [text[2:] for text in parameters if text.startswith("q=")] or ["1"]
-        weight = min(float(texts[0]), 1.0) if QUALITY.fullmatch(texts[0]) else 0.0
-        found[name] = max(found.get(name, 0.0), weight)
-    return found

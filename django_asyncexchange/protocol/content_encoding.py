@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
+from . import accept
 from .values import Headers, header
 
 GZIP = "gzip"
@@ -22,16 +23,17 @@ BOUND = frozenset({"content-encoding", "content-range", "content-md5", "content-
 
 def accepts_gzip(accepted: str) -> bool:
     """Whether ``Accept-Encoding`` allows gzip: by its name or by ``*``, and not with a weight of zero."""
-    weights = dict(_weighed(coding) for coding in accepted.lower().split(","))
+    weights = accept.weights(accepted)
     named = [weights[name] for name in NAMES if name in weights]
     return max(named) > 0 if named else weights.get("*", 0) > 0
 
 
 def readable(accepted: str) -> str:
     """What a run may have of ``Accept-Encoding``: no coding but gzip, which can be taken off again."""
-    kept = [coding.strip() for coding in accepted.split(",") if _weighed(coding.lower())[0] in NAMES | {"identity"}]
-    is_named = any(_weighed(coding.lower())[0] in NAMES for coding in kept)
-    return ", ".join(kept if is_named or not accepts_gzip(accepted) else [*kept, GZIP])
+    kept = [coding for coding in accept.parse(accepted) if coding.name in NAMES | {"identity"}]
+    texts = [coding.text for coding in kept]
+    is_named = any(coding.name in NAMES for coding in kept)
+    return ", ".join(texts if is_named or not accepts_gzip(accepted) else [*texts, GZIP])
 
 
 def is_negotiated(headers: Headers) -> bool:
@@ -56,20 +58,6 @@ async def unpacked_later(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         yield take.decompress(chunk)
     yield take.flush()
-
-
-def _weighed(coding: str) -> tuple[str, float]:
-    name, *parameters = (part.strip() for part in coding.split(";"))
-    for parameter in parameters:
-        key, _, weight = parameter.partition("=")
-        if key.strip() == "q":
-            return name, _number(weight)
-    return name, 1
-
-
-def _number(weight: str) -> float:
-    """A weight; a malformed one forbids."""
-    return float(weight) if re.fullmatch(r"\s*[01](?:\.[0-9]{0,3})?\s*", weight) else 0
 
 
 def is_compressible(headers: Headers) -> bool:

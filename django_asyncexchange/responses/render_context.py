@@ -8,13 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import get_script_prefix
 from django.utils import translation
-from django.utils.translation.trans_real import parse_accept_lang_header
 
 from ..conf import conf
 from ..dialects.base import Dialect
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
 from ..models.moments import utc
+from ..protocol import accept
 from ..protocol.values import Context, Owner, Response
 
 LANGUAGES = frozenset({"en", "ru"})
@@ -43,8 +43,8 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
 
 def reader_language(request: HttpRequest, dialect: Dialect) -> str:
     """The first language of ``Accept-Language`` that we have, else the dialect's, else the project's."""
-    for code, _ in parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
-        language = code.partition("-")[0].lower()
+    for tag in accept.ranked(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
+        language = tag.partition("-")[0]
         if language in LANGUAGES:
             return language
     return dialect.policy.language or translation.get_language() or "en"
