@@ -1,7 +1,7 @@
-"""Cisco PCCE/UCCE: ``?async=true`` on a write is answered later (seed S003).
+"""Cisco PCCE/UCCE: ``?async=true`` makes POST, PUT, PATCH and DELETE asynchronous.
 
-The client polls the address in ``Location``: 202 with ``progress`` until the call is finished, from then on exactly
-what the synchronous call would have answered. Bodies are JSON, or XML where the client prefers that.
+The client polls the URL in ``Location``: 202 with ``progress`` until the call is finished, then exactly the response of
+the synchronous call. Bodies are JSON, or XML where the client prefers it.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from .base import gettext_noop as _
 from .base.query_string import last, without
 
 MEDIA = ("application/json", "application/xml", "text/xml")
-"""What can be sent; the first one wins where the client likes several as much."""
+"""Media types of responses; the first one wins where the client prefers several equally."""
 
 TIMED_OUT = Wire(code="asyncRequest.timedOut", status=503, text=_("The request timed out."))
 FAILURES: Mapping[object, Wire] = {Reason.QUEUE_TIMEOUT: TIMED_OUT, Reason.RUN_TIMEOUT: TIMED_OUT}
-"""Why a call ended without an answer, where that is told apart from being lost (D3)."""
+"""Reasons of a failed task that have a code of their own."""
 
 
 class Cisco(Dialect):
-    """The query dialect of writes: one queue for all, and nobody waits in it for long."""
+    """Triggered by the query string of a write; one queue for all accounts, where calls wait 30 seconds at most."""
 
     WORDS = {
         State.PENDING: "IN_QUEUE",
@@ -64,7 +64,7 @@ class Cisco(Dialect):
         State.ERROR: "FAILED",
         State.CANCEL: "CANCELLED",
     }
-    """What ``progress`` says. Only the first two are ever sent: a finished call is its own answer (D10)."""
+    """Values of ``progress``. Only the first two are sent: once finished, the response itself is returned."""
 
     CODES = {
         SubmitRefused: Wire(code="asyncRequest.refused", status=400),
@@ -115,27 +115,27 @@ class Cisco(Dialect):
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """``true`` and nothing else, on a write; elsewhere the parameter is not ours (D1)."""
+        """``async=true``, exactly, on a write; otherwise the parameter belongs to the view."""
         return call.method in self.METHODS and "async" in call.query and last(call.query, "async") == "true"
 
     def target(self, call: Call) -> tuple[str, str]:
-        """The view sees the query without ``async``, otherwise untouched."""
+        """The query without ``async``, otherwise unchanged."""
         return call.path, without(call.query, "async")
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """Queued, whatever has become of it since: a repeated kick-off is answered with the same 202 (D2, G)."""
+        """Always ``IN_QUEUE``: repeating the call under its idempotency key returns the same 202."""
         return self._progress(task, State.PENDING, context)
 
     def status(self, task: Snapshot, context: Context) -> Response | Replay:
-        """The kick-off again while unfinished; then the synchronous answer, or why there is none (D3)."""
+        """The 202 again while unfinished; then the synchronous response, or an error where there is none."""
         if not task.state.is_final:
             return self._progress(task, task.state, context)
         return super().result(task, context)
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
-        """There is no other address than the one that is polled (D4)."""
+        """The polled URL is the only one."""
         return self.status(task, context)
 
     # Errors ----------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Cisco(Dialect):
         return negotiated(super().problem(error, context), "apiErrors", context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
-        """``errorData`` names a field of the item; only the view's own errors have one (D8)."""
+        """``errorData`` names a field of the item, which only the view's own errors have."""
         return {"apiError": [{"errorData": "", "errorMessage": text, "errorType": wire.code}]}
 
     # Parts -----------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Cisco(Dialect):
 
 
 def negotiated(response: Response, root: str, context: Context) -> Response:
-    """The JSON ``response`` as the client likes it best: in XML, its document becomes the element ``root``."""
+    """``response`` in the media type that the client prefers: as XML, its document becomes the element ``root``."""
     media = preferred(context.accept)
     if media == MEDIA[0]:
         return response
@@ -172,7 +172,7 @@ def negotiated(response: Response, root: str, context: Context) -> Response:
 
 
 def fill(parent: ElementTree.Element, document: Mapping[str, object]) -> None:
-    """Members become child elements, a list the same element several times."""
+    """Add each member as a child element; a list becomes the same element several times."""
     for name, member in document.items():
         for item in member if isinstance(member, list) else [member]:
             child = ElementTree.SubElement(parent, name)
@@ -183,14 +183,14 @@ def fill(parent: ElementTree.Element, document: Mapping[str, object]) -> None:
 
 
 def preferred(accept: str) -> str:
-    """Which of ``MEDIA`` an ``Accept`` header likes best."""
+    """The one of ``MEDIA`` that an ``Accept`` header prefers (RFC 9110 section 12.5.1)."""
     ranges = weights(accept)
     return max(MEDIA, key=lambda media: preference(ranges, media))
 
 
 def preference(ranges: Mapping[str, float], media: str) -> tuple[float, int]:
-    """(weight, precision): the most precise range decides; of equal weights, the type that was named is meant."""
+    """(weight, specificity): the most specific range applies; at equal weights, a type that is named wins."""
     names = ("*/*", media.partition("/")[0] + "/*", media)
-    precision = max((index for index, name in enumerate(names) if name in ranges), default=0)
-    weight = ranges.get(names[precision], 0.0)
-    return (weight, precision) if weight else (0.0, 0)
+    specificity = max((index for index, name in enumerate(names) if name in ranges), default=0)
+    weight = ranges.get(names[specificity], 0.0)
+    return (weight, specificity) if weight else (0.0, 0)

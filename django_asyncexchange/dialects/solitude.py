@@ -1,7 +1,8 @@
-"""Mozilla Solitude: any POST, PUT or PATCH with the header ``Solitude-Async`` is answered later (seed S004).
+"""Mozilla Solitude: the header ``Solitude-Async`` makes POST, PUT and PATCH asynchronous.
 
-The client polls ``delay/result/…`` (an envelope with the answer inside) or ``delay/replay/…`` (the answer itself).
-Until the task is finished both are 404; the response header ``Solitude-Async`` tells that 404 from a real one.
+The client polls ``delay/result/…`` (an envelope with the response inside) or ``delay/replay/…`` (the response itself).
+Both are 404 until the task is finished; the response header ``Solitude-Async: no`` distinguishes that from a 404 of the
+view.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ METHODS = frozenset({"POST", "PUT", "PATCH"})
 ALLOW = ("Allow", "PATCH, POST, PUT")
 
 ABSENT = Response(status=404, headers=((HEADER, "no"), *NO_STORE))
-"""Pending, unknown, foreign and expired are one answer, byte for byte: ids cannot be probed (E4)."""
+"""The same response for unfinished, unknown, other accounts' and expired tasks, so that ids cannot be probed."""
 
 
 class Solitude(Dialect):
-    """The header dialect: every view below the mount can be called this way."""
+    """Triggered by a header; every view under the mount is eligible."""
 
     WORDS = {
         State.PENDING: "no",
@@ -63,7 +64,7 @@ class Solitude(Dialect):
         State.ERROR: "yes",
         State.CANCEL: "no",
     }
-    """What the response header ``Solitude-Async`` says: whether the task was run. Many states share a word (0.4)."""
+    """Values of the response header ``Solitude-Async``: whether the task was run."""
 
     CODES = {
         SubmitRefused: Wire(code="refused", status=400),
@@ -106,12 +107,12 @@ class Solitude(Dialect):
     HIDES_EXPIRED = True
     PER_OWNER = True
     READS_AT_MOST = 16 * 1024 * 1024
-    """Of an answer in its envelope a process holds several copies at a time."""
+    """A process holds several copies of a body that is embedded in the envelope."""
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """Any value but an empty one asks, ``no`` and ``0`` included (E1)."""
+        """Any non-empty value, ``no`` and ``0`` included."""
         return bool(call.header(HEADER).strip())
 
     def admit(self, call: Call) -> None:
@@ -121,24 +122,24 @@ class Solitude(Dialect):
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """Exactly these two keys: the original's clients were tested against the key set (E2)."""
+        """Exactly these two keys: clients of Solitude compare the set of keys."""
         return json_response({verb: self.url_of(verb, task, context.path) for verb in ("replay", "result")}, status=202)
 
     def reads(self, verb: str, state: State) -> bool:
         return verb == "result" and self.WORDS[state] == "yes"
 
-    def pass_over(self) -> None:
+    def content_too_large(self) -> None:
         raise ResultTooLarge()
 
     def result(self, task: Snapshot, context: Context) -> Response:
-        """The envelope: 404 until the task is finished, then 200 (E3), unless the answer is too large for it."""
+        """The envelope: 404 until the task is finished, then 200, or 413 where the body is too large for it."""
         error = self.result_error(task, context.now)
         if error and self.wire(error).status == 404:
             return ABSENT
         return json_response(self._envelope(task, error, context))
 
     def replay(self, task: Snapshot, context: Context) -> Response | Replay:
-        """The call's own answer, marked as such; a task without one explains itself (E4)."""
+        """The response itself, marked by the header; an error where the task has none."""
         error = self.result_error(task, context.now)
         mark = (HEADER, self.WORDS[task.state])
         if error is None:
@@ -149,7 +150,7 @@ class Solitude(Dialect):
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        """A 404 of ours never says more than "not there (yet)"."""
+        """Every 404 of the dialect is ``ABSENT``."""
         return ABSENT if self.wire(error).status == 404 else super().problem(error, context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> Mapping[str, str]:
@@ -180,7 +181,7 @@ class Solitude(Dialect):
 
 
 def text_of(content: bytes) -> dict[str, str]:
-    """``content`` is text in this protocol; other bytes travel as base64 and say so (E3)."""
+    """``content`` is text in this protocol; other bytes are base64, named in ``content_encoding``."""
     try:
         return {"content": content.decode()}
     except UnicodeDecodeError:
@@ -188,5 +189,5 @@ def text_of(content: bytes) -> dict[str, str]:
 
 
 def number(task: Snapshot) -> int:
-    """The original's tasks had integer keys; ours derive a stable one of 63 bits from the UUID (E3)."""
+    """An integer key of 63 bits, as Solitude's tasks have, derived from the UUID."""
     return task.id.int >> 65

@@ -198,7 +198,7 @@ class TaskView(Endpoint):
     def content(self, body: Body | None) -> bytes | None:
         """All bytes of a stored body; None where the dialect does not read so many."""
         if body is not None and body.size > self.dialect.READS_AT_MOST:
-            self.dialect.pass_over()
+            self.dialect.content_too_large()
             return None
         return bodies.read(body)
 

@@ -156,7 +156,7 @@ class WebhookView(Endpoint):
         if id is None:
             raise exceptions.SubscriptionNotFound
         subscriptions.remove(self.find(id))
-        return self.tongue.farewell(id, self.context)
+        return self.tongue.deleted_document(id, self.context)
 
     def attempted(self, work: Any, item: object) -> Any:
         """What came of ``item``, or its error in the place of it."""

@@ -1,4 +1,4 @@
-"""What every dialect is made of. A dialect of a project's own imports from here."""
+"""The base class of dialects and its parts. A project's own dialect imports from here."""
 
 from __future__ import annotations
 

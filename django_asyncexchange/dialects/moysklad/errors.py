@@ -1,7 +1,8 @@
-"""MoySklad's error codes, and the errors that a finished task shows (contract B8, (c)4).
+"""MoySklad's error codes, and the errors that a finished task shows.
 
-The codes are MoySklad's; their HTTP statuses are published nowhere and follow B8: a business rule is 412, a request
-that cannot be read 400, and only what is worth repeating as it stands is 429 or 503, because clients do repeat it.
+The codes are those of MoySklad's JSON API 1.2. It does not publish their HTTP statuses; here a business rule is 412 and
+a request that cannot be parsed 400. 429 and 503 are kept for requests that are worth repeating unchanged, because
+clients do repeat them.
 """
 
 from __future__ import annotations
@@ -142,14 +143,14 @@ CODES = {
 }
 
 STATUS_CODES = {401: 1056, 403: 1016, 404: 1021, 405: 1039, 406: 1062, 413: 1044, 429: 1049}
-"""Status of a view's answer → code of the error that we word for it."""
+"""Status of the view's response → code of an error that the view did not state itself."""
 
 OTHER_CODE = 1005
-"""For every other status, 400 and 412 above all: published clients meet it with 412 (B8)."""
+"""Code for every other status, mostly 400 and 412."""
 
 
 def errors_of(task: Snapshot) -> list[Any]:
-    """What an API_ERROR task failed with: the view's own ``errors``, or one error in their shape; never empty (B3)."""
+    """The errors of an API_ERROR task: the view's own ``errors``, or one made of its status; never empty."""
     document = parsed(task.content)
     own = document.get("errors")
     if isinstance(own, list) and own and all(isinstance(item, dict) for item in own):

@@ -1,7 +1,7 @@
-"""The default dialect: ``Prefer: respond-async`` on any eligible view is answered later (RFC 7240).
+"""The default dialect: ``Prefer: respond-async`` makes a call of any eligible view asynchronous (RFC 7240).
 
-The client polls ``tasks/{id}`` (202, then 303 to the answer itself), or watches ``operations/{id}`` (always 200, in the
-words of ``Operation-Location`` pollers). Errors are ``application/problem+json`` (RFC 9457).
+The client polls ``tasks/{id}`` (202, then 303 to the response itself), or ``operations/{id}`` (always 200, for pollers of
+``Operation-Location``). Errors are ``application/problem+json`` (RFC 9457).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXTENSIONS = frozenset({"errors", "parameter", "reason"})
 
 
 class Prefer(Dialect):
-    """The dialect of a mere preference: it claims calls under every mount, and a view may ignore it."""
+    """Triggered by a preference: it claims calls of the whole site, and views that are not eligible ignore it."""
 
     WORDS = {
         State.PENDING: "NotStarted",
@@ -38,7 +38,7 @@ class Prefer(Dialect):
         State.ERROR: "Failed",
         State.CANCEL: "Canceled",
     }
-    """What the monitor says. The status document has our own six words."""
+    """States in the monitor's document. The status document has the stored names."""
 
     CODES = {
         **Dialect.CODES,
@@ -65,14 +65,14 @@ class Prefer(Dialect):
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
 
     def covers(self, path: str) -> bool:
-        """A preference may accompany any call; the prefix is only where the tasks are."""
+        """True: any call may have the preference; the prefix is only for the dialect's own URLs."""
         return True
 
     def wants_async(self, call: Call) -> bool:
         return prefer_header.wants_async(call.header("Prefer"))
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """RFC 7240 §3, §4.1; pollers of either kind find their address."""
+        """202 with ``Location`` and ``Operation-Location`` (RFC 7240 sections 3 and 4.1)."""
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
@@ -80,7 +80,7 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response:
-        """RFC 9110 §15.4.4: once the task is finished, what came of it is elsewhere, even where that is an error."""
+        """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4)."""
         document = document_of(task, context.base, context.now)
         address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
@@ -88,14 +88,14 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
 
     def result(self, task: Snapshot, context: Context) -> Replay:
-        """The answer itself; ``AsyncResult`` tells its 404 from ours, ``Sunset`` when it will be gone (RFC 8594)."""
+        """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
         self.require_result(task, context.now)
         end = task.deletion_date
         sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
         return Replay(headers=(("AsyncResult", str(task.status_code)), *sunset))
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
-        """Microsoft's shape: what does not apply is absent. Always 200: the operation is not its answer."""
+        """An operation of Microsoft's REST API Guidelines: fields that do not apply are absent. Always 200."""
         document = {
             "id": str(task.id),
             "status": self.WORDS[task.state],
@@ -109,7 +109,7 @@ class Prefer(Dialect):
         return json_response({key: part for key, part in document.items() if part is not None}, headers=headers)
 
     def _error(self, task: Snapshot, context: Context) -> dict[str, str]:
-        """Why the operation failed: by its answer, or for want of one."""
+        """Why the operation failed: the status of its response, or the reason why there is none."""
         if task.status_code is None:
             return {"code": task.reason or "failed", "message": self.wording(e.ResultFailed(), context)}
         message = context.translate(_("The call was answered with status %(status)s.")) % {"status": task.status_code}
@@ -126,7 +126,7 @@ class Prefer(Dialect):
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:
-        """``callback;url="…"`` beside ``respond-async``, told by POST. OData 4.0 calls it ``odata.callback``."""
+        """The preference ``callback;url="…"``, or ``odata.callback`` (OData 4.0); it is called with POST."""
         named = prefer_header.parse(call.header("Prefer"))
         wanted = named.get("callback") or named.get("odata.callback")
         url = wanted.parameters.get("url", "") if wanted else ""
@@ -144,7 +144,7 @@ class Prefer(Dialect):
         return dataclasses.replace(response, headers=(PROBLEM, *rest))
 
     def error_document(self, wire: Wire, text: str, error: e.AsyncExchangeError) -> dict[str, object]:
-        """RFC 9457 §4.2.1: under ``about:blank`` the title is the status's own; ``code`` tells problems apart."""
+        """A problem of type ``about:blank``, with the title of its status (RFC 9457 section 4.2.1) and a ``code``."""
         more = {name: error.details[name] for name in sorted(error.details.keys() & EXTENSIONS)}
         if isinstance(errors := more.get("errors"), str):  # a form gives its errors as JSON
             more["errors"] = json.loads(errors)
