@@ -78,8 +78,8 @@ class AnyOf(BaseAuthentication):
             if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
             stranger = found if kind is Kind.STRANGER and stranger is None else stranger
-        refused = _most_telling(refusals)
-        if (found := guest(task, request)) is not None:
+        refused = _most_relevant(refusals)
+        if (found := found_by_submit_class(task, request)) is not None:
             self.view.refused = refused or (None if conf.ALLOW_ANONYMOUS else drf.NotAuthenticated())
             return found
         if refused is not None and stranger is None and not _needs_no_class(task, request):
@@ -92,7 +92,7 @@ class AnyOf(BaseAuthentication):
         return ", ".join(dict.fromkeys(filter(None, challenges))) or None
 
 
-def guest(task: AsyncTask | None, request: Any) -> Found | None:
+def found_by_submit_class(task: AsyncTask | None, request: Any) -> Found | None:
     """Whom the class that has authenticated the submit of ``task`` knows, where no view is known to use that class."""
     own = _class_of(task)
     if own is None or conf.AUTHENTICATION_CLASSES or any(_is_by(each, own) for each in authenticators()):
@@ -148,7 +148,7 @@ def _worded(authenticator: Any, error: Exception) -> Exception:
     return error
 
 
-def _most_telling(refusals: Iterable[tuple[int, Exception]]) -> Exception | None:
+def _most_relevant(refusals: Iterable[tuple[int, Exception]]) -> Exception | None:
     """What is told to whom nobody knows, in whatever order they were asked.
 
     A failure first: whoever has failed may have known the caller.

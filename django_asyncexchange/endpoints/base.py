@@ -163,7 +163,7 @@ class Endpoint(APIView):
 
         A database that is away is no mistake of ours, and a client that asks again as long as it is told so, succeeds.
         """
-        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else worded(exc)
+        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else as_package_error(exc)
         if error is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
@@ -176,7 +176,7 @@ class Endpoint(APIView):
         return error
 
 
-def worded(exc: Exception) -> exceptions.AsyncExchangeError | None:
+def as_package_error(exc: Exception) -> exceptions.AsyncExchangeError | None:
     """What Django, DRF or the project's code refuses by ``exc``, with its status; None where ``exc`` is a mistake."""
     if isinstance(exc, SuspiciousOperation):
         logging.getLogger(f"django.security.{type(exc).__name__}").error("%s", exc, exc_info=exc)

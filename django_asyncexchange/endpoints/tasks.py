@@ -149,7 +149,7 @@ class TaskView(Endpoint):
         """Whether the class that has authenticated the submit of ``task`` finds somebody else who may see it."""
         if self.refused is not None:
             raise self.refused
-        found = authentication.guest(task, self.request)
+        found = authentication.found_by_submit_class(task, self.request)
         if found is None:
             return False
         self.request.user, self.request.auth = found
@@ -210,6 +210,6 @@ class TaskView(Endpoint):
 
     def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Response):
-            return http.unless_known(http.respond(answer), self.request._request)
+            return http.with_etag(http.respond(answer), self.request._request)
         assert task is not None and task.status_code is not None, "only a stored answer can be replayed"
         return http.replayed(answer, task, self.request._request)

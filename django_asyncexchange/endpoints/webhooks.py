@@ -35,21 +35,21 @@ class WebhookView(Endpoint):
 
     def list(self, request: Request) -> HttpResponseBase:
         rows = tuple(subscriptions.value_of(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
-        return http.respond(self.tongue.page(rows, capture.raw_query(request._request), self.context))
+        return http.respond(self.resource.page(rows, capture.raw_query(request._request), self.context))
 
     def create(self, request: Request) -> HttpResponseBase:
         made = self.made(self.document())
-        document = self.tongue.document(made, self.context)
+        document = self.resource.document(made, self.context)
         location = ("Location", f"{self.context.base}/{self.routes['list'].path}/{made.id}")
         return http.respond(json_response(document, status=201, headers=(location,)))
 
     def write(self, request: Request) -> HttpResponseBase:
         """One new webhook, or an array of new ones and of changes, each of which succeeds or fails alone."""
         document = self.document()
-        items = self.tongue.items(document)
+        items = self.resource.items(document)
         if items is None:
             return http.respond(json_response(self.written(document)))
-        return http.respond(json_response([self.attempted(self.written, item) for item in items]))
+        return http.respond(json_response([self.result_or_error(self.written, item) for item in items]))
 
     def retrieve(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(subscriptions.value_of(self.find(id)))
@@ -59,13 +59,13 @@ class WebhookView(Endpoint):
 
     def remove(self, request: Request, id: str) -> HttpResponseBase:
         subscriptions.remove(self.find(id))
-        return http.respond(Response(status=self.tongue.REMOVED, headers=NO_STORE))
+        return http.respond(Response(status=self.resource.REMOVED, headers=NO_STORE))
 
     def remove_many(self, request: Request) -> HttpResponseBase:
-        items = self.tongue.items(self.document())
+        items = self.resource.items(self.document())
         if items is None:
             raise exceptions.RequestMalformed
-        return http.respond(json_response([self.attempted(self.removed, item) for item in items]))
+        return http.respond(json_response([self.result_or_error(self.removed, item) for item in items]))
 
     def rotate(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(subscriptions.rotate(self.find(id)))
@@ -105,7 +105,7 @@ class WebhookView(Endpoint):
             raise exceptions.NotAdministrator
 
     @property
-    def tongue(self) -> Subscriptions:
+    def resource(self) -> Subscriptions:
         assert self.dialect.SUBSCRIPTIONS is not None
         return self.dialect.SUBSCRIPTIONS
 
@@ -136,29 +136,31 @@ class WebhookView(Endpoint):
         return found
 
     def show(self, subscription: Subscription) -> HttpResponseBase:
-        return http.respond(json_response(self.tongue.document(subscription, self.context)))
+        return http.respond(json_response(self.resource.document(subscription, self.context)))
 
     def made(self, document: object) -> Subscription:
-        wish: Wish = self.tongue.wish(document, None)
+        wish: Wish = self.resource.wish(document, None)
         user = callers.user_of(self.request)
         return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
-        return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))
+        return subscriptions.change(
+            webhook, self.dialect, self.resource.wish(document, subscriptions.value_of(webhook))
+        )
 
     def written(self, item: object) -> Any:
-        id = self.tongue.reference(item)
+        id = self.resource.reference(item)
         kept = self.made(item) if id is None else self.changed(self.find(id), item)
-        return self.tongue.document(kept, self.context)
+        return self.resource.document(kept, self.context)
 
     def removed(self, item: object) -> Any:
-        id = self.tongue.reference(item)
+        id = self.resource.reference(item)
         if id is None:
             raise exceptions.SubscriptionNotFound
         subscriptions.remove(self.find(id))
-        return self.tongue.deleted_document(id, self.context)
+        return self.resource.deleted_document(id, self.context)
 
-    def attempted(self, work: Any, item: object) -> Any:
+    def result_or_error(self, work: Any, item: object) -> Any:
         """What came of ``item``, or its error in the place of it."""
         try:
             return work(item)

@@ -199,7 +199,7 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
         if lower == "prefer":
             text = prefer_header.without_ours(text)
         if lower == "accept-encoding":
-            text = content_encoding.readable(text)
+            text = content_encoding.gzip_only(text)
         if text or lower not in ("prefer", "accept-encoding"):
             yield name, text
     if cookie_language:  # the cookie decided the language and is not stored

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 SINGLE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,99})-([0-9]{0,99})[ \t]*", re.IGNORECASE)
 
 
-def asked(header: str, size: int) -> range | None:
+def requested(header: str, size: int) -> range | None:
     """The bytes that a ``Range`` header means of an answer of ``size`` bytes; empty where there are none of them.
 
     None means the whole answer: the header is absent, malformed, in another unit, or asks for several ranges.
@@ -24,7 +24,7 @@ def asked(header: str, size: int) -> range | None:
     return range(min(first, size), min(last + 1, size)) if first <= last else None
 
 
-def unchanged(condition: str, etag: str | None) -> bool:
+def if_range_holds(condition: str, etag: str | None) -> bool:
     """Whether ``If-Range`` lets a part be sent. Only a strong ETag proves that the client has the other parts."""
     return not condition or (condition.startswith('"') and condition == etag)
 

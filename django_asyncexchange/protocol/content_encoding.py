@@ -28,7 +28,7 @@ def accepts_gzip(accepted: str) -> bool:
     return max(named) > 0 if named else weights.get("*", 0) > 0
 
 
-def readable(accepted: str) -> str:
+def gzip_only(accepted: str) -> str:
     """What a run may have of ``Accept-Encoding``: no coding but gzip, which can be taken off again."""
     kept = [coding for coding in accept.parse(accepted) if coding.name in NAMES | {"identity"}]
     texts = [coding.text for coding in kept]
@@ -44,7 +44,7 @@ def is_negotiated(headers: Headers) -> bool:
     return coding in NAMES and "accept-encoding" in named and not is_bound
 
 
-def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """What ``chunks`` of gzip say."""
     take = zlib.decompressobj(wbits=31)
     for chunk in chunks:
@@ -52,7 +52,7 @@ def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield take.flush()
 
 
-async def unpacked_later(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def adecompressed(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The same of an asynchronous stream."""
     take = zlib.decompressobj(wbits=31)
     async for chunk in chunks:
@@ -66,7 +66,7 @@ def is_compressible(headers: Headers) -> bool:
     return COMPRESSIBLE.fullmatch(media) is not None and not any(name.lower() in BOUND for name, _ in headers)
 
 
-def varied(headers: Headers, field: str = "Accept-Encoding") -> Headers:
+def with_vary(headers: Headers, field: str = "Accept-Encoding") -> Headers:
     """``headers`` of an answer that depends on the request header ``field``."""
     told = [text for name, text in headers if name.lower() == "vary"]
     if not told:

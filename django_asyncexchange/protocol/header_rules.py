@@ -45,7 +45,7 @@ HOP_BY_HOP = frozenset(
 UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-security", "server", "date"}
 """Response headers that are never stored: they belong to a connection, a session or a server (3.2)."""
 
-OF_THE_EXCHANGE = UNSTORED - {"content-length"}
+PER_RESPONSE = UNSTORED - {"content-length"}
 """Response headers that a middleware may still write on a stored answer: they speak of the poll, not of the answer."""
 
 
@@ -83,6 +83,6 @@ def may_be_stored(name: str) -> bool:
     return name.lower() not in UNSTORED
 
 
-def is_of_the_exchange(name: str) -> bool:
+def is_per_response(name: str) -> bool:
     """Whether the response header ``name`` speaks of the exchange at hand, as who may read its answer (CORS) does."""
-    return name.lower() in OF_THE_EXCHANGE or name.lower().startswith("access-control-")
+    return name.lower() in PER_RESPONSE or name.lower().startswith("access-control-")

@@ -1,4 +1,4 @@
-"""What a dialect is told about the reader: where it is mounted for this request, the time, the language, the signer."""
+"""The context in which a dialect renders: its URL for this request, the time, the client's language, the signer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..protocol import accept
 from ..protocol.values import Context, Owner, Response
 
 LANGUAGES = frozenset({"en", "ru"})
-"""Languages in which the package has its texts."""
+"""Languages of the package's messages."""
 
 
 def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, viewer: Owner | None = None) -> Context:
-    """The context for answering ``request`` in ``dialect``; ``now`` is database time where a date is compared."""
+    """The context for a response to ``request`` in ``dialect``; ``now`` is the database's time where it is compared."""
     path = get_script_prefix().rstrip("/") + dialect.prefix
     language = reader_language(request, dialect)
 
@@ -42,7 +42,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
 
 
 def reader_language(request: HttpRequest, dialect: Dialect) -> str:
-    """The first language of ``Accept-Language`` that we have, else the dialect's, else the project's."""
+    """The most preferred available language of ``Accept-Language``, or the mount's, or the project's."""
     for tag in accept.ranked(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
         language = tag.partition("-")[0]
         if language in LANGUAGES:
@@ -51,10 +51,10 @@ def reader_language(request: HttpRequest, dialect: Dialect) -> str:
 
 
 def problem(request: Any, dialect: Dialect, error: AsyncExchangeError) -> Response:
-    """``error`` in the dialect's shape and the reader's language."""
+    """The dialect's response to ``error``, in the client's language."""
     return dialect.problem(error, context(request, dialect))
 
 
 def viewer(request: Any) -> Owner | None:
-    """Who asks, where that is known."""
+    """Who sent ``request``, or None for an anonymous caller."""
     return callers.owner(request) if callers.is_known(request) else None

@@ -1,7 +1,7 @@
 """The default dialect: ``Prefer: respond-async`` makes a call of any eligible view asynchronous (RFC 7240).
 
-The client polls ``tasks/{id}`` (202, then 303 to the response itself), or ``operations/{id}`` (always 200, for pollers of
-``Operation-Location``). Errors are ``application/problem+json`` (RFC 9457).
+The client polls ``tasks/{id}`` (202, then 303 to the response itself) or, if it follows ``Operation-Location``,
+``operations/{id}`` (always 200). Errors are ``application/problem+json`` (RFC 9457).
 """
 
 from __future__ import annotations
