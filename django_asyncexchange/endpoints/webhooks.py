@@ -1,4 +1,4 @@
-"""The webhook addresses of a dialect, alike but for each one's shape: for administrators of an account."""
+"""The webhook endpoints of all dialects, for administrators of an account."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ..webhooks import delivery, subscriptions
 from .base import Endpoint, key_of
 
 SHOWN = 100
-"""Deliveries in one answer, the newest ones."""
+"""Most deliveries in one response, newest first."""
 
 
 class WebhookView(Endpoint):
-    """One address of webhooks, by the routes of ``Dialect.SUBSCRIPTIONS``."""
+    """One endpoint of ``Dialect.SUBSCRIPTIONS``."""
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ class WebhookView(Endpoint):
         return http.respond(json_response(document, status=201, headers=(location,)))
 
     def write(self, request: Request) -> HttpResponseBase:
-        """One new webhook, or an array of new ones and of changes, each of which succeeds or fails alone."""
+        """Create one webhook, or create and change an array of them, each of which succeeds or fails alone."""
         document = self.document()
         items = self.resource.items(document)
         if items is None:
@@ -75,7 +75,7 @@ class WebhookView(Endpoint):
         return http.respond(json_response({"results": [described(row) for row in shown]}))
 
     def resend(self, request: Request, id: str) -> HttpResponseBase:
-        """Everything since a time, or one delivery, once more."""
+        """Send all deliveries since a time, or one delivery, again."""
         rows, wanted = self.find(id).deliveries.all(), self.document()
         since, one = (wanted.get("since"), wanted.get("delivery")) if isinstance(wanted, dict) else (None, None)
         if isinstance(one, str):
@@ -112,7 +112,7 @@ class WebhookView(Endpoint):
     @property
     def owner(self) -> Owner:
         viewer = render_context.viewer(self.request)
-        assert viewer is not None, "nobody is let in without an identity"
+        assert viewer is not None, "permissions require an identity"
         return viewer
 
     @property
@@ -120,14 +120,14 @@ class WebhookView(Endpoint):
         return render_context.context(self.request, self.dialect, viewer=self.owner)
 
     def document(self) -> object:
-        """The request's body, whatever it calls itself: these clients send JSON."""
+        """The request's body as JSON, whatever its content type. Raises RequestMalformed."""
         try:
             return json.loads(self.request._request.body)
         except (ValueError, RecursionError):
             raise exceptions.RequestMalformed from None
 
     def find(self, id: str) -> Webhook:
-        """The caller's own; somebody else's is answered as one that does not exist."""
+        """The webhook ``id`` of the caller's account. Raises SubscriptionNotFound."""
         found: Webhook | None = None
         with suppress(exceptions.MalformedId):
             found = subscriptions.of_account(self.dialect, self.owner.account).filter(pk=key_of(id)).first()
@@ -161,7 +161,7 @@ class WebhookView(Endpoint):
         return self.resource.deleted_document(id, self.context)
 
     def result_or_error(self, work: Any, item: object) -> Any:
-        """What came of ``item``, or its error in the place of it."""
+        """The result of ``work`` on ``item``, or the document of the error that it raises."""
         try:
             return work(item)
         except AsyncExchangeError as error:
@@ -170,8 +170,8 @@ class WebhookView(Endpoint):
 
 
 def described(row: Delivery) -> dict[str, object]:
-    """A delivery and its tries, oldest first."""
-    tries = [
+    """The JSON document of a delivery, with its attempts, oldest first."""
+    attempts = [
         {
             "at": attempt.at.isoformat(),
             "status_code": attempt.status_code,
@@ -188,5 +188,5 @@ def described(row: Delivery) -> dict[str, object]:
         "state": row.state,
         "created": row.created.isoformat(),
         "due": row.due.isoformat() if row.state == Delivery.WAITING else None,
-        "attempts": tries,
+        "attempts": attempts,
     }

@@ -1,6 +1,6 @@
-"""A report that runs asynchronously is built completely (S001-9): every row, no paging keys.
+"""Pagination that a deferred run skips: the response has all rows and no paging fields.
 
-Put the mixin in front of a DRF pagination class and give it to the view:
+Add the mixin to a DRF pagination class and set it on the view:
 
 >>> class Pages(WholeCollectionMixin, LimitOffsetPagination):
 ...     default_limit = 1000
@@ -17,14 +17,14 @@ from django.db.models import QuerySet
 from ..conf import conf
 
 PAGE_FIELDS = frozenset({"limit", "offset", "next", "previous"})
-"""Fields that describe one page, of DRF's own pagination classes and of projects' that are like them."""
+"""Fields of DRF's own pagination classes, and of similar ones, that describe one page."""
 
 
 class WholeCollectionMixin:
-    """Pages an ordinary request as its base class does; steps aside while a call runs deferred."""
+    """Paginates ordinary requests as its base class does; a deferred run gets the whole collection."""
 
     def is_whole(self, request: Any) -> bool:
-        """Whether ``request`` is a deferred run, which gets the whole collection."""
+        """Whether ``request`` gets the whole collection: deferred runs do."""
         return getattr(request, "async_task", None) is not None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
@@ -36,9 +36,9 @@ class WholeCollectionMixin:
         return rows
 
     def frame(self, request: Any, view: Any, count: int) -> None:
-        """Prepare for ``get_paginated_response``: one page of ``count`` rows, with none before or behind it."""
+        """Prepare ``get_paginated_response``: one page with all ``count`` rows."""
         self.whole = True
-        # What DRF's own pagination classes, by offset, by page and by cursor, read to word their answer.
+        # Attributes that DRF's pagination classes (offset, page number, cursor) use for their response.
         self.request, self.count, self.limit, self.offset = request, count, count, 0
         self.page = Paginator(range(count), max(count, 1)).page(1)
         self.has_next = self.has_previous = False
