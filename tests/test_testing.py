@@ -167,7 +167,7 @@ def test_a_stored_answer_is_what_the_view_has_answered(async_worker, client, ann
 def test_a_task_without_an_answer_has_none(async_worker, client, anna):
     client.force_login(anna)
     client.get("/ran/", headers=LATER)
-    with pytest.raises(ValueError, match="has no answer"):
+    with pytest.raises(ValueError, match="has no response"):
         testing.stored_answer(async_worker.tasks.get())
 
 

@@ -1,4 +1,4 @@
-"""System checks: every misconfiguration by name, with its cure. One function per subject; an id is used once."""
+"""System checks: every misconfiguration by name, with its hint. One function per subject; an id is used once."""
 
 from __future__ import annotations
 

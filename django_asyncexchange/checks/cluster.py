@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..conf import conf
-from ..configuration import mountable
+from ..configuration import valid_mounts
 from ..executors.django_q import cluster_settings, clusters, supervisor
 from ..protocol import process_id
 from .registry import CheckId, Finding, registered
@@ -104,7 +104,7 @@ def _needed(name: str, longest: float) -> tuple[float, str]:
 @registered()
 def check_cluster_times() -> Iterator[Finding]:
     """What would double or cut off a run."""
-    longest = max((made.policy.run_limit.total_seconds() for made in mountable()), default=0)
+    longest = max((made.policy.run_limit.total_seconds() for made in valid_mounts()), default=0)
     for name, place, given in _each():
         timeout, retry, guard = given.get("timeout"), given.get("retry", 60), given.get("guard_cycle", 0.5)
         least, what = _needed(name, longest)

@@ -15,5 +15,5 @@ def check_executor() -> Iterator[Finding]:
         executor = executors.load()
     except Exception:  # it cannot be imported, which is another check's to say
         return
-    for wrong, cure in executor.check():
-        yield CheckId.EXECUTOR_MISCONFIGURED, f"{conf.EXECUTOR} cannot work: {wrong}", cure
+    for wrong, hint in executor.check():
+        yield CheckId.EXECUTOR_MISCONFIGURED, f"{conf.EXECUTOR} cannot work: {wrong}", hint

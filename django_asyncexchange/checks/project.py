@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from .. import configuration
 from ..conf import conf, urlconf
-from ..configuration import mountable
+from ..configuration import valid_mounts
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
@@ -43,14 +43,14 @@ IDS = {
 
 @registered()
 def check_settings() -> Iterator[Finding]:
-    for found in configuration.wrongs():
+    for found in configuration.problems():
         id = CheckId.UNKNOWN_KEY if found.is_unknown else IDS.get(found.key, CheckId.VALUE_WRONG)
-        yield id, f"{found.place}: {found.wrong}", found.cure
+        yield id, f"{found.setting}: {found.message}", found.hint
 
 
 @registered()
 def check_dialects() -> Iterator[Finding]:
-    for one, other in combinations(mountable(), 2):
+    for one, other in combinations(valid_mounts(), 2):
         anywhere = one.OPTIONAL and other.OPTIONAL  # a preference is heard under every prefix
         asked = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
         same = asked and (anywhere or one.prefix == other.prefix)
@@ -70,7 +70,7 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
 @registered(checks.Tags.urls)
 def check_urls() -> Iterator[Finding]:
     """Whether the address of each route leads to us, through the URLconf of the project."""
-    found = next((dead for made in mountable() if (dead := urlconf.dead(made))), None)
+    found = next((dead for made in valid_mounts() if (dead := urlconf.unreachable(made))), None)
     if found is not None:
         yield CheckId.URLS_MISSING, f"The task endpoints are not in the URLconf: {found[0]}", found[1]
 
@@ -79,11 +79,11 @@ def check_urls() -> Iterator[Finding]:
 def check_views() -> Iterator[Finding]:
     """Whether each entry of VIEWS means something."""
     places = [("ASYNC_EXCHANGE['VIEWS']", conf.VIEWS)]
-    places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in mountable()]
+    places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in valid_mounts()]
     for place, entries in places:
         for entry in entries:
-            if (cure := urlconf.unknown(entry)) is not None:
-                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", cure
+            if (hint := urlconf.view_hint(entry)) is not None:
+                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", hint
 
 
 @registered(checks.Tags.urls)
@@ -92,6 +92,6 @@ def check_marks() -> Iterator[Finding]:
     for name, address in import_string(UNHEARD)():
         yield (
             CheckId.MARK_UNHEARD,
-            f"{name} is marked, but not heard at {address.begin}: what is around it does not hand its mark on.",
+            f"{name} is marked, but not heard at {address.prefix}: what is around it does not hand its mark on.",
             "Write @functools.wraps(view) in the decorator above it, or mark the outermost one.",
         )

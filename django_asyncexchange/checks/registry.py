@@ -152,6 +152,6 @@ def registered(*tags: str, deploy: bool = False) -> Callable[[Callable[[], Itera
     return register
 
 
-def _message(id: CheckId, wrong: str, cure: str) -> checks.CheckMessage:
+def _message(id: CheckId, wrong: str, hint: str) -> checks.CheckMessage:
     kind = checks.Error if ".E" in id.value else checks.Warning
-    return kind(wrong, hint=cure, id=id.value)
+    return kind(wrong, hint=hint, id=id.value)

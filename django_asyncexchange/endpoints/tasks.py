@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from django.db import router
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.http.response import HttpResponseBase
@@ -27,22 +26,12 @@ from ..protocol.states import State
 from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
 from ..responses import http, render_context
 from ..rest.filters import AsyncTaskFilter
-from ..sql.queries import PreparedRows
-from ..store import bodies
-from ..store.transitions import slot
+from ..store import bodies, transitions
 from ..tasks import lifecycle, presence
 from . import authentication
 from .base import Endpoint, key_of
 
 logger = logging.getLogger("django_asyncexchange")
-
-
-def poll() -> PreparedRows:
-    """The query of every poll."""
-    return PreparedRows(lambda: AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now())
-
-
-POLL = poll()
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -76,7 +65,7 @@ class TaskView(Endpoint):
             task = self.pick(id)
         except exceptions.TaskNotFound:
             raise exceptions.LinkInvalid from None  # no probing for tasks without a signature
-        if lifecycle.drop_if_overdue(task):
+        if lifecycle.end_if_overdue(task):
             task = self.pick(id)
         context = render_context.context(request, self.dialect, now=task.now)
         return self.send(self.dialect.download(task.snapshot(), context, request.query_params.dict()), task)
@@ -84,12 +73,12 @@ class TaskView(Endpoint):
     def cancel(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
         try:
-            lifecycle.cancel(task)
+            cancelled = lifecycle.cancel(task)
         except exceptions.NotCancellable:
-            task = self.find(id)
+            cancelled = task = self.find(id)
             if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
                 raise
-        return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
+        return self.send(self.dialect.cancelled(cancelled.snapshot(), self.context(task)), cancelled)
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
@@ -134,7 +123,7 @@ class TaskView(Endpoint):
         if not self.is_within(scope, task) and not self.is_submitter(task):
             raise exceptions.TaskNotFound(id=id)
         presence.note_waiting(task)
-        return self.pick(id) if lifecycle.drop_if_overdue(task) else task
+        return self.pick(id) if lifecycle.end_if_overdue(task) else task
 
     def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:
         """Whether ``task`` matches ``scope``. An anonymous task is visible to everybody who knows its id."""
@@ -161,9 +150,7 @@ class TaskView(Endpoint):
         return task
 
     def look(self, id: str) -> AsyncTask | None:
-        wanted = {"id": key_of(id), "dialect": self.dialect.name}
-        found: AsyncTask | None = POLL.first(router.db_for_write(AsyncTask), **wanted)
-        return found
+        return transitions.read(key_of(id), self.dialect.name)
 
     def filtered(self, tasks: AsyncTaskQuerySet, listing: Listing) -> QuerySet[AsyncTask]:
         data = QueryDict(mutable=True)

@@ -34,7 +34,7 @@ class WebhookView(Endpoint):
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     def list(self, request: Request) -> HttpResponseBase:
-        rows = tuple(subscriptions.value_of(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
+        rows = tuple(subscriptions.to_value(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
         return http.respond(self.resource.page(rows, capture.raw_query(request._request), self.context))
 
     def create(self, request: Request) -> HttpResponseBase:
@@ -52,7 +52,7 @@ class WebhookView(Endpoint):
         return http.respond(json_response([self.result_or_error(self.written, item) for item in items]))
 
     def retrieve(self, request: Request, id: str) -> HttpResponseBase:
-        return self.show(subscriptions.value_of(self.find(id)))
+        return self.show(subscriptions.to_value(self.find(id)))
 
     def change(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(self.changed(self.find(id), self.document()))
@@ -145,7 +145,7 @@ class WebhookView(Endpoint):
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
         return subscriptions.change(
-            webhook, self.dialect, self.resource.wish(document, subscriptions.value_of(webhook))
+            webhook, self.dialect, self.resource.wish(document, subscriptions.to_value(webhook))
         )
 
     def written(self, item: object) -> Any:

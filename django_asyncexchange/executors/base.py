@@ -46,7 +46,9 @@ class Executor:
         return None
 
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-        """The statement by which ``send`` of a run would write, and its values; None where it writes otherwise."""
+        """The INSERT by which ``send`` of a run writes its message, and its values, for a statement that writes more;
+        None where there is no such statement.
+        """
         return None
 
     def check(self) -> Iterator[tuple[str, str]]:

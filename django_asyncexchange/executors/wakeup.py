@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from django.db import connections, models, transaction
 from django.db.models import Value
 
-from ..models.querysets import Told
+from ..models.querysets import Notify
 from ..sql.queries import Slot
 from . import runtime_dir
 
@@ -34,7 +34,7 @@ class Bell(Protocol):
     def close(self) -> None: ...
 
 
-CALL = Told(Slot("channel", models.TextField()), Value(""))
+CALL = Notify(Slot("channel", models.TextField()), Value(""))
 """For a statement of PostgreSQL that tells it: it rings by itself then. ``channel`` is that of a queue."""
 
 

@@ -37,7 +37,7 @@ def is_row(thing: Any, model: type[models.Model] = models.Model) -> bool:
 
 
 @functools.cache
-def _prepared(model: type[models.Model], name: str, has_zones: bool) -> PreparedRows:
+def _prepared(model: type[models.Model], name: str, has_zones: bool) -> PreparedRows[Any]:
     """``has_zones`` is the setting USE_TZ, by which Django chooses how dates are read; a test may override it."""
     field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
     return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("wanted", field)}))

@@ -28,11 +28,11 @@ SHOWN = 80
 
 
 class Mistake(ValueError):
-    """An invalid value: what is wrong with it, and in ``cure`` what to write instead."""
+    """An invalid value: what is wrong with it, and in ``hint`` what to write instead."""
 
-    def __init__(self, wrong: str, cure: str) -> None:
+    def __init__(self, wrong: str, hint: str) -> None:
         super().__init__(wrong)
-        self.cure = cure
+        self.hint = hint
 
 
 def shown(given: Any) -> str:

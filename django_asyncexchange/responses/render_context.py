@@ -13,7 +13,7 @@ from ..conf import conf
 from ..dialects.base import Dialect
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
-from ..models.moments import utc
+from ..models.timestamps import utc_now
 from ..protocol import accept
 from ..protocol.values import Context, Owner, Response
 
@@ -33,7 +33,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
     return Context(
         base=request.build_absolute_uri(path or "/").rstrip("/"),
         path=path,
-        now=now or utc(),
+        now=now or utc_now(),
         viewer=viewer,
         translate=translate,
         signer=conf.signer("download"),

@@ -25,7 +25,7 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.ExactResp
 
     Raises StorageFailed where the file is missing.
     """
-    is_theirs = conf.SENDFILE and conf.has_server_in_front and not header(given, "Content-Encoding")  # nginx loses it
+    is_theirs = conf.SENDFILE and conf.has_sendfile_server and not header(given, "Content-Encoding")  # nginx loses it
     path = bodies.path(body) if is_theirs else None
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""What follows from the outcome of a request to a receiver: success, one more request at once, a later attempt."""
+"""Retry policy of webhook deliveries: success, an immediate resend, a later attempt, or failure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..dialects.base import DeliveryRules
 from .transport import Outcome
 
 OVERLOADED = frozenset({429, 502, 504})
-"""Statuses of a receiver that has too much to do."""
+"""Statuses of an overloaded receiver."""
 OVERLOADED_PAUSE = 60.0
-"""Shortest pause after one of those, in seconds."""
+"""Shortest pause in seconds after a timeout or one of these statuses."""
 REFUSED_WITHIN = 1.0
-"""Seconds within which a connection has to be refused to be tried once more at once."""
+"""A connection that is refused within so many seconds is retried immediately."""
 JITTER = 0.2
 
 
@@ -24,7 +24,7 @@ def is_success(rules: DeliveryRules, outcome: Outcome) -> bool:
 
 
 def retries_at_once(rules: DeliveryRules, outcome: Outcome, requests: int) -> bool:
-    """Whether to send once more within the same attempt, after ``requests`` requests."""
+    """Whether to resend immediately, within the same attempt, after ``requests`` requests."""
     if outcome.status is not None:
         return not is_success(rules, outcome) and requests <= rules.immediate_retries
     is_refused = outcome.error == "connect" and outcome.milliseconds < 1000 * REFUSED_WITHIN

@@ -12,6 +12,7 @@ from django.db import connections, router
 from ..models import AsyncTask
 from ..protocol.states import Reason, State
 from ..protocol.values import Progress, Snapshot
+from ..store.values import Claim
 from . import query_cancel
 
 MOST = 2**63 - 1
@@ -27,11 +28,11 @@ class Interrupted(SystemExit):
 class Run:
     """The current run of a task. Everything known of the task is there too: ``id``, ``state``, ``owner`` and so on."""
 
-    def __init__(self, task: AsyncTask, limit: float) -> None:
-        self.task = task
+    def __init__(self, claim: Claim, limit: float) -> None:
+        self.claim, self.task = claim, claim.task
         self.limit = limit
         """Seconds that it may take."""
-        self.snapshot: Snapshot = task.snapshot()
+        self.snapshot: Snapshot = claim.task.snapshot()
         self.thread = threading.get_ident()
         self.connections = query_cancel.of_this_thread()
         self.is_private = connections[router.db_for_write(AsyncTask)].in_atomic_block
@@ -104,12 +105,6 @@ class Run:
         if self._source is not None:
             return _progress(self._source.done, self._source.total)
         return self._reported
-
-    def leave_progress(self) -> None:
-        """Let the last report be recorded with the end of the task."""
-        if (last := self.progress) is not None:
-            self.task.progress_done, self.task.progress_total = last.done, last.total
-            self.task.progress_message = last.message
 
     @property
     def age(self) -> float:

@@ -26,6 +26,7 @@ from ..conf import conf
 from ..models import AsyncTask
 from ..models.querysets import after
 from ..protocol.states import Reason, State
+from ..store.values import Claim
 from ..tasks import cancel_file, lifecycle, run_file
 from . import child_processes, query_cancel, safepoints
 from .context import Interrupted as Interrupted
@@ -84,17 +85,17 @@ def leave() -> None:
 
 
 @contextlib.contextmanager
-def over(task: AsyncTask, limit: float) -> Iterator[Run]:
-    """Watch over the run of ``task``, in this thread, for at most ``limit`` seconds.
+def over(claim: Claim, limit: float) -> Iterator[Run]:
+    """Watch over the run of ``claim``, in this thread, for at most ``limit`` seconds.
 
     Raises Interrupted inside, or what a database raises whose statement was cancelled. Beside the main thread only
     statements can be interrupted; a view there has to ask.
     """
-    run, before = Run(task, limit), set(multiprocessing.active_children())
+    run, before = Run(claim, limit), set(multiprocessing.active_children())
     with contextlib.ExitStack() as stack:
         stack.enter_context(_interruptible(run))
         if is_worker():
-            run.begin = stack.enter_context(run_file.over(task, limit + CEILING))
+            run.begin = stack.enter_context(run_file.over(claim.task, limit + CEILING))
         with _lock:
             _runs.add(run)
             _start()
@@ -107,7 +108,6 @@ def over(task: AsyncTask, limit: float) -> Iterator[Run]:
         finally:
             with run.guard:  # not a moment too late: nothing may hit what follows
                 run.is_over = True
-            run.leave_progress()
             with _lock:
                 _runs.discard(run)
             if run.reason is not None and is_worker() and run.thread == threading.main_thread().ident:
@@ -252,5 +252,5 @@ def _interrupt(run: Run) -> None:
     if is_worker() and time.monotonic() - run.interrupted > PATIENCE:
         logger.error("task %s: its run ignores that it is over; its worker process ends", run.id)
         if run.reason is Reason.RUN_TIMEOUT:
-            lifecycle.fail(run.task, Reason.RUN_TIMEOUT)
+            lifecycle.fail(run.claim, Reason.RUN_TIMEOUT)
         os.kill(os.getpid(), signal.SIGKILL)

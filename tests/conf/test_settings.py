@@ -46,7 +46,7 @@ def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
 
 def test_a_project_without_the_dict_has_the_default_dialect(settings, monkeypatch):
     del settings.ASYNC_EXCHANGE
-    monkeypatch.setattr("django_asyncexchange.conf.settings._known", {})  # Django tells nobody of what is deleted
+    monkeypatch.setattr("django_asyncexchange.conf.settings._cache", {})  # Django tells nobody of what is deleted
     assert [mount.name for mount in conf.mounts] == ["prefer"]
     assert conf.mounts is conf.mounts
 
@@ -75,18 +75,18 @@ def test_a_class_can_be_mounted_under_any_name():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "cure"),
+    ("name", "options", "hint"),
     [
-        ("ours", {}, "Others need a CLASS"),
+        ("ours", {}, "needs a CLASS"),
         ("moisklad", {}, "Did you mean 'moysklad'?"),
         ("ours", {"CLASS": "tests.nowhere.Nothing"}, "Write the dotted path"),
         ("moysklad", {"CAPACITIES": 5}, "Did you mean 'CAPACITY'?"),
     ],
 )
-def test_an_entry_that_is_wrong_cannot_be_mounted(name, options, cure):
+def test_an_entry_that_is_wrong_cannot_be_mounted(name, options, hint):
     with pytest.raises(Mistake) as mistake:
         mount(name, options)
-    assert cure in mistake.value.cure
+    assert hint in mistake.value.hint
 
 
 def test_naming_a_dialect_leaves_the_default_one_mounted():

@@ -367,7 +367,7 @@ class TestPlain:
 
     def test_enabling_it_forgets_why_it_was_disabled(self, client):
         kept = self.made(client)
-        Webhook.objects.update(enabled=False, disabled_reason="Nothing has arrived there for days.")
+        Webhook.objects.update(enabled=False, disabled_reason="All deliveries have failed for days.")
         told = sent(client, "PATCH", f"{PLAIN}/{kept['id']}", {"enabled": True}).json()
         assert (told["enabled"], told["disabled_reason"]) == (True, "")
 

@@ -81,7 +81,7 @@ def test_t2_after_two_500_it_arrives_with_the_same_id_and_body_and_each_time_sig
             later(hours=1)
             times.append(receiver.seen[-1].headers["webhook-timestamp"])
             passed = dt.timedelta(seconds=len(times))
-            monkeypatch.setattr(attempts, "utc", lambda passed=passed: now() + passed)
+            monkeypatch.setattr(attempts, "utc_now", lambda passed=passed: now() + passed)
     assert len(set(ids(receiver))) == len({seen.body for seen in receiver.seen}) == 1
     assert len(set(times)) == 3
     assert all(Verifier(secret).verify(seen.body, seen.headers) for seen in receiver.seen)

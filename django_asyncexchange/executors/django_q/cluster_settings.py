@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...conf import conf
-from ...conf.mounts import Wrong, nearest
+from ...conf.mounts import Problem, suggestion
 from ...protocol.validators import Boolean, Integer, Mistake, Seconds, Text, Validator, shown
 
 OURS = "django_asyncexchange.executors.django_q."
@@ -45,7 +45,7 @@ OTHERS = (
 CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
 
 
-def mistakes() -> Iterator[Wrong]:
+def mistakes() -> Iterator[Problem]:
     """What is wrong with ``Q_CLUSTER``, where django-q2 is the executor and it is there."""
     given = conf.project("Q_CLUSTER")
     if given is None or not str(conf.raw.get("EXECUTOR", OURS)).startswith(OURS):
@@ -56,17 +56,17 @@ def mistakes() -> Iterator[Wrong]:
     yield from _of("Q_CLUSTER", given)
     alias, known = given.get("orm"), conf.project("DATABASES", {})
     if alias and alias not in known:
-        yield _wrong("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", nearest(alias, known))
+        yield _wrong("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", suggestion(alias, known))
     others = given.get("ALT_CLUSTERS") or {}
     if not isinstance(others, Mapping) or not all(isinstance(other, Mapping) for other in others.values()):
-        cure = "Write dictionaries by name: {'webhooks': {'workers': 2}}."
-        yield _wrong("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", cure)
+        hint = "Write dictionaries by name: {'webhooks': {'workers': 2}}."
+        yield _wrong("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", hint)
         return
     for name, other in others.items():
         yield from _of(f"Q_CLUSTER['ALT_CLUSTERS'][{name!r}]", other)
 
 
-def _of(place: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
+def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
     known = {*VALUES, *OTHERS}
     for key, value in given.items():
         meant = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
@@ -77,8 +77,8 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
         try:
             VALUES[key](value)
         except Mistake as error:
-            yield _wrong(f"{place}[{key!r}]", str(error), error.cure)
+            yield _wrong(f"{place}[{key!r}]", str(error), error.hint)
 
 
-def _wrong(place: str, wrong: str, cure: str) -> Wrong:
-    return Wrong(place=place, wrong=wrong, cure=cure, key="Q_CLUSTER")
+def _wrong(place: str, wrong: str, hint: str) -> Problem:
+    return Problem(setting=place, message=wrong, hint=hint, key="Q_CLUSTER")

@@ -19,7 +19,7 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from ...conf import conf
-from ...sql.writes import PreparedInsert
+from ...sql.writes import PreparedInsert, can_write_together
 from .. import maintenance
 from ..base import ENTRY_POINTS, Executor
 from . import clusters, guard, messages
@@ -46,7 +46,7 @@ class DjangoQ(Executor):
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
         """What ``send`` of a run would write, and how; None where the broker is not one that tells."""
         broker: Any = self._broker("run")
-        if not hasattr(broker, "written") or Conf.SYNC:
+        if not hasattr(broker, "written") or Conf.SYNC or not can_write_together(Conf.ORM):
             return None
         paper = Paper(broker.list_key)
         self._send(id, "run", paper)

@@ -1,4 +1,4 @@
-"""Draws some of what was told as a picture of a terminal: the README's session."""
+"""Draws part of the printed output as an SVG of a terminal, for the README."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from .telling import console
+from .client import console
 
 SHOWN = (
     "Solitude: ",
-    "202 with two polling addresses",
-    "the replay is the real answer",
+    "202 with two polling URLs",
+    "the replay is the real response",
     "MoySklad: ",
     "202 at once",
     "61006",
-    "its rows are those",
+    "its rows equal those",
 )
-"""Texts of the exchanges in the picture; each exchange is shown as it was, or not at all."""
+"""Texts that select the exchanges in the picture; each is shown in full or not at all."""
 WIDTH = 112
 COMMAND = "$ python3 example_project/demo.py"
 REMOTE = re.compile(r"\s*(@font-face \{[^}]*\}|<!-- .*? -->)", re.DOTALL)
-"""What Rich refers to elsewhere: a picture in a repository has to do without the net."""
+"""Fonts and comments that refer to other sites: the picture has to work offline."""
 
 
 def save(path: Path) -> None:
-    """Draw what has been recorded, and record no more."""
-    told = Text.from_ansi(console.export_text(styles=True))
+    """Draw what was recorded, and stop recording."""
+    output = Text.from_ansi(console.export_text(styles=True))
     console.record = False
     picture = Console(record=True, width=WIDTH, file=io.StringIO(), highlight=False)
     picture.print(COMMAND, style="bold")
-    for exchange in exchanges(told):
+    for exchange in exchanges(output):
         if any(text in exchange.plain for text in SHOWN):
             picture.print(exchange, no_wrap=True, overflow="ellipsis")
     drawing = REMOTE.sub("", picture.export_svg(title="django-asyncexchange"))
@@ -41,10 +41,10 @@ def save(path: Path) -> None:
     path.write_text(drawing, encoding="utf-8")
 
 
-def exchanges(told: Text) -> list[Text]:
-    """Requests with their answers, which an empty line precedes, and titles, which a line follows."""
+def exchanges(output: Text) -> list[Text]:
+    """Split the output into headings and exchanges (a request and its response)."""
     parts = [Text()]
-    for line in told.split("\n"):
+    for line in output.split("\n"):
         if not line.plain.strip() or line.plain.endswith("─"):
             parts.append(Text())
         if line.plain.strip():

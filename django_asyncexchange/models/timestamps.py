@@ -1,7 +1,7 @@
-"""Moments, in the database and out of it: always instants in UTC, whatever ``USE_TZ`` and ``TIME_ZONE`` say.
+"""Datetimes that are aware and in UTC, in Python and in the database, whatever ``USE_TZ`` and ``TIME_ZONE`` are.
 
-With ``USE_TZ = False`` Django keeps local time, refuses aware datetimes on SQLite and MySQL, and gives naive ones back;
-the time of the database itself is that of its session on MySQL, and UTC on SQLite.
+With ``USE_TZ = False`` Django stores local time, rejects aware datetimes on SQLite and MySQL, and returns naive ones.
+The database's own clock is in the session's time zone on MySQL, and in UTC on SQLite.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from django.db.models.expressions import DatabaseDefault
 from django.utils import timezone
 
 
-class Moment(models.DateTimeField):  # type: ignore[type-arg]
-    """A DateTimeField, also to migrations, whose values are aware. Naive ones are taken for the project's local time.
+class UTCDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
+    """A DateTimeField with aware values; for migrations it is a plain DateTimeField.
 
-    What the database is to fill in (``db_default``) comes with the INSERT, by ``Now``.
+    Naive values are interpreted in ``TIME_ZONE``. A ``db_default`` is written by the INSERT itself, as ``Now``.
     """
 
     def deconstruct(self) -> Any:
@@ -31,16 +31,16 @@ class Moment(models.DateTimeField):  # type: ignore[type-arg]
         return Now() if isinstance(value, DatabaseDefault) else value
 
     def get_prep_value(self, value: Any) -> Any:
-        moment = super().get_prep_value(value)
-        if isinstance(moment, dt.datetime) and timezone.is_naive(moment):
-            return timezone.make_aware(moment, timezone.get_default_timezone())
-        return moment
+        value = super().get_prep_value(value)
+        if isinstance(value, dt.datetime) and timezone.is_naive(value):
+            return timezone.make_aware(value, timezone.get_default_timezone())
+        return value
 
     def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
-        moment = value if prepared else self.get_prep_value(value)
-        if isinstance(moment, dt.datetime) and connection.vendor != "postgresql":  # a column without a zone
-            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-        return connection.ops.adapt_datetimefield_value(moment)
+        value = value if prepared else self.get_prep_value(value)
+        if isinstance(value, dt.datetime) and connection.vendor != "postgresql":  # the column has no time zone
+            value = value.astimezone(dt.UTC).replace(tzinfo=None)
+        return connection.ops.adapt_datetimefield_value(value)
 
     def from_db_value(self, value: dt.datetime | None, expression: Any, connection: Any) -> dt.datetime | None:
         if value is None:
@@ -53,14 +53,14 @@ class Moment(models.DateTimeField):  # type: ignore[type-arg]
 
 
 class Now(functions.Now):
-    """The time of the database; on MySQL too in UTC, not in the zone of its session, whose clocks are changed."""
+    """The database's time in UTC. On MySQL not in the session's time zone, which may have daylight saving time."""
 
-    output_field = Moment()
+    output_field = UTCDateTimeField()
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 
 
-def utc() -> dt.datetime:
-    """The time of this process."""
+def utc_now() -> dt.datetime:
+    """This process's time, aware, in UTC."""
     return dt.datetime.now(dt.UTC)

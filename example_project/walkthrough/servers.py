@@ -1,4 +1,4 @@
-"""A real web server and real workers on a database of their own, in a scratch folder."""
+"""A web server and a worker process with a temporary database."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pathlib import Path
 import requests
 
 HERE = Path(__file__).resolve().parent.parent
-PATIENCE = 60.0
+START_TIMEOUT = 60.0
 
 
 @contextlib.contextmanager
-def stage(*, port: int, delay: float, products: int) -> Iterator[str]:
-    """Migrate, load the sample data, start both; yields the server's address, and ends what it started."""
+def servers(*, port: int, delay: float, products: int) -> Iterator[str]:
+    """Migrate, load the sample data, start both processes; yield the base URL, and stop them at the end."""
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="asyncexchange-demo-") as scratch:
         environ = {
@@ -34,22 +34,22 @@ def stage(*, port: int, delay: float, products: int) -> Iterator[str]:
         manage(environ, "migrate", "--verbosity", "0")
         manage(environ, "load_sample", "--products", str(products))
         log = Path(scratch, "log")
-        with log.open("wb") as output, contextlib.ExitStack() as ends:
+        with log.open("wb") as output, contextlib.ExitStack() as stack:
             server = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", "project.wsgi:application"]
             for command in (server, [sys.executable, "manage.py", "asyncexchange_worker"]):
-                ends.enter_context(running(command, environ, output))
+                stack.enter_context(running(command, environ, output))
             base = f"http://127.0.0.1:{port}"
-            await_answer(f"{base}/", log)
+            wait_until_up(f"{base}/", log)
             yield base
 
 
-def manage(environ: dict[str, str], *words: str) -> None:
-    subprocess.run([sys.executable, "manage.py", *words], cwd=HERE, env=environ, check=True)
+def manage(environ: dict[str, str], *arguments: str) -> None:
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=HERE, env=environ, check=True)
 
 
 @contextlib.contextmanager
 def running(command: list[str], environ: dict[str, str], output: object) -> Iterator[None]:
-    """``command`` as the head of a process group of its own, which ends with the block."""
+    """Run ``command`` in a process group of its own, which is killed at the end."""
     process = subprocess.Popen(
         command,
         cwd=HERE,
@@ -69,16 +69,16 @@ def running(command: list[str], environ: dict[str, str], output: object) -> Iter
         process.wait()
 
 
-def await_answer(url: str, log: Path) -> None:
-    """Return as soon as ``url`` answers."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until_up(url: str, log: Path) -> None:
+    """Return as soon as ``url`` responds."""
+    deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
             requests.get(url, timeout=5)
             return
         except requests.ConnectionError:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the server does not answer:\n{log.read_text(errors='replace')}") from None
+                raise SystemExit(f"the server does not respond:\n{log.read_text(errors='replace')}") from None
             time.sleep(0.1)
 
 
