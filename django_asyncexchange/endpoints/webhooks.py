@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from .. import exceptions
 from ..conf import conf
 from ..dialects.base import NO_STORE, json_response
-from ..dialects.base.webhooks import Subscriptions, Wish
+from ..dialects.base.webhooks import Subscriptions, WebhookFields
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
 from ..intake import capture
@@ -139,13 +139,13 @@ class WebhookView(Endpoint):
         return http.respond(json_response(self.resource.document(subscription, self.context)))
 
     def made(self, document: object) -> Subscription:
-        wish: Wish = self.resource.wish(document, None)
+        fields: WebhookFields = self.resource.parse(document, None)
         user = callers.user_of(self.request)
-        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
+        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), fields)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
         return subscriptions.change(
-            webhook, self.dialect, self.resource.wish(document, subscriptions.to_value(webhook))
+            webhook, self.dialect, self.resource.parse(document, subscriptions.to_value(webhook))
         )
 
     def written(self, item: object) -> Any:

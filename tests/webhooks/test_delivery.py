@@ -28,7 +28,7 @@ from standardwebhooks import WebhookVerificationError
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
 from django_asyncexchange.dialects.base import DeliveryRules, Dialect
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.exceptions import SubscriptionNotFound
 from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol import process_id
@@ -61,10 +61,10 @@ def settings_of_webhooks(settings):
     )
 
 
-def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **wish):
+def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **fields):
     """(the webhook, its secret)"""
     owner = Owner(account=account, kind="employee", id="7")
-    made = subscriptions.create(conf.dialect(dialect), owner, None, Wish(url=url, action=action, **wish))
+    made = subscriptions.create(conf.dialect(dialect), owner, None, WebhookFields(url=url, action=action, **fields))
     return Webhook.objects.get(pk=made.id), made.secret
 
 
@@ -364,7 +364,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         Webhook.objects.update(delivered=7, last_success=timezone.now())
         secret = subscriptions.rotate(Webhook.objects.get()).secret
-        told = subscriptions.change(stale, conf.dialect("prefer"), Wish(url="http://127.0.0.1:9/other"))
+        told = subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(url="http://127.0.0.1:9/other"))
         webhook = Webhook.objects.get()
         assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
         assert encryption.unseal_secret(webhook.secret) == secret
@@ -373,7 +373,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         subscriptions.remove(Webhook.objects.get())
         with pytest.raises(SubscriptionNotFound):
-            subscriptions.change(stale, conf.dialect("prefer"), Wish(enabled=False))
+            subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(enabled=False))
         assert not Webhook.objects.exists()
 
 

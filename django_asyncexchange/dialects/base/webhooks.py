@@ -11,7 +11,7 @@ from .tables import Route
 
 
 @value
-class Wish:
+class WebhookFields:
     """Fields of a webhook that a client sets. None = unchanged, or the default for a new webhook."""
 
     action: str | None = None
@@ -29,7 +29,7 @@ class Subscriptions(abc.ABC):
     """Status of the response to a deletion."""
 
     @abc.abstractmethod
-    def wish(self, document: object, current: Subscription | None) -> Wish:
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
         """The fields that ``document``, parsed JSON, sets; ``current`` is the webhook to change, None for a new one.
 
         Raises SubscriptionRefused or RequestMalformed.

@@ -25,7 +25,7 @@ from ..base import gettext_noop as _
 from ..base import json_response
 from ..base.query_string import appended
 from ..base.tables import Route
-from ..base.webhooks import Subscriptions, Wish
+from ..base.webhooks import Subscriptions, WebhookFields
 from . import filters as query_language
 from . import in_memory_filters
 from .documents import account_id, owner_meta, page_meta, task_url
@@ -57,7 +57,7 @@ class WebhookEntity(Subscriptions):
 
     REMOVED = 200
 
-    def wish(self, document: object, current: Subscription | None) -> Wish:
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
         """Each invalid field raises an error of its own."""
         fields = as_object(document)
         for name in REQUIRED if current is None else ():
@@ -71,7 +71,7 @@ class WebhookEntity(Subscriptions):
         if fields.get("method", "POST") != "POST":
             raise MethodUnknown(parameter="method", value=fields["method"], allowed="POST")
         action = action_of(fields, current)
-        return Wish(
+        return WebhookFields(
             action=action,
             url=url_of(fields),
             with_fields=with_fields_of(fields, action),

@@ -9,7 +9,7 @@ from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMa
 from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
 from ..base import json_response
 from ..base.tables import Route
-from ..base.webhooks import Subscriptions, Wish
+from ..base.webhooks import Subscriptions, WebhookFields
 from .documents import date, document_of, listing, page_document
 
 ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
@@ -33,7 +33,7 @@ class Webhooks(Subscriptions):
         "rotate_callback_secret": Route(method="POST", path="callback-secret/rotate"),
     }
 
-    def wish(self, document: object, current: Subscription | None) -> Wish:
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
         if not isinstance(document, dict):
             raise RequestMalformed()
         for name, kind in KINDS.items():
@@ -43,7 +43,7 @@ class Webhooks(Subscriptions):
             raise FieldMissing(parameter="url")
         if document.get("action", "PROCESSED") not in ACTIONS:
             raise ActionUnknown(parameter="action", value=document["action"], allowed=", ".join(ACTIONS))
-        return Wish(**{name: document.get(name) for name in KINDS})
+        return WebhookFields(**{name: document.get(name) for name in KINDS})
 
     def document(self, subscription: Subscription, context: Context) -> Mapping[str, object]:
         """One webhook; the secret is included only when it was just created."""
