@@ -113,9 +113,9 @@ class Worker:
         delivery.give_up_disabled()
         collected = []
         while row := next(delivery.claim(1), None):
-            profile = delivery.profile_of(row)
-            request = attempts.build_request(row, profile)
-            attempts.record(row, profile, [Outcome(status=status)])
+            rules = conf.delivery_rules(row.task.dialect)
+            request = attempts.build_request(row, rules)
+            attempts.record(row, rules, [Outcome(status=status)])
             collected.append(
                 Message(
                     event=row.event,

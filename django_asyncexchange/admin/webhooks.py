@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..dialects.base.webhooks import Wish
+from ..dialects.base.webhooks import WebhookFields
 from ..exceptions import AddressRefused, AsyncExchangeError, SubscriptionNotFound
 from ..models import Delivery, DeliveryAttempt, Webhook
 from ..protocol import address_rules
@@ -140,15 +140,15 @@ class WebhookAdmin(ActionButtonsMixin):
         return () if obj is None else ("dialect", "account", "address", *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
-        wish = Wish(**{name: form.cleaned_data.get(name) for name in EDITABLE_FIELDS})
+        fields = WebhookFields(**{name: form.cleaned_data.get(name) for name in EDITABLE_FIELDS})
         dialect = conf.dialect(obj.dialect)
         if change:
             stored = Webhook.objects.filter(pk=obj.pk).first()
             if stored is None:
                 raise SubscriptionNotFound
-            subscriptions.change(stored, dialect, wish)
+            subscriptions.change(stored, dialect, fields)
             return
-        made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, wish)
+        made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, fields)
         obj.pk = made.id
         obj.refresh_from_db()
         _show_secret(request, obj, made.secret)

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..dialects.base import Dialect
+from ..dialects.base import DeliveryRules, Dialect
 from ..dialects.base.policy import PATH
 from ..protocol.validators import Mistake, Text, shown
 from ..protocol.values import value
@@ -91,12 +91,13 @@ def _read(name: str, options: Any) -> Iterator[Problem | Dialect]:
     validators["PREFIX"] = PATH
     values: dict[str, Any] = {}
     is_valid = True
-    for key in (key for key in options if key != "CLASS"):
+    given = {"DELIVERY": cls.POLICY.delivery, **options}  # the default may name unknown rules, too
+    for key in (key for key in given if key != "CLASS"):
         try:
             if key not in validators:
                 raise Mistake(f"{cls.__name__} has no such option.", suggestion(key, [*validators, "CLASS"]))
-            values[key] = validators[key](options[key])
-            _require_known_codes(cls, key, values[key])
+            values[key] = validators[key](given[key])
+            _require_known(cls, key, values[key])
         except Mistake as error:
             is_valid = False
             yield Problem(setting=f"{setting}[{key!r}]", message=str(error), hint=error.hint, key="DIALECTS")
@@ -116,8 +117,16 @@ def _path(name: str, options: Mapping[str, Any]) -> Any:
     return BUILT_IN[name]
 
 
-def _require_known_codes(cls: type[Dialect], key: str, given: Any) -> None:
-    """Raise Mistake if ``TEXTS`` has a code that the dialect does not use."""
+def delivery_rules(cls: type[Dialect]) -> Mapping[str, DeliveryRules]:
+    """Values of ``DELIVERY`` for a mount of ``cls``: its own rules and those of the built-in dialects, by name."""
+    known = (dotted_paths.dialect_class(path) for path in BUILT_IN.values())
+    return {name: rules for each in (*known, cls) for name, rules in each.DELIVERY_RULES.items()}
+
+
+def _require_known(cls: type[Dialect], key: str, given: Any) -> None:
+    """Raise Mistake for unknown rules in ``DELIVERY``, and for codes in ``TEXTS`` that the dialect does not use."""
+    if key == "DELIVERY" and given not in (known := delivery_rules(cls)):
+        raise Mistake(f"{given!r} is unknown.", f"Write one of {', '.join(map(repr, sorted(known)))}.")
     if key == "TEXTS":
         codes = {str(wire.code) for wire in cls.CODES.values()}
         for code in given.keys() - codes:

@@ -14,12 +14,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from ..dialects.base import Dialect, Policy
+from ..dialects.base import DeliveryRules, Dialect, Policy
 from ..protocol.address_rules import Rules
 from ..protocol.signer import Signer
 from ..protocol.validators import Mistake, shown
 from .keys import NAME, Keys, Setting
-from .mounts import Problem, entries
+from .mounts import Problem, delivery_rules, entries
 from .mounts import mount as mount
 
 DEVELOPMENT_BACKENDS = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
@@ -118,6 +118,11 @@ class Conf(Keys):
         """The policy of the mount called ``name``; the default policy if it is no longer mounted."""
         dialect = self.mounted(name)
         return dialect.policy if dialect else Policy()
+
+    def delivery_rules(self, name: str) -> DeliveryRules:
+        """How webhooks and callbacks of the mount called ``name`` are delivered."""
+        dialect = self.mounted(name)
+        return delivery_rules(type(dialect))[dialect.policy.delivery] if dialect else DeliveryRules()
 
     def dialect(self, name: str) -> Dialect:
         """The mount called ``name``. Raises KeyError."""

@@ -1,7 +1,7 @@
-"""What a response of ours is made of: exactly the given headers; and, once it is ``fixed``, nothing else any more.
+"""Parts of responses with exactly the given headers, which can be frozen.
 
-A fixed one is a stored answer. It went through the project's middlewares when its call ran, and goes through them again
-when it is fetched. What they do to it then is accepted without an error, and is not sent.
+A frozen response is a stored one. It passed the project's middleware when its call ran, and passes it again when it is
+fetched; changes that middleware makes then are silently ignored.
 """
 
 from __future__ import annotations
@@ -16,115 +16,115 @@ from ..protocol import header_rules as names
 from ..protocol.values import Headers
 
 UNCOMPRESSED = ("Content-Encoding", "identity")
-"""Says to middlewares that a part is not to be compressed: it is counted in bytes of the whole. It is not sent."""
-BARRED: Mapping[int, frozenset[str]] = {
+"""Keeps middleware from compressing a range, whose bytes are counted in the whole file. It is not sent."""
+FORBIDDEN: Mapping[int, frozenset[str]] = {
     204: frozenset({"content-length"}),
     304: frozenset({"content-length", "content-language", "content-type", "content-encoding"}),
 }
-"""What no middleware adds to an answer of this status (RFC 9110, 8.6 and 15.4.5)."""
+"""Status → headers that middleware cannot add (RFC 9110 sections 8.6 and 15.4.5)."""
 READABLE = 16 * 1024 * 1024
-"""A stream of at most so many bytes has a ``content``, too."""
+"""A stream of at most this many bytes also has a ``content``."""
 
 
-class FixableHeaders(ResponseHeaders):
-    """Headers that, once they are fixed, change only where they speak of the exchange at hand."""
+class FreezableHeaders(ResponseHeaders):
+    """Headers that, once frozen, change only where they belong to the current exchange, such as CORS headers."""
 
-    is_fixed = False
-    barred: frozenset[str] = frozenset()
-    """Names that are not written at all."""
+    is_frozen = False
+    forbidden: frozenset[str] = frozenset()
+    """Names, in lower case, that cannot be set."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if key.lower() not in self.barred and (not self.is_fixed or names.is_of_the_exchange(key)):
+        if key.lower() not in self.forbidden and (not self.is_frozen or names.is_per_response(key)):
             super().__setitem__(key, value)
 
     def pop(self, key: str, default: Any = None) -> Any:
-        if not self.is_fixed or names.is_of_the_exchange(key):
+        if not self.is_frozen or names.is_per_response(key):
             return super().pop(key, default)
         return self._store.get(key.lower(), default)
 
 
-class FaithfulHeaders:
-    """A response with exactly the given headers: in this order, duplicates kept, none of Django's own."""
+class ExactHeaders:
+    """A response with exactly the given headers, in their order and with duplicates, and none of Django's own."""
 
-    FIXED: ClassVar[frozenset[str]] = frozenset({"status_code", "reason_phrase", "headers", "content"})
-    """Attributes that do not change once it is fixed."""
+    FROZEN: ClassVar[frozenset[str]] = frozenset({"status_code", "reason_phrase", "headers", "content"})
+    """Attributes that do not change once it is frozen."""
     is_stored_answer = False
-    """Whether it is fixed. A middleware of the project that would rather pass it over can ask for this."""
+    """Whether it is a stored response and frozen; the project's middleware may test this to skip it."""
     headers: Any
     status_code: int
     _given: Headers = ()
 
     @property
     def url(self) -> str:
-        """Where a redirection leads to, under the name by which Django's own have it."""
+        """The target of a redirect, as ``HttpResponseRedirect`` has it."""
         if "Location" not in self.headers:
-            raise AttributeError("This answer leads nowhere.")
+            raise AttributeError("This response is no redirect.")
         return str(self.headers["Location"])
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (self.is_stored_answer and name in self.FIXED):
+        if not (self.is_stored_answer and name in self.FROZEN):
             super().__setattr__(name, value)
 
-    def fix(self) -> None:
-        self._has_been_logged = True  # by Django, when its call ran, if it is an error
-        self.headers.is_fixed = self.is_stored_answer = True
+    def freeze(self) -> None:
+        self._has_been_logged = True  # Django logged an error when its call ran
+        self.headers.is_frozen = self.is_stored_answer = True
 
     def put_headers(self, headers: Headers) -> None:
-        # Django checks and encodes the first header of a name; the others must not smuggle anything in either.
-        self.headers, given = FixableHeaders({}), []
+        # Django validates and encodes the first header of a name; repeated ones are validated in the same way.
+        self.headers, given = FreezableHeaders({}), []
         for name, text in headers:
             checked = ResponseHeaders({}) if name in self.headers else self.headers
             checked[name] = text
             given.append((name, checked[name]))
         self._given = tuple(given)
-        self.headers.barred = BARRED.get(self.status_code, frozenset())
-        if "content-length" in self.headers.barred:
+        self.headers.forbidden = FORBIDDEN.get(self.status_code, frozenset())
+        if "content-length" in self.headers.forbidden:
             del self.headers["Content-Length"]
 
     def items(self) -> Iterable[tuple[str, str]]:
-        """As given, the first of each name as middlewares have left it; then what they have added."""
+        """The given headers, the first of each name as middleware has left it; then those that middleware has added."""
         spoken = [pair for pair in self.headers.items() if pair != UNCOMPRESSED]
         current = {name.lower(): (name, text) for name, text in spoken}
         kept = [pair for pair in self._given if pair[0] in self.headers and pair != UNCOMPRESSED]
         return [*(current.pop(name.lower(), (name, text)) for name, text in kept), *current.values()]
 
 
-class FaithfulChunks(FaithfulHeaders):
-    """An answer of any size. Once it is fixed, whoever wraps or replaces its content has a stream to read.
+class ExactChunks(ExactHeaders):
+    """A response of any size. Once it is frozen, middleware that wraps or replaces its content reads the original.
 
-    What has been read of it is noted, and goes out instead of what was made of it.
+    The chunks that it reads are recorded, and are sent instead of what it makes of them.
     """
 
     is_async: bool
     streaming_content: Any
     _source: Any = None
 
-    def fix(self) -> None:
+    def freeze(self) -> None:
         self._read: deque[bytes] = deque()
         self._source, self._has_async_source = self.streaming_content, self.is_async
-        self._notes: Any = self._noting_async() if self.is_async else self._noting()
-        self.streaming_content = self._notes
-        super().fix()
+        self._recorded_source: Any = self._arecording() if self.is_async else self._recording()
+        self.streaming_content = self._recorded_source
+        super().freeze()
 
     @property
     def content(self) -> bytes:
-        """For those who have met such answers whole only. Larger ones have no content, like any stream."""
+        """The content of a small frozen response, for middleware that expects one. Larger ones have none."""
         if self._source is None or self._has_async_source or int(self.headers.get("Content-Length", 0)) > READABLE:
-            raise AttributeError("This answer is a stream: see its streaming_content.")
-        deque(self._notes, maxlen=0)
+            raise AttributeError("This response is a stream: use its streaming_content.")
+        deque(self._recorded_source, maxlen=0)
         return b"".join(self._read)
 
-    def _noting(self) -> Iterator[bytes]:
+    def _recording(self) -> Iterator[bytes]:
         for chunk in self._source:
             self._read.append(chunk)
             yield chunk
 
-    async def _noting_async(self) -> AsyncIterator[bytes]:
+    async def _arecording(self) -> AsyncIterator[bytes]:
         async for chunk in self._source:
             self._read.append(chunk)
             yield chunk
 
-    def _noted(self) -> Iterator[bytes]:
+    def _pop_recorded(self) -> Iterator[bytes]:
         while self._read:
             yield self._read.popleft()
 
@@ -134,8 +134,8 @@ class FaithfulChunks(FaithfulHeaders):
             yield from given
             return
         for _ in given:
-            yield from self._noted()
-        yield from self._noted()
+            yield from self._pop_recorded()
+        yield from self._pop_recorded()
         yield from self._source
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -143,7 +143,7 @@ class FaithfulChunks(FaithfulHeaders):
             if self._source is None:
                 yield chunk
                 continue
-            for read in self._noted():
+            for read in self._pop_recorded():
                 yield read
         if self._has_async_source:
             async for chunk in self._source:

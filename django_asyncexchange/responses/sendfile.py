@@ -1,6 +1,6 @@
-"""Files that somebody else sends for us: the web server in front (``SENDFILE``), or the bucket itself (``PRESIGNED``).
+"""Let the web server (``SENDFILE``) or the bucket (``PRESIGNED``) send a file.
 
-Only whole answers with status 200: neither keeps another. Their conditions and parts are then theirs, ETag and all.
+Only complete responses with status 200, because neither can send another. They handle preconditions, ranges and ETag.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from . import raw
 
 REDIRECTED = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("Content-Length", "0"))
 THEIRS = frozenset({"etag", "last-modified", "accept-ranges", "content-length"})
-"""What the server in front says of a file by itself."""
+"""Headers that the web server sets itself."""
 
 
-def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.FaithfulResponse | None:
-    """The answer that tells the web server to send the file, with the ``given`` headers; None = it is ours to send.
+def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.ExactResponse | None:
+    """The response that makes the web server send the file, with the ``given`` headers; None = it is sent here.
 
-    Raises StorageFailed where the file is not there.
+    Raises StorageFailed where the file is missing.
     """
     is_theirs = conf.SENDFILE and conf.has_sendfile_server and not header(given, "Content-Encoding")  # nginx loses it
     path = bodies.path(body) if is_theirs else None
@@ -35,7 +35,7 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.FaithfulR
         told = sendfile(request, path, mimetype=header(given, "Content-Type"))
     except Http404 as error:
         raise bodies.StorageFailed(str(error)) from error
-    if told.streaming or told.content:  # a backend of the project's own that reads the file, too
+    if told.streaming or told.content:  # a custom backend that reads the file itself
         return None
     named = (
         {name.lower() for name, _ in given} | THEIRS | {"content-type", "content-disposition", "content-encoding"}
@@ -45,10 +45,10 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.FaithfulR
     return raw.bare(200, (*kept, *orders))
 
 
-def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.FaithfulResponse | None:
-    """A redirection to the bucket, good for as long as a link of ours; None = the file is ours to send.
+def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.ExactResponse | None:
+    """A redirect to the bucket that is valid for ``LINK_LIFETIME``; None = the file is sent here.
 
-    Such an address cannot be revoked. HEAD is answered here, because an address is signed for one method.
+    Such a URL cannot be revoked. HEAD is answered here, because a URL is signed for one method.
     """
     if not conf.PRESIGNED or request.method != "GET" or header(given, "Content-Encoding"):
         return None

@@ -12,14 +12,13 @@ from django.utils.translation import gettext_noop
 
 from .. import encryption
 from ..conf import conf
-from ..dialects.base import Policy
+from ..dialects.base import DeliveryRules, Policy
 from ..models import Delivery, DeliveryAttempt, Webhook
 from ..models.querysets import after
 from ..models.timestamps import Now, utc_now
 from ..protocol.values import Headers
 from ..signals import webhook_delivered, webhook_disabled, webhook_failed
-from . import signatures, subscriptions
-from .retry_policy import Profile
+from . import retry_policy, signatures, subscriptions
 from .transport import Outcome, OutgoingRequest, send
 
 logger = logging.getLogger("django_asyncexchange")
@@ -28,13 +27,13 @@ GONE = gettext_noop("The receiver answered 410 Gone.")
 FAILING = gettext_noop("All deliveries have failed for days.")
 
 
-def build_request(row: Delivery, profile: Profile) -> OutgoingRequest:
+def build_request(row: Delivery, rules: DeliveryRules) -> OutgoingRequest:
     """The HTTP request of this attempt, signed if the protocol signs."""
     mount = next((mount for mount in conf.mounts if mount.name == row.task.dialect), None)
     headers: Headers = (("User-Agent", conf.WEBHOOK_USER_AGENT), ("Accept", "*/*"))
     if row.content_type:
         headers += (("Content-Type", row.content_type),)
-    if profile.is_signed:
+    if rules.is_signed:
         headers += signatures.sign(signing_secrets(row), id=str(row.pk), at=utc_now(), body=row.body)
     return OutgoingRequest(
         method=row.method,
@@ -43,9 +42,9 @@ def build_request(row: Delivery, profile: Profile) -> OutgoingRequest:
         body=row.body.encode(),
         rules=conf.rules(mount.policy if mount else Policy()),
         proxy=conf.WEBHOOK_PROXY,
-        connect=profile.connect,
-        read=profile.read,
-        total=profile.total,
+        connect=rules.connect_timeout,
+        read=rules.read_timeout,
+        total=rules.total_timeout,
     )
 
 
@@ -59,19 +58,19 @@ def signing_secrets(row: Delivery) -> list[str]:
     return secrets
 
 
-def send_with_resends(outgoing: OutgoingRequest, profile: Profile) -> list[Outcome]:
+def send_with_resends(outgoing: OutgoingRequest, rules: DeliveryRules) -> list[Outcome]:
     """Send, and resend immediately as often as the protocol says. Uses no database: it runs in a thread pool."""
     outcomes = [send(outgoing)]
-    while profile.again_at_once(outcomes[-1], len(outcomes)):
+    while retry_policy.retries_at_once(rules, outcomes[-1], len(outcomes)):
         outcomes.append(send(outgoing))
     return outcomes
 
 
-def record(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
+def record(row: Delivery, rules: DeliveryRules, outcomes: list[Outcome]) -> None:
     """Record the outcome and schedule a retry or finish the delivery, unless the lease was lost meanwhile."""
     last = outcomes[-1]
-    arrived = profile.is_success(last)
-    pause = None if arrived else profile.pause(last, row.tries + 1, utc_now())
+    arrived = retry_policy.is_success(rules, last)
+    pause = None if arrived else retry_policy.pause(rules, last, row.tries + 1, utc_now())
     changes: dict[str, object] = {"tries": F("tries") + 1, "lease_until": None}
     if pause is None:
         changes |= {"state": Delivery.DELIVERED if arrived else Delivery.FAILED, "finished": Now()}
@@ -79,7 +78,7 @@ def record(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
         changes |= {"due": after(dt.timedelta(seconds=pause))}
     alias = router.db_for_write(Delivery)
     with transaction.atomic(using=alias):
-        reason = _update_webhook(row.webhook, profile, last, arrived=arrived) if row.webhook and pause is None else ""
+        reason = _update_webhook(row.webhook, rules, last, arrived=arrived) if row.webhook and pause is None else ""
         mine = Delivery.objects.filter(pk=row.pk, state=Delivery.WAITING, lease_until=row.lease_until)
         if not mine.update(**changes):
             transaction.set_rollback(True, using=alias)
@@ -113,7 +112,7 @@ def _send_signal(signal: Signal, row: Delivery) -> None:
     signal.send_robust(sender=Delivery, delivery=row.pk, webhook=row.webhook_id, task=row.task_id)
 
 
-def _update_webhook(webhook: Webhook, profile: Profile, last: Outcome, *, arrived: bool) -> str:
+def _update_webhook(webhook: Webhook, rules: DeliveryRules, last: Outcome, *, arrived: bool) -> str:
     """Update the webhook's counters. Disable it after a 410, or if it has failed for too long; return the reason."""
     row = Webhook.objects.filter(pk=webhook.pk)
     if arrived:
@@ -124,5 +123,5 @@ def _update_webhook(webhook: Webhook, profile: Profile, last: Outcome, *, arrive
     reason = GONE if last.status == 410 else FAILING
     failing = row.filter(enabled=True)
     if last.status != 410:
-        failing = failing.filter(failing_since__lte=after(-profile.disable_after))
+        failing = failing.filter(failing_since__lte=after(-rules.disabled_after))
     return str(reason) if failing.update(enabled=False, disabled_reason=reason) else ""

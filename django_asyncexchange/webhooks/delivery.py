@@ -20,13 +20,12 @@ from django.db.models import F, Q, QuerySet
 
 from .. import executors
 from ..conf import conf
-from ..dialects.base import Policy
+from ..dialects.base import DeliveryRules
 from ..models import Delivery, Webhook
 from ..models.querysets import DESTINATION_FIELDS, DeliveryQuerySet, Destination, after
 from ..models.timestamps import Now
 from ..protocol import process_id
-from . import attempts
-from .retry_policy import PROFILES, Profile
+from . import attempts, retry_policy
 from .transport import Outcome
 
 logger = logging.getLogger("django_asyncexchange")
@@ -45,8 +44,8 @@ POLL_SECONDS = 0.05
 """How often a process that waits for receivers looks for more deliveries that are due."""
 POLL_BACKOFF = 20
 """The pause between two looks is at least this many times as long as the look itself."""
-LEASE = dt.timedelta(seconds=max(profile.longest for profile in PROFILES.values()) + 5)
-"""How long a process owns the delivery that it sends: a little longer than the longest attempt."""
+LEASE_MARGIN = 5.0
+"""How many seconds a lease is longer than the longest attempt."""
 REQUEUE_AFTER = dt.timedelta(seconds=30)
 """A delivery that is still due gets another queue message after this long."""
 BATCH = 500
@@ -123,8 +122,8 @@ def _start(pool: ThreadPoolExecutor, in_flight: InFlight, slow: set[Destination]
 def _submit(pool: ThreadPoolExecutor, row: Delivery) -> Future[list[Outcome]]:
     """Send ``row`` in ``pool``. If its request cannot be built (a lost encryption key, say), the attempt has failed."""
     try:
-        profile = profile_of(row)
-        return pool.submit(attempts.send_with_resends, attempts.build_request(row, profile), profile)
+        rules = conf.delivery_rules(row.task.dialect)
+        return pool.submit(attempts.send_with_resends, attempts.build_request(row, rules), rules)
     except Exception:
         logger.exception("delivery %s failed: its request could not be built", row.pk)
         failed: Future[list[Outcome]] = Future()
@@ -135,7 +134,7 @@ def _submit(pool: ThreadPoolExecutor, row: Delivery) -> Future[list[Outcome]]:
 def _record(row: Delivery, future: Future[list[Outcome]]) -> None:
     """Record the attempt. If that fails, the lease expires and the webhook is sent again."""
     try:
-        attempts.record(row, profile_of(row), future.result())
+        attempts.record(row, conf.delivery_rules(row.task.dialect), future.result())
     except Exception:
         logger.exception("delivery %s was sent, but the attempt could not be recorded; it is sent again", row.pk)
         close_old_connections()
@@ -182,7 +181,7 @@ def _in_flight_counts() -> dict[Destination, int]:
 
 
 def _claim_one(pk: uuid.UUID) -> Delivery | None:
-    if not due().filter(pk=pk).update(lease_until=after(LEASE), sender=process_id.me()):
+    if not due().filter(pk=pk).update(lease_until=after(_lease()), sender=process_id.me()):
         return None
     return _rows().select_related("webhook", "task").defer("task__request").filter(pk=pk).first()
 
@@ -203,9 +202,10 @@ def due() -> DeliveryQuerySet:
     return _rows().claimable().exclude(webhook__in=disabled)
 
 
-def profile_of(row: Delivery) -> Profile:
-    mount = next((mount for mount in conf.mounts if mount.name == row.task.dialect), None)
-    return PROFILES[(mount.policy if mount else Policy()).delivery]
+def _lease() -> dt.timedelta:
+    """How long a process owns the delivery that it sends: a little longer than the longest attempt of any mount."""
+    known = [conf.delivery_rules(mount.name) for mount in conf.mounts]
+    return dt.timedelta(seconds=max(map(retry_policy.longest, [DeliveryRules(), *known])) + LEASE_MARGIN)
 
 
 # Sweeping -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from .. import encryption
 from ..conf import conf
 from ..dialects.base import Dialect
-from ..dialects.base.webhooks import Wish
+from ..dialects.base.webhooks import WebhookFields
 from ..exceptions import AddressRefused, SubscriptionExists, SubscriptionNotFound, TooManySubscriptions
 from ..models import Account, Delivery, Webhook
 from ..models.querysets import after
@@ -46,10 +46,10 @@ def lock(*keys: uuid.UUID) -> list[Webhook]:
     return list(rows.filter(pk__in=keys).order_by("pk")) if keys else []
 
 
-def create(dialect: Dialect, owner: Owner, user_pk: Any, wish: Wish) -> Subscription:
+def create(dialect: Dialect, owner: Owner, user_pk: Any, fields: WebhookFields) -> Subscription:
     """Create a webhook; return it with its secret. Raises AddressRefused, SubscriptionExists, TooManySubscriptions."""
-    assert wish.url is not None
-    address_rules.check(wish.url, conf.rules(dialect.policy))
+    assert fields.url is not None
+    address_rules.check(fields.url, conf.rules(dialect.policy))
     secret = signatures.new_secret()
     webhook = Webhook(
         dialect=dialect.name,
@@ -57,25 +57,25 @@ def create(dialect: Dialect, owner: Owner, user_pk: Any, wish: Wish) -> Subscrip
         owner_id=user_pk,
         owner_kind=owner.kind,
         owner_reference=owner.id,
-        action=wish.action or Webhook.PROCESSED,
-        with_fields=bool(wish.with_fields),
-        url=wish.url,
-        enabled=wish.enabled is not False,
+        action=fields.action or Webhook.PROCESSED,
+        with_fields=bool(fields.with_fields),
+        url=fields.url,
+        enabled=fields.enabled is not False,
         secret=encryption.seal_secret(secret),
     )
     _save(webhook, dialect)
     return to_value(webhook, secret)
 
 
-def change(webhook: Webhook, dialect: Dialect, wish: Wish) -> Subscription:
-    """Change ``webhook`` as ``wish`` says. Enabling it also resets its failures. Raises what ``create`` raises."""
-    if wish.url is not None and wish.url != webhook.url:
-        address_rules.check(wish.url, conf.rules(dialect.policy))
+def change(webhook: Webhook, dialect: Dialect, fields: WebhookFields) -> Subscription:
+    """Change ``webhook`` as ``fields`` says. Enabling it also resets its failures. Raises what ``create`` raises."""
+    if fields.url is not None and fields.url != webhook.url:
+        address_rules.check(fields.url, conf.rules(dialect.policy))
     for name in ("action", "url", "with_fields", "enabled"):
-        wanted = getattr(wish, name)
+        wanted = getattr(fields, name)
         if wanted is not None:
             setattr(webhook, name, wanted)
-    if wish.enabled:
+    if fields.enabled:
         webhook.disabled_reason, webhook.failing_since = "", None
     _save(webhook, dialect, OWNER_FIELDS)
     return to_value(webhook)

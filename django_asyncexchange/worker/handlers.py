@@ -45,7 +45,7 @@ class Handler(Spared, BaseHandler):
         signals.request_started.send(sender=type(self), environ=request.META)
         set_script_prefix(request.META["SCRIPT_NAME"] or "/")
         set_urlconf(None)
-        return http.unpacked(self.get_response(request))
+        return http.decompressed(self.get_response(request))
 
     def _get_response(self, request: HttpRequest) -> Any:
         """Django's own, behind the last middleware; the view does not run where its owner may not act any more."""
@@ -64,7 +64,7 @@ class AsyncHandler(Spared, ASGIHandler):
     async def __call__(self, request: ASGIRequest) -> Any:  # type: ignore[override]
         set_script_prefix(get_script_prefix(request.scope))
         await signals.request_started.asend(sender=type(self), scope=request.scope)
-        return http.unpacked(await self.run_get_response(request))
+        return http.decompressed(await self.run_get_response(request))
 
     async def _get_response_async(self, request: HttpRequest) -> Any:
         if not await sync_to_async(run_request.stands)(request):

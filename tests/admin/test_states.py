@@ -25,7 +25,7 @@ from oauth2_provider.models import Application
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import AsyncTask, Body, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.protocol.values import Owner
@@ -172,8 +172,8 @@ def told(anna: Client) -> Iterator[Delivery]:
     """Webhooks and deliveries in every state."""
     task = ran(anna)
     for number, enabled in enumerate((True, False)):
-        wish = Wish(url=f"https://example.com/{number}?token=hunter2", action="PROCESSED", enabled=enabled)
-        made = subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id="7"), None, wish)
+        fields = WebhookFields(url=f"https://example.com/{number}?token=hunter2", action="PROCESSED", enabled=enabled)
+        made = subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id="7"), None, fields)
         webhook = Webhook.objects.get(pk=made.id)
         for state in Delivery.STATES:
             for url in (encryption.seal_secret(webhook.url), "gAAAAsealed-with-a-lost-key", ""):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Owner
@@ -48,8 +48,8 @@ def said(answer):
 
 @pytest.fixture
 def webhook(db):
-    wish = Wish(url="https://example.com/", action="PROCESSED")
-    made = subscriptions.create(conf.dialect("prefer"), Owner(account="one", id="7"), None, wish)
+    fields = WebhookFields(url="https://example.com/", action="PROCESSED")
+    made = subscriptions.create(conf.dialect("prefer"), Owner(account="one", id="7"), None, fields)
     return Webhook.objects.get(pk=made.id)
 
 

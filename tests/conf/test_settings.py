@@ -8,13 +8,14 @@ import pytest
 from django.test import override_settings
 
 from django_asyncexchange.conf import Conf, conf
+from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.conf.settings import mount
-from django_asyncexchange.dialects.base.policy import DELIVERIES
+from django_asyncexchange.dialects.base import DeliveryRules, Policy
 from django_asyncexchange.dialects.kladana import Kladana
 from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
+from django_asyncexchange.dialects.prefer import Prefer
 from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.protocol.validators import Mistake
-from django_asyncexchange.webhooks.retry_policy import PROFILES
 
 from ..services import exchange
 
@@ -104,8 +105,30 @@ def test_a_mount_that_is_none_is_off(name):
         assert {made.name for made in conf.mounts} == {"moysklad", "prefer"} - {name}
 
 
-def test_policies_name_the_profiles_of_deliveries():
-    assert set(DELIVERIES) == set(PROFILES)
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("rules", ["signed", "moysklad", "mailru"])
+def test_any_mount_may_choose_the_delivery_rules_of_a_built_in_dialect(name, rules):
+    assert mount(name, {"DELIVERY": rules}).policy.delivery == rules
+
+
+class OwnRules(Prefer):
+    DELIVERY_RULES = {"patient": DeliveryRules(total_timeout=60)}
+    POLICY = Policy(delivery="patient")
+
+
+class UnknownRules(Prefer):
+    POLICY = Policy(delivery="unknown")
+
+
+def test_dialect_of_the_project_brings_its_own_delivery_rules():
+    with override_settings(ASYNC_EXCHANGE={"DIALECTS": {"own": {"CLASS": f"{__name__}.OwnRules"}, "prefer": None}}):
+        assert conf.delivery_rules("own").total_timeout == 60
+        assert conf.delivery_rules("gone") == DeliveryRules()
+
+
+def test_default_delivery_rules_that_do_not_exist_are_a_mistake():
+    with pytest.raises(Mistake, match="'unknown' is unknown"):
+        mount("own", {"CLASS": f"{__name__}.UnknownRules"})
 
 
 def test_an_option_of_a_policy_that_overrides_a_default_is_still_checked():

@@ -27,7 +27,8 @@ from standardwebhooks import WebhookVerificationError
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base import DeliveryRules, Dialect
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.exceptions import SubscriptionNotFound
 from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol import process_id
@@ -36,7 +37,6 @@ from django_asyncexchange.protocol.values import Owner
 from django_asyncexchange.signals import webhook_delivered, webhook_disabled, webhook_failed
 from django_asyncexchange.tasks import lifecycle, pruning
 from django_asyncexchange.webhooks import attempts, delivery, outbox, retry_policy, subscriptions
-from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
 from django_asyncexchange.webhooks.transport import Outcome
 from django_asyncexchange.worker import runner
 
@@ -61,10 +61,10 @@ def settings_of_webhooks(settings):
     )
 
 
-def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **wish):
+def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **fields):
     """(the webhook, its secret)"""
     owner = Owner(account=account, kind="employee", id="7")
-    made = subscriptions.create(conf.dialect(dialect), owner, None, Wish(url=url, action=action, **wish))
+    made = subscriptions.create(conf.dialect(dialect), owner, None, WebhookFields(url=url, action=action, **fields))
     return Webhook.objects.get(pk=made.id), made.secret
 
 
@@ -205,7 +205,7 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            attempts.record(row, PROFILES["signed"], [outcome])
+            attempts.record(row, DeliveryRules(), [outcome])
             thread.start()
             thread.join(0.5)
         thread.join()
@@ -364,7 +364,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         Webhook.objects.update(delivered=7, last_success=timezone.now())
         secret = subscriptions.rotate(Webhook.objects.get()).secret
-        told = subscriptions.change(stale, conf.dialect("prefer"), Wish(url="http://127.0.0.1:9/other"))
+        told = subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(url="http://127.0.0.1:9/other"))
         webhook = Webhook.objects.get()
         assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
         assert encryption.unseal_secret(webhook.secret) == secret
@@ -373,7 +373,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         subscriptions.remove(Webhook.objects.get())
         with pytest.raises(SubscriptionNotFound):
-            subscriptions.change(stale, conf.dialect("prefer"), Wish(enabled=False))
+            subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(enabled=False))
         assert not Webhook.objects.exists()
 
 
@@ -438,8 +438,8 @@ def verifies(secret, seen):
 class TestPauses:
     NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
-    def pause(self, tries=1, profile="signed", **outcome):
-        return PROFILES[profile].pause(Outcome(**outcome), tries, self.NOW)
+    def pause(self, tries=1, **outcome):
+        return retry_policy.pause(DeliveryRules(), Outcome(**outcome), tries, self.NOW)
 
     def test_they_follow_the_schedule_with_jitter(self):
         random.seed(1)
@@ -474,13 +474,10 @@ class TestPauses:
         assert wanted is None or wanted >= 0
 
     def test_a_refused_connection_is_tried_once_more_at_once(self):
-        profile = PROFILES["signed"]
-        assert profile.again_at_once(Outcome(error="connect", milliseconds=5), 1)
-        assert not profile.again_at_once(Outcome(error="connect", milliseconds=5), 2)
-        assert not profile.again_at_once(Outcome(error="connect", milliseconds=1500), 1)
-
-    def test_every_delivery_option_has_a_profile(self):
-        assert {mount.policy.delivery for mount in conf.mounts} <= set(retry_policy.PROFILES)
+        rules = DeliveryRules()
+        assert retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 1)
+        assert not retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 2)
+        assert not retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=1500), 1)
 
 
 class TestMoySklad:
@@ -648,7 +645,7 @@ class TestSending:
             Delivery.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
             deliver()
         for status in (500, 410, 200):
-            attempts.record(row, PROFILES["signed"], [Outcome(status=status)])
+            attempts.record(row, DeliveryRules(), [Outcome(status=status)])
         assert Delivery.objects.get().state == Delivery.DELIVERED
         assert DeliveryAttempt.objects.count() == 1
         webhook = Webhook.objects.get()
@@ -736,7 +733,8 @@ class TestSending:
         assert delivery.due().exists()
 
     def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
-        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
+        rules = DeliveryRules(read_timeout=PATIENCE, total_timeout=PATIENCE)
+        monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
         monkeypatch.setattr(delivery, "SLOW_SECONDS", LONG / 2)
         let_go = threading.Semaphore(0)
         with receiving() as slow, receiving() as receiver:
@@ -768,7 +766,7 @@ class TestSending:
         assert not thread.is_alive()
 
     def test_many_slow_hosts_do_not_take_all_places(self, monkeypatch):
-        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=4, total=4)})
+        monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": DeliveryRules(read_timeout=4, total_timeout=4)})
         monkeypatch.setattr(delivery, "MAX_CONCURRENT", 4)
         monkeypatch.setattr(delivery, "SLOW_SECONDS", 0.3)
         with misbehaving(receivers.black_hole) as port, receiving() as receiver:
