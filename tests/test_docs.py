@@ -22,7 +22,7 @@ from django_asyncexchange.checks import CheckId, registry
 from django_asyncexchange.conf import conf
 from django_asyncexchange.conf.keys import Keys
 from django_asyncexchange.conf.mounts import BUILT_IN
-from django_asyncexchange.dialects.base import Policy
+from django_asyncexchange.dialects.base import DeliveryRules, Policy
 from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
 from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
 from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
@@ -92,6 +92,15 @@ def test_defaults_that_differ_between_dialects_are_listed():
     rows = {name: dict(zip(BUILT_IN, values, strict=True)) for name, *values in HOUSE["differing"]()}
     assert (rows["RETENTION"]["prefer"], rows["RETENTION"]["moysklad"]) == ("1 day", "1 hour")
     assert "LINK_LIFETIME" not in rows
+
+
+def test_delivery_rules_are_said_as_people_say_them():
+    rules = DeliveryRules(
+        total_timeout=1.5, success_statuses=frozenset({200, 204}), schedule=(0, 30), immediate_retries=3
+    )
+    said = HOUSE["delivery"]("mine", rules)
+    retries = "after 30 seconds; 3 times at once after another status"
+    assert said == ("mine", "200 or 204 within 1.5 seconds", retries, "5 days")
 
 
 def named_defaults() -> list[tuple[str, str]]:
