@@ -14,5 +14,5 @@ replay         ``endpoints.tasks`` passes a ``Snapshot`` to the dialect, and its
 =============  ==========================================================================================
 
 To get to know the code, read ``protocol.states``, ``protocol.values``, ``middleware``, ``tasks.lifecycle`` and one of
-``dialects``. A module imports from lower layers only (``docs/architecture.rst``).
+``dialects``. A module imports from lower layers only (``docs/explanation/architecture.rst``).
 """

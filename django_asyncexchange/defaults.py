@@ -18,7 +18,7 @@ def q_cluster(**overrides: Any) -> dict[str, Any]:
 
     The queue is in the project's database, or in Redis if ``redis`` or ``django_redis`` is given. Two options are
     derived unless they are given: ``queue_limit`` is twice ``workers``, and ``retry`` is ``timeout`` plus 60 seconds.
-    docs/howto/deploy.rst explains each.
+    docs/howto/deployment.rst explains each.
     """
     queue = REDIS if overrides.keys() & {"redis", "django_redis"} else DATABASE
     workers, timeout = overrides.get("workers", 2), overrides.get("timeout", 360)

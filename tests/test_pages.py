@@ -35,10 +35,8 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.dialects.solitude import Solitude
 
 from . import services
-from .pages import QUIET, ROOT, Block, blocks, completed
+from .pages import PAGES, QUIET, ROOT, Block, blocks, completed
 
-PAGES = [page for folder in ("howto", "reference") for page in sorted((ROOT / "docs" / folder).rglob("*.rst"))]
-"""``test_first_hour`` has the README and the quickstart, and the tests of the page about testing."""
 SERVERS = ("receiver.py",)
 """Blocks that would run for ever; ``webhooks.test_signatures`` and the journeys have the like."""
 ELSEWHERE = ("django_rq", "myproject.partners", "myproject.dialects")

@@ -93,7 +93,7 @@ class CheckId(enum.StrEnum):
     """The S3 storage uploads with threads, which hold ten parts of an answer in memory at a time."""
     CLUSTER_UNGUARDED = "asyncexchange.W009"
     """The ``broker_class`` of ``Q_CLUSTER`` is none of this app's, so that ``manage.py asyncexchange_worker`` refuses
-    it, and a cluster of ``qcluster`` whose idle worker is killed hangs for ever. See :doc:`/howto/deploy`.
+    it, and a cluster of ``qcluster`` whose idle worker is killed hangs for ever. See :doc:`/howto/deployment`.
     """
     CLUSTER_SYNC = "asyncexchange.W010"
     """``sync`` of ``Q_CLUSTER`` has calls run by the web process."""
@@ -128,7 +128,7 @@ class CheckId(enum.StrEnum):
     """An entry of ``VIEWS`` is the name of no URL, or a path or pattern that meets none."""
     MARK_UNHEARD = "asyncexchange.W042"
     """A view is marked, by ``allow_async`` or another way, below a decorator without ``functools.wraps`` or within a
-    ``functools.partial``, and its mark is heard at no address. See :doc:`/howto/opt-in`.
+    ``functools.partial``, and its mark is heard at no address. See :doc:`/howto/mark-a-view`.
     """
 
 

@@ -92,7 +92,7 @@ class Keys:
     """Whether anonymous callers may submit calls. Anyone who knows the id can read their tasks."""
     AUTHENTICATION_CLASSES = Setting[Sequence[str]]((), ListOf(each=AuthenticationClass()))
     """Dotted paths of the REST framework authentication classes of the task endpoints, in this order. Empty = the
-    classes that authenticated the call itself. See :doc:`/howto/identity`.
+    classes that authenticated the call itself. See :doc:`/howto/authentication`.
     """
     THROTTLE_RATE = Setting[str]("", RATE)
     """Limit of requests per caller to all task endpoints together, as a REST framework rate: ``"600/min"``. More get
@@ -105,7 +105,7 @@ class Keys:
     """
     REQUIRE_WORKER = Setting[bool](False, Boolean())
     """Whether calls are refused with 503 and ``Retry-After`` when no worker has sent a heartbeat for a minute, instead
-    of waiting for one. Workers then send a heartbeat every ``SWEEP_SECONDS``. See :doc:`/howto/deploy`.
+    of waiting for one. Workers then send a heartbeat every ``SWEEP_SECONDS``. See :doc:`/howto/deployment`.
     """
     MAX_REQUEST_BYTES = Setting[int](20 * 1024 * 1024, Integer(least=1, unit="bytes"))
     """Largest request body of an asynchronous call."""
@@ -115,11 +115,11 @@ class Keys:
     """Bodies up to this size are stored in the database, larger ones in ``STORAGES["asyncexchange"]``."""
     SENDFILE = Setting[bool](False, Boolean())
     """Whether the web server sends stored files (``X-Accel-Redirect``, ``X-Sendfile``), by django-sendfile2:
-    ``pip install django-asyncexchange[sendfile]``. See :doc:`/howto/storage`.
+    ``pip install django-asyncexchange[sendfile]``. See :doc:`/howto/storing-and-serving-results`.
     """
     PRESIGNED = Setting[bool](False, Boolean())
     """Whether download links redirect to a presigned URL of the S3 bucket. Such a URL cannot be revoked. See
-    :doc:`/howto/storage`.
+    :doc:`/howto/storing-and-serving-results`.
     """
     KEEP_REQUESTS = Setting[bool](False, Boolean())
     """Whether a finished task keeps its captured request, body included, so that it can be rerun from the admin."""
@@ -129,7 +129,7 @@ class Keys:
     """
     ENCRYPTION_KEYS = Setting[Sequence[str]]((), ListOf(each=FernetKey()))
     """Fernet keys that encrypt captured requests at rest: the first encrypts, all decrypt. Empty = a key derived from
-    ``SECRET_KEY``. See :doc:`/howto/identity`.
+    ``SECRET_KEY``. See :doc:`/howto/authentication`.
     """
     SNAPSHOT_AUTH = Setting[str]("django_asyncexchange.identity.snapshot_auth", Function(parameters=("request",)))
     """Dotted path of a function that takes a request and returns a reference to its ``request.auth``, as a string
@@ -143,7 +143,7 @@ class Keys:
     """
     SNAPSHOT_USER = Setting[str]("", Function(parameters=("request",), may_be_empty=True))
     """Dotted path of a function that takes a request and returns a stable, unique name of a caller that is not a row of
-    the user model. An empty string = calls of this caller are refused. See :doc:`/howto/identity`.
+    the user model. An empty string = calls of this caller are refused. See :doc:`/howto/authentication`.
     """
     RESTORE_USER = Setting[str]("", Function(parameters=("name", "auth"), may_be_empty=True))
     """Dotted path of a function that takes that name and the restored ``request.auth`` and returns ``request.user`` of
@@ -151,7 +151,7 @@ class Keys:
     """
     RUN_HEADERS = Setting[str]("", Function(parameters=("name",), may_be_empty=True))
     """Dotted path of a function that takes that name and returns a dictionary of headers, which replace the credentials
-    that were not stored. It raises ``identity.IdentityLost`` likewise. See :doc:`/howto/identity`.
+    that were not stored. It raises ``identity.IdentityLost`` likewise. See :doc:`/howto/authentication`.
     """
     REVOKE_ON_PASSWORD_CHANGE = Setting[bool](False, Boolean())
     """Whether a call fails if its user's password, or session auth hash, has changed since it was submitted."""
