@@ -180,7 +180,7 @@ def as_package_error(exc: Exception) -> exceptions.AsyncExchangeError | None:
     """The package's exception for one of Django, DRF or the project, with its status; None for any other exception."""
     if isinstance(exc, SuspiciousOperation):
         logging.getLogger(f"django.security.{type(exc).__name__}").error("%s", exc, exc_info=exc)
-    if cls := next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None):
+    if cls := next((error for cls, error in REFUSALS.items() if isinstance(exc, cls)), None):
         return cls()
     if not isinstance(exc, drf.APIException) or exc.status_code not in ERRORS:
         return None

@@ -183,7 +183,7 @@ def _wsgi(request: HttpRequest, query: str) -> str:
 
 def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
-    of_dialects = {name.lower() for mount in conf.mounts for name in mount.own_headers}
+    of_dialects = {name.lower() for mount in conf.mounts for name in mount.hidden_headers}
     given: Iterable[tuple[str, Any]] = HttpHeaders(came.meta).items()
     if is_asgi := isinstance(request, ASGIRequest):
         given = asgi_scope.headers(request.scope)

@@ -11,7 +11,7 @@ from ..protocol import byte_ranges, content_encoding
 from ..protocol.values import Headers, header
 from ..store import bodies
 from . import raw
-from .fixed import UNCOMPRESSED
+from .exact import UNCOMPRESSED
 
 
 def file(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.Exact:

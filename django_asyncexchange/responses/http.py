@@ -145,8 +145,8 @@ def _private_by_default(given: Headers) -> Headers:
     At the URL of its call ``Vary`` and ``Authorization`` would have separated clients (RFC 9111 sections 3.5 and 4.1).
     """
     stated = ", ".join(text for name, text in given if name.lower() == "cache-control")
-    spoken = {directive.partition("=")[0].strip().lower() for directive in stated.split(",")}
-    if spoken & {"private", "public", "s-maxage", "no-store"}:
+    directives = {directive.partition("=")[0].strip().lower() for directive in stated.split(",")}
+    if directives & {"private", "public", "s-maxage", "no-store"}:
         return given
     rest = tuple(pair for pair in given if pair[0].lower() != "cache-control")
     return (*rest, ("Cache-Control", f"{stated}, private"))

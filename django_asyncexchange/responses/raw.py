@@ -16,7 +16,7 @@ from django.utils.text import compress_sequence
 from ..conf import conf
 from ..protocol.values import Headers
 from ..store.bodies import CHUNK
-from .fixed import ExactChunks, ExactHeaders
+from .exact import ExactChunks, ExactHeaders
 
 RANDOM_BYTES = 100
 """Most random bytes in front of a compressed response, against BREACH (as in Django's ``GZipMiddleware``)."""

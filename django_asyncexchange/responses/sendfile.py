@@ -32,17 +32,17 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.ExactResp
     from django_sendfile import sendfile
 
     try:
-        told = sendfile(request, path, mimetype=header(given, "Content-Type"))
+        response = sendfile(request, path, mimetype=header(given, "Content-Type"))
     except Http404 as error:
         raise bodies.StorageFailed(str(error)) from error
-    if told.streaming or told.content:  # a custom backend that reads the file itself
+    if response.streaming or response.content:  # a custom backend that reads the file itself
         return None
     named = (
         {name.lower() for name, _ in given} | THEIRS | {"content-type", "content-disposition", "content-encoding"}
     )  # guessed
-    orders = ((name, text) for name, text in told.items() if name.lower() not in named)
+    instructions = ((name, text) for name, text in response.items() if name.lower() not in named)
     kept = ((name, text) for name, text in given if name.lower() not in THEIRS)
-    return raw.bare(200, (*kept, *orders))
+    return raw.bare(200, (*kept, *instructions))
 
 
 def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.ExactResponse | None:

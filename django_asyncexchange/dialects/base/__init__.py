@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...exceptions import gettext_noop
 from .delivery_rules import DeliveryRules
-from .dialect import NO_STORE, RETRY_AFTER, Dialect, gettext_noop, json_response
+from .dialect import NO_STORE, RETRY_AFTER, Dialect, json_response
 from .policy import Policy
 from .tables import Route, Trigger, Wire
 from .webhooks import Subscriptions

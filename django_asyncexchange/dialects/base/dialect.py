@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...exceptions import AsyncExchangeError, TaskNotFound
-from ...exceptions import gettext_noop as gettext_noop
 from ...protocol.states import State
 from ...protocol.values import (
     Call,
@@ -33,10 +32,8 @@ from ...protocol.values import (
 )
 from . import errors, results
 from .delivery_rules import DeliveryRules
-from .policy import Policy as Policy
-from .tables import Route as Route
-from .tables import Trigger as Trigger
-from .tables import Wire as Wire
+from .policy import Policy
+from .tables import Route, Trigger, Wire
 from .webhooks import Subscriptions
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
@@ -115,7 +112,7 @@ class Dialect(abc.ABC):
         return self.covers(path) and (self.TRIGGER is Trigger.PATH or self.TRIGGER_NAME in meta.get("QUERY_STRING", ""))
 
     @property
-    def own_headers(self) -> frozenset[str]:
+    def hidden_headers(self) -> frozenset[str]:
         """Request headers that are not passed to the view: ``OWN_HEADERS``, and the trigger where it is a header."""
         return self.OWN_HEADERS | ({self.TRIGGER_NAME} if self.TRIGGER is Trigger.HEADER else frozenset())
 

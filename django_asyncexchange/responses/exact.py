@@ -83,8 +83,8 @@ class ExactHeaders:
 
     def items(self) -> Iterable[tuple[str, str]]:
         """The given headers, the first of each name as middleware has left it; then those that middleware has added."""
-        spoken = [pair for pair in self.headers.items() if pair != UNCOMPRESSED]
-        current = {name.lower(): (name, text) for name, text in spoken}
+        visible = [pair for pair in self.headers.items() if pair != UNCOMPRESSED]
+        current = {name.lower(): (name, text) for name, text in visible}
         kept = [pair for pair in self._given if pair[0] in self.headers and pair != UNCOMPRESSED]
         return [*(current.pop(name.lower(), (name, text)) for name, text in kept), *current.values()]
 
