@@ -110,6 +110,7 @@ def of_the_reader(tmp_path, monkeypatch):
     monkeypatch.setenv("ASYNC_EXCHANGE_KEY", Fernet.generate_key().decode())
     for name in ELSEWHERE:
         monkeypatch.setitem(sys.modules, name, MagicMock(name=name, Partners=Solitude))
+    monkeypatch.setattr(_state, "default_app", _state.default_app)  # Celery's fixup for Django replaces it
     with Celery("myproject", broker="memory://", set_as_current=False) as app:
         monkeypatch.setattr(_state._tls, "current_app", app, raising=False)
 

@@ -95,7 +95,7 @@ CALL = (
         "intake.admission.refusal",
     ),
     Step("web server", "web server", "the request becomes a value, without credentials", "intake.capture.capture"),
-    Step("web server", "database", "INSERT task and message, COMMIT", "tasks.submit.submit"),
+    Step("web server", "database", "INSERT task and message, COMMIT", "tasks.lifecycle.accept"),
     Step("web server", "client", "202\nLocation: /async/tasks/{id}", is_answer=True),
     Step("database", "worker", "the id of the task", "worker.runner.run"),
     Step("worker", "database", "claim: UPDATE … WHERE state = PENDING", "tasks.lifecycle.claim"),
