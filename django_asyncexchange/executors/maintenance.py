@@ -9,7 +9,7 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 HOUSEKEEPER = "django_asyncexchange.worker.runner.keep_house"
-WORKER = "django_asyncexchange.worker.watchdog.this_is_a_worker"
+WORKER = "django_asyncexchange.worker.watchdog.mark_worker"
 
 _home = 0
 """The process that has one; a forked child finds its parent's id here."""

@@ -126,7 +126,7 @@ def refusal(
     if isinstance(cls, type) and issubclass(cls, APIView):
         view = _instance(request, view_func, args, kwargs)
         if not dialect.THROTTLED:
-            view.throttle_classes = []
+            skip_throttles(view)
         seen = view.initialize_request(request, *args, **kwargs)
         who = _looked_first(seen) if dialect.OPTIONAL else None
         refused = _drf_refusal(view, seen, args, kwargs, validate=dialect.VALIDATES)
@@ -139,6 +139,15 @@ def refusal(
         if refused is not None:
             return refused, None
     return None, who or snapshot.capture(seen, challenge)
+
+
+def skip_throttles(view: Any) -> None:
+    """Have this instance of a DRF view check no throttles; its class is not changed."""
+    view.check_throttles = _pass
+
+
+def _pass(request: Any) -> None:
+    """In place of ``APIView.check_throttles``."""
 
 
 def _name(view: Any) -> str:

@@ -23,7 +23,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 
 from . import event_loops, handlers
-from .context import Run
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -56,7 +56,7 @@ def _alone(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 class Loop(Executor):
     """One run in the event loop of its thread, and an executor whose thread is that of the run."""
 
-    def __init__(self, run: Run, surroundings: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    def __init__(self, run: WatchedRun, surroundings: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
         self._run, self._surroundings = run, surroundings
         self._events = event_loops.mine()
         self._loop = self._events.loop
@@ -206,14 +206,14 @@ def _perform(future: Future[T], function: Callable[[], T]) -> None:
 
 @contextlib.contextmanager
 def answered(
-    request: ASGIRequest, run: Run, surroundings: Callable[[], contextlib.AbstractContextManager[None]]
+    request: ASGIRequest, run: WatchedRun, surroundings: Callable[[], contextlib.AbstractContextManager[None]]
 ) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The answer to ``request``, and its body as it is produced."""
     with Loop(run, surroundings) as loop:
         yield loop.call(_begun, request, run, loop)
 
 
-async def _begun(request: ASGIRequest, run: Run, loop: Loop) -> tuple[Any, Iterable[bytes]]:
+async def _begun(request: ASGIRequest, run: WatchedRun, loop: Loop) -> tuple[Any, Iterable[bytes]]:
     response = await handlers.async_handler()(request)
     loop.stack.push_async_callback(sync_to_async(response.close))
     if not response.streaming:

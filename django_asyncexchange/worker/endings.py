@@ -14,7 +14,7 @@ from ..protocol.states import Reason, State
 from ..store import bodies, db_retry
 from ..tasks import failures, lifecycle, recovery
 from . import watchdog
-from .context import Run
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -30,7 +30,7 @@ def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return db_retry.outlast(partial(work, *args, **kwargs), FINISHING)
 
 
-def interrupted(task: AsyncTask, run: Run | None, error: BaseException) -> None:
+def interrupted(task: AsyncTask, run: WatchedRun | None, error: BaseException) -> None:
     """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
     logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside", exc_info=True)
     if run is not None and run.reason is State.CANCEL:
@@ -68,4 +68,4 @@ def unrecorded(task: AsyncTask | None, error: Exception) -> None:
             logger.exception("task %s: it is left to its lease", task.pk)
             error = another
     if isinstance(error, (*db_retry.AWAY, *db_retry.SPOILT)) and not db_retry.is_away():
-        watchdog.leave()
+        watchdog.kill_worker()

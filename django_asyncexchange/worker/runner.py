@@ -35,9 +35,9 @@ from ..store import bodies, db_sessions
 from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
 from ..webhooks import delivery
 from . import asgi, endings, handlers, run_request, watchdog
-from .context import Run
 from .endings import FINISHING
 from .endings import patiently as _patiently
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -70,7 +70,7 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
     sessions, run = db_sessions.Sessions(), None
     try:
         call = task.captured
-        with sessions, watchdog.over(task, limit) as run, _surroundings(call), _request(task, call) as request:
+        with sessions, watchdog.watch(task, limit) as run, _surroundings(call), _request(task, call) as request:
             if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
                 return None  # cancelled since, and its body erased: it was perhaps not read whole
             with _answered(run, call, request) as (answer, chunks):
@@ -94,7 +94,7 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
         sessions.settle()
         claimed: list[AsyncTask] = []
         then = dispatch.pass_on if sessions.used else partial(_go_on, claimed, until)
-        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": run.failure}
+        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": failures.of(request)}
         endings.answered(task, **said, draft=draft, then=then)
         return claimed[0] if claimed else None
     return None
@@ -121,9 +121,9 @@ def _request(task: AsyncTask, call: Request) -> contextlib.AbstractContextManage
 
 
 @contextlib.contextmanager
-def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _answered(run: WatchedRun, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
-    request.async_task = run  # type: ignore[attr-defined]
+    request.async_task = run.context  # type: ignore[attr-defined]
     run_request.begin(request, snapshot.of(run.task, call), _patiently)
     run.begin()
     with _performed(run, call, request) as (response, chunks):
@@ -133,7 +133,7 @@ def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[A
 
 
 def _performed(
-    run: Run, call: Request, request: HttpRequest
+    run: WatchedRun, call: Request, request: HttpRequest
 ) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
         return asgi.answered(request, run, partial(_surroundings, call))
@@ -141,7 +141,7 @@ def _performed(
 
 
 @contextlib.contextmanager
-def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _by_wsgi(run: WatchedRun, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     response = handlers.handler()(request)
     with contextlib.closing(response):
         yield response, run.counted(http.chunks_of(response), response)

@@ -803,7 +803,7 @@ def threads():
 
 def test_a_run_leaves_no_thread_and_no_task_behind():
     ended(sent("/waits_in_a_thread/"))
-    assert threads() <= {"asyncexchange-loop", "asyncexchange-watcher"}
+    assert threads() <= {"asyncexchange-loop", "asyncexchange-watchdog"}
     assert asyncio.all_tasks(event_loops.mine().loop) == set()
     assert not SyncToAsync.context_to_thread_executor
     assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not event_loops.mine().loop
