@@ -13,7 +13,6 @@ from .conf import conf
 from .conf.keys import NAME
 from .conf.mounts import Wrong, entries, mistakes, mount, nearest
 from .dialects.base import Dialect
-from .executors.django_q import cluster_settings
 from .protocol.validators import Mistake
 
 
@@ -43,11 +42,9 @@ def wrongs() -> Iterator[Wrong]:
     for key in sorted(set(found) - set(conf.names()), key=str):
         cure = nearest(key, conf.names())
         yield Wrong(place=f"{NAME}[{key!r}]", wrong="there is no such key.", cure=cure, key=str(key), is_unknown=True)
-    cluster = list(cluster_settings.mistakes())
-    yield from cluster
-    # An executor that reads a wrong Q_CLUSTER cannot be imported, which says nothing new.
+    yield from executors.setting_mistakes()
     own = [wrong for setting in conf.settings() if (wrong := setting.mistake(found))]
-    yield from (wrong for wrong in own if not cluster or wrong.key != "EXECUTOR")
+    yield from own
     if "DIALECTS" not in {wrong.key for wrong in own}:
         for name, options in entries(conf.DIALECTS).items():
             yield from mistakes(name, options)

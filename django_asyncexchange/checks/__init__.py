@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cluster, databases, executor, project, storage, webhooks  # noqa: F401  (importing them registers their checks)
+from . import databases, executor, project, storage, webhooks  # noqa: F401  (importing them registers their checks)
 from .registry import CheckId
 
 __all__ = ["CheckId"]

@@ -11,7 +11,6 @@ from django.apps import apps
 from django.db import router
 
 from ..conf import conf
-from .cluster import cluster, is_guarded
 from .registry import CheckId, Finding, registered
 
 SQLITE_MENDED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
@@ -28,36 +27,6 @@ def _databases() -> Mapping[str, Mapping[str, Any]]:
 
 def _is_sqlite(database: Mapping[str, Any]) -> bool:
     return "sqlite" in database.get("ENGINE", "")
-
-
-@registered()
-def check_connections() -> Iterator[Finding]:
-    """What forked workers do with them."""
-    if not cluster():
-        return
-    for alias, database in _databases().items():
-        if database.get("OPTIONS", {}).get("pool"):
-            yield (
-                CheckId.CLUSTER_POOL,
-                f"DATABASES[{alias!r}] has a connection pool, which django-q2's forked workers would share.",
-                "Remove OPTIONS['pool']; persistent connections (CONN_MAX_AGE) do the same for workers.",
-            )
-
-
-@registered(deploy=True)
-def check_reopening() -> Iterator[Finding]:
-    """Whether each call of the queue opens a connection anew, which is Django's own default."""
-    if not cluster():
-        return
-    alias = cluster().get("orm") or "default"
-    database = _databases().get(alias, {})
-    is_cheap = _is_sqlite(database) and is_guarded()  # a file is opened quickly, and our broker does not do it twice
-    if database and database.get("CONN_MAX_AGE", 0) == 0 and not is_cheap:
-        yield (
-            CheckId.CONNECTIONS_REOPENED,
-            f"DATABASES[{alias!r}] opens a new connection for each call of the queue (CONN_MAX_AGE is 0).",
-            "Set CONN_MAX_AGE to None, at least in the workers.",
-        )
 
 
 @registered()
@@ -83,18 +52,6 @@ def check_asgi() -> Iterator[Finding]:
                 f"DATABASES[{alias!r}] keeps connections (CONN_MAX_AGE), which pile up in an ASGI server.",
                 "Set CONN_MAX_AGE to 0 in the web processes, or OPTIONS['pool'] there; to None in the workers alone.",
             )
-
-
-@registered()
-def check_cache() -> Iterator[Finding]:
-    sqlite = any(_is_sqlite(database) for database in _databases().values())
-    given: Mapping[str, Any] = conf.project("CACHES", {}).get(cluster().get("cache", "default"), {})
-    if cluster() and sqlite and "DatabaseCache" in given.get("BACKEND", ""):
-        yield (
-            CheckId.CLUSTER_CACHE,
-            "django-q2 writes its statistics twice a second into the cache, which is the same SQLite database.",
-            "Use another cache, or name one in Q_CLUSTER['cache'].",
-        )
 
 
 @registered(deploy=True)

@@ -36,7 +36,6 @@ IDS = {
     "DIALECTS": CheckId.DIALECT_WRONG,
     "EXECUTOR": CheckId.EXECUTOR_WRONG,
     "OWNER": CheckId.OWNER_WRONG,
-    "Q_CLUSTER": CheckId.CLUSTER_WRONG,
 }
 """Key with a mistake → its check; that of all others is VALUE_WRONG."""
 
@@ -45,7 +44,7 @@ IDS = {
 def check_settings() -> Iterator[Finding]:
     for found in configuration.wrongs():
         id = CheckId.UNKNOWN_KEY if found.is_unknown else IDS.get(found.key, CheckId.VALUE_WRONG)
-        yield id, f"{found.place}: {found.wrong}", found.cure
+        yield found.check_id or id, f"{found.place}: {found.wrong}", found.cure
 
 
 @registered()

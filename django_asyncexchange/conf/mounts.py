@@ -42,6 +42,8 @@ class Wrong:
     """The key of ``ASYNC_EXCHANGE`` that it is in; ``""`` for the setting itself."""
     is_unknown: bool = False
     """Whether there is no such key."""
+    check_id: str = ""
+    """The system check that reports it, where that is not the one of its key."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.wrong} {self.cure}"

@@ -26,9 +26,6 @@ READING = ("django_sendfile.backends.simple", "django_sendfile.backends.developm
 """Values of ``SENDFILE_BACKEND`` that hand nothing over."""
 
 
-WATCHED = {NAME, "INSTALLED_APPS", "Q_CLUSTER", "ROOT_URLCONF", "TASKS"}
-"""Settings of which it depends whether ours can be used."""
-
 _known: dict[str, Any] = {}
 """``ASYNC_EXCHANGE``, its values, the mounts made of it: every request asks, and Django's own look takes its time."""
 
@@ -47,11 +44,10 @@ def given() -> Mapping[str, Any]:
 
 
 @receiver(setting_changed, dispatch_uid="django_asyncexchange.conf")
-def forget(*, setting: str, **kwargs: Any) -> None:
-    """Look again, where a test overrides what was given. Anew: another thread may be filling what there is."""
+def forget(**kwargs: Any) -> None:
+    """Read the settings again after a test has overridden one. Another thread may be filling the old dictionary."""
     global _known
-    if setting in WATCHED:
-        _known = {}
+    _known = {}
 
 
 class Conf(Keys):

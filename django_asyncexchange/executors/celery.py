@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from ..conf import conf
 from . import maintenance
-from .base import Executor
+from .base import Executor, longest_run_limit
 from .base import perform as call
 
 ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -44,7 +44,7 @@ class Celery(Executor):
                 "Make one as Celery's documentation says, and import it in the project's __init__.py.",
             )
         ceiling = app.conf.task_time_limit
-        longest = max((mount.policy.run_limit.total_seconds() for mount in conf.mounts), default=0)
+        longest = longest_run_limit()
         if ceiling and ceiling <= longest:
             yield (
                 f"task_time_limit is {ceiling}: the hard limit has to exceed the longest RUN_LIMIT ({longest:g} s).",

@@ -1,4 +1,4 @@
-"""What the keys of ``Q_CLUSTER`` take that this app depends on, without django-q2: it reads them at its import."""
+"""The keys of ``Q_CLUSTER`` and what they take. Without django-q2, which reads them when it is imported."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...conf import conf
+from ...conf.check_ids import CheckId
 from ...conf.mounts import Wrong, nearest
 from ...protocol.validators import Boolean, Integer, Mistake, Seconds, Text, Validator, shown
 
-OURS = "django_asyncexchange.executors.django_q."
 NAME = Text(text="a name", pattern=r".+", example="myproject")
 VALUES: Mapping[str, Validator] = {
     "name": NAME,
@@ -46,9 +46,9 @@ CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
 
 
 def mistakes() -> Iterator[Wrong]:
-    """What is wrong with ``Q_CLUSTER``, where django-q2 is the executor and it is there."""
+    """What is wrong with ``Q_CLUSTER``, if there is one."""
     given = conf.project("Q_CLUSTER")
-    if given is None or not str(conf.raw.get("EXECUTOR", OURS)).startswith(OURS):
+    if given is None:
         return
     if not isinstance(given, Mapping):
         yield _wrong("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
@@ -81,4 +81,4 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Wrong]:
 
 
 def _wrong(place: str, wrong: str, cure: str) -> Wrong:
-    return Wrong(place=place, wrong=wrong, cure=cure, key="Q_CLUSTER")
+    return Wrong(place=place, wrong=wrong, cure=cure, check_id=CheckId.CLUSTER_WRONG)

@@ -19,7 +19,7 @@ from typing import Any
 from django.db import connections
 from django.utils.module_loading import import_string
 from django_q.conf import Conf
-from django_q.signals import post_execute_in_worker, pre_execute
+from django_q.signals import post_execute_in_worker, post_spawn, pre_execute
 
 from .. import maintenance
 from . import stall_detector, supervisor_pipe
@@ -92,10 +92,16 @@ pre_execute.connect(note_start, dispatch_uid="django_asyncexchange.guard")
 post_execute_in_worker.connect(note_end, dispatch_uid="django_asyncexchange.guard")
 
 
-def start_worker() -> None:
-    """In each worker process: it leaves when the cluster has lost its head."""
-    import_string(maintenance.WORKER)(note_failure)
-    follow()
+def start_worker(**kwargs: Any) -> None:
+    """In each worker process: it exits when its cluster is headless. Without a guard it does the maintenance itself."""
+    if is_on():
+        import_string(maintenance.WORKER)(note_failure)
+        follow()
+    else:
+        maintenance.start()
+
+
+post_spawn.connect(start_worker, dispatch_uid="django_asyncexchange.worker")
 
 
 def follow() -> None:
