@@ -47,9 +47,9 @@ class Handler(RunHandlerMixin, BaseHandler):
 
     def _get_response(self, request: HttpRequest) -> Any:
         """Call the view, as Django does behind the last middleware; or answer 401 if the owner may not act any more."""
-        if not run_request.stands(request):
+        if not run_request.is_owner_active(request):
             return HttpResponse(status=401)
-        with run_session.refusing(request):
+        with run_session.refuse_writes(request):
             try:
                 return super()._get_response(request)  # type: ignore[misc]
             finally:
@@ -65,9 +65,9 @@ class AsyncHandler(RunHandlerMixin, ASGIHandler):
         return http.unpacked(await self.run_get_response(request))
 
     async def _get_response_async(self, request: HttpRequest) -> Any:
-        if not await sync_to_async(run_request.stands)(request):
+        if not await sync_to_async(run_request.is_owner_active)(request):
             return HttpResponse(status=401)
-        with run_session.refusing(request):
+        with run_session.refuse_writes(request):
             try:
                 return await super()._get_response_async(request)  # type: ignore[misc]
             finally:

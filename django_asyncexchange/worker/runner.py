@@ -127,7 +127,7 @@ def _answered(run: WatchedRun, call: Request, request: HttpRequest) -> Iterator[
     run_request.begin(request, snapshot.of(run.task, call), _patiently)
     run.begin()
     with _performed(run, call, request) as (response, chunks):
-        if run_request.is_lost(request):  # whatever a middleware has made of it
+        if run_request.is_owner_lost(request):  # whatever a middleware has made of it
             response, chunks = HttpResponse(status=401), []
         yield response, chunks
 
@@ -136,7 +136,7 @@ def _performed(
     run: WatchedRun, call: Request, request: HttpRequest
 ) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
-        return asgi.answered(request, run, partial(_surroundings, call))
+        return asgi.response_of(request, run, partial(_surroundings, call))
     return _by_wsgi(run, request)
 
 
