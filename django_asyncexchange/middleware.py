@@ -206,7 +206,7 @@ def accept(
         return refused
     context = render_context.context(request, dialect)
     wanted = Submission(
-        call=csrf.written_into(snapshot.written_into(capture.capture(request, intent.target), who), request),
+        call=csrf.add_to(snapshot.add_to(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,

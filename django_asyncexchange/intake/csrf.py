@@ -17,7 +17,7 @@ BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
 """Schemes of ``Authorization`` whose credentials a browser sends along by itself."""
 
 
-def written_into(call: Request, request: Any) -> Request:
+def add_to(call: Request, request: Any) -> Request:
     """``call`` with what came of the check; the body of ``request`` is read from its start, before it and after."""
     capture.reread(request)
     checked = dataclasses.replace(call, is_checked=is_ruled_out(request))

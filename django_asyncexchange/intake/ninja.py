@@ -199,7 +199,7 @@ def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
         request.auth = found
         return None
     refused = asked(request, operation)
-    return _unknown(request, operation) if refused is None and not restore.is_same(who, request) else refused
+    return _unknown(request, operation) if refused is None and not restore.is_same_key(who, request) else refused
 
 
 # At the polls ---------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def _account_of(request: HttpRequest, holder: Holder) -> str | None:
     asked: Any = copy.copy(request)
     asked.user, asked.auth = AnonymousUser(), holder.found
     setattr(asked, HOLDER, holder)
-    return None if callers.caller(asked).kind is callers.Kind.STRANGER else callers.owner(asked).account
+    return None if callers.caller(asked).kind is callers.Kind.UNKNOWN else callers.owner(asked).account
 
 
 def _is_forged(error: Exception, authenticator: Any, request: Any) -> bool:

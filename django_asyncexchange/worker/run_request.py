@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
-from ..identity.restore import found, headers_of
+from ..identity.restore import headers_of, load
 from ..identity.snapshot import Identity
 from ..identity.tokens import IdentityLost
 from . import run_session
@@ -90,7 +90,7 @@ def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
     """Make ``request`` one of the caller ``who``. ``patiently(function, …)`` retries while the database is away."""
     cls: Any = type(request)
     request.__class__ = _run_request_class(cls)
-    request._asyncexchange_look = lambda: patiently(found, who)
+    request._asyncexchange_look = lambda: patiently(load, who)
     request._asyncexchange_who = who
     request.user = SimpleLazyObject(lambda: request._cached_user)
     try:
