@@ -83,7 +83,7 @@ class AsyncExchangeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         configuration.require_usable()
-        arrival.watch()
+        arrival.connect()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -137,7 +137,7 @@ class AsyncExchangeMiddleware:
         except ImproperlyConfigured as error:
             return unusable(request, intent, error)
         except AsyncExchangeError as error:
-            if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
+            if intent.dialect.OPTIONAL and isinstance(error, admission.NOT_ASYNC):
                 capture.reread(request)  # the view itself answers (RFC 7240 section 2)
                 return None
             return problem(request, intent, error)
@@ -159,8 +159,8 @@ def detect(request: HttpRequest) -> Intent | None:
     call = Call(
         method=request.method or "",
         path=path,
-        query=arrival.text(meta, "QUERY_STRING"),
-        header=lambda name: arrival.text(meta, "HTTP_" + name.upper().replace("-", "_")),
+        query=arrival.meta_text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.meta_text(meta, "HTTP_" + name.upper().replace("-", "_")),
     )
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
@@ -171,9 +171,9 @@ def detect(request: HttpRequest) -> Intent | None:
 
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
-    arrival.point(request, *intent.dialect.target(intent.call))
+    arrival.set_target(request, *intent.dialect.target(intent.call))
     try:
-        intent.target = arrival.aim(request, intent.dialect, intent.call)
+        intent.target = arrival.target(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
     except (RequestTooLarge, CallChanged) as error:
         if intent.dialect.OPTIONAL:
@@ -231,7 +231,7 @@ def accept(
 
 def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
     """Word what was refused before ``process_view`` (no such address, CSRF) as the dialect would."""
-    arrival.point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
+    arrival.set_target(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
     if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:
         return response

@@ -14,8 +14,8 @@ from ..configuration import mountable
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
-UNHEARD = "django_asyncexchange.intake.marks.unheard"
-"""By name: it needs the models, which are there after the checks."""
+INEFFECTIVE_MARKS = "django_asyncexchange.intake.marks.ineffective"
+"""Imported by name when it is called: it needs the models, and this module is imported before them."""
 
 
 @registered(checks.Tags.security)
@@ -37,7 +37,7 @@ IDS = {
     "EXECUTOR": CheckId.EXECUTOR_WRONG,
     "OWNER": CheckId.OWNER_WRONG,
 }
-"""Key with a mistake → its check; that of all others is VALUE_WRONG."""
+"""Key → the check that reports its mistakes. For other keys it is VALUE_WRONG."""
 
 
 @registered()
@@ -50,7 +50,7 @@ def check_settings() -> Iterator[Finding]:
 @registered()
 def check_dialects() -> Iterator[Finding]:
     for one, other in combinations(mountable(), 2):
-        anywhere = one.OPTIONAL and other.OPTIONAL  # a preference is heard under every prefix
+        anywhere = one.OPTIONAL and other.OPTIONAL  # preferences are valid under every prefix
         asked = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
         same = asked and (anywhere or one.prefix == other.prefix)
         if same and _overlap(one.METHODS, other.METHODS):
@@ -68,7 +68,7 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
 
 @registered(checks.Tags.urls)
 def check_urls() -> Iterator[Finding]:
-    """Whether the address of each route leads to us, through the URLconf of the project."""
+    """Whether the project's URLconf resolves each address to a view of this app."""
     found = next((dead for made in mountable() if (dead := urlconf.dead(made))), None)
     if found is not None:
         yield CheckId.URLS_MISSING, f"The task endpoints are not in the URLconf: {found[0]}", found[1]
@@ -76,7 +76,7 @@ def check_urls() -> Iterator[Finding]:
 
 @registered(checks.Tags.urls)
 def check_views() -> Iterator[Finding]:
-    """Whether each entry of VIEWS means something."""
+    """Whether each entry of VIEWS matches an address."""
     places = [("ASYNC_EXCHANGE['VIEWS']", conf.VIEWS)]
     places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in mountable()]
     for place, entries in places:
@@ -87,8 +87,8 @@ def check_views() -> Iterator[Finding]:
 
 @registered(checks.Tags.urls)
 def check_marks() -> Iterator[Finding]:
-    """Whether the mark of each view is heard, as far as what is around it shows the view."""
-    for name, address in import_string(UNHEARD)():
+    """Whether the mark of each view has an effect, as far as its decorators refer to the view."""
+    for name, address in import_string(INEFFECTIVE_MARKS)():
         yield (
             CheckId.MARK_UNHEARD,
             f"{name} is marked, but not heard at {address.begin}: what is around it does not hand its mark on.",

@@ -32,7 +32,7 @@ class RunHandlerMixin(Base):
 
     def resolve_request(self, request: HttpRequest) -> Any:
         match = super().resolve_request(request)
-        ninja.prepare(request, match.func)
+        ninja.prepare_operation(request, match.func)
         return match
 
 

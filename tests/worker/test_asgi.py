@@ -635,7 +635,7 @@ def test_the_trigger_is_not_in_the_query_of_the_scope(settings):
 
 
 def test_a_call_that_came_by_wsgi_has_no_scope():
-    assert asgi_scope.made(captured())["headers"] == []
+    assert asgi_scope.build(captured())["headers"] == []
     with capture.rebuilt(captured(), []) as request:
         assert not hasattr(request, "scope")
 
