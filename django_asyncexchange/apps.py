@@ -1,4 +1,4 @@
-"""The application's registration."""
+"""The app's configuration."""
 
 from __future__ import annotations
 

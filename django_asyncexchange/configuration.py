@@ -1,4 +1,4 @@
-"""Whether the settings can be used: one look for the system checks, and for their first use."""
+"""Validates the settings, for the system checks and before their first use."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .protocol.validators import Mistake
 
 
 def mountable() -> list[Dialect]:
-    """The mounts that nothing is wrong with, for checks, and for a URLconf, which has to be there to be checked.
+    """The mounts without mistakes: for system checks, and for the URLconf, which must not raise while it is checked.
 
-    Longer prefixes come first: what lies below another mount is not the other's.
+    Longer prefixes come first: addresses below them do not belong to mounts with shorter ones.
     """
     found = []
     with suppress(ImproperlyConfigured):
@@ -30,7 +30,7 @@ def mountable() -> list[Dialect]:
 
 
 def wrongs() -> Iterator[Wrong]:
-    """All that is wrong with ``ASYNC_EXCHANGE``, for the system checks and for its first use alike."""
+    """All mistakes in ``ASYNC_EXCHANGE``, and in settings that the executor reads."""
     yield from _misnamed()
     try:
         found = conf.raw
@@ -59,12 +59,12 @@ def wrongs() -> Iterator[Wrong]:
 
 
 def _misnamed() -> Iterator[Wrong]:
-    """Settings that were meant to be ours: under a name like ours, or one by one."""
+    """Settings that are probably meant for this app: with a similar name, or one for each key."""
     names = conf.project_names()
     for name in names if NAME not in names else ():
         plain = name.replace("_", "").removeprefix("DJANGO")
         is_like_ours = bool(difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85))
-        if is_like_ours and isinstance(conf.project(name), Mapping):  # of others, to read one may be a deprecation
+        if is_like_ours and isinstance(conf.project(name), Mapping):  # in this order: to read a setting may warn
             yield Wrong(place=name, wrong="nobody reads a setting of this name.", cure=f"Call it {NAME}.")
     for key in (name.removeprefix(f"{NAME}_") for name in names if name.startswith(f"{NAME}_")):
         if key in set(conf.names()):
@@ -73,7 +73,7 @@ def _misnamed() -> Iterator[Wrong]:
 
 
 def require_executor() -> None:
-    """Raise ImproperlyConfigured where the executor knows that it cannot work."""
+    """Raise ImproperlyConfigured, with every mistake that the executor reports. Checked once, until settings change."""
     if conf.is_known("executor"):
         return
     if found := list(executors.load().check()):
@@ -82,7 +82,7 @@ def require_executor() -> None:
 
 
 def require_usable() -> None:
-    """Raise ImproperlyConfigured, with every mistake and its cure, before anything is accepted or run."""
+    """Raise ImproperlyConfigured, with every mistake in the settings. Checked once, until settings change."""
     if conf.is_known("usable"):
         return
     if found := list(wrongs()):

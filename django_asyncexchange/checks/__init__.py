@@ -1,4 +1,4 @@
-"""System checks: every misconfiguration by name, with its cure. One function per subject; an id is used once."""
+"""System checks: what is wrong with the settings, and what to do. Each id is used once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases: connections that cost or break, and what an SQLite file may lose."""
+"""System checks of DATABASES: persistent connections, where users are, and what an SQLite file may lose."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django.db import router
 from ..conf import conf
 from .registry import CheckId, Finding, registered
 
-SQLITE_MENDED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""SQLite versions in which, and in whose branch after which, the WAL-reset bug is mended."""
+SQLITE_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""The first release of each branch of SQLite in which the WAL-reset bug is fixed."""
 SYNCHRONOUS = re.compile(r"\bsynchronous\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE)
-LASTING = {"full", "extra", "2", "3"}
-"""Values of SQLite's ``synchronous`` with which what is committed survives a power cut."""
+DURABLE = {"full", "extra", "2", "3"}
+"""Values of SQLite's ``synchronous`` with which committed data survives a power cut."""
 
 
 def _databases() -> Mapping[str, Mapping[str, Any]]:
@@ -31,12 +31,12 @@ def _is_sqlite(database: Mapping[str, Any]) -> bool:
 
 @registered()
 def check_users() -> Iterator[Finding]:
-    """Whether the table that our owners refer to is in the database of our tables, be it empty."""
+    """Whether the user table, to which the tasks refer, is in their database; it may be empty there."""
     alias = router.db_for_write(apps.get_model("asyncexchange.AsyncTask"))
     if not router.allow_migrate_model(alias, apps.get_model(conf.project("AUTH_USER_MODEL"))):
         yield (
             CheckId.USERS_ELSEWHERE,
-            f"DATABASE_ROUTERS put the tasks into {alias!r}, and keep out of it the users, to whom their table refers.",
+            f"DATABASE_ROUTERS put the tasks into {alias!r}, but not the user table, to which their table refers.",
             "Let allow_migrate() put the tables of users and content types there too, where they stay empty; or the "
             "tasks where the users are. Calls of users of another database are accepted either way.",
         )
@@ -44,7 +44,7 @@ def check_users() -> Iterator[Finding]:
 
 @registered(deploy=True)
 def check_asgi() -> Iterator[Finding]:
-    """Persistent connections belong to threads, and those of an ASGI server come and go."""
+    """Persistent connections belong to threads, and an ASGI server keeps starting new ones."""
     for alias, database in _databases().items() if conf.project("ASGI_APPLICATION") else ():
         if database.get("CONN_MAX_AGE", 0) != 0 and not _is_sqlite(database):
             yield (
@@ -57,7 +57,7 @@ def check_asgi() -> Iterator[Finding]:
 @registered(deploy=True)
 def check_sqlite() -> Iterator[Finding]:
     files = {alias: database for alias, database in _databases().items() if _is_sqlite(database)}
-    if files and not _is_mended(sqlite3.sqlite_version_info):
+    if files and not _is_fixed(sqlite3.sqlite_version_info):
         yield (
             CheckId.SQLITE_OLD,
             f"SQLite {sqlite3.sqlite_version} can lose committed rows when several processes write (WAL reset bug).",
@@ -65,7 +65,7 @@ def check_sqlite() -> Iterator[Finding]:
         )
     for alias, database in files.items():
         asked = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
-        if asked and asked[-1].lower() not in LASTING:
+        if asked and asked[-1].lower() not in DURABLE:
             yield (
                 CheckId.SQLITE_UNSYNCED,
                 f"DATABASES[{alias!r}] has 'synchronous = {asked[-1]}': a power cut may take calls that were accepted.",
@@ -73,7 +73,7 @@ def check_sqlite() -> Iterator[Finding]:
             )
 
 
-def _is_mended(version: tuple[int, ...]) -> bool:
-    if version >= SQLITE_MENDED[0]:
+def _is_fixed(version: tuple[int, ...]) -> bool:
+    if version >= SQLITE_FIXED[0]:
         return True
-    return any(version[:2] == mended[:2] and version >= mended for mended in SQLITE_MENDED)
+    return any(version[:2] == fixed[:2] and version >= fixed for fixed in SQLITE_FIXED)

@@ -1,4 +1,4 @@
-"""What the project's executor reports about its settings."""
+"""System checks of the project's executor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_executor() -> Iterator[Finding]:
         executor = executors.load()
     except Exception as error:
         cure = "Correct what it raises, or name another EXECUTOR."
-        yield CheckId.EXECUTOR_WRONG, f"{path!r} cannot be made: {type(error).__name__}: {error}", cure
+        yield CheckId.EXECUTOR_WRONG, f"{path!r} cannot be created: {type(error).__name__}: {error}", cure
         return
     for wrong, cure in executor.check():
         yield CheckId.EXECUTOR_MISCONFIGURED, f"{path} cannot work: {wrong}", cure

@@ -82,7 +82,7 @@ def check_views() -> Iterator[Finding]:
     for place, entries in places:
         for entry in entries:
             if (cure := urlconf.unknown(entry)) is not None:
-                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which is no address of this project.", cure
+                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which matches no address of this project.", cure
 
 
 @registered(checks.Tags.urls)
@@ -91,6 +91,6 @@ def check_marks() -> Iterator[Finding]:
     for name, address in import_string(INEFFECTIVE_MARKS)():
         yield (
             CheckId.MARK_UNHEARD,
-            f"{name} is marked, but not heard at {address.begin}: what is around it does not hand its mark on.",
-            "Write @functools.wraps(view) in the decorator above it, or mark the outermost one.",
+            f"{name} is marked, but the mark has no effect at {address.begin}: a decorator above it does not copy it.",
+            "Write @functools.wraps(view) in that decorator, or mark the outermost function.",
         )

@@ -1,4 +1,4 @@
-"""What webhooks may reach."""
+"""System check of the addresses that webhooks may call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of all system checks of this app, with what each is about: the reference page shows them."""
+"""Ids of all system checks of this app. Their docstrings are shown on the reference page."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class CheckId(enum.StrEnum):
     DIALECTS_COLLIDE = "asyncexchange.E005"
     """Two dialects claim the same calls: same prefix, same trigger, a method in common."""
     EXECUTOR_WRONG = "asyncexchange.E006"
-    """``EXECUTOR`` is no executor, cannot be imported, or needs an app that is not in ``INSTALLED_APPS``."""
+    """``EXECUTOR`` is no executor, cannot be imported or created, or needs an app that is not in ``INSTALLED_APPS``."""
     OWNER_WRONG = "asyncexchange.E007"
     """``OWNER`` cannot be imported, or cannot be called with a request."""
     URLS_MISSING = "asyncexchange.E008"
-    """An address of a mount does not lead to this app through the URLconf: it is not included, or below another path,
-    or after an entry that takes every address. Calls would be accepted whose answer nobody can fetch.
+    """The URLconf does not resolve an address of a mount to this app: its URLs are not included, or below another path,
+    or after a pattern that matches every address. The results of accepted calls could not be fetched.
     """
     STORAGE_PUBLIC = "asyncexchange.E009"
-    """Results are stored below ``MEDIA_ROOT``, which everybody can read."""
+    """Results are stored in ``MEDIA_ROOT``, which everybody can read."""
     CLUSTER_MISSING = "asyncexchange.E010"
     """``Q_CLUSTER`` is missing, though django-q2 is the executor."""
     CLUSTER_RETRY = "asyncexchange.E011"
-    """``retry`` of ``Q_CLUSTER`` is not longer than ``timeout``: a long run would be delivered again."""
+    """``retry`` of ``Q_CLUSTER`` is not longer than ``timeout``: the message of a long run would be delivered again."""
     CLUSTER_TIMEOUT = "asyncexchange.E012"
     """``timeout`` of ``Q_CLUSTER`` is missing, does not exceed the longest ``RUN_LIMIT`` (for a cluster that only
     delivers webhooks: a minute), or is no whole number.
     """
     CLUSTER_GUARD = "asyncexchange.E013"
-    """``guard_cycle`` of ``Q_CLUSTER`` is not a multiple of 0.25, so that the backup time limit never strikes."""
+    """``guard_cycle`` of ``Q_CLUSTER`` is not a multiple of 0.25, so that its second time limit has no effect."""
     CLUSTER_POOL = "asyncexchange.E014"
     """A database has a connection pool, which forked workers would share."""
     SENDFILE_WRONG = "asyncexchange.E015"
@@ -65,7 +65,7 @@ class CheckId(enum.StrEnum):
     reads.
     """
     STORAGE_WRONG = "asyncexchange.E043"
-    """The storage ``asyncexchange`` cannot be imported or made."""
+    """The storage ``asyncexchange`` cannot be imported or created."""
     CLUSTER_WRONG = "asyncexchange.E044"
     """``Q_CLUSTER`` has a value that django-q2 cannot use, or a key that is misspelt; or ``orm`` names no database."""
     STORAGE_MISSING = "asyncexchange.W001"
@@ -79,15 +79,16 @@ class CheckId(enum.StrEnum):
     CLUSTER_CACHE = "asyncexchange.W005"
     """Django-q2 writes its statistics into a cache in the same SQLite file."""
     CONNECTIONS_REOPENED = "asyncexchange.W006"
-    """Connections are opened anew for each task. On SQLite, which opens them quickly, only a foreign broker is named.
+    """Connections are opened for each task. On SQLite, which opens them quickly, this is reported for other brokers
+    only.
     """
     SQLITE_OLD = "asyncexchange.W007"
     """This version of SQLite can lose committed rows when several processes write."""
     STORAGE_THREADS = "asyncexchange.W008"
     """The S3 storage uploads with threads, which hold ten parts of an answer in memory at a time."""
     CLUSTER_UNGUARDED = "asyncexchange.W009"
-    """The ``broker_class`` of ``Q_CLUSTER`` is none of this app's, so that ``manage.py asyncexchange_worker`` refuses
-    it, and a cluster of ``qcluster`` whose idle worker is killed hangs for ever. See :doc:`/howto/deploy`.
+    """The ``broker_class`` of ``Q_CLUSTER`` is not one of this app, so that ``manage.py asyncexchange_worker`` refuses
+    it, and a cluster of ``qcluster`` hangs when an idle worker is killed. See :doc:`/howto/deploy`.
     """
     CLUSTER_SYNC = "asyncexchange.W010"
     """``sync`` of ``Q_CLUSTER`` has calls run by the web process."""
@@ -103,24 +104,24 @@ class CheckId(enum.StrEnum):
     are replaced all the time.
     """
     CLUSTER_CATCH_UP = "asyncexchange.W014"
-    """``catch_up`` of ``Q_CLUSTER`` is on: what a project's own schedules have missed during an outage is run before
-    the calls that wait.
+    """``catch_up`` of ``Q_CLUSTER`` is on: after an outage, missed runs of the project's schedules precede waiting
+    calls.
     """
     SQLITE_UNSYNCED = "asyncexchange.W015"
     """SQLite's ``synchronous`` is below ``FULL``, so that a power cut may take calls that were accepted."""
     NETWORKS_OPEN = "asyncexchange.W016"
     """``WEBHOOK_ALLOWED_NETWORKS`` is not empty, and ``DEBUG`` is off."""
     CONNECTIONS_PILE_UP = "asyncexchange.W030"
-    """The project runs under ASGI (``ASGI_APPLICATION``), and its database connections are persistent: those of threads
-    that are gone pile up.
+    """The project runs under ASGI (``ASGI_APPLICATION``) with persistent database connections: those of ended threads
+    pile up.
     """
     CLUSTER_LOCKS = "asyncexchange.W031"
     """This machine has no writable ``/dev/shm``, so that django-q2's processes cannot share locks; the worker does not
     start there.
     """
     VIEW_UNKNOWN = "asyncexchange.W041"
-    """An entry of ``VIEWS`` is the name of no URL, or a path or pattern that meets none."""
+    """An entry of ``VIEWS`` is not the name of a URL pattern, nor a path or pattern that matches an address."""
     MARK_UNHEARD = "asyncexchange.W042"
-    """A view is marked, by ``allow_async`` or another way, below a decorator without ``functools.wraps`` or within a
-    ``functools.partial``, and its mark is heard at no address. See :doc:`/howto/opt-in`.
+    """A view is marked, for example with ``allow_async``, below a decorator without ``functools.wraps`` or within a
+    ``functools.partial``, so that the mark has no effect. See :doc:`/howto/opt-in`.
     """

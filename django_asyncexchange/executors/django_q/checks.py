@@ -82,7 +82,7 @@ def unusable() -> Iterator[tuple[str, str]]:
     timeout = redis.get("socket_timeout") if isinstance(redis, dict) else None
     if timeout is not None and timeout <= REDIS_BLOCKS:
         yield (
-            f"the socket_timeout of Redis is {timeout}: whoever waits for a message is cut off each time.",
+            f"the socket_timeout of Redis is {timeout}: each wait for a message would end with an error.",
             "Set it to 5, or remove it.",
         )
 
@@ -109,7 +109,7 @@ def _of_queue() -> Iterator[Finding]:
     elif not _is_guarded():
         yield (
             CheckId.CLUSTER_UNGUARDED,
-            "Q_CLUSTER has a broker that does not tell when its cluster hangs: one does when a worker is killed.",
+            "Q_CLUSTER has a broker that does not notice when its cluster hangs, as after a worker was killed.",
             "Set 'broker_class': 'django_asyncexchange.executors.django_q_broker.WakingBroker' (with Redis: "
             "'django_asyncexchange.executors.django_q_redis.WakingRedis'), and run manage.py asyncexchange_worker.",
         )
@@ -122,8 +122,8 @@ def _of_queue() -> Iterator[Finding]:
     if given.keys() & {"redis", "django_redis"} and not given.keys() & {"name", "cluster_name"}:
         yield (
             CheckId.CLUSTER_NAMELESS,
-            "Q_CLUSTER has no name: another project on the same Redis would take its messages, and throw them away.",
-            "Set 'name' to something that is this project's alone.",
+            "Q_CLUSTER has no name: another project on the same Redis would take its messages, and drop them.",
+            "Set 'name' to a name that only this project has.",
         )
 
 
@@ -160,7 +160,7 @@ def _of_times() -> Iterator[Finding]:
         elif retry <= timeout:
             yield (
                 CheckId.CLUSTER_RETRY,
-                f"{place}['retry'] ({retry}) is not longer than its timeout ({timeout}): a long run comes again.",
+                f"{place}['retry'] ({retry}) is not longer than its timeout ({timeout}): a long run would be repeated.",
                 f"Set it to {timeout + 60} or more.",
             )
         if (guard / 0.25) % 1:
@@ -203,8 +203,8 @@ def _of_processes() -> Iterator[Finding]:
         if ahead > MAX_PREFETCH * workers:
             yield (
                 CheckId.CLUSTER_AHEAD,
-                f"{place} takes {ahead} messages ahead for {workers} workers: so many calls wait for others "
-                "to end while another cluster is idle, and are late when this one dies.",
+                f"{place} prefetches {ahead} messages for {workers} workers: these calls wait even if another cluster "
+                "is idle, and are late if this one dies.",
                 f"Set 'queue_limit' and 'bulk' to {2 * workers}.",
             )
         recycle, memory = given.get("recycle", 500), given.get("max_rss")
@@ -252,7 +252,7 @@ def deployment_checks() -> Iterator[Finding]:
     given = _given()
     alias = given.get("orm") or "default"
     database = _databases().get(alias, {}) if given else {}
-    is_cheap = _is_sqlite(database) and _is_guarded()  # a file is opened quickly, and our broker does not do it twice
+    is_cheap = _is_sqlite(database) and _is_guarded()  # opening a file is fast, and our broker does it once
     if database and database.get("CONN_MAX_AGE", 0) == 0 and not is_cheap:
         yield (
             CheckId.CONNECTIONS_REOPENED,
@@ -262,6 +262,6 @@ def deployment_checks() -> Iterator[Finding]:
     if given and given.get("scheduler", True) and given.get("catch_up", True):
         yield (
             CheckId.CLUSTER_CATCH_UP,
-            "Q_CLUSTER['catch_up'] is on: after an outage, each missed turn of each schedule is run before the calls.",
+            "Q_CLUSTER['catch_up'] is on: after an outage, every missed run of every schedule precedes the calls.",
             "Set 'catch_up': False.",
         )
