@@ -40,6 +40,7 @@ from .models import AsyncTask
 from .protocol import log_once
 from .protocol.values import Call
 from .responses import accepted, http, http_caches, render_context
+from .run_context import run_of
 from .store import db_retry
 from .tasks import waiting
 from .tasks.submit import RETRY_AFTER, Submission, submit
@@ -150,7 +151,7 @@ class AsyncExchangeMiddleware:
 
 def detect(request: HttpRequest) -> Intent | None:
     """The dialect that claims ``request``, if any. Called for every request of the project."""
-    if getattr(request, "async_task", None) is not None:
+    if run_of(request) is not None:
         return None  # this is a run
     request.async_task = None  # type: ignore[attr-defined]
     meta, path = request.META, request.path_info

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import field
-from typing import Protocol
+from typing import Any, Protocol
 
 from .protocol.states import State
 from .protocol.values import Callback, Owner, Progress, value
@@ -81,3 +81,9 @@ class RunContext:
         ``message`` is cut to 255 characters.
         """
         self._run.report(done, total, message)
+
+
+def run_of(request: Any) -> RunContext | None:
+    """``request.async_task`` of a request of Django or DRF; None also where the middleware has not set it."""
+    run: RunContext | None = getattr(request, "async_task", None)
+    return run

@@ -29,6 +29,7 @@ from ..conf import conf
 from ..identity import callers, lookups, restore, snapshot
 from ..identity.callers import HOLDER, Holder
 from ..protocol import header_rules
+from ..run_context import run_of
 from ..store import db_retry
 
 View = Callable[..., Any]
@@ -113,7 +114,7 @@ def _holder(authenticator: View, request: Any, found: Any) -> Holder:
         authenticator=_name(authenticator),
         found=found,
         key=_key(authenticator, request),
-        is_repeatable=_is_run(request) or _gives_same(authenticator, request, found),
+        is_repeatable=run_of(request) is not None or _gives_same(authenticator, request, found),
     )
 
 
@@ -176,20 +177,16 @@ def prepare_operation(request: HttpRequest, view_func: Any) -> None:
     authenticate, check_throttles = operation._run_authentication, operation._check_throttles
 
     def run_authentication(request: Any) -> Any:
-        return _authenticate_run(request, operation) if _is_run(request) else authenticate(request)
+        return authenticate(request) if run_of(request) is None else _authenticate_run(request, operation)
 
     async def arun_authentication(request: Any) -> Any:
-        return await (
-            sync_to_async(_authenticate_run)(request, operation) if _is_run(request) else authenticate(request)
-        )
+        if run_of(request) is None:
+            return await authenticate(request)
+        return await sync_to_async(_authenticate_run)(request, operation)
 
     operation._run_authentication = arun_authentication if operation.is_async else run_authentication
-    operation._check_throttles = lambda request: None if _is_run(request) else check_throttles(request)
+    operation._check_throttles = lambda request: check_throttles(request) if run_of(request) is None else None
     setattr(operation, KNOWS_RUNS, True)
-
-
-def _is_run(request: Any) -> bool:
-    return getattr(request, "async_task", None) is not None
 
 
 def _authenticate_run(request: Any, operation: Any) -> HttpResponseBase | None:

@@ -14,6 +14,8 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
+from ..run_context import run_of
+
 PAGING_KEYS = frozenset({"limit", "offset", "next", "previous", "nextHref", "previousHref"})
 
 
@@ -22,7 +24,7 @@ class WholeCollectionMixin:
 
     def is_whole(self, request: Any) -> bool:
         """Whether ``request`` is a deferred run, which gets the whole collection."""
-        return getattr(request, "async_task", None) is not None
+        return run_of(request) is not None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self.whole = self.is_whole(request)

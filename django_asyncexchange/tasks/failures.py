@@ -17,6 +17,7 @@ from django.dispatch import receiver
 
 from .. import encryption
 from ..redaction import MASK, is_secret, masked_url
+from ..run_context import run_of
 from ..store.bodies import Draft
 
 FAILURE = "_asyncexchange_failure"
@@ -66,7 +67,7 @@ def _cut(text: str) -> str:
 def note(sender: Any, request: Any = None, **kwargs: Any) -> None:
     """Keep what the view of a run has raised: Django turns it into a 500."""
     error = sys.exc_info()[1]
-    if error is not None and getattr(request, "async_task", None) is not None:
+    if error is not None and run_of(request) is not None:
         setattr(request, FAILURE, described(error))
 
 

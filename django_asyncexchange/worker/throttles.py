@@ -16,6 +16,7 @@ from typing import Any
 from rest_framework.views import APIView
 
 from ..intake import admission
+from ..run_context import run_of
 
 
 def skip_in_runs() -> None:
@@ -35,7 +36,7 @@ def skip_in_runs() -> None:
 
 def _is_asked_at_submit(view: Any, request: Any) -> bool:
     """Whether ``request`` is a run that was resolved to ``view``. Views that this one calls were not asked."""
-    if getattr(request, "async_task", None) is None:
+    if run_of(request) is None:
         return False
     match = getattr(request, "resolver_match", None)
     return match is not None and type(view) is admission.view_class(match.func)
