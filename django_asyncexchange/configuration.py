@@ -65,11 +65,11 @@ def _misnamed() -> Iterator[Wrong]:
         plain = name.replace("_", "").removeprefix("DJANGO")
         is_like_ours = bool(difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85))
         if is_like_ours and isinstance(conf.project(name), Mapping):  # in this order: to read a setting may warn
-            yield Wrong(place=name, wrong="nobody reads a setting of this name.", cure=f"Call it {NAME}.")
+            yield Wrong(place=name, wrong="there is no setting of this name.", cure=f"Call it {NAME}.")
     for key in (name.removeprefix(f"{NAME}_") for name in names if name.startswith(f"{NAME}_")):
         if key in set(conf.names()):
             cure = f"Write {NAME} = {{{key!r}: …}}."
-            yield Wrong(place=f"{NAME}_{key}", wrong="nobody reads a setting of this name.", cure=cure)
+            yield Wrong(place=f"{NAME}_{key}", wrong="there is no setting of this name.", cure=cure)
 
 
 def require_executor() -> None:

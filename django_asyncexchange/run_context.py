@@ -36,7 +36,7 @@ class Run(Protocol):
 
 @value
 class RunContext:
-    """What a view may know of its run, and say about it. ``request.async_task`` is None outside of a run.
+    """The run of a view: ``request.async_task``, which is None in other requests.
 
     The values are those of the task when the run began; ``progress`` and ``is_cancelled`` are current. May be used from
     any thread.
@@ -55,13 +55,13 @@ class RunContext:
     method: str
     """HTTP method of the call."""
     url: str
-    """Absolute URL as submitted, with whatever asked for an asynchronous answer."""
+    """Absolute URL as submitted, including what requested an asynchronous answer."""
     created: dt.datetime
     """When the call was accepted, by the database's clock, in UTC."""
     started: dt.datetime | None
     """When this run began, by the database's clock, in UTC."""
     callback: Callback | None
-    """Where the end of this call is reported, if the client asked for that."""
+    """Where the end of this call is reported, if the client has requested that."""
     _run: Run = field(repr=False, compare=False)
 
     @property

@@ -64,11 +64,11 @@ def check_sqlite() -> Iterator[Finding]:
             "Use SQLite 3.51.3 (or 3.50.7, 3.44.6), or another database, in production.",
         )
     for alias, database in files.items():
-        asked = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
-        if asked and asked[-1].lower() not in DURABLE:
+        values = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
+        if values and values[-1].lower() not in DURABLE:
             yield (
                 CheckId.SQLITE_UNSYNCED,
-                f"DATABASES[{alias!r}] has 'synchronous = {asked[-1]}': a power cut may take calls that were accepted.",
+                f"DATABASES[{alias!r}] has 'synchronous = {values[-1]}': a power cut may lose accepted calls.",
                 "Write PRAGMA synchronous=FULL, which is also SQLite's default.",
             )
 

@@ -51,9 +51,9 @@ def check_settings() -> Iterator[Finding]:
 def check_dialects() -> Iterator[Finding]:
     for one, other in combinations(mountable(), 2):
         anywhere = one.OPTIONAL and other.OPTIONAL  # preferences are valid under every prefix
-        asked = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
-        same = asked and (anywhere or one.prefix == other.prefix)
-        if same and _overlap(one.METHODS, other.METHODS):
+        has_same_trigger = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
+        claims_same = has_same_trigger and (anywhere or one.prefix == other.prefix)
+        if claims_same and _overlap(one.METHODS, other.METHODS):
             unmount = " Or unmount the default one: {'prefer': None}." if "prefer" in (one.name, other.name) else ""
             yield (
                 CheckId.DIALECTS_COLLIDE,

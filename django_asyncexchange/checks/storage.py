@@ -131,7 +131,7 @@ def _presigned_mistakes() -> Iterator[tuple[str, str]]:
         yield "the addresses of its storage are not signed.", "Set OPTIONS['querystring_auth'] to True."
     elif _of_bucket(options, "custom_domain", None):
         yield (
-            "a custom domain says neither the type nor the name of a file.",
+            "with a custom domain, responses have neither the media type nor the file name.",
             "Remove OPTIONS['custom_domain'].",
         )
 

@@ -112,7 +112,7 @@ def waiting() -> int | None:
     try:
         return load().waiting()
     except Exception:
-        logger.warning("the broker does not tell how many messages wait in its queue", exc_info=True)
+        logger.warning("the number of waiting messages is not known", exc_info=True)
         return None
 
 

@@ -56,7 +56,7 @@ class DjangoTasks(Executor):
         known = perform.get_backend().queues
         if conf.REQUIRE_WORKER:
             yield (
-                "REQUIRE_WORKER refuses all calls: a worker of this interface is not heard of before its first one.",
+                "REQUIRE_WORKER refuses all calls: workers of Django Tasks are not known before their first call.",
                 "Remove REQUIRE_WORKER.",
             )
         for name in sorted(set(conf.QUEUES.values()) - set(known)) if known else ():

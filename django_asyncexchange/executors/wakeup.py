@@ -26,7 +26,7 @@ from . import runtime_dir
 
 
 class Listener(Protocol):
-    """Receives the notifications of one queue. To miss none, make it before you look into the queue."""
+    """Receives the notifications of one queue. To miss none, make it before the first look into the queue."""
 
     def wait(self, seconds: float) -> bool:
         """Whether there was a notification within ``seconds``, or since the last call. Raises the database's errors."""

@@ -163,9 +163,9 @@ def _backend_of(request: Any, user: Any) -> str:
     Backends that only check permissions (django-axes, django-rules, django-guardian) have no ``get_user``.
     """
     session = getattr(request, "session", None)
-    said = getattr(user, "backend", None) or (session is not None and session.get(BACKEND_SESSION_KEY))
-    if said:
-        return str(said)
+    known = getattr(user, "backend", None) or (session is not None and session.get(BACKEND_SESSION_KEY))
+    if known:
+        return str(known)
     backends = [path for path in conf.project("AUTHENTICATION_BACKENDS") if hasattr(load_backend(path), "get_user")]
     if len(backends) == 1:
         return str(backends[0])

@@ -67,8 +67,8 @@ def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedel
 
 def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
     """Whether the call runs again after its worker has died: the view's attribute, else by its method."""
-    said = _attribute(request, view_func, REPEATABLE)
-    return request.method in REPEATABLE_METHODS if said is None else bool(said)
+    wanted = _attribute(request, view_func, REPEATABLE)
+    return request.method in REPEATABLE_METHODS if wanted is None else bool(wanted)
 
 
 def _attribute(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:

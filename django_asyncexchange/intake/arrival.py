@@ -93,7 +93,7 @@ def _may_be_claimed(environ: dict[str, Any]) -> bool:
 
 
 @value
-class Arrival:
+class OriginalRequest:
     """A request before any middleware."""
 
     meta: Mapping[str, Any]
@@ -111,26 +111,26 @@ class Arrival:
 
 def meta_text(meta: Mapping[str, Any], name: str) -> str:
     """``META[name]``; ``""`` if it is missing or no string: middlewares store other objects there, too."""
-    said = meta.get(name, "")
-    return said if isinstance(said, str) else ""
+    value = meta.get(name, "")
+    return value if isinstance(value, str) else ""
 
 
-def of(request: HttpRequest) -> Arrival:
+def of(request: HttpRequest) -> OriginalRequest:
     """``request`` as it arrived."""
     if isinstance(request, ASGIRequest):
-        came = ASGIRequest(request.scope, io.BytesIO())
-        return _arrival(came.META, request.scope.get("scheme"), came.META["SCRIPT_NAME"], came.path_info)
+        original = ASGIRequest(request.scope, io.BytesIO())
+        return _original(original.META, request.scope.get("scheme"), original.META["SCRIPT_NAME"], original.path_info)
     arrived: OriginalEnviron | None = request.META.get(KEY)
     if arrived is None:
         known = request.META.get("SCRIPT_NAME", "")
-        return _arrival(request.META, request.META.get("wsgi.url_scheme"), known, request.path_info, is_known=False)
+        return _original(request.META, request.META.get("wsgi.url_scheme"), known, request.path_info, is_known=False)
     environ = arrived.environ
     name, path = get_script_name(environ), get_path_info(environ) or "/"
-    return _arrival(environ, environ.get("wsgi.url_scheme"), name, path, body=arrived.body)
+    return _original(environ, environ.get("wsgi.url_scheme"), name, path, body=arrived.body)
 
 
-def _arrival(meta: Mapping[str, Any], scheme: str | None, script_name: str, path: str, **more: Any) -> Arrival:
-    return Arrival(
+def _original(meta: Mapping[str, Any], scheme: str | None, script_name: str, path: str, **more: Any) -> OriginalRequest:
+    return OriginalRequest(
         meta=meta,
         scheme=scheme or "http",
         method=meta.get("REQUEST_METHOD", "GET").upper(),
@@ -146,14 +146,14 @@ def target(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str
 
     ``call`` is the call after the middlewares. Raises CallChanged if one of them has added the trigger.
     """
-    came = of(request)
+    original = of(request)
     path, _ = dialect.target(call)
-    _, query = dialect.target(dataclasses.replace(call, query=came.query))
+    _, query = dialect.target(dataclasses.replace(call, query=original.query))
     if path == call.path:
-        return came.path, query
-    if not came.path.endswith(call.path):
+        return original.path, query
+    if not original.path.endswith(call.path):
         raise CallChanged
-    return came.path.removesuffix(call.path) + path, query
+    return original.path.removesuffix(call.path) + path, query
 
 
 def set_target(request: HttpRequest, path: str, query: str) -> None:

@@ -25,7 +25,7 @@ from ..protocol import content_encoding, header_rules, time_zones
 from ..protocol.values import Request
 from . import arrival, asgi_scope, wsgi_environ
 from .arrival import SPOOL as SPOOL
-from .arrival import Arrival, RecordingInput
+from .arrival import OriginalRequest, RecordingInput
 
 BODY_HEADERS = ("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_CONTENT_ENCODING")
 """A middleware that changes the body changes these."""
@@ -39,13 +39,13 @@ def spool(request: HttpRequest) -> IO[bytes]:
 
     Raises RequestTooLarge; and CallChanged if an earlier middleware has consumed it.
     """
-    came = arrival.of(request)
+    original = arrival.of(request)
     limit = conf.MAX_REQUEST_BYTES
-    if _content_length(came) > limit:
+    if _content_length(original) > limit:
         raise RequestTooLarge(limit=limit)
-    if came.body is not None:
-        return _recorded_body(request, came, came.body)
-    _require_unchanged(request, came)
+    if original.body is not None:
+        return _recorded_body(request, original, original.body)
+    _require_unchanged(request, original)
     file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (closed by the caller)
     while chunk := request.read(SPOOL):
         file.write(chunk)
@@ -57,7 +57,7 @@ def spool(request: HttpRequest) -> IO[bytes]:
     return file
 
 
-def _recorded_body(request: HttpRequest, came: Arrival, body: RecordingInput) -> IO[bytes]:
+def _recorded_body(request: HttpRequest, original: OriginalRequest, body: RecordingInput) -> IO[bytes]:
     """The recorded ``body``, read to its end. The view reads what a middleware has put in its place, if any."""
     stream: Any = request
     is_own = isinstance(stream._stream, LimitedStream)
@@ -65,7 +65,7 @@ def _recorded_body(request: HttpRequest, came: Arrival, body: RecordingInput) ->
     while not (body.is_over or hasattr(request, "_body")) and (chunk := request.read(SPOOL)):
         if not is_own:
             others.append(chunk)
-    while not body.is_over and (missing := _content_length(came) - body.file.tell()) > 0:
+    while not body.is_over and (missing := _content_length(original) - body.file.tell()) > 0:
         if not body.read(min(missing, SPOOL)):
             break  # the client is gone
     if body.is_over or sum(map(len, others)) > body.limit:
@@ -76,20 +76,20 @@ def _recorded_body(request: HttpRequest, came: Arrival, body: RecordingInput) ->
     return body.file
 
 
-def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
+def _require_unchanged(request: HttpRequest, original: OriginalRequest) -> None:
     """Raise CallChanged if the body is not as it arrived. ASGI's body is a file, and may have been read."""
     is_file = isinstance(request, ASGIRequest)
-    if not (is_file or _content_length(came)):
+    if not (is_file or _content_length(original)):
         return  # there is none
     is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
     if is_read and not (is_file and reread(request)):
         raise CallChanged
-    if not came.is_known:
+    if not original.is_known:
         return
     body: bytes | None = getattr(request, "_body", None)
     size = None if body is None else len(body)
-    is_cut = size is not None and came.meta.get("CONTENT_LENGTH") and size != _content_length(came)
-    if is_cut or any(request.META.get(name) != came.meta.get(name) for name in BODY_HEADERS):
+    is_cut = size is not None and original.meta.get("CONTENT_LENGTH") and size != _content_length(original)
+    if is_cut or any(request.META.get(name) != original.meta.get(name) for name in BODY_HEADERS):
         raise CallChanged
 
 
@@ -136,10 +136,10 @@ class BorrowedFile:
         """Left to the owner."""
 
 
-def _content_length(came: Arrival) -> int:
+def _content_length(original: OriginalRequest) -> int:
     """``Content-Length`` as Django reads it: 0 if it is no number."""
     try:
-        return int(came.meta.get("CONTENT_LENGTH") or 0)
+        return int(original.meta.get("CONTENT_LENGTH") or 0)
     except (TypeError, ValueError):
         return 0
 
@@ -155,19 +155,19 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
 
     Raises RequestMalformed for a NUL character, which databases do not store as text.
     """
-    came = arrival.of(request)
-    path, query = target or (came.path, came.query)
+    original = arrival.of(request)
+    path, query = target or (original.path, original.query)
     call = Request(
-        method=came.method,
-        scheme=came.scheme,
-        host=arrival.meta_text(came.meta, "HTTP_HOST"),
-        script_name=came.script_name,
+        method=original.method,
+        scheme=original.scheme,
+        host=arrival.meta_text(original.meta, "HTTP_HOST"),
+        script_name=original.script_name,
         path=path,
         query=header_rules.without_listed(_query_for_wsgi(request, query), conf.SECRET_NAMES),
-        headers=tuple(_captured_headers(request, came)),
-        remote_addr=arrival.meta_text(came.meta, "REMOTE_ADDR"),
-        environ=tuple(wsgi_environ.captured(came)),
-        scope=asgi_scope.captured(request.scope, came.path, path) if isinstance(request, ASGIRequest) else None,
+        headers=tuple(_captured_headers(request, original)),
+        remote_addr=arrival.meta_text(original.meta, "REMOTE_ADDR"),
+        environ=tuple(wsgi_environ.captured(original)),
+        scope=asgi_scope.captured(request.scope, original.path, path) if isinstance(request, ASGIRequest) else None,
         language=translation.get_language() or "",
         time_zone=time_zones.named(timezone.get_current_timezone()),
     )
@@ -181,18 +181,18 @@ def _query_for_wsgi(request: HttpRequest, query: str) -> str:
     return wsgi_environ.wsgi_string(query) if isinstance(request, ASGIRequest) else query
 
 
-def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:
+def _captured_headers(request: HttpRequest, original: OriginalRequest) -> Iterator[tuple[str, str]]:
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
     triggers = {mount.TRIGGER_NAME.lower() for mount in conf.mounts if mount.TRIGGER is Trigger.HEADER}
-    given: Iterable[tuple[str, Any]] = HttpHeaders(came.meta).items()
+    fields: Iterable[tuple[str, Any]] = HttpHeaders(original.meta).items()
     if is_asgi := isinstance(request, ASGIRequest):
-        given = asgi_scope.headers(request.scope)
+        fields = asgi_scope.headers(request.scope)
     unkept = header_rules.unkept(conf.SECRET_NAMES)
-    for name, text in given:
+    for name, text in fields:
         lower = name.lower().replace("_", "-")
         if is_asgi and lower == "content-length":
             yield name, text  # the body has the same length in the run
-        if not isinstance(text, str) or header_rules.is_harmful(lower, came.method) or lower in triggers:
+        if not isinstance(text, str) or header_rules.is_harmful(lower, original.method) or lower in triggers:
             continue
         if unkept.match(lower) or (lower == "accept-language" and cookie_language):
             continue

@@ -35,11 +35,11 @@ def is_ruled_out(request: Any) -> bool:
     scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
     if scheme and scheme not in BROWSERS and not _has_login(request):
         return True
-    asked = copy.copy(request)
-    asked.META = {**request.META}
+    probe = copy.copy(request)
+    probe.META = {**request.META}
     check: Any = CSRFCheck(lambda request: HttpResponse())
-    check.process_request(asked)
-    return check.process_view(asked, None, (), {}) is None
+    check.process_request(probe)
+    return check.process_view(probe, None, (), {}) is None
 
 
 def _has_login(request: Any) -> bool:

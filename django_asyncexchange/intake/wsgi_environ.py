@@ -13,7 +13,7 @@ from ..conf import conf
 from ..protocol import header_rules
 from ..protocol.values import Request
 from . import arrival
-from .arrival import Arrival
+from .arrival import OriginalRequest
 
 CAPTURED_ELSEWHERE = frozenset(
     {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "CONTENT_LENGTH"}
@@ -25,10 +25,10 @@ SERVER_USER = frozenset({"remote-user", "remote-ident", "auth-type"})
 """Variables about a user whom the server itself has authenticated."""
 
 
-def captured(came: Arrival) -> Iterator[tuple[str, str | int]]:
+def captured(original: OriginalRequest) -> Iterator[tuple[str, str | int]]:
     """Other variables of the server, without those of this process (``runserver`` includes them)."""
     unkept = header_rules.unkept(conf.SECRET_NAMES)
-    for name, value in came.meta.items():
+    for name, value in original.meta.items():
         if name.startswith(("HTTP_", "CONTENT_", "wsgi.")) or name in CAPTURED_ELSEWHERE or name in DERIVED:
             continue
         if isinstance(value, bool) or not isinstance(value, str | int) or os.environ.get(name) == value:
@@ -36,7 +36,7 @@ def captured(came: Arrival) -> Iterator[tuple[str, str | int]]:
         known_as = name.removeprefix("REDIRECT_").removeprefix("HTTP_").replace("_", "-").lower()
         if known_as not in SERVER_USER and not unkept.match(known_as):
             yield name, value
-    if came.meta.get("CONTENT_LENGTH"):
+    if original.meta.get("CONTENT_LENGTH"):
         yield "CONTENT_LENGTH", "0"  # the run sets the length of its body
 
 

@@ -1,11 +1,11 @@
 """Throttles of Django REST framework count a call when it is submitted, and not again in its run.
 
-DRF's view makes its instance in the closure of ``as_view()``, below whatever decorators the URLconf has around it, and
-shows it to nobody but the classes that the project names: parsers, negotiation, versioning, authentication,
-permissions, throttles. So no request, middleware or URLconf of ours reaches it, a subclass or an instance of ours would
-miss the decorators, and the classes are the project's. What remains is the one method of DRF's own ``APIView`` that is
-called with both the instance and Django's request: ``get_parser_context()``. It is wrapped, once per process that runs
-calls, and ``APIView.get_parser_context.__wrapped__`` is DRF's.
+The instance of a DRF view is created in the closure of ``as_view()``, below the decorators of the URLconf. Only classes
+that the project configures get it: parsers, negotiation, versioning, authentication, permissions, throttles. So neither
+the request nor a middleware nor the handler can reach it; an instance or subclass in its place would bypass the
+decorators; and the classes belong to the project. But one method of DRF's own ``APIView`` is called with the instance
+and with Django's request: ``get_parser_context()``. It is wrapped once per process that runs calls;
+``APIView.get_parser_context.__wrapped__`` is the original.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def skip_in_runs() -> None:
 
     @functools.wraps(original, assigned=("__name__", "__qualname__", "__doc__"))
     def get_parser_context(self: Any, http_request: Any) -> Any:
-        if _is_asked_at_submit(self, http_request):
+        if _was_checked_at_submit(self, http_request):
             admission.skip_throttles(self)
         return original(self, http_request)
 
     APIView.get_parser_context = get_parser_context  # type: ignore[method-assign]
 
 
-def _is_asked_at_submit(view: Any, request: Any) -> bool:
-    """Whether ``request`` is a run that was resolved to ``view``. Views that this one calls were not asked."""
+def _was_checked_at_submit(view: Any, request: Any) -> bool:
+    """Whether ``request`` is a run that was resolved to ``view``. Other views that it calls were not checked."""
     if run_of(request) is None:
         return False
     match = getattr(request, "resolver_match", None)
