@@ -1,18 +1,18 @@
-"""Any HTTP call of a Django project, answered later, byte for byte, in the wire language its client already speaks.
+"""Asynchronous HTTP calls for any Django view, in the protocol that the client already speaks.
 
-A map. A call walks through these rooms once, in this order:
+A call passes through these modules, in this order:
 
 =============  ==========================================================================================
-detect         ``middleware`` asks each mounted dialect whether the client wants an answer later
-admit          ``intake.admission`` refuses now what the view would refuse anyway
-capture        ``intake.capture`` turns the request into a value, ``identity.snapshot`` remembers whose it is
+detect         ``middleware`` checks, for each mounted dialect, whether the call is asynchronous
+admit          ``intake.admission`` refuses at once what the view would refuse anyway
+capture        ``intake.capture`` turns the request into a value, ``identity.snapshot`` records the caller
 accept         ``tasks.submit`` writes the ``models.AsyncTask`` row and commits before the 202 leaves
-dispatch       ``tasks.dispatch`` decides when, ``executors`` carry the task's id, and nothing else, to a worker
-run            ``worker.runner`` claims the row and runs the call through Django's handler, as its owner
-record         ``store.bodies`` keeps the answer, ``tasks.lifecycle`` moves the row to its final state
-replay         ``endpoints.tasks`` hand a ``Snapshot`` to the dialect, and its answer to the client
+dispatch       ``tasks.dispatch`` decides when, an executor of ``executors`` sends the task's id to a worker
+run            ``worker.runner`` claims the task and runs the request through Django's handler, as its owner
+record         ``store.bodies`` stores the response, ``tasks.lifecycle`` writes the final state
+replay         ``endpoints.tasks`` passes a ``Snapshot`` to the dialect, and its response to the client
 =============  ==========================================================================================
 
-Read ``protocol.states``, ``protocol.values``, ``middleware``, ``tasks.lifecycle`` and one of ``dialects``: that is the
-whole idea. A module imports from lower layers only (``docs/architecture.rst``).
+To get to know the code, read ``protocol.states``, ``protocol.values``, ``middleware``, ``tasks.lifecycle`` and one of
+``dialects``. A module imports from lower layers only (``docs/explanation/architecture.rst``).
 """

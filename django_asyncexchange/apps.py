@@ -1,4 +1,4 @@
-"""The app's configuration."""
+"""App configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say of a view whether its calls may be answered later: a function, a class, or one handler or action of a class.
+"""Mark a view as callable asynchronously, or as never: a function, a class, or one method or action of a class.
 
 >>> @allow_async
 ... def report(request): ...
@@ -6,8 +6,8 @@
 >>> @allow_async(retention=timedelta(days=2), repeatable=True)
 ... def archive(request): ...
 
-A class may also carry the mark as an attribute: ``async_exchange = True``, or the names of its actions or methods,
-``async_exchange = {"list"}``.
+A class can have the attribute ``async_exchange`` instead: ``async_exchange = True``, or the names of its actions or
+methods, ``async_exchange = {"list"}``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def allow_async(*, retention: dt.timedelta | None = ..., repeatable: bool | None
 
 
 def allow_async(view: Any = None, *, retention: dt.timedelta | None = None, repeatable: bool | None = None) -> Any:
-    """Calls of ``view`` may be answered later, if the client asks for it.
+    """Allow asynchronous calls of ``view``, if the client asks for them.
 
-    ``retention`` says how long the answer of a successful call is kept, instead of the dialect's policy. ``repeatable``
-    says whether a call may be run again when its worker has died; left open, GET, HEAD and OPTIONS may.
+    ``retention`` is how long the response of a successful call is kept, instead of the dialect's ``RETENTION``.
+    ``repeatable`` is whether a call may run again after its worker has died; by default GET, HEAD and OPTIONS may.
     """
     if view is None:
         return partial(allow_async, retention=retention, repeatable=repeatable)
@@ -46,7 +46,7 @@ def allow_async(view: Any = None, *, retention: dt.timedelta | None = None, repe
 
 
 def never_async(view: V) -> V:
-    """Calls of ``view`` are never answered later, whatever a dialect or the settings say."""
+    """Never answer calls of ``view`` later, whatever the dialect or the settings say."""
     _mark(view, False)
     return view
 

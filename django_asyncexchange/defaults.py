@@ -1,4 +1,4 @@
-"""Settings of other apps as this app needs them, for a project's settings module. Needs no settings itself.
+"""Recommended settings of other apps, for a project's settings module. Importable before settings are configured.
 
 >>> from django_asyncexchange.defaults import q_cluster
 >>> Q_CLUSTER = q_cluster(workers=4)
@@ -14,11 +14,11 @@ REDIS = {"broker_class": f"{EXECUTORS}.django_q_redis.WakingRedis"}
 
 
 def q_cluster(**overrides: Any) -> dict[str, Any]:
-    """``Q_CLUSTER`` of django-q2: its values by the names that django-q2 gives them, ``overrides`` first.
+    """Return a ``Q_CLUSTER`` for django-q2. ``overrides`` are options of django-q2 and take precedence.
 
-    The queue is in the project's own database; with ``redis`` or ``django_redis`` it is there. What follows from
-    another value is made from it, unless it is given too: ``queue_limit`` is two for each of ``workers``, and ``retry``
-    is a minute longer than ``timeout``, both in seconds. docs/howto/deploy.rst explains each.
+    The queue is in the project's database, or in Redis if ``redis`` or ``django_redis`` is given. Two options are
+    derived unless they are given: ``queue_limit`` is twice ``workers``, and ``retry`` is ``timeout`` plus 60 seconds.
+    docs/howto/deployment.rst explains each.
     """
     queue = REDIS if overrides.keys() & {"redis", "django_redis"} else DATABASE
     workers, timeout = overrides.get("workers", 2), overrides.get("timeout", 360)

@@ -1,4 +1,4 @@
-"""``delivery.run``: the name under which queues have what sends webhooks. Never move it, as ``worker.run``."""
+"""``delivery.run``: the dotted path that queues store for the job that sends webhooks. Never move it."""
 
 from __future__ import annotations
 

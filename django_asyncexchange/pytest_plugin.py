@@ -1,4 +1,4 @@
-"""The plugin of pytest, found by its entry point. It touches neither Django nor settings before a test asks for it."""
+"""pytest plugin, registered by entry point. Imports neither Django nor settings until a test uses the fixture."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def async_worker(settings: Any) -> Worker:
-    """Runs accepted calls in the test itself, and keeps webhooks: a ``django_asyncexchange.testing.Worker``.
+    """Run accepted calls in the test's own process and collect webhooks: a ``django_asyncexchange.testing.Worker``.
 
-    The test says itself which database it has: by ``django_db``, ``db`` or ``transactional_db``. ``settings`` is
-    pytest-django's fixture: what a test changes there later is undone first.
+    The test itself needs database access: ``django_db``, ``db`` or ``transactional_db``. Uses pytest-django's
+    ``settings`` fixture, which restores the settings after the test.
     """
     testing = import_module("django_asyncexchange.testing")
-    setattr(settings, testing.NAME, testing.held())
+    setattr(settings, testing.NAME, testing.settings_for_tests())
     worker: Worker = testing.Worker()
     return worker

@@ -1,6 +1,6 @@
-"""What people are shown of a call: addresses, headers and fields without credentials, by one list of names.
+"""Masks credentials in URLs, headers and form fields that are shown to people, by one list of names.
 
-Only what is shown passes here. What is run is stored sealed, whole, and never changed.
+For display only. The captured request itself is stored encrypted, in full, and never changed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CREDENTIAL = re.compile(
     """,
     re.VERBOSE,
 )
-"""Names of headers, query parameters and fields that carry credentials, besides those that Django hides by itself."""
+"""Names of headers, query parameters and fields that carry credentials, in addition to those that Django hides."""
 PARAMETER = re.compile(r"(?<![^?&;])([^=&;?#]+)=([^&;#]*)")
 USERINFO = re.compile(r"(?<=://)[^/?#@\s]+(?=@)")
-ENCODED = 3
-"""So many times over may an address within an address be percent-encoded."""
+MAX_DECODES = 3
+"""How many times a URL within a URL may be percent-encoded."""
 
 
 def is_secret(name: str) -> bool:
-    """Whether what is called ``name``, percent-encoded or not, may be a credential."""
+    """Whether a header, parameter or field called ``name`` may be a credential. ``name`` may be percent-encoded."""
     plain = unquote_plus(name).lower().replace("_", "-")
     return _is_secret(plain, tuple(conf.SECRET_NAMES), get_default_exception_reporter_filter())
 
@@ -41,30 +41,30 @@ def is_secret(name: str) -> bool:
 def _is_secret(name: str, listed: tuple[str, ...], django: Any) -> bool:
     if any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in listed) or CREDENTIAL.search(name):
         return True
-    hidden: Any = getattr(django, "hidden_settings", None)  # a project's own filter need not have such a list
+    hidden: Any = getattr(django, "hidden_settings", None)  # a project's own filter may not have it
     return bool(hidden and hidden.search(name))
 
 
 def masked(name: str, text: str) -> str:
-    """``text``, unless what has this name may be a credential. Addresses in it lose theirs."""
+    """``text``, or ``***`` if ``name`` may be a credential. URLs in ``text`` are masked too."""
     return MASK if text and is_secret(name) else masked_url(text)
 
 
 def masked_url(url: str) -> str:
-    """``url`` without the password before its host and the secrets of its query; everything else to the letter."""
-    return PARAMETER.sub(_shown, USERINFO.sub(MASK, url))
+    """``url`` with its userinfo and the secrets of its query masked; everything else is unchanged."""
+    return PARAMETER.sub(_masked_parameter, USERINFO.sub(MASK, url))
 
 
-def _shown(found: re.Match[str]) -> str:
+def _masked_parameter(found: re.Match[str]) -> str:
     name, text = found.groups()
-    if text and (is_secret(name) or _brings_a_secret(text)):
+    if text and (is_secret(name) or _contains_secret(text)):
         return f"{name}={MASK}"
     return found[0]
 
 
-def _brings_a_secret(text: str) -> bool:
-    """Whether ``text`` is an address with a secret in its query."""
-    for _ in range(ENCODED):
+def _contains_secret(text: str) -> bool:
+    """Whether ``text`` is a URL with a secret in its query."""
+    for _ in range(MAX_DECODES):
         text = unquote_plus(text)
     _, _, query = text.partition("?")
     return "=" in query and any(found[2] and is_secret(found[1]) for found in PARAMETER.finditer(query))

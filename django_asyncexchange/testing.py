@@ -1,4 +1,4 @@
-"""For a project's own tests: what was accepted is run in the test itself, and webhooks are kept instead of sent.
+"""Test tools for projects: run accepted calls within the test, and collect webhooks instead of sending them.
 
 >>> class ReportTests(AsyncExchangeTestMixin, TestCase):
 ...     def test_report(self):
@@ -6,8 +6,8 @@
 ...         answer = self.async_worker.answer(accepted, self.client)
 ...         self.assertEqual(answer.json(), {"rows": 2135})
 
-Everything happens in the test's own thread, transaction and database connection, so it works in a ``TestCase`` as in a
-``TransactionTestCase``, with whatever executor the project has. pytest has the fixture ``async_worker``.
+Everything runs in the test's own thread, transaction and database connection. So it works in a ``TestCase`` and in a
+``TransactionTestCase``, whatever executor the project has. For pytest there is the fixture ``async_worker``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from .webhooks.transport import Outcome
 from .worker import runner
 
 
-class Held(Executor):
-    """The executor of tests: no message goes anywhere, and calls wait until ``Worker.run()``."""
+class ManualExecutor(Executor):
+    """Executor for tests: sends no messages, so calls wait for ``Worker.run()``."""
 
     needs_worker = False
 
@@ -59,79 +59,80 @@ class Message:
     headers: dict[str, str]
     body: bytes
     delivery: Delivery
-    """The row; ``delivery.task`` is what it tells of."""
+    """The ``Delivery`` row; its ``task`` is the task that the event is about."""
 
     def json(self) -> Any:
         return json.loads(self.body)
 
 
 class Worker:
-    """Runs what was accepted, when the test says so. Made by ``worker()``."""
+    """Runs accepted calls when the test says so. Returned by ``worker()``."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        """What ``deliver()`` has taken so far."""
+        """All messages that ``deliver()`` has returned so far."""
 
     @property
     def tasks(self) -> AsyncTaskQuerySet:
-        """All tasks there are, the oldest first: ``tasks.get()``, ``tasks.filter(account="7")``."""
+        """Queryset of all tasks, oldest first: ``tasks.get()``, ``tasks.filter(account="7")``."""
         tasks: AsyncTaskQuerySet = AsyncTask.objects.order_by("created", "pk")
         return tasks
 
     def run(self) -> list[AsyncTask]:
-        """Run all calls that wait, the oldest first, also those that are accepted meanwhile; returns their tasks.
+        """Run all pending calls, oldest first, including those that are accepted meanwhile; return their tasks.
 
-        Never raises: what a view raises is logged, and its task ends in ``ERROR`` with the status 500.
+        Never raises: an exception in a view is logged, and its task ends in ``ERROR`` with status 500.
         """
         ran: list[Any] = []
         with _connections_left_open():
-            while waiting := [pk for pk in self._waiting() if pk not in ran]:
-                for pk in waiting:
+            while pending := [pk for pk in self._pending() if pk not in ran]:
+                for pk in pending:
                     runner.run(str(pk))
-                ran += waiting
+                ran += pending
         found = AsyncTask.objects.in_bulk(ran)
         return [found[pk] for pk in ran if pk in found]
 
-    def _waiting(self) -> list[Any]:
+    def _pending(self) -> list[Any]:
         return list(self.tasks.filter(state=State.PENDING).values_list("pk", flat=True))
 
     def answer(self, accepted: Any, client: Any, **extra: Any) -> Any:
-        """Run what waits, and have ``client`` follow the ``Location`` of the 202 ``accepted``: the final response.
+        """Run pending calls and return the final response: ``client`` follows the ``Location`` of the 202 ``accepted``.
 
-        ``extra`` goes to ``client.get()``, for example ``headers={"Authorization": …}``.
+        ``extra`` is passed to ``client.get()``, for example ``headers={"Authorization": …}``. Raises AssertionError if
+        ``accepted`` is not a 202.
         """
         assert accepted.status_code == 202, f"{accepted.status_code} instead of 202: {accepted.content[:1000]!r}"
         self.run()
         return client.get(accepted.headers["Location"], follow=True, **extra)
 
     def deliver(self, status: int = 200) -> list[Message]:
-        """Take all webhooks and callbacks that are due, as if their receivers had answered ``status``; none is sent.
+        """Return all webhooks and callbacks that are due, as if their receivers had answered ``status``.
 
-        Another try of one that has failed is due later, as in production.
+        None is sent. If ``status`` is an error, the next attempt is due later, as in production.
         """
         delivery.give_up_disabled()
-        taken = []
+        collected = []
         while row := next(delivery.claim(1), None):
-            profile = delivery.profile_of(row)
-            letter = attempts.letter(row, profile)
-            attempts.settle(row, profile, [Outcome(status=status)])
-            taken.append(
+            rules = conf.delivery_rules(row.task.dialect)
+            request = attempts.build_request(row, rules)
+            attempts.record(row, rules, [Outcome(status=status)])
+            collected.append(
                 Message(
                     event=row.event,
-                    method=letter.method,
-                    url=letter.url,
-                    headers=dict(letter.headers),
-                    body=letter.body,
+                    method=request.method,
+                    url=request.url,
+                    headers=dict(request.headers),
+                    body=request.body,
                     delivery=row,
                 )
             )
-        self.messages += taken
-        return taken
+        self.messages += collected
+        return collected
 
 
 @contextlib.contextmanager
 def _connections_left_open() -> Iterator[None]:
-    """As Django's test client does it: each request would close those that are within the test's own transaction."""
+    """As Django's test client does: otherwise each request would close the connection of the test's own transaction."""
     found = [made for made in (request_started, request_finished) if made.disconnect(close_old_connections)]
     try:
         yield
@@ -141,26 +142,26 @@ def _connections_left_open() -> Iterator[None]:
 
 
 def stored_answer(task: AsyncTask) -> HttpResponse:
-    """What the view has answered in the run of ``task``, whatever its dialect makes of it.
+    """Return the response of the view in the run of ``task``, before its dialect changes anything.
 
-    Raises ValueError where there is none (not run yet, cancelled, lost, deleted).
+    Raises ValueError if there is none (not run yet, cancelled, lost, deleted).
     """
     if task.status_code is None:
-        raise ValueError(f"{task} has no answer")
+        raise ValueError(f"{task} has no response")
     content = bodies.read(task.response_body())
     return http.respond(Response(status=task.status_code, headers=task.headers, body=content))
 
 
 @contextlib.contextmanager
 def worker() -> Iterator[Worker]:
-    """Inside, accepted calls wait for ``Worker.run()``, whatever ``ASYNC_EXCHANGE["EXECUTOR"]`` is."""
-    with override_settings(**{NAME: held()}):
+    """Context manager in which accepted calls wait for ``Worker.run()``, whatever ``ASYNC_EXCHANGE["EXECUTOR"]`` is."""
+    with override_settings(**{NAME: settings_for_tests()}):
         yield Worker()
 
 
-def held() -> dict[str, Any]:
-    """``ASYNC_EXCHANGE`` as it is, but that nothing runs by itself."""
-    return {**conf.raw, "EXECUTOR": f"{__name__}.{Held.__name__}"}
+def settings_for_tests() -> dict[str, Any]:
+    """``ASYNC_EXCHANGE`` of the project with the executor for tests."""
+    return {**conf.raw, "EXECUTOR": f"{__name__}.{ManualExecutor.__name__}"}
 
 
 class AsyncExchangeTestMixin(SimpleTestCase):

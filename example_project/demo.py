@@ -1,9 +1,9 @@
-"""The main job in one command: install, start, submit calls for later, poll, fetch, compare. Needs Python and pip only.
+"""Demo in one command: install, start, submit calls, poll, fetch and compare results. Needs only Python and pip.
 
-    python3 example_project/demo.py            plays everything and ends
-    python3 example_project/demo.py --stay     leaves the server and the workers running until Ctrl-C
+    python3 example_project/demo.py            runs the walkthrough and exits
+    python3 example_project/demo.py --stay     then keeps the server and the workers running until Ctrl-C
 
-Everything happens in a virtual environment ``.venv`` beside the project and in a scratch folder that is removed again.
+It creates a virtual environment ``.venv`` in the repository and a temporary directory, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ NEEDED = ("django_asyncexchange", "dj_database_url", "rich", "waitress")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Plays the asynchronous exchange over real HTTP.")
-    parser.add_argument("--stay", action="store_true", help="keep server and workers running afterwards")
+    parser = argparse.ArgumentParser(description="Walks through all dialects over real HTTP.")
+    parser.add_argument("--stay", action="store_true", help="keep the server and the workers running afterwards")
     parser.add_argument("--port", type=int, default=0, help="port of the web server (default: a free one)")
     parser.add_argument("--delay", type=float, default=2.0, help="seconds that a report takes (default: 2)")
     parser.add_argument("--products", type=int, default=2135, help="products in the stock report (default: 2135)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="draw some of what is shown as an SVG")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="draw part of the output as an SVG")
     options = parser.parse_args()
     if not all(importlib.util.find_spec(name) for name in NEEDED):
-        return install_and_start_again()
+        return install_and_restart()
 
-    from scenes import play
+    from walkthrough.run import run
 
-    return play.play(**vars(options))
+    return run(**vars(options))
 
 
-def install_and_start_again() -> int:
-    """Make ``.venv`` with this project in it, and run this file there."""
+def install_and_restart() -> int:
+    """Create ``.venv``, install the project, and run this file there."""
     home = ROOT / ".venv"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if Path(sys.executable).absolute() == python:
-        raise SystemExit(f"{home} lacks one of {', '.join(NEEDED)}; remove it and start again")
+        raise SystemExit(f"{home} lacks one of {', '.join(NEEDED)}; delete it and try again")
     if not python.exists():
-        print(f"making a virtual environment in {home.relative_to(ROOT)}", flush=True)
+        print(f"creating a virtual environment in {home.relative_to(ROOT)}", flush=True)
         venv.create(home, with_pip=True)
-    print("installing the project and what the demonstration needs", flush=True)
+    print("installing the project and its dependencies", flush=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[example]"]
     subprocess.run(install, cwd=ROOT, check=True)
     return subprocess.run([str(python), __file__, *sys.argv[1:]], check=False).returncode

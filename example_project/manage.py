@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Commands of the example project; works from any directory."""
+"""Management commands of the example project. Runs from any directory."""
 
 from __future__ import annotations
 

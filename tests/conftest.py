@@ -104,7 +104,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def moved_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that mount a dialect elsewhere, while the addresses of the tests' URLconf stay where they are."""
-    monkeypatch.setattr("django_asyncexchange.conf.urlconf.dead", lambda dialect: None)
+    monkeypatch.setattr("django_asyncexchange.conf.urlconf.unreachable", lambda dialect: None)
 
 
 @pytest.fixture

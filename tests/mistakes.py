@@ -84,7 +84,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     ),
     "a key misspelt": (CheckId.UNKNOWN_KEY, key(ALLOW_ANONYMUS=True), "Did you mean 'ALLOW_ANONYMOUS'?"),
     "a key in lower case": (CheckId.UNKNOWN_KEY, key(views=["/*"]), "Did you mean 'VIEWS'?"),
-    "an option as a key": (CheckId.UNKNOWN_KEY, key(RETENTION=3600), "Known are"),
+    "an option as a key": (CheckId.UNKNOWN_KEY, key(RETENTION=3600), "Valid names"),
     # Values.
     "bytes in words": (CheckId.VALUE_WRONG, key(MAX_REQUEST_BYTES="20MB"), "without quotes"),
     "bytes below nothing": (CheckId.VALUE_WRONG, key(MAX_RESULT_BYTES=-1), "at least 1"),
@@ -103,9 +103,9 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     "a path that is nowhere": (CheckId.VIEW_UNKNOWN, key(VIEWS=["/nowhere/"]), "leading slash"),
     "a pattern that meets nothing": (CheckId.VIEW_UNKNOWN, key(VIEWS=["/nowhere/*"]), "leading slash"),
     "an owner that is nowhere": (CheckId.OWNER_WRONG, key(OWNER="nope.nope"), "dotted path of a function"),
-    "an owner that is a function": (CheckId.OWNER_WRONG, key(OWNER=owner_without_request), "as a text"),
+    "an owner that is a function": (CheckId.OWNER_WRONG, key(OWNER=owner_without_request), "as a string"),
     "an owner without a request": (CheckId.OWNER_WRONG, key(OWNER=f"{__name__}.owner_without_request"), "(request)"),
-    "an owner that is async": (CheckId.OWNER_WRONG, key(OWNER=f"{__name__}.owner_async"), "without async"),
+    "an owner that is async": (CheckId.OWNER_WRONG, key(OWNER=f"{__name__}.owner_async"), "synchronous"),
     "an owner that cannot be called": (CheckId.OWNER_WRONG, key(OWNER=f"{__name__}.DJANGO_Q"), "Name a function"),
     "a snapshot that is nowhere": (CheckId.VALUE_WRONG, key(SNAPSHOT_AUTH="nope.nope"), "dotted path of a function"),
     "a snapshot without its pair": (
@@ -154,7 +154,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
         "'prefer': None",
     ),
     # Executors and their queues.
-    "an executor that is nowhere": (CheckId.EXECUTOR_WRONG, key(EXECUTOR="nope.Nope"), "executor's class"),
+    "an executor that is nowhere": (CheckId.EXECUTOR_WRONG, key(EXECUTOR="nope.Nope"), "executor class"),
     "no executor": (CheckId.EXECUTOR_WRONG, key(EXECUTOR=f"{__name__}.Sender"), "executors.Executor"),
     "django_q missing": (
         CheckId.EXECUTOR_WRONG,
@@ -182,7 +182,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     "ours after a catch-all": (
         CheckId.URLS_MISSING,
         urls(re_path("^(.*)$", catch_all), path("", OURS)),
-        "above what takes",
+        "above any catch-all",
     ),
     "a storage that is nowhere": (
         CheckId.STORAGE_WRONG,

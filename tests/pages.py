@@ -12,6 +12,10 @@ from docutils import nodes
 from docutils.core import publish_doctree
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    page for folder in ("explanation", "howto", "reference") for page in sorted((ROOT / "docs" / folder).rglob("*.rst"))
+]
+"""Pages whose blocks run in a project that is set up; ``test_first_hour`` has the README and the quickstart."""
 QUIET = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False}
 """Sphinx's own roles and directives are unknown here, and hold no blocks."""
 

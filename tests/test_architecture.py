@@ -1,4 +1,4 @@
-"""The architecture is tested: layers, doors and sizes. The rules are those of docs/architecture.rst."""
+"""The architecture is tested: layers, doors and sizes. The rules are those of docs/explanation/architecture.rst."""
 
 from __future__ import annotations
 

@@ -8,25 +8,35 @@ import inspect
 import re
 import runpy
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from django.contrib.auth.models import User
+from django.utils.module_loading import import_string
 
 from django_asyncexchange import signals
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.conf import check_ids, conf
 from django_asyncexchange.conf.keys import Keys
+from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.dialects.base import Policy
 from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
 from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
-from django_asyncexchange.protocol.states import Reason, State
+from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
+
+from .services import exchange
 
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "docs" / "_ext"))
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = {State: ".. states::", Reason: ".. reasons::"}
 HOUSE = runpy.run_path(str(ROOT / "docs" / "_ext" / "house.py"))
 """What makes the generated parts."""
+PICTURES = sys.modules["pictures"]
+PACKAGE = "django_asyncexchange"
 
 
 def page(name: str) -> str:
@@ -78,6 +88,28 @@ def test_a_default_is_said_as_people_say_it(value, text):
     assert HOUSE["shown"](value) == text
 
 
+def test_defaults_that_differ_between_dialects_are_listed():
+    rows = {name: dict(zip(BUILT_IN, values, strict=True)) for name, *values in HOUSE["differing"]()}
+    assert (rows["RETENTION"]["prefer"], rows["RETENTION"]["moysklad"]) == ("1 day", "1 hour")
+    assert "LINK_LIFETIME" not in rows
+
+
+def named_defaults() -> list[tuple[str, str]]:
+    """Settings that a page names with a value, as in "``MAX_WAIT_SECONDS`` (30)"."""
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.rst")]
+    found = re.findall(r"``([A-Z_]+)``\s+\(([^)`]*\d[^)`]*)\)", "\n".join(pages))
+    return sorted({(name, value) for name, value in found if name in conf.names()})
+
+
+@pytest.mark.parametrize(("name", "value"), named_defaults())
+def test_default_in_a_text_is_that_of_the_code(name, value):
+    assert value == HOUSE["shown"](getattr(Keys, name).default).strip("`")
+
+
+def test_defaults_in_texts_are_found():
+    assert len(named_defaults()) >= 3
+
+
 @pytest.mark.parametrize("kind", [State, Reason])
 def test_states_and_reasons_are_documented(kind):
     assert GENERATED[kind] in page("states")
@@ -87,6 +119,60 @@ def test_states_and_reasons_are_documented(kind):
 @pytest.mark.parametrize("name", [name for name, value in vars(signals).items() if isinstance(value, signals.Signal)])
 def test_signal_is_documented(name):
     assert f"``{name}``" in page("signals")
+
+
+# Pictures -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_transition_is_drawn_and_named():
+    assert PICTURES.WHEN.keys() == {(source, target) for source in State for target in TRANSITIONS[source]}
+    assert PICTURES.state_machine().svg().count("marker-end=") == len(PICTURES.WHEN)
+
+
+@pytest.mark.parametrize("draw", [PICTURES.state_machine, PICTURES.sequence, PICTURES.decisions])
+def test_picture_is_well_formed_and_described(draw):
+    svg = ElementTree.fromstring(draw().svg())
+    assert len(svg.get("aria-label", "")) > 100
+    colours = {value for node in svg.iter() for name, value in node.items() if name in ("fill", "stroke")}
+    assert colours == {"none", "currentColor"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.urls("tests.services")
+def test_call_enters_the_functions_of_the_sequence_in_their_order(client, settings):
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/ran/"])
+    expected = [step.function for step in PICTURES.CALL if step.function]
+    entered = []
+
+    def record(frame, event, argument):
+        name = frame.f_globals.get("__name__", "").removeprefix(f"{PACKAGE}.")
+        entered.append(f"{name}.{frame.f_code.co_qualname}") if event == "call" else None
+
+    client.force_login(User.objects.create_user("anna"))
+    sys.setprofile(record)
+    try:
+        accepted = client.get("/ran/", headers={"Prefer": "respond-async"})
+        answer = client.get(accepted["Location"] + "/result")
+    finally:
+        sys.setprofile(None)
+    assert (accepted.status_code, answer.status_code) == (202, 200)
+    assert [name for name in dict.fromkeys(entered) if name in expected] == expected
+
+
+def test_decision_chart_names_each_dialect_and_executor():
+    answers = {
+        choice.title: [answer for _, answer in choice.questions] + [choice.otherwise] for choice in PICTURES.CHOICES
+    }
+    assert {answer for answer in answers["Dialect"] if " " not in answer} == set(BUILT_IN)
+    classes = {answer.split()[0] for answer in answers["Executor"]}
+    modules = {"Celery": "celery", "DjangoTasks": "django_tasks", "DjangoQ": "django_q"}
+    assert classes == modules.keys()
+    assert all(import_string(f"{PACKAGE}.executors.{modules[name]}.{name}") for name in classes)
+
+
+def test_limit_of_the_decision_chart_is_the_default():
+    [question] = [question for choice in PICTURES.CHOICES for question, _ in choice.questions if "KiB" in question]
+    assert HOUSE["shown"](Keys.INLINE_BYTES.default) in question
 
 
 def readme_command(name: str) -> str:
@@ -120,4 +206,4 @@ def test_changelog_has_the_version():
 @pytest.mark.parametrize("word", ["added", "removed", "doubled", "lost"])
 def test_what_a_concurrent_change_does_to_a_report_is_documented(word):
     page = (Path(__file__).parent.parent / "docs" / "howto" / "whole-collections.rst").read_text(encoding="utf-8")
-    assert word in page.partition("One moment\n---")[2].partition("\n---")[0]
+    assert word in page.partition("Consistent reads\n---")[2].partition("\n---")[0]

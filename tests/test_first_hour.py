@@ -80,7 +80,7 @@ def test_a_caller_with_a_token_is_answered_as_the_quickstart_shows(beginner):
 
 
 def test_the_tests_of_the_page_about_testing_pass(beginner):
-    beginner.follow(blocks(ROOT / "docs" / "howto" / "testing.rst"))
+    beginner.follow(blocks(ROOT / "docs" / "howto" / "testing-your-project.rst"))
     assert "1 passed" in beginner.said
 
 

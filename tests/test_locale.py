@@ -16,8 +16,9 @@ from django.utils import translation
 from django.utils.translation.template import templatize
 
 import django_asyncexchange
-from django_asyncexchange import exceptions
 from django_asyncexchange.conf import conf
+
+from .dialects.contract import error_classes
 
 PACKAGE = Path(django_asyncexchange.__file__).parent
 CATALOG = PACKAGE / "locale" / "ru" / "LC_MESSAGES" / "django.po"
@@ -27,15 +28,6 @@ MARKS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext":
 """Function → how many of its first arguments are texts."""
 CALL = re.compile(r"""\b(?:n?gettext|_)\((?:u?(?:'(?:\\.|[^'])*'|"(?:\\.|[^"])*"),?\s*)+""")
 """A marked text in what Django makes of a template."""
-TOLD = (
-    exceptions.CapacityExceeded,
-    exceptions.NoWorker,
-    exceptions.RequestErased,
-    exceptions.RequestLocked,
-    exceptions.RequestTooLarge,
-    exceptions.SubmitFailed,
-)
-"""What the admin site says of a task that cannot be run again: their docstrings, which makemessages does not find."""
 
 ENGLISH = "There is no such asynchronous task."
 RUSSIAN = "Такой асинхронной задачи нет."
@@ -59,11 +51,11 @@ def in_templates() -> Iterator[str]:
 
 
 def of_dialects() -> Iterator[str]:
-    return (wire.text for dialect in conf.mounts for wire in dialect.CODES.values())
+    return (wire.text for dialect in conf.mounts for wire in dialect.CODES.values() if wire.text)
 
 
 def of_exceptions() -> Iterator[str]:
-    return (str(error()) for error in TOLD)
+    return (cls.message for cls in error_classes())
 
 
 SOURCES = [in_python, in_templates, of_dialects, of_exceptions]
@@ -159,6 +151,7 @@ def test_61002_has_the_text_of_the_documentation():
         ("kladana", "en", ENGLISH),
         ("kladana", "fr", ENGLISH),
         ("kladana", "ru-RU,ru;q=0.9,en;q=0.8", RUSSIAN),
+        ("kladana", "ru;q=0, fr", ENGLISH),
     ],
 )
 def test_the_reader_chooses_the_language(django_user_model, mount, wanted, text):

@@ -35,10 +35,8 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.dialects.solitude import Solitude
 
 from . import services
-from .pages import QUIET, ROOT, Block, blocks, completed
+from .pages import PAGES, QUIET, ROOT, Block, blocks, completed
 
-PAGES = [page for folder in ("howto", "reference") for page in sorted((ROOT / "docs" / folder).rglob("*.rst"))]
-"""``test_first_hour`` has the README and the quickstart, and the tests of the page about testing."""
 SERVERS = ("receiver.py",)
 """Blocks that would run for ever; ``webhooks.test_signatures`` and the journeys have the like."""
 ELSEWHERE = ("django_rq", "myproject.partners", "myproject.dialects")
@@ -112,6 +110,7 @@ def of_the_reader(tmp_path, monkeypatch):
     monkeypatch.setenv("ASYNC_EXCHANGE_KEY", Fernet.generate_key().decode())
     for name in ELSEWHERE:
         monkeypatch.setitem(sys.modules, name, MagicMock(name=name, Partners=Solitude))
+    monkeypatch.setattr(_state, "default_app", _state.default_app)  # Celery's fixup for Django replaces it
     with Celery("myproject", broker="memory://", set_as_current=False) as app:
         monkeypatch.setattr(_state._tls, "current_app", app, raising=False)
 

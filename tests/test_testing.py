@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from django_asyncexchange import testing
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import Delivery, Webhook
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Owner
@@ -167,7 +167,7 @@ def test_a_stored_answer_is_what_the_view_has_answered(async_worker, client, ann
 def test_a_task_without_an_answer_has_none(async_worker, client, anna):
     client.force_login(anna)
     client.get("/ran/", headers=LATER)
-    with pytest.raises(ValueError, match="has no answer"):
+    with pytest.raises(ValueError, match="has no response"):
         testing.stored_answer(async_worker.tasks.get())
 
 
@@ -177,8 +177,8 @@ def test_a_task_without_an_answer_has_none(async_worker, client, anna):
 @pytest.fixture
 def hooked(anna, client):
     """A client whose account has a webhook."""
-    wish = Wish(url="https://hooks.example.com/async", action="PROCESSED")
-    subscriptions.create(conf.dialect("prefer"), Owner(account=str(anna.pk)), anna.pk, wish)
+    fields = WebhookFields(url="https://hooks.example.com/async", action="PROCESSED")
+    subscriptions.create(conf.dialect("prefer"), Owner(account=str(anna.pk)), anna.pk, fields)
     client.force_login(anna)
     return client
 

@@ -1,6 +1,6 @@
-"""Tasks in Django's admin: to look at, to cancel, to run again, to prune. Nothing stored can be typed over.
+"""Django admin: tasks (view, cancel, rerun, prune), webhooks (add, change, delete) and their deliveries.
 
-Beside them webhooks, to be made and changed, and their deliveries.
+Tasks and deliveries are read-only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the actions of a list do, as buttons on the page of one object: by POST, and for who may."""
+"""Admin actions as buttons on the change page of an object."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ else:
     Base = admin.ModelAdmin
 
 
-class WithButtons(Base):
-    """A model's admin whose ``actions`` are offered on the page of an object too."""
+class ActionButtonsMixin(Base):
+    """ModelAdmin that shows some of its ``actions`` as buttons on the change page, with their permissions."""
 
     buttons: ClassVar[Mapping[str, Any]] = {}
-    """Labels by the name of the action, in the order in which they are shown."""
+    """Action name → label, in the order in which the buttons are shown."""
 
-    def obstacle(self, name: str, obj: Any) -> str | None:
-        """Why the action cannot be done with ``obj``, as its button says; ``""`` = it can, None = it is not shown."""
+    def button_disabled_reason(self, name: str, obj: Any) -> str | None:
+        """Why the button is disabled for ``obj``; ``""`` = it is enabled, None = it is not shown."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.act)
-        return [path("<path:object_id>/act/<slug:name>/", view, name=self._name("act")), *super().get_urls()]
+        view = self.admin_site.admin_view(self.run_action)
+        return [path("<path:object_id>/act/<slug:name>/", view, name=self._url_name("act")), *super().get_urls()]
 
-    def act(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
-        """Do the action ``name`` with one object, and come back to its page, or to the list where it is gone."""
+    def run_action(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
+        """Run the action ``name`` on one object; redirect to its page, or to the list if it was deleted."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         found: Any = self.get_actions(request).get(name)
@@ -43,13 +43,13 @@ class WithButtons(Base):
         obj = self.get_object(request, unquote(object_id))
         if obj is not None:
             rows: QuerySet[Any] = self.get_queryset(request).filter(pk=obj.pk)
-            do = found.func if hasattr(found, "func") else found[0]  # from Django 6.1 on it is no tuple
-            answer: HttpResponseBase | None = do(self, request, rows)
-            if answer is not None:
-                return answer
+            function = found.func if hasattr(found, "func") else found[0]  # a tuple before Django 6.1
+            response: HttpResponseBase | None = function(self, request, rows)
+            if response is not None:
+                return response
             if rows.exists():
-                return HttpResponseRedirect(self._address("change", obj))
-        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:{self._name('changelist')}"))
+                return HttpResponseRedirect(self._url("change", obj))
+        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:{self._url_name('changelist')}"))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj") or context.get("original")
@@ -58,15 +58,19 @@ class WithButtons(Base):
 
     def _buttons(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
         allowed = self.get_actions(request)
-        offered = [(name, label, self.obstacle(name, obj)) for name, label in self.buttons.items() if name in allowed]
+        offered = [
+            (name, label, self.button_disabled_reason(name, obj))
+            for name, label in self.buttons.items()
+            if name in allowed
+        ]
         return [
-            {"label": label, "obstacle": obstacle, "url": self._address("act", obj, name)}
-            for name, label, obstacle in offered
-            if obstacle is not None
+            {"label": label, "disabled_reason": reason, "url": self._url("act", obj, name)}
+            for name, label, reason in offered
+            if reason is not None
         ]
 
-    def _name(self, what: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{what}"
+    def _url_name(self, page: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
 
-    def _address(self, what: str, obj: Any, *more: str) -> str:
-        return reverse(f"{self.admin_site.name}:{self._name(what)}", args=(quote(obj.pk), *more))
+    def _url(self, page: str, obj: Any, *args: str) -> str:
+        return reverse(f"{self.admin_site.name}:{self._url_name(page)}", args=(quote(obj.pk), *args))

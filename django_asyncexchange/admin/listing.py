@@ -1,4 +1,4 @@
-"""The list of tasks: pages, columns and filters that stay cheap on a large table."""
+"""Change lists that stay fast on large tables: pagination, columns and filters."""
 
 from __future__ import annotations
 
@@ -31,52 +31,52 @@ ORIGIN = re.compile(r"^\w+://[^/?#]*")
 
 
 def shortened(name: object, length: int = 32) -> str:
-    """``name`` as a column has room for it."""
+    """``name``, truncated to fit a column."""
     return Truncator(str(name)).chars(length)
 
 
-class FirstPages(TaskPaginator):
-    """Counts no further than anybody turns pages, so that no request counts or skips a whole table."""
+class CappedPaginator(TaskPaginator):
+    """Counts no more than ``max_count`` rows, so that no request counts or skips a whole table."""
 
-    reach = 10_000
+    max_count = 10_000
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted: int = rows.order_by()[: self.reach].count()
+        counted: int = rows.order_by()[: self.max_count].count()
         return counted
 
     @property
-    def is_cut(self) -> bool:
-        return self.count == self.reach
+    def is_capped(self) -> bool:
+        return self.count == self.max_count
 
 
-class CarefulList(ChangeList):
+class NulSafeChangeList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
-        """A zero character, which PostgreSQL would not take, is in no row: it is refused like any odd filter."""
+        """Reject NUL characters like any invalid lookup: PostgreSQL cannot store or compare them."""
         if any("\0" in text for texts in request.GET.lists() for text in (texts[0], *texts[1])):
             raise IncorrectLookupParameters
         return super().get_queryset(request, exclude_parameters)
 
 
-class TaskList(CarefulList):
+class TaskChangeList(NulSafeChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
-        """Without the columns that may be large and are not shown."""
+        """Defer the large columns that the list does not show."""
         return super().get_queryset(request, exclude_parameters).defer("request", "response_headers")
 
     def get_results(self, request: HttpRequest) -> None:
-        """The page's rows with short addresses, also in their names: Django writes those for screen readers."""
+        """Shorten the URLs of the rows, also in ``str(task)``, which Django renders for screen readers."""
         super().get_results(request)
         rows: list[AsyncTask] = list(self.result_list)
         for task in rows:
             task.url = shortened(ORIGIN.sub("", masked_url(task.url)), 60)
             task.account = shortened(task.account)
         self.result_list = rows
-        self.is_worker_missed = presence.seems_missed(rows)
+        self.is_worker_missing = presence.seems_missed(rows)
 
 
-class KnownValues(admin.SimpleListFilter):
-    """A filter whose choices are known: asking the table for its distinct values would read all of it."""
+class FixedChoicesFilter(admin.SimpleListFilter):
+    """Filter with choices from code: querying the distinct values would read the whole table."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value in self.values()]
@@ -88,14 +88,14 @@ class KnownValues(admin.SimpleListFilter):
         return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
 
 
-class DialectFilter(KnownValues):
+class DialectFilter(FixedChoicesFilter):
     title, parameter_name = _("dialect"), "dialect"
 
     def values(self) -> Sequence[str]:
         return [mount.name for mount in conf.mounts]
 
 
-class MethodFilter(KnownValues):
+class MethodFilter(FixedChoicesFilter):
     title, parameter_name = _("method"), "method"
 
     def values(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""``AsyncTaskAdmin``: the columns of the list and the fields of one task."""
+"""Admin of tasks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ..protocol.values import Headers, Request
 from ..redaction import masked_url
 from . import actions
 from .actions import cancel, prune, rerun
-from .buttons import WithButtons
-from .content import body_view, table, without_secrets
-from .listing import DialectFilter, FirstPages, MethodFilter, TaskList, shortened
+from .buttons import ActionButtonsMixin
+from .content import body_view, mask_secrets, table
+from .listing import CappedPaginator, DialectFilter, MethodFilter, TaskChangeList, shortened
 
 ID_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 HYPHENS = (8, 12, 16, 20)
-"""The digits of an id before each of its hyphens."""
-FAILURE = (("Content-Type", "text/plain; charset=utf-8"),)
+"""Number of hex digits before each hyphen of a UUID."""
+PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 FIELDS = (
-    (_("What"), ("id", "state", "reason", "dialect", "method", "url")),
-    (_("Who"), ("owner", "account", "owner_kind", "owner_reference")),
+    (_("Task"), ("id", "state", "reason", "dialect", "method", "url")),
+    (_("Owner"), ("owner", "account", "owner_kind", "owner_reference")),
     (_("Request"), ("request_headers", "request_body")),
-    (_("Response"), ("status", "answer_headers", "answer_body")),
+    (_("Response"), ("status", "response_header_table", "response_content")),
     (_("Failure"), ("failure",)),
     (_("Progress"), ("progress_done", "progress_total", "progress_message")),
     (_("Times"), ("created", "started", "finished", "duration", "deletion_date", "purge_date")),
@@ -43,7 +43,7 @@ FIELDS = (
 
 
 def _captured(task: AsyncTask) -> Request | str:
-    """The captured call of ``task``, or why there is none to be shown."""
+    """The captured request of ``task``, or why it cannot be shown."""
     try:
         return task.captured
     except RequestErased as error:
@@ -55,52 +55,52 @@ def _lines(*texts: object) -> str:
 
 
 @admin.register(AsyncTask)
-class AsyncTaskAdmin(WithButtons):
-    # No date hierarchy: it would truncate the date of every row to find the years.
+class AsyncTaskAdmin(ActionButtonsMixin):
+    # No date_hierarchy: it would truncate the date of every row to find the years.
     list_display = ("short_id", "outcome", "dialect", "call", "who", "created", "duration")
     list_filter = ("state", DialectFilter, MethodFilter, "created")
     list_select_related = ("owner",)
     ordering = ("-created",)
-    sortable_by = ("created",)  # the only column by which the whole table has an index
-    paginator = FirstPages
+    sortable_by = ("created",)  # the only column with an index over the whole table
+    paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    search_help_text = _("Id or its beginning, part of the address, account, or name of the owner")
+    search_help_text = _("Search by id or its beginning, part of the URL, account or username of the owner")
     fieldsets = tuple((title, {"fields": fields}) for title, fields in FIELDS)
     readonly_fields = tuple(name for _title, fields in FIELDS for name in fields)
     actions = (cancel, rerun, prune)
-    buttons = {"cancel": _("Cancel"), "rerun": _("Run again"), "prune": _("Delete with request and answer")}  # noqa: RUF012
+    buttons = {"cancel": _("Cancel"), "rerun": _("Rerun"), "prune": _("Delete with request and response")}  # noqa: RUF012
 
-    def obstacle(self, name: str, obj: AsyncTask) -> str | None:
+    def button_disabled_reason(self, name: str, obj: AsyncTask) -> str | None:
         if State(obj.state).is_final == (name == "cancel"):
             return None
-        return actions.obstacle(obj) if name == "rerun" else ""
+        return actions.rerun_refusal(obj) if name == "rerun" else ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: AsyncTask | None = None) -> bool:
-        """To act on tasks; a given task is only looked at."""
+        """Required for the actions. A single task is read-only."""
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: AsyncTask | None = None) -> bool:
-        """Never: ordinary deletion would leave the files of bodies behind. Pruning deletes."""
+        """Always False: Django's own deletion would leave files of bodies behind. Use the prune action."""
         return False
 
     def has_prune_permission(self, request: HttpRequest) -> bool:
-        """For the action of that name: Django's own right to delete."""
+        """Permission for the prune action: Django's delete permission."""
         return super().has_delete_permission(request)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
-        return TaskList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
+        return TaskChangeList
 
     def get_queryset(self, request: HttpRequest) -> AsyncTaskQuerySet:
         return AsyncTask.objects.with_now()
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AsyncTask | None:
-        """Secrets go before the page, its title and its history are made of the task."""
+        """Mask secrets before the page, its title and its history show the task."""
         task = super().get_object(request, object_id, from_field)
-        return task and without_secrets(task)
+        return task and mask_secrets(task)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         return "url", "account", f"owner__{get_user_model().USERNAME_FIELD}"
@@ -110,7 +110,7 @@ class AsyncTaskAdmin(WithButtons):
     ) -> tuple[QuerySet[AsyncTask], bool]:
         found, duplicates = super().get_search_results(request, queryset, search_term)
         digits = search_term.strip().lower().replace("-", "")
-        if ID_PREFIX.fullmatch(digits):  # as text: MariaDB orders ids in its own way, and ranges find others
+        if ID_PREFIX.fullmatch(digits):  # as text: MariaDB orders UUIDs differently, so a range would not work
             written = str(uuid.UUID(digits.ljust(32, "0")))
             found |= queryset.filter(pk__startswith=written[: len(digits) + sum(len(digits) > at for at in HYPHENS)])
         return found, duplicates
@@ -125,12 +125,12 @@ class AsyncTaskAdmin(WithButtons):
 
     @admin.display(description=_("account"))
     def who(self, task: AsyncTask) -> str:
-        """The account, and its user where there is one."""
+        """The account and, if there is one, the user."""
         return _lines(task.account, shortened(task.owner) if task.owner else "")
 
     @admin.display(description=_("state"))
     def outcome(self, task: AsyncTask) -> str:
-        """The state, and the status of the answer, or why there is none."""
+        """The state and the response status, or the reason of an ERROR."""
         return _lines(task.state, task.status_code or task.reason)
 
     @admin.display(description=_("duration"))
@@ -141,7 +141,7 @@ class AsyncTaskAdmin(WithButtons):
 
     @admin.display(description=_("status"))
     def status(self, task: AsyncTask) -> str:
-        return f"{task.status_code} {task.reason_phrase}" if task.status_code else gettext("No answer.")
+        return f"{task.status_code} {task.reason_phrase}" if task.status_code else gettext("No response.")
 
     @admin.display(description=_("headers"))
     def request_headers(self, task: AsyncTask) -> str:
@@ -155,24 +155,24 @@ class AsyncTaskAdmin(WithButtons):
         return call if isinstance(call, str) else self._body(task, body, call.headers)
 
     @admin.display(description=_("headers"))
-    def answer_headers(self, task: AsyncTask) -> str:
+    def response_header_table(self, task: AsyncTask) -> str:
         return table(task.headers)
 
     @admin.display(description=_("body"))
-    def answer_body(self, task: AsyncTask) -> str:
+    def response_content(self, task: AsyncTask) -> str:
         return self._body(task, task.response_body(), task.headers)
 
     @admin.display(description=_("exception"))
     def failure(self, task: AsyncTask) -> str:
-        """What was raised: kept only of calls that ended in ERROR."""
+        """The traceback, which is stored for tasks in ERROR."""
         if task.state != State.ERROR:
             return ""
         if task.snapshot().is_expired(task.now):
             return gettext("Past its deletion date.")
         body = task.bodies.filter(kind=Body.FAILURE, attempt=task.attempt).first()
-        return body_view(body, FAILURE) if body else gettext("Nothing is known of it; the log may say more.")
+        return body_view(body, PLAIN_TEXT) if body else gettext("No traceback was recorded; see the log.")
 
-    @admin.display(description=_("captured call"))
+    @admin.display(description=_("captured request"))
     def captured_call(self, task: AsyncTask) -> str:
         call = _captured(task)
         if isinstance(call, str):

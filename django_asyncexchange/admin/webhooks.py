@@ -1,4 +1,4 @@
-"""Webhooks and what they were sent: made and changed by the same rules as over HTTP, and sent again."""
+"""Admin of webhooks and deliveries, with the same rules as the webhook API."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
-from ..dialects.base.webhooks import Wish
+from ..dialects.base.webhooks import WebhookFields
 from ..exceptions import AddressRefused, AsyncExchangeError, SubscriptionNotFound
 from ..models import Delivery, DeliveryAttempt, Webhook
 from ..protocol import address_rules
 from ..protocol.values import Owner
 from ..redaction import masked_url
 from ..webhooks import delivery, subscriptions
-from .buttons import WithButtons
-from .listing import CarefulList, shortened
+from .buttons import ActionButtonsMixin
+from .listing import NulSafeChangeList, shortened
 
 if TYPE_CHECKING:
     AttemptInline = admin.TabularInline[DeliveryAttempt, Delivery]
@@ -31,15 +31,15 @@ else:
     AttemptInline = admin.TabularInline
     WebhookModelForm = forms.ModelForm
 
-WISHES = ("action", "url", "with_fields", "enabled")
+EDITABLE_FIELDS = ("action", "url", "with_fields", "enabled")
 
 
 class WebhookForm(WebhookModelForm):
-    """The address is looked at here, so that the form can say what is wrong with it."""
+    """Checks the URL, so that the form can show what is wrong with it."""
 
     class Meta:
         model = Webhook
-        fields = ("dialect", "account", *WISHES)
+        fields = ("dialect", "account", *EDITABLE_FIELDS)
         widgets = {"url": forms.URLInput(attrs={"class": "vURLField"})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class WebhookForm(WebhookModelForm):
         cleaned: dict[str, Any] = super().clean() or {}
         dialect = conf.mounted(cleaned.get("dialect") or self.instance.dialect)
         if dialect is None or not dialect.SUBSCRIPTIONS:
-            raise ValidationError(gettext("Its dialect is not mounted any more."))
+            raise ValidationError(gettext("The dialect is no longer mounted."))
         try:
             if cleaned.get("url"):
                 address_rules.check(cleaned["url"], conf.rules(dialect.policy))
@@ -61,35 +61,35 @@ class WebhookForm(WebhookModelForm):
         return cleaned
 
 
-@admin.action(description=_("Send once more what was given up"), permissions=["change"])
+@admin.action(description=_("Resend failed deliveries"), permissions=["change"])
 def resend_failed(site: Any, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
-    _say(request, delivery.resend(Delivery.objects.filter(webhook__in=queryset, state=Delivery.FAILED)))
+    _show_count(request, delivery.resend(Delivery.objects.filter(webhook__in=queryset, state=Delivery.FAILED)))
 
 
-@admin.action(description=_("New secret"), permissions=["change"])
+@admin.action(description=_("Rotate the secret"), permissions=["change"])
 def rotate(site: Any, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
     for webhook in queryset:
-        _tell_secret(request, webhook, subscriptions.rotate(webhook).secret)
-        site.log_change(request, webhook, gettext("New secret."))
+        _show_secret(request, webhook, subscriptions.rotate(webhook).secret)
+        site.log_change(request, webhook, gettext("Secret rotated."))
 
 
-@admin.action(description=_("Send the selected deliveries once more"), permissions=["resend"])
+@admin.action(description=_("Resend the selected deliveries"), permissions=["resend"])
 def resend(site: Any, request: HttpRequest, queryset: QuerySet[Delivery]) -> None:
-    _say(request, delivery.resend(Delivery.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))))
+    _show_count(request, delivery.resend(Delivery.objects.filter(pk__in=list(queryset.values_list("pk", flat=True)))))
 
 
-def _say(request: HttpRequest, count: int) -> None:
-    text = ngettext("%(count)d delivery is sent once more.", "%(count)d deliveries are sent once more.", count)
+def _show_count(request: HttpRequest, count: int) -> None:
+    text = ngettext("%(count)d delivery was queued again.", "%(count)d deliveries were queued again.", count)
     (messages.success if count else messages.warning)(request, text % {"count": count})
 
 
-def _tell_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
-    text = gettext("The secret of %(webhook)s is shown this once: %(secret)s")
+def _show_secret(request: HttpRequest, webhook: Webhook, secret: str) -> None:
+    text = gettext("Secret of %(webhook)s, shown only once: %(secret)s")
     messages.warning(request, text % {"webhook": webhook, "secret": secret})
 
 
 @admin.register(Webhook)
-class WebhookAdmin(WithButtons):
+class WebhookAdmin(ActionButtonsMixin):
     form = WebhookForm
     list_display = (
         "short_address",
@@ -107,10 +107,10 @@ class WebhookAdmin(WithButtons):
     ordering = ("-created",)
     readonly_fields = ("disabled_reason", "delivered", "failed", "last_success", "failing_since", "created")
     actions = (resend_failed, rotate)
-    buttons = {"resend_failed": _("Send once more what was given up"), "rotate": _("New secret")}  # noqa: RUF012
+    buttons = {"resend_failed": _("Resend failed deliveries"), "rotate": _("Rotate the secret")}  # noqa: RUF012
 
-    def obstacle(self, name: str, obj: Webhook) -> str:
-        return gettext("It is disabled.") if name == "resend_failed" and not obj.enabled else ""
+    def button_disabled_reason(self, name: str, obj: Webhook) -> str:
+        return gettext("The webhook is disabled.") if name == "resend_failed" and not obj.enabled else ""
 
     @admin.display(description=_("address"))
     def address(self, webhook: Webhook) -> str:
@@ -124,36 +124,37 @@ class WebhookAdmin(WithButtons):
     def short_account(self, webhook: Webhook) -> str:
         return shortened(webhook.account)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
-        return CarefulList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NulSafeChangeList]:
+        return NulSafeChangeList
 
     def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
-        """A new one has no history. Who may only look at it sees no secret in its address."""
+        """A new webhook has no history. Users with only view permission see its URL masked."""
         if obj is None:
-            return "dialect", "account", *WISHES
-        wishes = WISHES if self.has_change_permission(request, obj) else ("action", "address", *WISHES[2:])
-        return "dialect", "account", *wishes, *self.readonly_fields
+            return "dialect", "account", *EDITABLE_FIELDS
+        masked = ("action", "address", *EDITABLE_FIELDS[2:])
+        editable = EDITABLE_FIELDS if self.has_change_permission(request, obj) else masked
+        return "dialect", "account", *editable, *self.readonly_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
-        """Whose it is stays as it is."""
+        """Dialect and account of an existing webhook cannot be changed."""
         return () if obj is None else ("dialect", "account", "address", *self.readonly_fields)
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
-        wish = Wish(**{name: form.cleaned_data.get(name) for name in WISHES})
+        fields = WebhookFields(**{name: form.cleaned_data.get(name) for name in EDITABLE_FIELDS})
         dialect = conf.dialect(obj.dialect)
         if change:
             stored = Webhook.objects.filter(pk=obj.pk).first()
             if stored is None:
                 raise SubscriptionNotFound
-            subscriptions.change(stored, dialect, wish)
+            subscriptions.change(stored, dialect, fields)
             return
-        made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, wish)
+        made = subscriptions.create(dialect, Owner(account=obj.account), request.user.pk, fields)
         obj.pk = made.id
         obj.refresh_from_db()
-        _tell_secret(request, obj, made.secret)
+        _show_secret(request, obj, made.secret)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Its deliveries go with a webhook, though nobody may delete them alone. There may be too many to be listed."""
+        """Count the deliveries, which are deleted with their webhook: there may be too many to list them."""
         shown = [str(webhook) for webhook in objs]
         deliveries = Delivery.objects.filter(webhook__in=[webhook.pk for webhook in objs]).count()
         counts = {self.opts.verbose_name_plural: len(shown), Delivery._meta.verbose_name_plural: deliveries}
@@ -167,16 +168,16 @@ class WebhookAdmin(WithButtons):
             subscriptions.remove(webhook)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Limits and duplicates are known only when it is saved."""
+        """Show errors that occur only while saving: limits and duplicates."""
         try:
-            answer: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
+            response: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
         except AsyncExchangeError as error:
             messages.error(request, gettext(str(error)))
             return HttpResponseRedirect(request.get_full_path())
-        return answer
+        return response
 
 
-class Attempts(AttemptInline):
+class AttemptsInline(AttemptInline):
     model = DeliveryAttempt
     extra = 0
     can_delete = False
@@ -188,7 +189,7 @@ class Attempts(AttemptInline):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(WithButtons):
+class DeliveryAdmin(ActionButtonsMixin):
     list_display = ("id", "event", "short_address", "state", "tries", "created", "due", "finished")
     list_filter = ("state", "created", "event")
     list_select_related = ()
@@ -209,14 +210,14 @@ class DeliveryAdmin(WithButtons):
         "due",
         "finished",
     )
-    inlines = (Attempts,)
+    inlines = (AttemptsInline,)
     actions = (resend,)
-    buttons = {"resend": _("Send once more")}  # noqa: RUF012
+    buttons = {"resend": _("Resend")}  # noqa: RUF012
 
-    def obstacle(self, name: str, obj: Delivery) -> str:
+    def button_disabled_reason(self, name: str, obj: Delivery) -> str:
         if obj.state == Delivery.WAITING:
-            return gettext("It has not been given up, and is on its way.")
-        return gettext("Its webhook is disabled.") if obj.webhook and not obj.webhook.enabled else ""
+            return gettext("The delivery is still in progress.")
+        return gettext("The webhook is disabled.") if obj.webhook and not obj.webhook.enabled else ""
 
     @admin.display(description=_("address"))
     def address(self, row: Delivery) -> str:
@@ -226,8 +227,8 @@ class DeliveryAdmin(WithButtons):
     def short_address(self, row: Delivery) -> str:
         return shortened(self.address(row), 60)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CarefulList]:
-        return CarefulList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NulSafeChangeList]:
+        return NulSafeChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -236,7 +237,7 @@ class DeliveryAdmin(WithButtons):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
-        """It goes with its task."""
+        """Always False: deliveries are deleted with their task."""
         return False
 
     def has_resend_permission(self, request: HttpRequest) -> bool:

@@ -12,22 +12,22 @@ from .registry import CheckId, Finding, registered
 @registered()
 def check_executor() -> Iterator[Finding]:
     path = conf.EXECUTOR
-    if next(executors.setting_mistakes(), None):
+    if next(executors.setting_problems(), None):
         return  # reported by check_settings; with them the executor may not even be made
     try:
         executor = executors.load()
     except Exception as error:
-        cure = "Correct what it raises, or name another EXECUTOR."
-        yield CheckId.EXECUTOR_WRONG, f"{path!r} cannot be created: {type(error).__name__}: {error}", cure
+        hint = "Correct what it raises, or name another EXECUTOR."
+        yield CheckId.EXECUTOR_WRONG, f"{path!r} cannot be created: {type(error).__name__}: {error}", hint
         return
-    for wrong, cure in executor.check():
-        yield CheckId.EXECUTOR_MISCONFIGURED, f"{path} cannot work: {wrong}", cure
+    for wrong, hint in executor.check():
+        yield CheckId.EXECUTOR_MISCONFIGURED, f"{path} cannot work: {wrong}", hint
     yield from executor.system_checks()
 
 
 @registered(deploy=True)
 def check_executor_for_deployment() -> Iterator[Finding]:
-    if next(executors.setting_mistakes(), None):
+    if next(executors.setting_problems(), None):
         return
     try:
         executor = executors.load()

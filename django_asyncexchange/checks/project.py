@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from .. import configuration
 from ..conf import conf, urlconf
-from ..configuration import mountable
+from ..configuration import valid_mounts
 from .registry import CheckId, Finding, registered
 
 MIDDLEWARE = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
@@ -42,14 +42,14 @@ IDS = {
 
 @registered()
 def check_settings() -> Iterator[Finding]:
-    for found in configuration.wrongs():
+    for found in configuration.problems():
         id = CheckId.UNKNOWN_KEY if found.is_unknown else IDS.get(found.key, CheckId.VALUE_WRONG)
-        yield found.check_id or id, f"{found.place}: {found.wrong}", found.cure
+        yield found.check_id or id, f"{found.setting}: {found.message}", found.hint
 
 
 @registered()
 def check_dialects() -> Iterator[Finding]:
-    for one, other in combinations(mountable(), 2):
+    for one, other in combinations(valid_mounts(), 2):
         anywhere = one.OPTIONAL and other.OPTIONAL  # preferences are valid under every prefix
         has_same_trigger = (one.TRIGGER, one.TRIGGER_NAME) == (other.TRIGGER, other.TRIGGER_NAME)
         claims_same = has_same_trigger and (anywhere or one.prefix == other.prefix)
@@ -69,7 +69,7 @@ def _overlap(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
 @registered(checks.Tags.urls)
 def check_urls() -> Iterator[Finding]:
     """Whether the project's URLconf resolves each address to a view of this app."""
-    found = next((dead for made in mountable() if (dead := urlconf.dead(made))), None)
+    found = next((dead for made in valid_mounts() if (dead := urlconf.unreachable(made))), None)
     if found is not None:
         yield CheckId.URLS_MISSING, f"The task endpoints are not in the URLconf: {found[0]}", found[1]
 
@@ -78,11 +78,11 @@ def check_urls() -> Iterator[Finding]:
 def check_views() -> Iterator[Finding]:
     """Whether each entry of VIEWS matches an address."""
     places = [("ASYNC_EXCHANGE['VIEWS']", conf.VIEWS)]
-    places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in mountable()]
+    places += [(f"ASYNC_EXCHANGE['DIALECTS'][{made.name!r}]['VIEWS']", made.policy.views) for made in valid_mounts()]
     for place, entries in places:
         for entry in entries:
-            if (cure := urlconf.unknown(entry)) is not None:
-                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which matches no address of this project.", cure
+            if (hint := urlconf.view_hint(entry)) is not None:
+                yield CheckId.VIEW_UNKNOWN, f"{place} has {entry!r}, which matches no address of this project.", hint
 
 
 @registered(checks.Tags.urls)
@@ -91,6 +91,6 @@ def check_marks() -> Iterator[Finding]:
     for name, address in import_string(INEFFECTIVE_MARKS)():
         yield (
             CheckId.MARK_UNHEARD,
-            f"{name} is marked, but the mark has no effect at {address.begin}: a decorator above it does not copy it.",
+            f"{name} is marked, but the mark has no effect at {address.prefix}: a decorator above it does not copy it.",
             "Write @functools.wraps(view) in that decorator, or mark the outermost function.",
         )

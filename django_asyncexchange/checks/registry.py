@@ -31,6 +31,6 @@ def registered(*tags: str, deploy: bool = False) -> Callable[[Callable[[], Itera
     return register
 
 
-def _message(id: str, wrong: str, cure: str) -> checks.CheckMessage:
+def _message(id: str, wrong: str, hint: str) -> checks.CheckMessage:
     kind = checks.Error if ".E" in id else checks.Warning
-    return kind(wrong, hint=cure, id=str(id))
+    return kind(wrong, hint=hint, id=str(id))

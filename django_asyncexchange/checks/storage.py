@@ -97,7 +97,7 @@ def _sendfile_mistakes() -> Iterator[tuple[str, str]]:
     root = conf.project("SENDFILE_ROOT")
     if find_spec("django_sendfile") is None:
         yield "django-sendfile2 is not installed.", "pip install django-asyncexchange[sendfile]"
-    if not conf.has_server_in_front:
+    if not conf.has_sendfile_server:
         yield (
             f"SENDFILE_BACKEND is {conf.project('SENDFILE_BACKEND')!r}, which leaves the work to Django.",
             "Name the backend of your web server, for example 'django_sendfile.backends.nginx'.",

@@ -1,4 +1,4 @@
-"""Settings: their types, their values, the mounts made of them. Nobody else reads Django's settings."""
+"""Settings: keys, validation, mounts. No other module reads ``django.conf.settings``."""
 
 from __future__ import annotations
 

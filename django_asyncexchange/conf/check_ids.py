@@ -88,7 +88,7 @@ class CheckId(enum.StrEnum):
     """The S3 storage uploads with threads, which hold ten parts of an answer in memory at a time."""
     CLUSTER_UNGUARDED = "asyncexchange.W009"
     """The ``broker_class`` of ``Q_CLUSTER`` is not one of this app, so that ``manage.py asyncexchange_worker`` refuses
-    it, and a cluster of ``qcluster`` hangs when an idle worker is killed. See :doc:`/howto/deploy`.
+    it, and a cluster of ``qcluster`` hangs when an idle worker is killed. See :doc:`/howto/deployment`.
     """
     CLUSTER_SYNC = "asyncexchange.W010"
     """``sync`` of ``Q_CLUSTER`` has calls run by the web process."""
@@ -123,5 +123,5 @@ class CheckId(enum.StrEnum):
     """An entry of ``VIEWS`` is not the name of a URL pattern, nor a path or pattern that matches an address."""
     MARK_UNHEARD = "asyncexchange.W042"
     """A view is marked, for example with ``allow_async``, below a decorator without ``functools.wraps`` or within a
-    ``functools.partial``, so that the mark has no effect. See :doc:`/howto/opt-in`.
+    ``functools.partial``, so that the mark has no effect. See :doc:`/howto/mark-a-view`.
     """

@@ -1,4 +1,4 @@
-"""What the entries of ``DIALECTS`` become: dialects on their mounts, or what is wrong with the entry."""
+"""Turns the entries of ``DIALECTS`` into dialect instances, or into problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..dialects.base import Dialect
+from ..dialects.base import DeliveryRules, Dialect
 from ..dialects.base.policy import PATH
 from ..protocol.validators import Mistake, Text, shown
 from ..protocol.values import value
@@ -24,85 +24,86 @@ BUILT_IN: Mapping[str, str] = {
         "cisco": "Cisco",
     }.items()
 }
-"""Dialects that need no ``CLASS``, by the name of their mount."""
+"""Dialects that need no ``CLASS``: mount name → dotted path."""
 NAME = Text(
     text="the name of a mount: letters, digits, hyphens, 64 at most", pattern=r"[\w-]{1,64}", example="partners"
 )
 
 
 @value
-class Wrong:
-    """A mistake and where it is."""
+class Problem:
+    """A problem with a setting, and how to fix it."""
 
-    place: str
-    """As the project would write it: ``ASYNC_EXCHANGE['CAPACITY']``."""
-    wrong: str
-    cure: str
+    setting: str
+    """Where it is, as the project writes it: ``ASYNC_EXCHANGE['CAPACITY']``."""
+    message: str
+    hint: str
     key: str = ""
-    """The key of ``ASYNC_EXCHANGE`` that it is in; ``""`` for the setting itself."""
+    """The key of ``ASYNC_EXCHANGE``; ``""`` for the setting as a whole."""
     is_unknown: bool = False
-    """Whether there is no such key."""
+    """Whether ``key`` does not exist."""
     check_id: str = ""
-    """The system check that reports it, where that is not the one of its key."""
+    """The system check that reports it, if it is not the one of ``key``."""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.wrong} {self.cure}"
+        return f"{self.setting}: {self.message} {self.hint}"
 
 
-def nearest(name: Any, known: Iterable[str]) -> str:
-    """A cure for a name that is unknown."""
+def suggestion(name: Any, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the most similar one in ``known``, or all of them."""
     listed = sorted(known)
     close = difflib.get_close_matches(str(name).upper(), [each.upper() for each in listed], n=1, cutoff=0.6)
     meant = next((each for each in listed if close and each.upper() == close[0]), None)
-    return f"Did you mean {meant!r}?" if meant else f"Known are {', '.join(listed)}."
+    return f"Did you mean {meant!r}?" if meant else f"Valid names: {', '.join(listed)}."
 
 
 def entries(given: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """The mounts that are asked for: ``prefer`` is among them unless it is None, as any other that is None is off."""
+    """Name → options of each mount. ``prefer`` is mounted by default; None unmounts a dialect."""
     return {name: options for name, options in {"prefer": {}, **given}.items() if options is not None}
 
 
 def mount(name: str, options: Mapping[str, Any]) -> Dialect:
-    """The dialect of one entry. Raises Mistake where the entry is wrong."""
+    """Return the dialect of one entry. Raises Mistake if the entry has a problem."""
     found = list(_read(name, options))
-    wrong = next((each for each in found if isinstance(each, Wrong)), None)
-    if wrong is not None:
-        raise Mistake(f"{wrong.place}: {wrong.wrong}", wrong.cure)
+    problem = next((each for each in found if isinstance(each, Problem)), None)
+    if problem is not None:
+        raise Mistake(f"{problem.setting}: {problem.message}", problem.hint)
     return next(each for each in found if isinstance(each, Dialect))
 
 
-def mistakes(name: str, options: Any) -> Iterator[Wrong]:
-    """What is wrong with one entry."""
-    return (each for each in _read(name, options) if isinstance(each, Wrong))
+def mistakes(name: str, options: Any) -> Iterator[Problem]:
+    """Yield the problems of one entry."""
+    return (each for each in _read(name, options) if isinstance(each, Problem))
 
 
-def _read(name: str, options: Any) -> Iterator[Wrong | Dialect]:
-    """All that is wrong with one entry; else its dialect."""
-    place = f"ASYNC_EXCHANGE['DIALECTS'][{name!r}]"
+def _read(name: str, options: Any) -> Iterator[Problem | Dialect]:
+    """Yield the problems of one entry or, if there are none, its dialect."""
+    setting = f"ASYNC_EXCHANGE['DIALECTS'][{name!r}]"
     try:
         NAME(name)
         if not isinstance(options, Mapping):
-            raise Mistake(f"{shown(options)} is no dictionary of options.", "Write {} for none, or None to unmount it.")
+            raise Mistake(f"{shown(options)} is not a dictionary.", "Write {} for no options, or None to unmount it.")
         cls = dotted_paths.dialect_class(_path(name, options))
     except Mistake as error:
-        yield Wrong(place=place, wrong=str(error), cure=error.cure, key="DIALECTS")
+        yield Problem(setting=setting, message=str(error), hint=error.hint, key="DIALECTS")
         return
-    readers: dict[str, Any] = {
+    validators: dict[str, Any] = {
         field.name.upper(): cls.POLICY.validator(field.name) for field in dataclasses.fields(cls.POLICY)
     }
-    readers["PREFIX"] = PATH
+    validators["PREFIX"] = PATH
     values: dict[str, Any] = {}
-    is_right = True
-    for key in (key for key in options if key != "CLASS"):
+    is_valid = True
+    given = {"DELIVERY": cls.POLICY.delivery, **options}  # the default may name unknown rules, too
+    for key in (key for key in given if key != "CLASS"):
         try:
-            if key not in readers:
-                raise Mistake(f"this option of {cls.__name__} is unknown.", nearest(key, [*readers, "CLASS"]))
-            values[key] = readers[key](options[key])
+            if key not in validators:
+                raise Mistake(f"{cls.__name__} has no such option.", suggestion(key, [*validators, "CLASS"]))
+            values[key] = validators[key](given[key])
             _require_known(cls, key, values[key])
         except Mistake as error:
-            is_right = False
-            yield Wrong(place=f"{place}[{key!r}]", wrong=str(error), cure=error.cure, key="DIALECTS")
-    if is_right:
+            is_valid = False
+            yield Problem(setting=f"{setting}[{key!r}]", message=str(error), hint=error.hint, key="DIALECTS")
+    if is_valid:
         prefix = values.pop("PREFIX", "")
         policy = dataclasses.replace(cls.POLICY, **{key.lower(): each for key, each in values.items()})
         yield cls(name=name, prefix=prefix, policy=policy)
@@ -112,15 +113,25 @@ def _path(name: str, options: Mapping[str, Any]) -> Any:
     if path := options.get("CLASS"):
         return path
     if name not in BUILT_IN:
-        raise Mistake("there is no dialect of that name.", f"{nearest(name, BUILT_IN)} Others need a CLASS.")
+        raise Mistake(
+            "there is no dialect with this name.", f"{suggestion(name, BUILT_IN)} A dialect of your own needs a CLASS."
+        )
     return BUILT_IN[name]
 
 
+def delivery_rules(cls: type[Dialect]) -> Mapping[str, DeliveryRules]:
+    """Values of ``DELIVERY`` for a mount of ``cls``: its own rules and those of the built-in dialects, by name."""
+    known = (dotted_paths.dialect_class(path) for path in BUILT_IN.values())
+    return {name: rules for each in (*known, cls) for name, rules in each.DELIVERY_RULES.items()}
+
+
 def _require_known(cls: type[Dialect], key: str, given: Any) -> None:
-    """Raise Mistake for a text that no error of the dialect would ever have."""
+    """Raise Mistake for unknown rules in ``DELIVERY``, and for codes in ``TEXTS`` that the dialect does not use."""
+    if key == "DELIVERY" and given not in (known := delivery_rules(cls)):
+        raise Mistake(f"{given!r} is unknown.", f"Write one of {', '.join(map(repr, sorted(known)))}.")
     if key == "TEXTS":
         codes = {str(wire.code) for wire in cls.CODES.values()}
         for code in given.keys() - codes:
             raise Mistake(
-                f"no error of {cls.__name__} has the code {code!r}.", f"Known are {', '.join(sorted(codes))}."
+                f"no error of {cls.__name__} has the code {code!r}.", f"Valid codes: {', '.join(sorted(codes))}."
             )

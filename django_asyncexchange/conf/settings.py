@@ -1,4 +1,4 @@
-"""The only reader of Django's settings. ``ASYNC_EXCHANGE`` is looked up again when ``override_settings`` changes it.
+"""``conf``: the settings of this app. Values are cached, and reloaded when ``override_settings`` changes them.
 
 >>> conf.ALLOW_ANONYMOUS
 False
@@ -14,56 +14,55 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from ..dialects.base import Dialect, Policy
+from ..dialects.base import DeliveryRules, Dialect, Policy
 from ..protocol.address_rules import Rules
 from ..protocol.signer import Signer
 from ..protocol.validators import Mistake, shown
 from .keys import NAME, Keys, Setting
-from .mounts import Wrong, entries
+from .mounts import Problem, delivery_rules, entries
 from .mounts import mount as mount
 
-READING = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
-"""Values of ``SENDFILE_BACKEND`` that hand nothing over."""
+DEVELOPMENT_BACKENDS = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
+"""Values of ``SENDFILE_BACKEND`` that read the file in Python instead of leaving it to the web server."""
 
-
-_known: dict[str, Any] = {}
-"""``ASYNC_EXCHANGE``, its values, the mounts made of it: every request asks, and Django's own look takes its time."""
+_cache: dict[str, Any] = {}
+"""``ASYNC_EXCHANGE``, its validated values and its mounts: every request needs them, and validation takes time."""
 
 
 def given() -> Mapping[str, Any]:
-    """``ASYNC_EXCHANGE`` as the project wrote it, or nothing. Raises ImproperlyConfigured for no dictionary."""
-    known = _known
-    if "given" not in known:
+    """Return ``ASYNC_EXCHANGE`` as the project wrote it. Raises ImproperlyConfigured if it is not a dictionary."""
+    cache = _cache
+    if "given" not in cache:
         found = getattr(settings, NAME, {})
         if not isinstance(found, Mapping):
-            wrong, cure = f"{shown(found)} is no dictionary.", "Write a dictionary: {'DIALECTS': {…}}."
-            raise ImproperlyConfigured(str(Wrong(place=NAME, wrong=wrong, cure=cure)))
-        known["given"] = found
-    found = known["given"]
+            message, hint = f"{shown(found)} is not a dictionary.", "Write a dictionary: {'DIALECTS': {…}}."
+            raise ImproperlyConfigured(str(Problem(setting=NAME, message=message, hint=hint)))
+        cache["given"] = found
+    found = cache["given"]
     return found  # type: ignore[no-any-return]
 
 
 @receiver(setting_changed, dispatch_uid="django_asyncexchange.conf")
-def forget(**kwargs: Any) -> None:
-    """Read the settings again after a test has overridden one. Another thread may be filling the old dictionary."""
-    global _known
-    _known = {}
+def clear_cache(**kwargs: Any) -> None:
+    """Clear the cache when a test overrides settings. A new dictionary: another thread may be filling the old one."""
+    global _cache
+    _cache = {}
 
 
 class Conf(Keys):
-    """The settings as they are now."""
+    """The settings: each key of ``ASYNC_EXCHANGE`` is an attribute."""
 
     def value_of(self, setting: Setting[Any]) -> Any:
-        """The value of one key of ``ASYNC_EXCHANGE``. Raises ImproperlyConfigured."""
-        known = _known
-        if setting.name not in known:
-            if wrong := setting.mistake(given()):
-                raise ImproperlyConfigured(str(wrong))
-            known[setting.name] = setting.read(given())
-        return known[setting.name]
+        """Return the validated value of one key. Raises ImproperlyConfigured if it is invalid."""
+        cache = _cache
+        if setting.name not in cache:
+            if problem := setting.problem(given()):
+                raise ImproperlyConfigured(str(problem))
+            cache[setting.name] = setting.read(given())
+        return cache[setting.name]
 
     def names(self) -> Iterator[str]:
-        """The names of all settings."""
+        """Names of all keys of ``ASYNC_EXCHANGE``."""
         return (setting.name for setting in self.settings())
 
     @property
@@ -71,67 +70,72 @@ class Conf(Keys):
         """``ASYNC_EXCHANGE`` as the project wrote it."""
         return given()
 
-    def is_known(self, fact: str) -> bool:
-        """Whether ``learn`` was told ``fact`` of the settings as they are now."""
-        return fact in _known
+    def was_checked(self, check: str) -> bool:
+        """Whether ``mark_checked(check)`` was called since the settings last changed."""
+        return check in _cache
 
-    def learn(self, fact: str) -> None:
-        """Keep a fact until the settings change."""
-        _known[fact] = True
+    def mark_checked(self, check: str) -> None:
+        """Remember that ``check`` has passed, until the settings change."""
+        _cache[check] = True
 
     def project_names(self) -> list[str]:
-        """The names of all settings that the project, or Django, has."""
+        """Names of all settings of the project and of Django."""
         return [name for name in dir(settings) if name.isupper()]
 
     def project(self, name: str, default: Any = None) -> Any:
-        """A setting of Django itself or of another app."""
+        """Return a setting of Django itself or of another app."""
         return getattr(settings, name, default)
 
     @property
-    def has_server_in_front(self) -> bool:
-        """Whether django-sendfile2 tells a web server to send a file; its backends for development read it."""
+    def has_sendfile_server(self) -> bool:
+        """Whether django-sendfile2 has the web server send files; its development backends do not."""
         backend = self.project("SENDFILE_BACKEND")
-        return bool(backend) and backend not in READING
+        return bool(backend) and backend not in DEVELOPMENT_BACKENDS
 
     @property
     def mounts(self) -> tuple[Dialect, ...]:
-        """The mounted dialects in the order in which they are asked: by trigger, the more special first.
+        """Mounted dialects, in the order in which they see a request: by trigger, the most specific first.
 
-        Raises ImproperlyConfigured where one cannot be mounted.
+        Raises ImproperlyConfigured if one cannot be mounted.
         """
-        known = _known
-        if "mounts" not in known:
+        cache = _cache
+        if "mounts" not in cache:
             try:
                 ready = [mount(name, options) for name, options in entries(self.DIALECTS).items()]
             except Mistake as error:
-                raise ImproperlyConfigured(f"{error} {error.cure}") from error
-            known["mounts"] = tuple(sorted(ready, key=_precedence))
-        return known["mounts"]  # type: ignore[no-any-return]
+                raise ImproperlyConfigured(f"{error} {error.hint}") from error
+            cache["mounts"] = tuple(sorted(ready, key=_precedence))
+        return cache["mounts"]  # type: ignore[no-any-return]
 
     def mounted(self, name: str) -> Dialect | None:
-        """The mount called ``name``; None where the project has taken it down meanwhile."""
+        """The mount called ``name``; None if the project no longer mounts it."""
         return next((mount for mount in self.mounts if mount.name == name), None)
 
     def policy(self, name: str) -> Policy:
-        """The numbers that apply to tasks of the mount called ``name``."""
+        """The policy of the mount called ``name``; the default policy if it is no longer mounted."""
         dialect = self.mounted(name)
         return dialect.policy if dialect else Policy()
 
+    def delivery_rules(self, name: str) -> DeliveryRules:
+        """How webhooks and callbacks of the mount called ``name`` are delivered."""
+        dialect = self.mounted(name)
+        return delivery_rules(type(dialect))[dialect.policy.delivery] if dialect else DeliveryRules()
+
     def dialect(self, name: str) -> Dialect:
-        """The mount called ``name``; KeyError where there is none."""
+        """The mount called ``name``. Raises KeyError."""
         return {mount.name: mount for mount in self.mounts}[name]
 
     def signer(self, salt: str) -> Signer:
-        """Signs with ``SECRET_KEY`` and accepts ``SECRET_KEY_FALLBACKS``."""
+        """Return a signer that uses ``SECRET_KEY`` and accepts ``SECRET_KEY_FALLBACKS``."""
         return Signer(keys=self.secret_keys, salt=f"django_asyncexchange.{salt}")
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
-        """``SECRET_KEY``, then those that it replaced."""
+        """``SECRET_KEY``, then ``SECRET_KEY_FALLBACKS``."""
         return str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)
 
     def rules(self, policy: Policy) -> Rules:
-        """What the webhooks of a mount may call."""
+        """Which URLs the webhooks of a mount may call."""
         required = not settings.DEBUG if self.WEBHOOK_REQUIRE_HTTPS is None else self.WEBHOOK_REQUIRE_HTTPS
         return Rules(
             ports=tuple(self.WEBHOOK_PORTS),
@@ -144,5 +148,5 @@ conf = Conf()
 
 
 def _precedence(dialect: Dialect) -> tuple[int, bool, int]:
-    """The more special mount first: one that covers its own paths before one that only has its tasks there."""
+    """Sort key: mounts that cover only their own paths first, longer prefixes before shorter ones."""
     return dialect.TRIGGER, dialect.covers("/"), -len(dialect.prefix)

@@ -1,1 +1,1 @@
-"""Wire languages, one file each. Values in, values out: no Django, no database, no clock, no settings."""
+"""Wire languages, one module or package each. Values in, values out: no Django, database, clock or settings."""

@@ -1,7 +1,7 @@
-"""Cisco PCCE/UCCE: ``?async=true`` on a write is answered later (seed S003).
+"""Cisco PCCE/UCCE: ``?async=true`` makes POST, PUT, PATCH and DELETE asynchronous.
 
-The client polls the address in ``Location``: 202 with ``progress`` until the call is finished, from then on exactly
-what the synchronous call would have answered. Bodies are JSON, or XML where the client prefers that.
+The client polls the URL in ``Location``: 202 with ``progress`` until the call is finished, then exactly the response of
+the synchronous call. Bodies are JSON, or XML where the client prefers it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
@@ -39,28 +38,23 @@ from ..exceptions import (
     Throttled,
     Unavailable,
 )
+from ..protocol.accept import weights
 from ..protocol.states import Reason, State
-from ..protocol.values import Call, Context, Replay, Response, Snapshot, header
-from .base import Dialect, Policy, Route, Trigger, Wire, json_response
+from ..protocol.values import Call, Context, Replay, Response, Snapshot
+from .base import RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
 from .base import gettext_noop as _
 from .base.query_string import last, without
 
-RETRY_AFTER = ("Retry-After", "1")
-REPEATABLE = (CapacityExceeded, SubmitFailed)
-"""Nothing was stored; the same call may be accepted a moment later (D1)."""
-
 MEDIA = ("application/json", "application/xml", "text/xml")
-"""What can be sent; the first one wins where the client likes several as much."""
-
-QUALITY = re.compile(r"[01](\.[0-9]*)?|\.[0-9]+", re.ASCII)
+"""Media types of responses; the first one wins where the client prefers several equally."""
 
 TIMED_OUT = Wire(code="asyncRequest.timedOut", status=503, text=_("The request timed out."))
 FAILURES: Mapping[object, Wire] = {Reason.QUEUE_TIMEOUT: TIMED_OUT, Reason.RUN_TIMEOUT: TIMED_OUT}
-"""Why a call ended without an answer, where that is told apart from being lost (D3)."""
+"""Reasons of a failed task that have a code of their own."""
 
 
 class Cisco(Dialect):
-    """The query dialect of writes: one queue for all, and nobody waits in it for long."""
+    """Triggered by the query string of a write; one queue for all accounts, where calls wait 30 seconds at most."""
 
     WORDS = {
         State.PENDING: "IN_QUEUE",
@@ -70,48 +64,34 @@ class Cisco(Dialect):
         State.ERROR: "FAILED",
         State.CANCEL: "CANCELLED",
     }
-    """What ``progress`` says. Only the first two are ever sent: a finished call is its own answer (D10)."""
+    """Values of ``progress``. Only the first two are sent: once finished, the response itself is returned."""
 
     CODES = {
-        SubmitRefused: Wire(code="asyncRequest.refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="asyncRequest.callerUnknown",
-            status=400,
-            text=_("This caller cannot be remembered until the call runs."),
-        ),
-        NotEligible: Wire(
-            code="asyncRequest.notSupported", status=400, text=_("This address cannot be called asynchronously.")
-        ),
+        SubmitRefused: Wire(code="asyncRequest.refused", status=400),
+        CallerUnknown: Wire(code="asyncRequest.callerUnknown", status=400),
+        NotEligible: Wire(code="asyncRequest.notSupported", status=400),
         IdempotencyKeyReused: Wire(
             code="asyncRequest.keyReused", status=422, text=_("The idempotency key belongs to another request.")
         ),
-        RequestTooLarge: Wire(code="invalidInput.tooLarge", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(
-            code="asyncRequest.queueFull", status=503, text=_("Too many asynchronous calls are unfinished.")
-        ),
-        SubmitFailed: Wire(
-            code="asyncRequest.unavailable", status=503, text=_("The call could not be queued; try again later.")
-        ),
-        TaskNotFound: Wire(code="asyncRequest.notFound", status=404, text=_("There is no such task.")),
-        RouteNotFound: Wire(code="invalidInput.notFound", status=404, text=_("There is no such address.")),
-        ResultUnavailable: Wire(code="asyncRequest.notFound", status=404, text=_("There is no result to fetch.")),
+        RequestTooLarge: Wire(code="invalidInput.tooLarge", status=413),
+        CapacityExceeded: Wire(code="asyncRequest.queueFull", status=503),
+        SubmitFailed: Wire(code="asyncRequest.unavailable", status=503),
+        TaskNotFound: Wire(code="asyncRequest.notFound", status=404),
+        RouteNotFound: Wire(code="invalidInput.notFound", status=404),
+        ResultUnavailable: Wire(code="asyncRequest.notFound", status=404),
         ResultFailed: Wire(code="asyncRequest.lost", status=500, text=_("It is not known what came of this call.")),
-        ResultCancelled: Wire(code="asyncRequest.cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="asyncRequest.finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="invalidInput.listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="invalidInput.refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="access.unauthorized", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="access.forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="access.csrfFailed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(
-            code="invalidInput.methodNotAllowed", status=405, text=_("This method is not allowed here.")
-        ),
-        NotAcceptable: Wire(
-            code="invalidInput.notAcceptable", status=406, text=_("This media type cannot be produced.")
-        ),
-        Throttled: Wire(code="access.throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="server.internal", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(code="server.unavailable", status=503, text=_("Unavailable for a moment; try again later.")),
+        ResultCancelled: Wire(code="asyncRequest.cancelled", status=410),
+        NotCancellable: Wire(code="asyncRequest.finished", status=409),
+        ListingRefused: Wire(code="invalidInput.listing", status=400),
+        HttpRefused: Wire(code="invalidInput.refused", status=400),
+        NotAuthenticated: Wire(code="access.unauthorized", status=401),
+        PermissionDenied: Wire(code="access.forbidden", status=403),
+        CsrfFailed: Wire(code="access.csrfFailed", status=403),
+        MethodNotAllowed: Wire(code="invalidInput.methodNotAllowed", status=405),
+        NotAcceptable: Wire(code="invalidInput.notAcceptable", status=406),
+        Throttled: Wire(code="access.throttled", status=429),
+        InternalError: Wire(code="server.internal", status=500),
+        Unavailable: Wire(code="server.unavailable", status=503),
     }
 
     ROUTES = {"status": Route(method="GET", path="asyncrequeststatus/{id}")}
@@ -120,6 +100,8 @@ class Cisco(Dialect):
     METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
     EVERY_VIEW = True
     VALIDATES = True
+    RETRYABLE = (CapacityExceeded, SubmitFailed)
+    HIDES_EXPIRED = True
     PER_OWNER = True
     POLICY = Policy(
         capacity=100,
@@ -133,33 +115,27 @@ class Cisco(Dialect):
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """``true`` and nothing else, on a write; elsewhere the parameter is not ours (D1)."""
+        """``async=true``, exactly, on a write; otherwise the parameter belongs to the view."""
         return call.method in self.METHODS and "async" in call.query and last(call.query, "async") == "true"
 
     def target(self, call: Call) -> tuple[str, str]:
-        """The view sees the query without ``async``, otherwise untouched."""
+        """The query without ``async``, otherwise unchanged."""
         return call.path, without(call.query, "async")
 
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """Queued, whatever has become of it since: a repeated kick-off is answered with the same 202 (D2, G)."""
+        """Always ``IN_QUEUE``: repeating the call under its idempotency key returns the same 202."""
         return self._progress(task, State.PENDING, context)
 
     def status(self, task: Snapshot, context: Context) -> Response | Replay:
-        """The kick-off again while unfinished; then the synchronous answer, or why there is none (D3)."""
+        """The 202 again while unfinished; then the synchronous response, or an error where there is none."""
         if not task.state.is_final:
             return self._progress(task, task.state, context)
-        if task.is_expired(context.now):
-            raise TaskNotFound()
-        if task.state is State.CANCEL:
-            raise ResultCancelled()
-        if task.status_code is None:
-            raise ResultFailed(reason=task.reason)
-        return Replay()
+        return super().result(task, context)
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
-        """There is no other address than the one that is polled (D4)."""
+        """The polled URL is the only one."""
         return self.status(task, context)
 
     # Errors ----------------------------------------------------------------------------------------------------------
@@ -169,25 +145,22 @@ class Cisco(Dialect):
         return FAILURES.get(reason) or super().wire(error)
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        response = super().problem(error, context)
-        if isinstance(error, REPEATABLE) and header(error.headers, "Retry-After") is None:
-            response = dataclasses.replace(response, headers=(*response.headers, RETRY_AFTER))
-        return negotiated(response, "apiErrors", context)
+        return negotiated(super().problem(error, context), "apiErrors", context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
-        """``errorData`` names a field of the item; only the view's own errors have one (D8)."""
+        """``errorData`` names a field of the item, which only the view's own errors have."""
         return {"apiError": [{"errorData": "", "errorMessage": text, "errorType": wire.code}]}
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
     def _progress(self, task: Snapshot, state: State, context: Context) -> Response:
-        location = ("Location", f"{context.base}/{self.ROUTES['status'].path.format(id=task.id)}")
+        location = ("Location", self.url_of("status", task, context.base))
         document = {"progress": self.WORDS[state]}
         return negotiated(json_response(document, status=202, headers=(location, RETRY_AFTER)), "asyncResult", context)
 
 
 def negotiated(response: Response, root: str, context: Context) -> Response:
-    """The JSON ``response`` as the client likes it best: in XML, its document becomes the element ``root``."""
+    """``response`` in the media type that the client prefers: as XML, its document becomes the element ``root``."""
     media = preferred(context.accept)
     if media == MEDIA[0]:
         return response
@@ -199,7 +172,7 @@ def negotiated(response: Response, root: str, context: Context) -> Response:
 
 
 def fill(parent: ElementTree.Element, document: Mapping[str, object]) -> None:
-    """Members become child elements, a list the same element several times."""
+    """Add each member as a child element; a list becomes the same element several times."""
     for name, member in document.items():
         for item in member if isinstance(member, list) else [member]:
             child = ElementTree.SubElement(parent, name)
@@ -210,25 +183,14 @@ def fill(parent: ElementTree.Element, document: Mapping[str, object]) -> None:
 
 
 def preferred(accept: str) -> str:
-    """Which of ``MEDIA`` an ``Accept`` header likes best."""
+    """The one of ``MEDIA`` that an ``Accept`` header prefers (RFC 9110 section 12.5.1)."""
     ranges = weights(accept)
     return max(MEDIA, key=lambda media: preference(ranges, media))
 
 
 def preference(ranges: Mapping[str, float], media: str) -> tuple[float, int]:
-    """(weight, precision): the most precise range decides; of equal weights, the type that was named is meant."""
+    """(weight, specificity): the most specific range applies; at equal weights, a type that is named wins."""
     names = ("*/*", media.partition("/")[0] + "/*", media)
-    precision = max((index for index, name in enumerate(names) if name in ranges), default=0)
-    weight = ranges.get(names[precision], 0.0)
-    return (weight, precision) if weight else (0.0, 0)
-
-
-def weights(accept: str) -> dict[str, float]:
-    """Media range → weight. A weight that is no number counts as none; other parameters make no difference to us."""
-    found: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        texts = [text[2:] for text in parameters if text.startswith("q=")] or ["1"]
-        weight = min(float(texts[0]), 1.0) if QUALITY.fullmatch(texts[0]) else 0.0
-        found[name] = max(found.get(name, 0.0), weight)
-    return found
+    specificity = max((index for index, name in enumerate(names) if name in ranges), default=0)
+    weight = ranges.get(names[specificity], 0.0)
+    return (weight, specificity) if weight else (0.0, 0)

@@ -1,4 +1,4 @@
-"""Kladana: MoySklad's protocol under another roof and in English (seed S002: nothing else differs)."""
+"""Kladana JSON API 1.2: MoySklad's protocol with English messages and another web application."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from .moysklad.dialect import MoySklad, RemapPolicy
 
 
 class Kladana(MoySklad):
-    """MoySklad with another policy."""
+    """The MoySklad dialect with another policy."""
 
     POLICY = RemapPolicy(language="en", web_app="https://app.kladana.in/app")

@@ -1,7 +1,8 @@
-"""Mozilla Solitude: any POST, PUT or PATCH with the header ``Solitude-Async`` is answered later (seed S004).
+"""Mozilla Solitude: the header ``Solitude-Async`` makes POST, PUT and PATCH asynchronous.
 
-The client polls ``delay/result/…`` (an envelope with the answer inside) or ``delay/replay/…`` (the answer itself).
-Until the task is finished both are 404; the response header ``Solitude-Async`` tells that 404 from a real one.
+The client polls ``delay/result/…`` (an envelope with the response inside) or ``delay/replay/…`` (the response itself).
+Both are 404 until the task is finished; the response header ``Solitude-Async: no`` distinguishes that from a 404 of the
+view.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ METHODS = frozenset({"POST", "PUT", "PATCH"})
 ALLOW = ("Allow", "PATCH, POST, PUT")
 
 ABSENT = Response(status=404, headers=((HEADER, "no"), *NO_STORE))
-"""Pending, unknown, foreign and expired are one answer, byte for byte: ids cannot be probed (E4)."""
+"""The same response for unfinished, unknown, other accounts' and expired tasks, so that ids cannot be probed."""
 
 
 class Solitude(Dialect):
-    """The header dialect: every view below the mount can be called this way."""
+    """Triggered by a header; every view under the mount is eligible."""
 
     WORDS = {
         State.PENDING: "no",
@@ -63,43 +64,37 @@ class Solitude(Dialect):
         State.ERROR: "yes",
         State.CANCEL: "no",
     }
-    """What the response header ``Solitude-Async`` says: whether the task was run. Many states share a word (0.4)."""
+    """Values of the response header ``Solitude-Async``: whether the task was run."""
 
     CODES = {
-        SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
-        ),
-        NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
-        RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(code="capacity", status=503, text=_("Too many asynchronous calls are unfinished.")),
-        StorageExceeded: Wire(code="storage", status=503, text=_("As much is kept for this account as may be.")),
-        IdempotencyKeyReused: Wire(
-            code="idempotency_key_reused", status=422, text=_("The idempotency key was used for another request.")
-        ),
-        SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
-        ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
+        SubmitRefused: Wire(code="refused", status=400),
+        CallerUnknown: Wire(code="caller_unknown", status=400),
+        NotEligible: Wire(code="not_eligible", status=400),
+        RequestTooLarge: Wire(code="too_large", status=413),
+        CapacityExceeded: Wire(code="capacity", status=503),
+        StorageExceeded: Wire(code="storage", status=503),
+        IdempotencyKeyReused: Wire(code="idempotency_key_reused", status=422),
+        SubmitFailed: Wire(code="unavailable", status=503),
+        TaskNotFound: Wire(code="not_found", status=404),
+        ResultUnavailable: Wire(code="not_found", status=404),
+        ResultFailed: Wire(code="failed", status=500),
         ResultTooLarge: Wire(
             code="result_too_large",
             status=413,
             text=_("The answer is too large for this document; it is to be had at the replay address."),
         ),
-        ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
-        Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
+        ResultCancelled: Wire(code="cancelled", status=410),
+        NotCancellable: Wire(code="finished", status=409),
+        ListingRefused: Wire(code="listing", status=400),
+        HttpRefused: Wire(code="refused", status=400),
+        NotAuthenticated: Wire(code="not_authenticated", status=401),
+        PermissionDenied: Wire(code="forbidden", status=403),
+        CsrfFailed: Wire(code="csrf_failed", status=403),
+        MethodNotAllowed: Wire(code="method_not_allowed", status=405),
+        NotAcceptable: Wire(code="not_acceptable", status=406),
+        Throttled: Wire(code="throttled", status=429),
+        InternalError: Wire(code="internal_error", status=500),
+        Unavailable: Wire(code="temporarily_unavailable", status=503),
     }
 
     ROUTES = {
@@ -109,14 +104,15 @@ class Solitude(Dialect):
     TRIGGER = Trigger.HEADER
     TRIGGER_NAME = HEADER
     EVERY_VIEW = True
+    HIDES_EXPIRED = True
     PER_OWNER = True
     READS_AT_MOST = 16 * 1024 * 1024
-    """Of an answer in its envelope a process holds several copies at a time."""
+    """A process holds several copies of a body that is embedded in the envelope."""
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """Any value but an empty one asks, ``no`` and ``0`` included (E1)."""
+        """Any non-empty value, ``no`` and ``0`` included."""
         return bool(call.header(HEADER).strip())
 
     def admit(self, call: Call) -> None:
@@ -126,34 +122,35 @@ class Solitude(Dialect):
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """Exactly these two keys: the original's clients were tested against the key set (E2)."""
-        return json_response({verb: self._path(verb, task, context) for verb in ("replay", "result")}, status=202)
+        """Exactly these two keys: clients of Solitude compare the set of keys."""
+        return json_response({verb: self.url_of(verb, task, context.path) for verb in ("replay", "result")}, status=202)
 
     def reads(self, verb: str, state: State) -> bool:
         return verb == "result" and self.WORDS[state] == "yes"
 
-    def pass_over(self) -> None:
+    def content_too_large(self) -> None:
         raise ResultTooLarge()
 
     def result(self, task: Snapshot, context: Context) -> Response:
-        """The envelope: 404 until the task is finished, then 200 (E3), unless the answer is too large for it."""
-        if self._is_absent(task, context):
+        """The envelope: 404 until the task is finished, then 200, or 413 where the body is too large for it."""
+        error = self.result_error(task, context.now)
+        if error and self.wire(error).status == 404:
             return ABSENT
-        return json_response(self._envelope(task, context))
+        return json_response(self._envelope(task, error, context))
 
     def replay(self, task: Snapshot, context: Context) -> Response | Replay:
-        """The call's own answer, marked as such; a task without one explains itself (E4)."""
-        if self._is_absent(task, context):
-            return ABSENT
+        """The response itself, marked by the header; an error where the task has none."""
+        error = self.result_error(task, context.now)
         mark = (HEADER, self.WORDS[task.state])
-        if error := missing(task):
-            return json_response(self._explain(error, context), status=self.wire(error).status, headers=(mark,))
-        return Replay(headers=(mark,))
+        if error is None:
+            return Replay(headers=(mark,))
+        status = self.wire(error).status
+        return ABSENT if status == 404 else json_response(self._explain(error, context), status=status, headers=(mark,))
 
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        """A 404 of ours never says more than "not there (yet)"."""
+        """Every 404 of the dialect is ``ABSENT``."""
         return ABSENT if self.wire(error).status == 404 else super().problem(error, context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> Mapping[str, str]:
@@ -161,14 +158,7 @@ class Solitude(Dialect):
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
-    def _path(self, verb: str, task: Snapshot, context: Context) -> str:
-        return f"{context.path}/{self.ROUTES[verb].path.format(id=task.id)}"
-
-    def _is_absent(self, task: Snapshot, context: Context) -> bool:
-        return not task.state.is_final or task.is_expired(context.now)
-
-    def _envelope(self, task: Snapshot, context: Context) -> dict[str, object]:
-        error = missing(task)
+    def _envelope(self, task: Snapshot, error: AsyncExchangeError | None, context: Context) -> dict[str, object]:
         content = {"content": json.dumps(self._explain(error, context))} if error else text_of(task.content or b"")
         return {
             "uuid": str(task.id),
@@ -180,7 +170,7 @@ class Solitude(Dialect):
             "created": self._date(task.created),
             "modified": self._date(task.finished or task.started or task.created),
             "resource_pk": number(task),
-            "resource_uri": self._path("result", task, context),
+            "resource_uri": self.url_of("result", task, context.path),
         }
 
     def _explain(self, error: AsyncExchangeError, context: Context) -> Mapping[str, str]:
@@ -190,15 +180,8 @@ class Solitude(Dialect):
         return moment.astimezone(zoneinfo.ZoneInfo(self.policy.time_zone)).replace(tzinfo=None).isoformat()
 
 
-def missing(task: Snapshot) -> AsyncExchangeError | None:
-    """Why the finished ``task`` has no answer of its own, or None where it has one."""
-    if task.state is State.CANCEL:
-        return ResultCancelled()
-    return ResultFailed() if task.status_code is None else None
-
-
 def text_of(content: bytes) -> dict[str, str]:
-    """``content`` is text in this protocol; other bytes travel as base64 and say so (E3)."""
+    """``content`` is text in this protocol; other bytes are base64, named in ``content_encoding``."""
     try:
         return {"content": content.decode()}
     except UnicodeDecodeError:
@@ -206,5 +189,5 @@ def text_of(content: bytes) -> dict[str, str]:
 
 
 def number(task: Snapshot) -> int:
-    """The original's tasks had integer keys; ours derive a stable one of 63 bits from the UUID (E3)."""
+    """An integer key of 63 bits, as Solitude's tasks have, derived from the UUID."""
     return task.id.int >> 65

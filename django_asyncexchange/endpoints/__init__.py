@@ -1,1 +1,1 @@
-"""The task and webhook addresses of every mounted dialect."""
+"""The task and webhook endpoints of all mounted dialects."""

@@ -1,8 +1,8 @@
-"""Who asks at a task address: whoever may submit, by the same credentials, whatever the project's defaults are.
+"""Authentication at the endpoints: whoever may submit a call may poll it, with the same credentials.
 
-Asked are Django Ninja's keys, the classes of all views that may be answered later, the project's default classes, and
-the user whom Django's middlewares have found; but first the class that has authenticated the task's own submit. The
-setting ``AUTHENTICATION_CLASSES`` names others instead.
+The class that authenticated the task's submit is tried first, then Django Ninja's keys, the authentication classes of
+all asynchronous views, the project's default classes, and the user that Django's middleware has found. The setting
+``AUTHENTICATION_CLASSES`` replaces all of these.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNKNOWN = (Kind.ANONYMOUS, Kind.UNKNOWN)
 
 
 class RequestUser(SessionAuthentication):
-    """Whom Django's middlewares have found: by the session, or by a token that no browser sends by itself."""
+    """The user that Django's middleware has found: by the session, or by a token that browsers do not send unasked."""
 
     def enforce_csrf(self, request: Any) -> None:
         bare = request._request
@@ -50,7 +50,7 @@ class RequestUser(SessionAuthentication):
 
 
 class AnyOf(BaseAuthentication):
-    """The first that knows the caller: none has the last word, because the caller may have meant another."""
+    """Tries all authenticators until one knows the caller; a refusal by one does not stop the others."""
 
     def __init__(self, view: Any) -> None:
         self.view = view
@@ -71,15 +71,15 @@ class AnyOf(BaseAuthentication):
             except db_retry.AWAY:
                 raise
             except Exception as error:
-                refusals.append((known.index(each), _worded(each, error)))
-                if not is_refusal(error):  # somebody else may know the caller
-                    log_once.once(f"{type(each).__qualname__} has failed at a task address", error)
+                refusals.append((known.index(each), _with_csrf_error(each, error)))
+                if not is_refusal(error):  # another one may know the caller
+                    log_once.once(f"{type(each).__qualname__} failed at a task endpoint", error)
                 continue
             if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
             stranger = found if kind is Kind.UNKNOWN and stranger is None else stranger
-        refused = _most_telling(refusals)
-        if (found := guest(task, request)) is not None:
+        refused = _most_relevant(refusals)
+        if (found := found_by_submit_class(task, request)) is not None:
             self.view.refused = refused or (None if conf.ALLOW_ANONYMOUS else drf.NotAuthenticated())
             return found
         if refused is not None and stranger is None and not _needs_no_class(task, request):
@@ -87,13 +87,13 @@ class AnyOf(BaseAuthentication):
         return stranger
 
     def authenticate_header(self, request: Any) -> str | None:
-        """The challenges of all, each once."""
+        """The distinct challenges of all authenticators."""
         challenges = (_challenge(request, each) for each in authenticators())
         return ", ".join(dict.fromkeys(filter(None, challenges))) or None
 
 
-def guest(task: AsyncTask | None, request: Any) -> Found | None:
-    """Whom the class that has authenticated the submit of ``task`` knows, where no view is known to use that class."""
+def found_by_submit_class(task: AsyncTask | None, request: Any) -> Found | None:
+    """What the class that authenticated the submit of ``task`` returns, where no known view uses that class."""
     own = _class_of(task)
     if own is None or conf.AUTHENTICATION_CLASSES or any(_is_by(each, own) for each in authenticators()):
         return None
@@ -102,7 +102,7 @@ def guest(task: AsyncTask | None, request: Any) -> Found | None:
         return found if found is not None and _kind(found, request) not in UNKNOWN else None
     except db_retry.AWAY:
         raise
-    except Exception:  # to be answered as for a task that does not exist
+    except Exception:  # the response is that of a task that does not exist
         return None
 
 
@@ -118,7 +118,7 @@ def _is_by(authenticator: Any, cls: Any) -> bool:
 
 
 def _kind(found: Found, request: Any) -> callers.Kind:
-    """What the caller is by ``found``. Without a trace: DRF writes it on Django's request as well."""
+    """The kind of caller that ``found`` is. DRF also sets it on Django's request, which is restored."""
     bare = request._request
     before = {name: bare.__dict__[name] for name in ("user", "auth") if name in bare.__dict__}
     asked = Request(bare)
@@ -132,7 +132,7 @@ def _kind(found: Found, request: Any) -> callers.Kind:
 
 
 def _needs_no_class(task: AsyncTask | None, request: Any) -> bool:
-    """Whether the caller is none of the classes' business: named by ``SNAPSHOT_USER``, or reading nobody's task."""
+    """Whether no class has to know the caller: ``SNAPSHOT_USER`` names it, or it reads an anonymous task."""
     if conf.ALLOW_ANONYMOUS and task is not None and task.is_of_nobody:
         return True
     return _kind((AnonymousUser(), None), request) is Kind.NAMED
@@ -141,24 +141,24 @@ def _needs_no_class(task: AsyncTask | None, request: Any) -> bool:
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
-def _worded(authenticator: Any, error: Exception) -> Exception:
-    """``error``; what SessionAuthentication says of forgery is DRF's PermissionDenied like any other."""
+def _with_csrf_error(authenticator: Any, error: Exception) -> Exception:
+    """``error``, or CsrfFailed for the ``PermissionDenied`` by which ``SessionAuthentication`` reports it."""
     if isinstance(authenticator, SessionAuthentication) and isinstance(error, drf.PermissionDenied):
         return exceptions.CsrfFailed(reason=str(error.detail).removeprefix("CSRF Failed: "))
     return error
 
 
-def _most_telling(refusals: Iterable[tuple[int, Exception]]) -> Exception | None:
-    """What is told to whom nobody knows, in whatever order they were asked.
+def _most_relevant(refusals: Iterable[tuple[int, Exception]]) -> Exception | None:
+    """The error for a caller that no authenticator knows, independent of the order in which they were tried.
 
-    A failure first: whoever has failed may have known the caller.
+    An unexpected exception goes first, because that authenticator may have known the caller.
     """
     ranked = sorted(refusals, key=lambda each: (is_refusal(each[1]), not _is_forgery(each[1]), each[0]))
     return ranked[0][1] if ranked else None
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether ``error`` speaks of the request, and not of a mistake or an outage."""
+    """Whether ``error`` is about the request, not a bug or an outage."""
     if isinstance(error, drf.APIException):
         return 400 <= error.status_code < 500
     return isinstance(error, exceptions.AsyncExchangeError | PermissionDenied | SuspiciousOperation | Http404)
@@ -170,17 +170,17 @@ def _is_forgery(error: Exception) -> bool:
 
 def _challenge(request: Any, authenticator: Any) -> str | None:
     try:
-        said: str | None = authenticator.authenticate_header(request)
-    except Exception:  # while an error is being answered
+        challenge: str | None = authenticator.authenticate_header(request)
+    except Exception:  # an error is being handled already
         return None
-    return said
+    return challenge
 
 
 # Authenticators -------------------------------------------------------------------------------------------------------
 
 
 def authenticators() -> list[Any]:
-    """New ones, as for each request, in the order in which they are asked."""
+    """New instances, as for each request, in the order in which they are tried."""
     if conf.AUTHENTICATION_CLASSES:
         return [import_string(path)() for path in conf.AUTHENTICATION_CLASSES]
     urlconf = get_urlconf() or conf.project("ROOT_URLCONF")
@@ -193,13 +193,13 @@ def authenticators() -> list[Any]:
 
 @functools.lru_cache(maxsize=64)
 def _of_views(urlconf: Any, listed: tuple[str, ...], mounts: tuple[Any, ...]) -> tuple[Callable[[], Any], ...]:
-    """What makes the authenticators of the views that may be answered later, each once."""
+    """Factories of the authenticators of all asynchronous views, without duplicates."""
     names = (*listed, *(name for mount in mounts for name in mount.policy.views))
     is_every = any(mount.EVERY_VIEW for mount in mounts)
     return _once(
         make
         for view in _views(get_resolver(urlconf).url_patterns)
-        if isinstance(view.cls, type) and issubclass(view.cls, APIView) and view.may_be_answered_later(names, is_every)
+        if isinstance(view.cls, type) and issubclass(view.cls, APIView) and view.may_run_asynchronously(names, is_every)
         for make in _makers(view)
     )
 
@@ -216,12 +216,12 @@ def _makers(view: View) -> tuple[Callable[[], Any], ...]:
         return tuple(given.get("authentication_classes", view.cls.authentication_classes))
     try:
         return tuple(map(Copies, view.cls(**given).get_authenticators()))
-    except Exception:  # it asks for a request: each task knows its own
+    except Exception:  # it needs a request; the task remembers its own class
         return tuple(view.cls.authentication_classes)
 
 
 class Copies:
-    """Makes authenticators like one that a view has made in its own way."""
+    """A factory that copies an authenticator which a view's ``get_authenticators`` has made."""
 
     def __init__(self, one: Any) -> None:
         self.one = one
@@ -246,14 +246,14 @@ class View:
     name: str
     """As ``ResolverMatch.view_name``."""
     path: str
-    """The beginning of its paths, as far as it is the same for all."""
+    """The fixed beginning of its paths."""
 
     @property
     def cls(self) -> Any:
         return admission.view_class(self.callback)
 
-    def may_be_answered_later(self, listed: Iterable[str], is_every: bool) -> bool:
-        """Whether ``admission.is_eligible`` would allow one of its calls, as far as that can be said without any."""
+    def may_run_asynchronously(self, listed: Iterable[str], is_every: bool) -> bool:
+        """Whether ``admission.is_eligible`` would accept a call of it, as far as that is known without one."""
         actions = getattr(self.callback, "actions", None) or {}
         handlers = (*actions.values(), *getattr(self.cls, "http_method_names", ()))
         if any(getattr(getattr(self.cls, name, None), admission.MARK, False) for name in handlers):

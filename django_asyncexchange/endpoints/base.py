@@ -1,4 +1,4 @@
-"""What every address of a dialect has in common: authentication and permissions are DRF's, the words the dialect's."""
+"""The base view of all endpoints: DRF's authentication, permissions and throttling, the dialect's error documents."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REFUSALS: Mapping[type[Exception], type[exceptions.AsyncExchangeError]] = {
     PermissionDenied: exceptions.PermissionDenied,
     Http404: exceptions.RouteNotFound,
 }
-"""What the frameworks raise → what a dialect words."""
+"""Exception of Django or DRF → exception of the package."""
 STATUSES: Mapping[int, type[exceptions.AsyncExchangeError]] = {
     401: exceptions.NotAuthenticated,
     403: exceptions.PermissionDenied,
@@ -53,12 +53,12 @@ STATUSES: Mapping[int, type[exceptions.AsyncExchangeError]] = {
     429: exceptions.Throttled,
     503: exceptions.Unavailable,
 }
-"""Status of any other ``APIException`` → what a dialect words."""
+"""Status of any other ``APIException`` → exception of the package."""
 ERRORS = frozenset(status for status in HTTPStatus if status >= 400)
 
 
 def key_of(id: str) -> uuid.UUID:
-    """The primary key named by ``id``. One spelling only: ``uuid.UUID`` itself takes hyphens anywhere."""
+    """Parse ``id`` in the canonical form of a UUID only. Raises MalformedId."""
     with suppress(ValueError):
         key = uuid.UUID(id)
         if str(key) == id.lower():
@@ -67,7 +67,7 @@ def key_of(id: str) -> uuid.UUID:
 
 
 class AnyMediaType(BaseContentNegotiation):
-    """The dialect decides what is sent; no ``Accept`` header is refused."""
+    """Accept any ``Accept`` header: the dialect decides what is sent."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return parsers[0]
@@ -77,14 +77,14 @@ class AnyMediaType(BaseContentNegotiation):
 
 
 class IsKnown(BasePermission):
-    """For whoever could have submitted a call under a name: DRF's own asks for a user, which an application is not."""
+    """Like DRF's ``IsAuthenticated``, but for callers that are no users too, such as applications."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         return callers.is_known(request)
 
 
 class CallerRateThrottle(SimpleRateThrottle):
-    """``THROTTLE_RATE``, of all task addresses together. The project's own rates count what its views are asked."""
+    """Throttle all endpoints together by ``THROTTLE_RATE``; the project's own rates are for its views."""
 
     scope = "asyncexchange"
 
@@ -98,9 +98,9 @@ class CallerRateThrottle(SimpleRateThrottle):
 
 
 class Endpoint(APIView):
-    """One address of one dialect. ``verbs`` gives, by HTTP method, the name of the route in ``routes``.
+    """One endpoint of one dialect. ``verbs`` maps HTTP methods to names of routes in ``routes``.
 
-    Nothing of it is the project's default: that is meant for the project's views.
+    DRF's default settings of the project do not apply, because they are meant for the project's views.
     """
 
     content_negotiation_class = AnyMediaType
@@ -108,18 +108,18 @@ class Endpoint(APIView):
     renderer_classes = (JSONRenderer,)
     throttle_classes = (CallerRateThrottle,)
     versioning_class = None
-    dialect: Dialect = None  # type: ignore[assignment]  # given by as_view
+    dialect: Dialect = None  # type: ignore[assignment]  # set by as_view
     routes: Mapping[str, Route] = MappingProxyType({})
     verbs: Mapping[str, str] = MappingProxyType({})
 
     task: AsyncTask | None = None
-    """What is asked about, whoever may see it."""
+    """The task of the URL, whether or not the caller may see it."""
     refused: Exception | None = None
-    """What the caller would have been told if there was no such task."""
+    """The refusal of authentication, raised if the caller does not turn out to be the submitter."""
 
-    async_exchange = False  # polling later would never end
+    async_exchange = False  # an asynchronous poll would never end
     http_method_names = [name for name in APIView.http_method_names if name != "options"]
-    """DRF's own answer to OPTIONS is in no dialect's words, and would be 200 at addresses that do not exist."""
+    """DRF's response to OPTIONS is in no dialect's format, and would be 200 at URLs that do not exist."""
 
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -127,15 +127,15 @@ class Endpoint(APIView):
         for method, name in self.verbs.items():
             setattr(self, method.lower(), getattr(self, self.routes[name].verb or name))
         if "GET" in self.verbs:
-            self.head = self.get  # type: ignore[attr-defined]  # just set
+            self.head = self.get  # type: ignore[attr-defined]  # set above
 
     @property
     def is_public(self) -> bool:
-        """Whether the address itself proves the right to it. An empty address, which serves nothing, does not."""
+        """Whether the URL is its own authorization (a signed link)."""
         return bool(self.verbs) and all(self.routes[name].public for name in self.verbs.values())
 
     def get_authenticators(self) -> Any:
-        # A client may send its credentials along to the file's address, valid there or not: they are not looked at.
+        # Clients may send credentials to a signed link too; they are ignored.
         if self.is_public:
             return []
         return [authentication.AnyOf(self)]
@@ -147,7 +147,7 @@ class Endpoint(APIView):
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """None of DRF's own: a replayed answer carries exactly the stored headers."""
+        """None of DRF's: a replayed response has exactly the stored headers."""
         return {}
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -159,28 +159,28 @@ class Endpoint(APIView):
         return http.respond(render_context.problem(self.request, self.dialect, self.refusal(exc)))
 
     def refusal(self, exc: Exception) -> exceptions.AsyncExchangeError:
-        """``exc`` as one of ours; an unexpected one is reported as Django reports it, and answered with a 500.
+        """Convert ``exc`` to an error of the package; an unexpected one is logged and reported by Django's signal.
 
-        A database that is away is no mistake of ours, and a client that asks again as long as it is told so, succeeds.
+        An unavailable database is a 503 with ``Retry-After``, anything else unexpected a 500.
         """
-        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else worded(exc)
+        error = exc if isinstance(exc, exceptions.AsyncExchangeError) else as_package_error(exc)
         if error is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
             is_away = isinstance(exc, db_retry.AWAY)
             return exceptions.Unavailable(headers=RETRY_AFTER) if is_away else exceptions.InternalError()
-        if isinstance(error, exceptions.NotAuthenticated) and (said := self.get_authenticate_header(self.request)):
-            error.headers = (("WWW-Authenticate", said),)
+        if isinstance(error, exceptions.NotAuthenticated) and (challenge := self.get_authenticate_header(self.request)):
+            error.headers = (("WWW-Authenticate", challenge),)
         if isinstance(error, exceptions.MethodNotAllowed):
             error.headers = (("Allow", ", ".join(sorted(self.verbs))),)
         return error
 
 
-def worded(exc: Exception) -> exceptions.AsyncExchangeError | None:
-    """What Django, DRF or the project's code refuses by ``exc``, with its status; None where ``exc`` is a mistake."""
+def as_package_error(exc: Exception) -> exceptions.AsyncExchangeError | None:
+    """The package's exception for one of Django, DRF or the project, with its status; None for any other exception."""
     if isinstance(exc, SuspiciousOperation):
         logging.getLogger(f"django.security.{type(exc).__name__}").error("%s", exc, exc_info=exc)
-    if cls := next((ours for theirs, ours in REFUSALS.items() if isinstance(exc, theirs)), None):
+    if cls := next((error for cls, error in REFUSALS.items() if isinstance(exc, cls)), None):
         return cls()
     if not isinstance(exc, drf.APIException) or exc.status_code not in ERRORS:
         return None

@@ -1,7 +1,6 @@
-"""The task endpoints of every dialect: one DRF view, bound by ``urls`` to the dialect and verbs of one address.
+"""The task endpoints of all dialects: one DRF view, which ``urls`` binds to the dialect and verbs of each URL.
 
-Authentication, permissions and throttling are DRF's and the project's; words and shapes are the dialect's. A task that
-the caller may not see is answered exactly like one that does not exist.
+A task that the caller may not see gets exactly the response of one that does not exist.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from django.db import router
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.http.response import HttpResponseBase
@@ -28,9 +26,7 @@ from ..protocol.states import State
 from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
 from ..responses import http, render_context
 from ..rest.filters import AsyncTaskFilter
-from ..sql.queries import PreparedRows
-from ..store import bodies
-from ..store.transitions import slot
+from ..store import bodies, transitions
 from ..tasks import lifecycle, presence
 from . import authentication
 from .base import Endpoint, key_of
@@ -38,21 +34,13 @@ from .base import Endpoint, key_of
 logger = logging.getLogger("django_asyncexchange")
 
 
-def poll() -> PreparedRows:
-    """What every poll asks."""
-    return PreparedRows(lambda: AsyncTask.objects.filter(dialect=slot("dialect"), pk=slot("id")).with_now())
-
-
-POLL = poll()
-
-
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether a column has this value, of whatever type the project's ``OWNER`` gives it."""
+    """Compare a column with a value that the project's ``OWNER`` may return in another type."""
     return one is None if other is None else str(one) == str(other)
 
 
 class TaskView(Endpoint):
-    """One address of tasks, by the routes of ``Dialect.ROUTES``."""
+    """One endpoint of ``Dialect.ROUTES``."""
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -76,8 +64,8 @@ class TaskView(Endpoint):
         try:
             task = self.pick(id)
         except exceptions.TaskNotFound:
-            raise exceptions.LinkInvalid from None  # without a signature nobody learns which tasks exist
-        if lifecycle.drop_if_overdue(task):
+            raise exceptions.LinkInvalid from None  # no probing for tasks without a signature
+        if lifecycle.end_if_overdue(task):
             task = self.pick(id)
         context = render_context.context(request, self.dialect, now=task.now)
         return self.send(self.dialect.download(task.snapshot(), context, request.query_params.dict()), task)
@@ -85,12 +73,12 @@ class TaskView(Endpoint):
     def cancel(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
         try:
-            lifecycle.cancel(task)
+            cancelled = lifecycle.cancel(task)
         except exceptions.NotCancellable:
-            task = self.find(id)
+            cancelled = task = self.find(id)
             if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
                 raise
-        return self.send(self.dialect.cancelled(task.snapshot(), self.context(task)), task)
+        return self.send(self.dialect.cancelled(cancelled.snapshot(), self.context(task)), cancelled)
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
@@ -110,9 +98,7 @@ class TaskView(Endpoint):
         return None
 
     def scope(self) -> dict[str, Any]:
-        """What the tasks that the caller may see have in common, by column: those of its account, or its own where the
-        protocol has no accounts.
-        """
+        """Column → value of the tasks that the caller may see: those of its account, or its own (``PER_OWNER``)."""
         user = callers.user_of(self.request)
         if getattr(user, "is_staff", False) and user.has_perm("asyncexchange.see_all_asynctasks"):
             return {}
@@ -121,7 +107,7 @@ class TaskView(Endpoint):
             return {"owner_id": None, "auth_backend": ""}
         if not self.dialect.PER_OWNER:
             return {"account": viewer.account}
-        if (key := callers.reference_to(user)) is not None:  # users of different databases may have the same
+        if (key := callers.reference_to(user)) is not None:  # users in different databases may have the same key
             return {"account": viewer.account, "owner_id": key}
         own = {"owner_kind": viewer.kind, "owner_reference": viewer.id}
         return {"account": viewer.account, "owner_id": None, **own}
@@ -131,42 +117,40 @@ class TaskView(Endpoint):
         return tasks
 
     def find(self, id: str) -> AsyncTask:
-        """The task ``id``, if the caller may see it, by what was accepted or by the credentials of its submit."""
-        scope = self.scope()  # before there is a difference between tasks that exist and others
+        """The task ``id``, if the caller may see it. Raises TaskNotFound."""
+        scope = self.scope()  # first, so that its time and errors are the same for tasks that do not exist
         task = self.pick(id)
         if not self.is_within(scope, task) and not self.is_submitter(task):
             raise exceptions.TaskNotFound(id=id)
         presence.note_waiting(task)
-        return self.pick(id) if lifecycle.drop_if_overdue(task) else task
+        return self.pick(id) if lifecycle.end_if_overdue(task) else task
 
     def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:
-        """Whether ``task`` is one of these. One of nobody's is seen by whoever knows its id, also with a login."""
+        """Whether ``task`` matches ``scope``. An anonymous task is visible to everybody who knows its id."""
         if conf.ALLOW_ANONYMOUS and task.is_of_nobody:
             return True
         return all(_is_same(getattr(task, name), wanted) for name, wanted in scope.items())
 
     def is_submitter(self, task: AsyncTask) -> bool:
-        """Whether the class that has authenticated the submit of ``task`` finds somebody else who may see it."""
+        """Whether the class that authenticated the submit of ``task`` authenticates a caller who may see it."""
         if self.refused is not None:
             raise self.refused
-        found = authentication.guest(task, self.request)
+        found = authentication.found_by_submit_class(task, self.request)
         if found is None:
             return False
         self.request.user, self.request.auth = found
         return self.is_within(self.scope(), task)
 
     def pick(self, id: str) -> AsyncTask:
-        """The task ``id``, whoever asks."""
+        """The task ``id``, without a permission check. Raises TaskNotFound."""
         task = self.__dict__.pop("task") if "task" in self.__dict__ else self.look(id)
         if task is None:
-            key_of(id)  # a malformed one is told apart
+            key_of(id)  # raises MalformedId
             raise exceptions.TaskNotFound(id=id)
         return task
 
     def look(self, id: str) -> AsyncTask | None:
-        wanted = {"id": key_of(id), "dialect": self.dialect.name}
-        found: AsyncTask | None = POLL.first(router.db_for_write(AsyncTask), **wanted)
-        return found
+        return transitions.read(key_of(id), self.dialect.name)
 
     def filtered(self, tasks: AsyncTaskQuerySet, listing: Listing) -> QuerySet[AsyncTask]:
         data = QueryDict(mutable=True)
@@ -185,7 +169,7 @@ class TaskView(Endpoint):
         return self.snapshots([task], verb)[0]
 
     def snapshots(self, tasks: Iterable[AsyncTask], verb: str) -> tuple[Snapshot, ...]:
-        """``tasks`` as values, with the stored bodies that the dialect needs to render ``verb``: found in one query."""
+        """``tasks`` as values, with the stored bodies that the dialect needs to render ``verb``, in one query."""
         tasks = tuple(tasks)
         needy = {task.pk for task in tasks if task.status_code and self.dialect.reads(verb, State(task.state))}
         answers = Body.objects.filter(kind=Body.RESPONSE, task__in=needy) if needy else ()
@@ -196,9 +180,9 @@ class TaskView(Endpoint):
         )
 
     def content(self, body: Body | None) -> bytes | None:
-        """All bytes of a stored body; None where the dialect does not read so many."""
+        """A stored body; None where it is larger than ``READS_AT_MOST``."""
         if body is not None and body.size > self.dialect.READS_AT_MOST:
-            self.dialect.pass_over()
+            self.dialect.content_too_large()
             return None
         return bodies.read(body)
 
@@ -210,6 +194,6 @@ class TaskView(Endpoint):
 
     def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Response):
-            return http.unless_known(http.respond(answer), self.request._request)
-        assert task is not None and task.status_code is not None, "only a stored answer can be replayed"
+            return http.with_etag(http.respond(answer), self.request._request)
+        assert task is not None and task.status_code is not None, "only a stored response can be replayed"
         return http.replayed(answer, task, self.request._request)

@@ -1,4 +1,4 @@
-"""The webhook addresses of a dialect, alike but for each one's shape: for administrators of an account."""
+"""The webhook endpoints of all dialects, for administrators of an account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from .. import exceptions
 from ..conf import conf
 from ..dialects.base import NO_STORE, json_response
-from ..dialects.base.webhooks import Subscriptions, Wish
+from ..dialects.base.webhooks import Subscriptions, WebhookFields
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
 from ..intake import capture
@@ -25,47 +25,47 @@ from ..webhooks import delivery, subscriptions
 from .base import Endpoint, key_of
 
 SHOWN = 100
-"""Deliveries in one answer, the newest ones."""
+"""Most deliveries in one response, newest first."""
 
 
 class WebhookView(Endpoint):
-    """One address of webhooks, by the routes of ``Dialect.SUBSCRIPTIONS``."""
+    """One endpoint of ``Dialect.SUBSCRIPTIONS``."""
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
     def list(self, request: Request) -> HttpResponseBase:
-        rows = tuple(subscriptions.value_of(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
-        return http.respond(self.tongue.page(rows, capture.raw_query(request._request), self.context))
+        rows = tuple(subscriptions.to_value(row) for row in subscriptions.of_account(self.dialect, self.owner.account))
+        return http.respond(self.resource.page(rows, capture.raw_query(request._request), self.context))
 
     def create(self, request: Request) -> HttpResponseBase:
         made = self.made(self.document())
-        document = self.tongue.document(made, self.context)
+        document = self.resource.document(made, self.context)
         location = ("Location", f"{self.context.base}/{self.routes['list'].path}/{made.id}")
         return http.respond(json_response(document, status=201, headers=(location,)))
 
     def write(self, request: Request) -> HttpResponseBase:
-        """One new webhook, or an array of new ones and of changes, each of which succeeds or fails alone."""
+        """Create one webhook, or create and change an array of them, each of which succeeds or fails alone."""
         document = self.document()
-        items = self.tongue.items(document)
+        items = self.resource.items(document)
         if items is None:
             return http.respond(json_response(self.written(document)))
-        return http.respond(json_response([self.attempted(self.written, item) for item in items]))
+        return http.respond(json_response([self.result_or_error(self.written, item) for item in items]))
 
     def retrieve(self, request: Request, id: str) -> HttpResponseBase:
-        return self.show(subscriptions.value_of(self.find(id)))
+        return self.show(subscriptions.to_value(self.find(id)))
 
     def change(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(self.changed(self.find(id), self.document()))
 
     def remove(self, request: Request, id: str) -> HttpResponseBase:
         subscriptions.remove(self.find(id))
-        return http.respond(Response(status=self.tongue.REMOVED, headers=NO_STORE))
+        return http.respond(Response(status=self.resource.REMOVED, headers=NO_STORE))
 
     def remove_many(self, request: Request) -> HttpResponseBase:
-        items = self.tongue.items(self.document())
+        items = self.resource.items(self.document())
         if items is None:
             raise exceptions.RequestMalformed
-        return http.respond(json_response([self.attempted(self.removed, item) for item in items]))
+        return http.respond(json_response([self.result_or_error(self.removed, item) for item in items]))
 
     def rotate(self, request: Request, id: str) -> HttpResponseBase:
         return self.show(subscriptions.rotate(self.find(id)))
@@ -75,7 +75,7 @@ class WebhookView(Endpoint):
         return http.respond(json_response({"results": [described(row) for row in shown]}))
 
     def resend(self, request: Request, id: str) -> HttpResponseBase:
-        """Everything since a time, or one delivery, once more."""
+        """Send all deliveries since a time, or one delivery, again."""
         rows, wanted = self.find(id).deliveries.all(), self.document()
         since, one = (wanted.get("since"), wanted.get("delivery")) if isinstance(wanted, dict) else (None, None)
         if isinstance(one, str):
@@ -105,14 +105,14 @@ class WebhookView(Endpoint):
             raise exceptions.NotAdministrator
 
     @property
-    def tongue(self) -> Subscriptions:
+    def resource(self) -> Subscriptions:
         assert self.dialect.SUBSCRIPTIONS is not None
         return self.dialect.SUBSCRIPTIONS
 
     @property
     def owner(self) -> Owner:
         viewer = render_context.viewer(self.request)
-        assert viewer is not None, "nobody is let in without an identity"
+        assert viewer is not None, "permissions require an identity"
         return viewer
 
     @property
@@ -120,14 +120,14 @@ class WebhookView(Endpoint):
         return render_context.context(self.request, self.dialect, viewer=self.owner)
 
     def document(self) -> object:
-        """The request's body, whatever it calls itself: these clients send JSON."""
+        """The request's body as JSON, whatever its content type. Raises RequestMalformed."""
         try:
             return json.loads(self.request._request.body)
         except (ValueError, RecursionError):
             raise exceptions.RequestMalformed from None
 
     def find(self, id: str) -> Webhook:
-        """The caller's own; somebody else's is answered as one that does not exist."""
+        """The webhook ``id`` of the caller's account. Raises SubscriptionNotFound."""
         found: Webhook | None = None
         with suppress(exceptions.MalformedId):
             found = subscriptions.of_account(self.dialect, self.owner.account).filter(pk=key_of(id)).first()
@@ -136,30 +136,32 @@ class WebhookView(Endpoint):
         return found
 
     def show(self, subscription: Subscription) -> HttpResponseBase:
-        return http.respond(json_response(self.tongue.document(subscription, self.context)))
+        return http.respond(json_response(self.resource.document(subscription, self.context)))
 
     def made(self, document: object) -> Subscription:
-        wish: Wish = self.tongue.wish(document, None)
+        fields: WebhookFields = self.resource.parse(document, None)
         user = callers.user_of(self.request)
-        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), wish)
+        return subscriptions.create(self.dialect, self.owner, callers.reference_to(user), fields)
 
     def changed(self, webhook: Webhook, document: object) -> Subscription:
-        return subscriptions.change(webhook, self.dialect, self.tongue.wish(document, subscriptions.value_of(webhook)))
+        return subscriptions.change(
+            webhook, self.dialect, self.resource.parse(document, subscriptions.to_value(webhook))
+        )
 
     def written(self, item: object) -> Any:
-        id = self.tongue.reference(item)
+        id = self.resource.reference(item)
         kept = self.made(item) if id is None else self.changed(self.find(id), item)
-        return self.tongue.document(kept, self.context)
+        return self.resource.document(kept, self.context)
 
     def removed(self, item: object) -> Any:
-        id = self.tongue.reference(item)
+        id = self.resource.reference(item)
         if id is None:
             raise exceptions.SubscriptionNotFound
         subscriptions.remove(self.find(id))
-        return self.tongue.farewell(id, self.context)
+        return self.resource.deleted_document(id, self.context)
 
-    def attempted(self, work: Any, item: object) -> Any:
-        """What came of ``item``, or its error in the place of it."""
+    def result_or_error(self, work: Any, item: object) -> Any:
+        """The result of ``work`` on ``item``, or the document of the error that it raises."""
         try:
             return work(item)
         except AsyncExchangeError as error:
@@ -168,8 +170,8 @@ class WebhookView(Endpoint):
 
 
 def described(row: Delivery) -> dict[str, object]:
-    """A delivery and its tries, oldest first."""
-    tries = [
+    """The JSON document of a delivery, with its attempts, oldest first."""
+    attempts = [
         {
             "at": attempt.at.isoformat(),
             "status_code": attempt.status_code,
@@ -186,5 +188,5 @@ def described(row: Delivery) -> dict[str, object]:
         "state": row.state,
         "created": row.created.isoformat(),
         "due": row.due.isoformat() if row.state == Delivery.WAITING else None,
-        "attempts": tries,
+        "attempts": attempts,
     }

@@ -17,7 +17,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..conf import conf
-from ..conf.mounts import Wrong
+from ..conf.mounts import Problem
 from ..sql.writes import PreparedInsert
 
 logger = logging.getLogger("django_asyncexchange")
@@ -46,7 +46,7 @@ class Executor:
         """Connect to signals of the queue's workers. Called when Django's apps are loaded, as ``AppConfig.ready()``."""
 
     @classmethod
-    def setting_mistakes(cls) -> Iterator[Wrong]:
+    def setting_problems(cls) -> Iterator[Problem]:
         """Mistakes in settings of the queue that would already break its import. No call is accepted with one."""
         yield from ()
 
@@ -63,7 +63,9 @@ class Executor:
         return None
 
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-        """The statement by which ``send`` of a run would write, and its values; None where it writes otherwise."""
+        """The INSERT by which ``send`` of a run writes its message, and its values, for a statement that writes more;
+        None where there is no such statement.
+        """
         return None
 
     def check(self) -> Iterator[tuple[str, str]]:
@@ -105,10 +107,10 @@ def connect() -> None:
         logger.exception("%s cannot connect to the signals of its workers", conf.EXECUTOR)
 
 
-def setting_mistakes() -> Iterator[Wrong]:
+def setting_problems() -> Iterator[Problem]:
     """Mistakes in settings that the executor reads besides ``ASYNC_EXCHANGE``."""
     with suppress(ImproperlyConfigured):  # EXECUTOR itself is wrong, which is reported as that
-        yield from _class().setting_mistakes()
+        yield from _class().setting_problems()
 
 
 def waiting() -> int | None:

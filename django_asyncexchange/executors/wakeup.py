@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from django.db import connections, models, transaction
 from django.db.models import Value
 
-from ..models.querysets import Told
+from ..models.querysets import Notify
 from ..sql.queries import Slot
 from . import runtime_dir
 
@@ -34,7 +34,7 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-NOTIFY = Told(Slot("channel", models.TextField()), Value(""))
+NOTIFY = Notify(Slot("channel", models.TextField()), Value(""))
 """Expression for a PostgreSQL statement that notifies by itself; its value ``channel`` is that of the queue."""
 
 

@@ -37,7 +37,7 @@ def is_row(thing: Any, model: type[models.Model] = models.Model) -> bool:
 
 
 @functools.cache
-def _prepared(model: type[models.Model], name: str, use_tz: bool) -> PreparedRows:
+def _prepared(model: type[models.Model], name: str, use_tz: bool) -> PreparedRows[Any]:
     """Cached by ``use_tz`` too: Django translates dates by it, and a test may override it."""
     field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
     return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("value", field)}))

@@ -19,7 +19,7 @@ from django.http.request import HttpHeaders
 from django.utils import timezone, translation
 
 from ..conf import conf
-from ..dialects.base import Trigger, prefer_header
+from ..dialects.base import prefer_header
 from ..exceptions import CallChanged, RequestMalformed, RequestTooLarge
 from ..protocol import content_encoding, header_rules, time_zones
 from ..protocol.values import Request
@@ -183,7 +183,7 @@ def _query_for_wsgi(request: HttpRequest, query: str) -> str:
 
 def _captured_headers(request: HttpRequest, original: OriginalRequest) -> Iterator[tuple[str, str]]:
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
-    triggers = {mount.TRIGGER_NAME.lower() for mount in conf.mounts if mount.TRIGGER is Trigger.HEADER}
+    of_dialects = {name.lower() for mount in conf.mounts for name in mount.hidden_headers}
     fields: Iterable[tuple[str, Any]] = HttpHeaders(original.meta).items()
     if is_asgi := isinstance(request, ASGIRequest):
         fields = asgi_scope.headers(request.scope)
@@ -192,14 +192,14 @@ def _captured_headers(request: HttpRequest, original: OriginalRequest) -> Iterat
         lower = name.lower().replace("_", "-")
         if is_asgi and lower == "content-length":
             yield name, text  # the body has the same length in the run
-        if not isinstance(text, str) or header_rules.is_harmful(lower, original.method) or lower in triggers:
+        if not isinstance(text, str) or header_rules.is_harmful(lower, original.method) or lower in of_dialects:
             continue
         if unkept.match(lower) or (lower == "accept-language" and cookie_language):
             continue
         if lower == "prefer":
             text = prefer_header.without_ours(text)
         if lower == "accept-encoding":
-            text = content_encoding.readable(text)
+            text = content_encoding.gzip_only(text)
         if text or lower not in ("prefer", "accept-encoding"):
             yield name, text
     if cookie_language:  # the cookie has set the language, and is not stored

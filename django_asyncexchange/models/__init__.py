@@ -1,4 +1,4 @@
-"""What is stored: tasks, their bodies, a row per account to count against, webhooks and their deliveries, machines."""
+"""Models: tasks and their bodies, accounts, webhooks and their deliveries, workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has tasks: a row to count against."""
+"""Accounts: the row that is locked while an account's tasks are counted."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .managers import Homed, HomeManager
-from .moments import Moment
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import AccountQuerySet
+from .timestamps import UTCDateTimeField
 
 
-class Account(Homed):
-    """One row per account and mount: whoever writes it may count and insert that account's tasks."""
+class Account(PrimaryDatabaseModel):
+    """One row per account and mount. Writing it serialises counting and inserting that account's tasks and webhooks."""
 
     dialect = models.CharField(max_length=64)
     account = models.CharField(max_length=150)
     secret = models.TextField(blank=True, editable=False)
-    """Sealed; signs the callbacks that single calls of this account ask for. The former one too, ``former_until``."""
+    """Encrypted; signs the callbacks of this account's calls. ``former_secret`` signs too, until ``former_until``."""
     former_secret = models.TextField(blank=True, editable=False)
-    former_until = Moment(null=True, editable=False)
-    touched = Moment(db_default=Now())
+    former_until = UTCDateTimeField(null=True, editable=False)
+    touched = UTCDateTimeField(db_default=Now())
 
-    objects = HomeManager.from_queryset(AccountQuerySet)()  # type: ignore[misc]
+    objects = PrimaryDatabaseManager.from_queryset(AccountQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("account")

@@ -1,4 +1,4 @@
-"""The bytes of requests and responses, beside their tasks."""
+"""Bodies of captured requests and stored responses."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .managers import Homed, HomeManager
-from .moments import Moment
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import BodyQuerySet
+from .timestamps import UTCDateTimeField
 
 
-class Body(Homed):
-    """Bytes of a request or response: ``content`` in the database, or ``name`` in ``STORAGES["asyncexchange"]``.
+class Body(PrimaryDatabaseModel):
+    """A request or response body: ``content`` in the database, or the file ``name`` in ``STORAGES["asyncexchange"]``.
 
-    A side table, so that lists of tasks never touch the bytes.
+    A table of its own, so that listing tasks never reads bodies.
     """
 
     REQUEST = "request"
     RESPONSE = "response"
     FAILURE = "failure"
-    """Why the call failed; see ``failures``. Never for clients."""
+    """Traceback of a failed run, for the admin; never shown to clients."""
     KINDS = (REQUEST, RESPONSE, FAILURE)
 
     task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, null=True, related_name="bodies")
@@ -33,9 +33,9 @@ class Body(Homed):
     name = models.CharField(max_length=255, blank=True)
     size = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
-    created = Moment(db_default=Now())
+    created = UTCDateTimeField(db_default=Now())
 
-    objects = HomeManager.from_queryset(BodyQuerySet)()  # type: ignore[misc]
+    objects = PrimaryDatabaseManager.from_queryset(BodyQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("body")

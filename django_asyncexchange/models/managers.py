@@ -1,6 +1,7 @@
-"""Our tables are read where they are written: a replica that lags behind would have calls run twice, or not be found.
+"""Manager and base model that read from the primary database, where a router sends writes (``db_for_write``).
 
-Every read of ours decides something, or answers somebody who was told of it a moment ago. ``using`` asks elsewhere.
+A replica may lag behind: a call could run twice, or a task that was just accepted not be found. ``using()`` still
+selects another database.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from typing import Any
 from django.db import models, router
 
 
-class HomeManager(models.Manager[Any]):
+class PrimaryDatabaseManager(models.Manager[Any]):
+    """Manager whose querysets read from ``db_for_write``."""
+
     def get_queryset(self) -> models.QuerySet[Any]:
         rows = super().get_queryset()
         named: str | None = self._db
         return rows if named else rows.using(router.db_for_write(self.model))
 
 
-class Homed(models.Model):
-    """A model whose rows, and those that others refer to, are read where they are written."""
+class PrimaryDatabaseModel(models.Model):
+    """Abstract model that is read from ``db_for_write``, related objects included."""
 
-    objects = HomeManager()
+    objects = PrimaryDatabaseManager()
 
     class Meta:
         abstract = True

@@ -10,7 +10,7 @@ from django.db import connections, models, router
 
 from ..protocol.states import FINAL, UNFINISHED, State, sources
 from ..sql.writes import PreparedUpdate
-from .moments import Moment, Now
+from .timestamps import Now, UTCDateTimeField
 
 BEGINNING = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """What has happened at all has happened after this."""
@@ -18,34 +18,34 @@ UNSENT = models.Q(state=State.PENDING, sent=None)
 """Accepted, and not yet given to the workers."""
 
 
-Place = tuple[str, str, str]
+Destination = tuple[str, str, str]
 """Of a delivery: its host, and whose it is. The receiver of one account holds up no other's at the same host."""
-PLACE = ("host", "task__dialect", "task__account")
+DESTINATION_FIELDS = ("host", "task__dialect", "task__account")
 
 
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time plus ``duration``."""
-    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=Moment())
+    return models.ExpressionWrapper(Now() + _expressed(duration), output_field=UTCDateTimeField())
 
 
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """Database time minus ``duration``."""
-    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=Moment())
+    return models.ExpressionWrapper(Now() - _expressed(duration), output_field=UTCDateTimeField())
 
 
-def also(condition: models.Q) -> models.Case:
-    """``condition`` of a row that is found by its key, and that no index is looked for.
+def unindexed(condition: models.Q) -> models.Case:
+    """Hide ``condition`` from the query planner, so that it finds the row by its key, or by the index that is meant.
 
-    By statistics from a time when nothing waited, PostgreSQL takes the index of a state for as good as the key, and
-    would read through all that waits now.
+    With statistics from a time when nothing waited, PostgreSQL takes an index on the state for as selective as the
+    primary key, and would read all rows that wait now.
     """
     return models.Case(models.When(condition, then=models.Value(True)), default=models.Value(False))
 
 
-class Told(models.Func):
-    """Tells whoever listens on a channel of PostgreSQL, once the transaction commits; NULL elsewhere.
+class Notify(models.Func):
+    """PostgreSQL's ``pg_notify``: wakes those who LISTEN on a channel when the transaction commits. NULL elsewhere.
 
-    To be had with a row that is written: telling is no statement of its own then.
+    In the RETURNING clause of a write it costs no statement of its own.
     """
 
     function = "pg_notify"
@@ -64,26 +64,28 @@ def _expressed(duration: dt.timedelta | models.Expression) -> models.Expression:
 
 
 class AsyncTaskQuerySet(models.QuerySet[Any]):
-    def move(self, target: State, *, mine: int | None = None, **changes: Any) -> int:
+    def transition(self, target: State, *, expected_attempt: int | None = None, **changes: Any) -> int:
         """Bring these tasks into ``target``: the only place where a state is written.
 
-        One conditional UPDATE: only from a state that may lead there, and, where ``mine`` is given, only if that
-        attempt is still the current one. Returns the number of rows changed: 1 = it is yours, 0 = somebody was first.
+        One conditional UPDATE: only from a state that may lead there and, where it is given, only while
+        ``expected_attempt`` is the current one. Returns the number of rows changed: 0 = somebody was first.
         """
-        return self._leaving(target, mine).update(state=target, **changes)
+        return self._leaving(target, expected_attempt).update(state=target, **changes)
 
-    def prepared_move(self, target: State, *, mine: models.Expression | None = None, **changes: Any) -> PreparedUpdate:
+    def prepared_transition(
+        self, target: State, *, expected_attempt: models.Expression | None = None, **changes: Any
+    ) -> PreparedUpdate:
         """The same for what comes again and again: values that differ each time are slots."""
-        rows = self._leaving(target, mine)
+        rows = self._leaving(target, expected_attempt)
         return PreparedUpdate(lambda: rows, state=target, **changes)
 
-    def _leaving(self, target: State, mine: Any) -> Self:
+    def _leaving(self, target: State, expected_attempt: Any) -> Self:
         leaves = models.Q(state__in=sources(target))
-        if mine is None:
-            return self.filter(also(leaves))
+        if expected_attempt is None:
+            return self.filter(unindexed(leaves))
         if target.is_final:  # an attempt that was released is over, although the next has not begun
             leaves &= models.Q(state=State.PROCESSING) | models.Q(attempt=0)
-        return self.filter(also(leaves), attempt=mine)
+        return self.filter(unindexed(leaves), attempt=expected_attempt)
 
     def with_now(self) -> Self:
         """Each task with ``now``, the database's time."""
@@ -114,7 +116,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def waiting_of(self, dialect: Any, account: Any) -> Self:
         """The same of one account, by its index: whatever else waits, or has finished, is not looked at."""
         mine = self.filter(dialect=dialect, account=account, finished=None, sent=None)
-        return mine.due().filter(also(models.Q(state=State.PENDING)))
+        return mine.due().filter(unindexed(models.Q(state=State.PENDING)))
 
     def at_work_of(self, dialect: Any, account: Any) -> Self:
         """What the workers have been given of an account's tasks; by the same index, so by a range, not IS NOT NULL."""
@@ -123,7 +125,7 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def unfinished_of(self, dialect: Any, account: Any) -> Self:
         """What is to be done of an account's tasks, by the same index."""
         mine = self.filter(dialect=dialect, account=account, finished=None)
-        return mine.filter(also(models.Q(state__in=UNFINISHED)))
+        return mine.filter(unindexed(models.Q(state__in=UNFINISHED)))
 
     def due(self) -> Self:
         """Tasks that need not wait before they are tried again."""
@@ -177,25 +179,25 @@ class BodyQuerySet(models.QuerySet[Any]):
 
 
 class DeliveryQuerySet(models.QuerySet[Any]):
-    def at(self, place: Place) -> Self:
-        return self.filter(**dict(zip(PLACE, place, strict=True)))
+    def to(self, destination: Destination) -> Self:
+        return self.filter(**dict(zip(DESTINATION_FIELDS, destination, strict=True)))
 
-    def outside(self, places: Iterable[Place]) -> Self:
+    def excluding(self, destinations: Iterable[Destination]) -> Self:
         rows = self
-        for place in places:
-            rows = rows.exclude(**dict(zip(PLACE, place, strict=True)))
+        for destination in destinations:
+            rows = rows.exclude(**dict(zip(DESTINATION_FIELDS, destination, strict=True)))
         return rows
 
-    def by_place(self) -> dict[Place, int]:
+    def count_by_destination(self) -> dict[Destination, int]:
         """How many there are at each place."""
-        rows = self.order_by().values_list(*PLACE).annotate(count=models.Count("pk"))
+        rows = self.order_by().values_list(*DESTINATION_FIELDS).annotate(count=models.Count("pk"))
         return {(host, dialect, account): count for host, dialect, account, count in rows}
 
     def in_flight(self) -> Self:
         """Deliveries that a process is sending."""
         return self.filter(state="WAITING", lease_until__gt=Now())
 
-    def free(self) -> Self:
+    def claimable(self) -> Self:
         """Deliveries that it is time for, and that no process is sending."""
         unheld = models.Q(lease_until=None) | models.Q(lease_until__lte=Now())
         return self.filter(unheld, state="WAITING", due__lte=Now())
@@ -212,14 +214,14 @@ class AccountQuerySet(models.QuerySet[Any]):
 
 
 class WorkerQuerySet(models.QuerySet[Any]):
-    def greet(self, name: str) -> None:
+    def record_heartbeat(self, name: str) -> None:
         """Write down that ``name`` was heard of, just now."""
         _write(self.model(name=name, heard=Now()), ["name"], "heard")
 
-    def heard_within(self, span: dt.timedelta) -> Self:
+    def seen_within(self, span: dt.timedelta) -> Self:
         return self.filter(heard__gt=before(span))
 
-    def silent_for(self, span: dt.timedelta) -> Self:
+    def not_seen_for(self, span: dt.timedelta) -> Self:
         return self.filter(heard__lte=before(span))
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .. import encryption
@@ -21,9 +21,9 @@ from ..exceptions import RequestErased, RequestLocked
 from ..protocol.states import Reason, State
 from ..protocol.values import Callback, Owner, Progress, Request, Snapshot, header
 from .bodies import Body
-from .managers import Homed, HomeManager
-from .moments import Moment
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import AsyncTaskQuerySet
+from .timestamps import UTCDateTimeField
 
 SEALED = "sealed"
 """Key under which a request is stored, encrypted. Older rows have the fields of ``Request`` instead."""
@@ -31,7 +31,7 @@ STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
 
-class AsyncTask(Homed):
+class AsyncTask(PrimaryDatabaseModel):
     """One call that is answered later."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -79,32 +79,19 @@ class AsyncTask(Homed):
 
     worker = models.CharField(_("worker"), max_length=255, blank=True)
     """Which process runs the current attempt: host, boot, process id and when that process started."""
-    lease_until = Moment(_("leased until"), null=True)
+    lease_until = UTCDateTimeField(_("leased until"), null=True)
     """The run counts as lost from this moment on; its worker moves it on while it lives."""
-    not_before = Moment(null=True, editable=False)
+    not_before = UTCDateTimeField(null=True, editable=False)
     """A run that is to be repeated waits until then."""
 
-    created = Moment(_("created"), db_default=Now())
-    sent = Moment(_("sent to the workers"), null=True)
-    started = Moment(_("started"), null=True)
-    finished = Moment(_("finished"), null=True)
-    deletion_date = Moment(_("deletion date"), null=True)
-    purge_date = Moment(_("purge date"), null=True)
+    created = UTCDateTimeField(_("created"), db_default=Now())
+    sent = UTCDateTimeField(_("sent to the workers"), null=True)
+    started = UTCDateTimeField(_("started"), null=True)
+    finished = UTCDateTimeField(_("finished"), null=True)
+    deletion_date = UTCDateTimeField(_("deletion date"), null=True)
+    purge_date = UTCDateTimeField(_("purge date"), null=True)
 
-    objects = HomeManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
-
-    now: dt.datetime
-    """Database time, on instances that come from ``with_now()``."""
-    has_request: bool | None = None
-    """Whether the captured call has a body, on tasks that were claimed; None where nobody has looked."""
-    content: bytes | None = None
-    """That body, where it was looked up too: a small one, in the database, as it is stored there."""
-    is_content_sealed: bool | None = None
-    """Whether ``content`` is sealed."""
-    is_heard: bool
-    """Whether the account has webhooks, on tasks that were submitted, claimed or changed just now."""
-    is_awaited: bool
-    """Whether others of the account wait for their turn, on tasks that have ended just now."""
+    objects = PrimaryDatabaseManager.from_queryset(AsyncTaskQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("asynchronous task")
@@ -133,15 +120,11 @@ class AsyncTask(Homed):
         """Whether it was submitted without an identity. That of a deleted user was not."""
         return self.owner_id is None and not self.auth_backend
 
-    @property
-    def has_body_elsewhere(self) -> bool:
-        """Whether the captured call, once it was claimed, has a body that has yet to be read."""
-        return bool(self.has_request) and self.content is None
-
-    def body_at_hand(self) -> Iterator[bytes]:
-        """The body of the captured call, where it was looked up along with the task; nothing where it has none."""
-        content = bytes(self.content or b"")
-        return encryption.unsealed([content]) if self.is_content_sealed else iter([content])
+    @cached_property
+    def now(self) -> dt.datetime:
+        """The database's time at which this row was read with ``with_now()``, or else is asked for this."""
+        moment: dt.datetime = type(self).objects.with_now().values_list("now", flat=True).get(pk=self.pk)
+        return moment
 
     @property
     def captured(self) -> Request:
@@ -189,15 +172,10 @@ class AsyncTask(Homed):
             callback=self._callback,
         )
 
-    def reported(self) -> dict[str, Any]:
-        """What is known of how far it is, by column."""
-        names = ("progress_done", "progress_total", "progress_message")
-        return {} if self.progress_done is None else {name: getattr(self, name) for name in names}
-
     @property
     def _callback(self) -> Callback | None:
         """Where the call wants its end to be reported, as long as there is a key to read that with."""
-        url = encryption.known_address(self.callback_url)
+        url = encryption.unseal_address(self.callback_url)
         return Callback(url=url, method=self.callback_method) if url else None
 
     @property

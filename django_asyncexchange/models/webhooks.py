@@ -1,4 +1,4 @@
-"""Who wants to hear about tasks, what is told to whom, and how each try went."""
+"""Webhook subscriptions, their deliveries and delivery attempts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from django.utils.translation import gettext_lazy as _
 from .. import encryption
 from ..conf import conf
 from ..redaction import masked_url
-from .managers import Homed, HomeManager
-from .moments import Moment
-from .querysets import DeliveryQuerySet, Place
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
+from .querysets import DeliveryQuerySet, Destination
+from .timestamps import UTCDateTimeField
 
 
-class Webhook(Homed):
-    """A subscription of one account on one mount: ``action`` of its tasks is told to ``url``."""
+class Webhook(PrimaryDatabaseModel):
+    """A subscription of one account on one mount: events ``action`` of its tasks are sent to ``url``."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -37,24 +37,24 @@ class Webhook(Homed):
 
     action = models.CharField(_("action"), max_length=16, choices=[(action, action) for action in ACTIONS])
     with_fields = models.BooleanField(_("with changed fields"), default=False)
-    """Whether an UPDATE names the fields that changed (``diffType`` FIELDS)."""
+    """Whether an UPDATE event lists the changed fields (MoySklad's ``diffType`` FIELDS)."""
     url = models.TextField(_("address"))
     url_digest = models.CharField(max_length=64, editable=False)
-    """SHA-256 of ``url``: not every database can keep a long text unique."""
+    """SHA-256 of ``url``, because not every database supports a unique constraint on a long text."""
     enabled = models.BooleanField(_("enabled"), default=True)
     disabled_reason = models.CharField(_("why it is disabled"), max_length=255, blank=True)
 
     secret = models.TextField(blank=True, editable=False)
-    """Sealed; signs what is sent. The former one signs too until ``former_until``."""
+    """Encrypted; signs the messages. ``former_secret`` signs too, until ``former_until``."""
     former_secret = models.TextField(blank=True, editable=False)
-    former_until = Moment(null=True, editable=False)
+    former_until = UTCDateTimeField(null=True, editable=False)
 
     delivered = models.PositiveBigIntegerField(_("delivered"), default=0)
     failed = models.PositiveBigIntegerField(_("failed"), default=0)
-    last_success = Moment(_("last success"), null=True)
-    failing_since = Moment(_("failing since"), null=True)
-    """When the first delivery was given up after the last success."""
-    created = Moment(_("created"), db_default=Now())
+    last_success = UTCDateTimeField(_("last success"), null=True)
+    failing_since = UTCDateTimeField(_("failing since"), null=True)
+    """When the first delivery failed for good after the last success."""
+    created = UTCDateTimeField(_("created"), db_default=Now())
 
     class Meta:
         verbose_name = _("webhook")
@@ -77,10 +77,10 @@ class Webhook(Homed):
         return hashlib.sha256(self.url.encode()).hexdigest()
 
 
-class Delivery(Homed):
-    """One event for one receiver: written with the change that it tells of, sent until it has arrived or is given up.
+class Delivery(PrimaryDatabaseModel):
+    """One event for one receiver, inserted in the transaction of the change, then sent until it succeeds or fails.
 
-    Its id is the message's own on every try. Method, address and body are made once.
+    Its id is the message id of every attempt. Method, URL and body are rendered once.
     """
 
     WAITING = "WAITING"
@@ -91,32 +91,32 @@ class Delivery(Homed):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     webhook = models.ForeignKey(Webhook, models.CASCADE, null=True, related_name="deliveries")
-    """NULL: a callback that one call asked for."""
+    """NULL for a callback, which one call asked for."""
     task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, related_name="deliveries")
     event = models.CharField(_("event"), max_length=16)
-    """The webhook's action, or CALLBACK."""
+    """The webhook's ``action``, or CALLBACK."""
 
     method = models.CharField(_("method"), max_length=8)
     url = models.TextField(_("address"))
-    """Sealed: see ``address``."""
+    """Encrypted; ``address`` decrypts it."""
     host = models.CharField(max_length=255, editable=False)
-    """Host and port of ``url``: only a few deliveries at a time go to one."""
+    """Host and port of ``url``, for the limit of ``WEBHOOK_IN_FLIGHT``."""
     content_type = models.CharField(max_length=255, blank=True, editable=False)
     body = models.TextField(_("body"), blank=True)
 
     state = models.CharField(_("state"), max_length=16, choices=[(s, s) for s in STATES], default=WAITING)
     tries = models.PositiveIntegerField(_("tries"), default=0)
-    due = Moment(_("due"), db_default=Now())
-    sent = Moment(null=True, editable=False)
-    """When the executor was last told of it."""
-    lease_until = Moment(null=True, editable=False)
-    """A process is sending it until then."""
+    due = UTCDateTimeField(_("due"), db_default=Now())
+    sent = UTCDateTimeField(null=True, editable=False)
+    """When a queue message for it was last sent."""
+    lease_until = UTCDateTimeField(null=True, editable=False)
+    """Until then the process ``sender`` owns it and is sending it."""
     sender = models.CharField(max_length=255, blank=True, editable=False)
-    """The process that sends it, or has sent it last, by the name that ``process_id`` gives it."""
-    created = Moment(_("created"), db_default=Now())
-    finished = Moment(_("finished"), null=True)
+    """The process that sends it or sent it last, named as in ``process_id``."""
+    created = UTCDateTimeField(_("created"), db_default=Now())
+    finished = UTCDateTimeField(_("finished"), null=True)
 
-    objects = HomeManager.from_queryset(DeliveryQuerySet)()  # type: ignore[misc]
+    objects = PrimaryDatabaseManager.from_queryset(DeliveryQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("delivery")
@@ -132,24 +132,25 @@ class Delivery(Homed):
 
     @property
     def address(self) -> str | None:
-        """Where it goes; None where the key is gone."""
-        return encryption.known_address(self.url)
+        """The decrypted URL; None if its key is lost."""
+        return encryption.unseal_address(self.url)
 
     @property
-    def place(self) -> Place:
+    def destination(self) -> Destination:
+        """What ``WEBHOOK_IN_FLIGHT`` limits: one account's receivers at one host."""
         return self.host, self.task.dialect, self.task.account
 
 
-class DeliveryAttempt(Homed):
-    """How one try went."""
+class DeliveryAttempt(PrimaryDatabaseModel):
+    """The outcome of one attempt of a delivery."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
-    at = Moment(_("at"), db_default=Now())
+    at = UTCDateTimeField(_("at"), db_default=Now())
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     milliseconds = models.PositiveIntegerField(_("milliseconds"))
     error = models.CharField(_("error"), max_length=16, blank=True)
     answer = models.TextField(_("answer"), blank=True)
-    """The first kilobyte of the receiver's answer."""
+    """The first kilobyte of the response body."""
 
     class Meta:
         verbose_name = _("delivery attempt")

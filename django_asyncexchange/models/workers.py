@@ -1,4 +1,4 @@
-"""Who runs calls: what a project asks for that would rather refuse a call than keep it for nobody."""
+"""Heartbeats of workers, for ``REQUIRE_WORKER``: calls are refused while no worker is alive."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from .managers import Homed, HomeManager
-from .moments import Moment
+from .managers import PrimaryDatabaseManager, PrimaryDatabaseModel
 from .querysets import WorkerQuerySet
+from .timestamps import UTCDateTimeField
 
 
-class Worker(Homed):
-    """One row for each machine with workers, by its name in ``process_id``. Written while ``REQUIRE_WORKER`` is on."""
+class Worker(PrimaryDatabaseModel):
+    """One row per host with workers, named as in ``process_id``. Written only while ``REQUIRE_WORKER`` is on."""
 
     name = models.CharField(primary_key=True, max_length=255)
-    heard = Moment(db_default=Now(), db_index=True)
-    """When any process there was last heard of."""
+    heard = UTCDateTimeField(db_default=Now(), db_index=True)
+    """Time of the last heartbeat of any worker process on that host."""
 
-    objects = HomeManager.from_queryset(WorkerQuerySet)()  # type: ignore[misc]
+    objects = PrimaryDatabaseManager.from_queryset(WorkerQuerySet)()  # type: ignore[misc]
 
     class Meta:
         verbose_name = _("worker")

@@ -1,1 +1,1 @@
-"""Values and rules of the wire that need the standard library alone: no Django, no database, no clock."""
+"""Values and rules of HTTP that need the standard library only: no Django, no database, no clock."""

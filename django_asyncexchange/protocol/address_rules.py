@@ -1,7 +1,7 @@
-"""Which addresses may be called: by the look of a URL, and by the IP address that its name leads to.
+"""Which URLs webhooks and callbacks may call, against server-side request forgery (SSRF).
 
-A name says nothing until it is looked up, and may say something else the next time. So the look is judged when somebody
-asks to be told (``check``) and again at every send, and the IP address (``is_callable``) where the socket is opened.
+A host name may resolve to another IP address each time. So the URL is checked when it is registered and at every send
+(``check``), and the IP address where the socket is opened (``is_callable``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_LENGTH = 2048
 HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.ASCII)
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
-"""What parsers drop, repair or read differently, and halves of characters, which no database stores."""
+"""Characters that URL parsers drop, repair or disagree on, and lone surrogates, which databases refuse."""
 
 METADATA = tuple(
     map(
@@ -39,7 +39,7 @@ METADATA = tuple(
         ),
     )
 )
-"""Where clouds give credentials to whoever asks: never called, whatever the settings allow."""
+"""Metadata services of clouds, which hand out credentials: never called, whatever the settings allow."""
 DENIED = tuple(
     map(
         ipaddress.ip_network,
@@ -58,13 +58,13 @@ DENIED = tuple(
         ),
     )
 )
-"""Refused besides what Python calls private, reserved or multicast: its tables differ between versions."""
+"""Refused besides what Python considers private, reserved or multicast, which differs between its versions."""
 TRANSLATED, TRANSLATED_HERE, COMPATIBLE = map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 
 
 @value
 class Rules:
-    """What a project allows."""
+    """What a project's settings allow."""
 
     ports: tuple[int, ...] = (80, 443, 8443)
     networks: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Rules:
 
 
 def check(url: str, rules: Rules) -> None:
-    """Raise AddressRefused where the look of ``url`` alone says that it may not be called."""
+    """Raise AddressRefused where ``url`` may not be called, as far as can be seen without resolving its host."""
     parts, host = _split(url)
     port = {"http": 80, "https": 443}.get(parts.scheme, 0) if parts.port is None else parts.port
     if parts.scheme not in ({"https"} if rules.https_only else {"http", "https"}) or port not in rules.ports:
@@ -84,12 +84,12 @@ def check(url: str, rules: Rules) -> None:
 
 
 def _split(url: str) -> tuple[SplitResult, str]:
-    """(the parts of ``url``, its host in ASCII)."""
+    """(parts of ``url``, host in ASCII). Raises AddressRefused."""
     if len(url) > MAX_LENGTH or UNSAFE.search(url):
         raise AddressRefused
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read, to be checked
+        _ = parts.port  # raises ValueError where it is invalid
         place = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc.removesuffix(":")
         host = place.encode("idna").decode().lower() if not place.isascii() else place.lower()
     except ValueError:
@@ -100,7 +100,7 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 
 def literal(host: str) -> Address | None:
-    """The IP address that ``host`` spells, in any of the ways that resolvers understand; None for a name."""
+    """The IP address that ``host`` is a literal of, in any notation that resolvers accept; None for a name."""
     if host.startswith("["):
         try:
             return ipaddress.IPv6Address(host[1:-1])
@@ -116,7 +116,7 @@ def literal(host: str) -> Address | None:
 
 
 def is_callable(address: Address, rules: Rules) -> bool:
-    """Whether a socket may be opened to ``address``: it may, and so may every address that it is carried on to."""
+    """Whether a socket may be opened to ``address``, and to every IPv4 address that is embedded in it."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_callable(address.ipv4_mapped, rules)
@@ -130,7 +130,7 @@ def is_callable(address: Address, rules: Rules) -> bool:
 
 
 def _inner(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
-    """The IPv4 addresses within ``address`` that translators and tunnels would carry on to."""
+    """The embedded IPv4 addresses to which translators and tunnels would forward."""
     last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if address in TRANSLATED or (address in COMPATIBLE and int(last) > 1):
         yield last

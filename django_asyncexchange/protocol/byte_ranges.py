@@ -1,4 +1,4 @@
-"""Which part of a stored answer a client asks for, and how it is cut out of a stream (RFC 9110, section 14)."""
+"""Range requests: the requested part of a response, and how it is cut from a stream (RFC 9110 section 14)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 SINGLE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,99})-([0-9]{0,99})[ \t]*", re.IGNORECASE)
 
 
-def asked(header: str, size: int) -> range | None:
-    """The bytes that a ``Range`` header means of an answer of ``size`` bytes; empty where there are none of them.
+def requested(header: str, size: int) -> range | None:
+    """The bytes that a ``Range`` header requests of a response of ``size`` bytes; empty where it is not satisfiable.
 
-    None means the whole answer: the header is absent, malformed, in another unit, or asks for several ranges.
+    None means the whole response: the header is absent, malformed, in another unit, or requests several ranges.
     """
     found = SINGLE.fullmatch(header.strip())
     if found is None or not any(found.groups()):
@@ -24,13 +24,13 @@ def asked(header: str, size: int) -> range | None:
     return range(min(first, size), min(last + 1, size)) if first <= last else None
 
 
-def unchanged(condition: str, etag: str | None) -> bool:
-    """Whether ``If-Range`` lets a part be sent. Only a strong ETag proves that the client has the other parts."""
+def if_range_holds(condition: str, etag: str | None) -> bool:
+    """Whether ``If-Range`` allows a part to be sent, which only an equal strong ETag does."""
     return not condition or (condition.startswith('"') and condition == etag)
 
 
 def cut(chunks: Iterable[bytes], wanted: range) -> Iterator[bytes]:
-    """The ``wanted`` bytes of what passes; nothing beyond their end is asked for."""
+    """The ``wanted`` bytes of ``chunks``, which are not consumed beyond them."""
     position = 0
     for chunk in chunks:
         part = chunk[max(wanted.start - position, 0) : wanted.stop - position]

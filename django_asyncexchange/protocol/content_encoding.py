@@ -1,6 +1,6 @@
-"""Content codings: which one a client can read, and what is said of an answer that has one (RFC 9110, 8.4 and 12.5.3).
+"""Content codings: whether a client accepts gzip, and the headers of a compressed response (RFC 9110, 8.4 and 12.5.3).
 
-Only gzip: every client of the protocols that we speak asks for it, and reads nothing else.
+Only gzip is supported: clients of all dialects accept it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
+from . import accept
 from .values import Headers, header
 
 GZIP = "gzip"
@@ -17,82 +18,69 @@ COMPRESSIBLE = re.compile(
     r"text/.+ | application/(?:json|xml|csv|javascript|x-ndjson|ndjson|jsonl) | .+\+(?:json|xml)", re.VERBOSE
 )
 BOUND = frozenset({"content-encoding", "content-range", "content-md5", "content-digest", "repr-digest", "digest"})
-"""Headers that speak of the very bytes: an answer with one of them is sent as it was."""
+"""Headers that describe the exact bytes: a response with one of them is not compressed."""
 
 
 def accepts_gzip(accepted: str) -> bool:
     """Whether ``Accept-Encoding`` allows gzip: by its name or by ``*``, and not with a weight of zero."""
-    weights = dict(_weighed(coding) for coding in accepted.lower().split(","))
+    weights = accept.weights(accepted)
     named = [weights[name] for name in NAMES if name in weights]
     return max(named) > 0 if named else weights.get("*", 0) > 0
 
 
-def readable(accepted: str) -> str:
-    """What a run may have of ``Accept-Encoding``: no coding but gzip, which can be taken off again."""
-    kept = [coding.strip() for coding in accepted.split(",") if _weighed(coding.lower())[0] in NAMES | {"identity"}]
-    is_named = any(_weighed(coding.lower())[0] in NAMES for coding in kept)
-    return ", ".join(kept if is_named or not accepts_gzip(accepted) else [*kept, GZIP])
+def gzip_only(accepted: str) -> str:
+    """``Accept-Encoding`` for a run: no coding but gzip, which can be decompressed for storage."""
+    kept = [coding for coding in accept.parse(accepted) if coding.name in NAMES | {"identity"}]
+    texts = [coding.text for coding in kept]
+    is_named = any(coding.name in NAMES for coding in kept)
+    return ", ".join(texts if is_named or not accepts_gzip(accepted) else [*texts, GZIP])
 
 
 def is_negotiated(headers: Headers) -> bool:
-    """Whether an answer with these headers is in gzip because its client could read that."""
+    """Whether a response with these headers is in gzip because its client accepts gzip."""
     named = {each.strip().lower() for name, text in headers if name.lower() == "vary" for each in text.split(",")}
     coding = (header(headers, "Content-Encoding") or "").strip().lower()
     is_bound = any(name.lower() in BOUND - {"content-encoding"} for name, _ in headers)
     return coding in NAMES and "accept-encoding" in named and not is_bound
 
 
-def unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What ``chunks`` of gzip say."""
-    take = zlib.decompressobj(wbits=31)
+def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks`` of gzip, decompressed."""
+    decompressor = zlib.decompressobj(wbits=31)
     for chunk in chunks:
-        yield take.decompress(chunk)
-    yield take.flush()
+        yield decompressor.decompress(chunk)
+    yield decompressor.flush()
 
 
-async def unpacked_later(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The same of an asynchronous stream."""
-    take = zlib.decompressobj(wbits=31)
+async def adecompressed(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """``chunks`` of an asynchronous stream of gzip, decompressed."""
+    decompressor = zlib.decompressobj(wbits=31)
     async for chunk in chunks:
-        yield take.decompress(chunk)
-    yield take.flush()
-
-
-def _weighed(coding: str) -> tuple[str, float]:
-    name, *parameters = (part.strip() for part in coding.split(";"))
-    for parameter in parameters:
-        key, _, weight = parameter.partition("=")
-        if key.strip() == "q":
-            return name, _number(weight)
-    return name, 1
-
-
-def _number(weight: str) -> float:
-    """A weight; a malformed one forbids."""
-    return float(weight) if re.fullmatch(r"\s*[01](?:\.[0-9]{0,3})?\s*", weight) else 0
+        yield decompressor.decompress(chunk)
+    yield decompressor.flush()
 
 
 def is_compressible(headers: Headers) -> bool:
-    """Whether an answer with these headers is text, and may be compressed on its way."""
+    """Whether a response with these headers is text and may be compressed."""
     media = (header(headers, "Content-Type") or "").partition(";")[0].strip().lower()
     return COMPRESSIBLE.fullmatch(media) is not None and not any(name.lower() in BOUND for name, _ in headers)
 
 
-def varied(headers: Headers, field: str = "Accept-Encoding") -> Headers:
-    """``headers`` of an answer that depends on the request header ``field``."""
-    told = [text for name, text in headers if name.lower() == "vary"]
-    if not told:
+def with_vary(headers: Headers, field: str = "Accept-Encoding") -> Headers:
+    """``headers`` with ``field`` in ``Vary``."""
+    stated = [text for name, text in headers if name.lower() == "vary"]
+    if not stated:
         return (*headers, ("Vary", field))
-    if {"*", field.lower()} & {each.strip().lower() for text in told for each in text.split(",")}:
+    if {"*", field.lower()} & {each.strip().lower() for text in stated for each in text.split(",")}:
         return headers
     first = next(index for index, (name, _) in enumerate(headers) if name.lower() == "vary")
-    return (*headers[:first], (headers[first][0], f"{told[0]}, {field}"), *headers[first + 1 :])
+    return (*headers[:first], (headers[first][0], f"{stated[0]}, {field}"), *headers[first + 1 :])
 
 
 def compressed(headers: Headers) -> Headers:
-    """``headers`` of the same answer in gzip: of unknown length, with a weak ETag, and without parts.
+    """``headers`` of the same response in gzip: without ``Content-Length``, with a weak ETag and without ranges.
 
-    A part of a compressed answer fits no other part: its bytes differ from time to time.
+    Its bytes differ each time (random padding), so ranges of several responses do not fit together.
     """
     kept = [(name, text) for name, text in headers if name.lower() not in ("content-length", "accept-ranges")]
     weakened = ((name, f"W/{text}" if name.lower() == "etag" and text.startswith('"') else text) for name, text in kept)

@@ -1,4 +1,4 @@
-"""Which headers survive capture and record, by name. Nothing goes because it merely sounds secret: calls are sealed."""
+"""Which headers are captured and stored, by name. None is dropped because it sounds secret: calls are encrypted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 CREDENTIALS = ("authorization", "proxy-authorization", "cookie")
-"""Request headers that HTTP itself has for credentials. Whoever sent them is stored instead."""
+"""Request headers that HTTP defines for credentials. The caller is stored instead."""
 HARMFUL = frozenset(
     {
-        # this representation: the stored answer is for every later reader
+        # of this representation: the stored response is for every later client
         "range",
         "if-range",
-        # this connection
+        # of this connection
         "expect",
         "connection",
         "keep-alive",
@@ -24,15 +24,12 @@ HARMFUL = frozenset(
         "upgrade",
         "transfer-encoding",
         "content-length",
-        # ourselves
-        "x-callback-location",
-        "x-callback-method",
     }
 )
-"""Request headers that would do harm in a deferred run."""
+"""Request headers that must not reach a deferred run."""
 READING = frozenset({"GET", "HEAD", "QUERY"})
 CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
-"""Of a reading call, they speak of a copy that the client has: its answer, and not a 304, is what is stored."""
+"""Preconditions that are not captured for a safe method: the stored response has to be a 200, not a 304."""
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -46,19 +43,19 @@ HOP_BY_HOP = frozenset(
     }
 )
 UNSTORED = HOP_BY_HOP | {"set-cookie", "content-length", "strict-transport-security", "server", "date"}
-"""Response headers that are never stored: they belong to a connection, a session or a server (3.2)."""
+"""Response headers that are never stored: they belong to a connection, a session or a server."""
 
-OF_THE_EXCHANGE = UNSTORED - {"content-length"}
-"""Response headers that a middleware may still write on a stored answer: they speak of the poll, not of the answer."""
+PER_RESPONSE = UNSTORED - {"content-length"}
+"""Response headers that middleware may set on a stored response: they belong to the request that fetches it."""
 
 
 def unkept(listed: Sequence[str] = ()) -> re.Pattern[str]:
-    """Matches the names, in lower case, of headers that are not kept; ``listed`` are patterns of the project's own."""
+    """A pattern for names, in lower case, of headers that are not captured; ``listed`` are the project's patterns."""
     return _any_of((*CREDENTIALS, *listed))
 
 
 def without_listed(query: str, listed: Sequence[str]) -> str:
-    """``query`` without the parameters that the project does not keep; everything else to the letter."""
+    """``query`` without the parameters that match ``listed``, otherwise unchanged."""
     if not listed:
         return query
     pattern = _any_of(tuple(listed))
@@ -67,25 +64,25 @@ def without_listed(query: str, listed: Sequence[str]) -> str:
 
 @functools.cache
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """All of them in one: every header of every call is compared."""
+    """One pattern for all: every header of every call is matched."""
     return re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in patterns))
 
 
 def _spelt(parameter: str) -> str:
-    """The name of a query parameter as that of a header would be."""
+    """The name of a query parameter, spelled like a header's."""
     return unquote_plus(parameter).replace("_", "-").lower()
 
 
 def is_harmful(name: str, method: str) -> bool:
-    """Whether the request header ``name`` would do harm in a deferred run of ``method``."""
+    """Whether the request header ``name`` must not reach a deferred run of ``method``."""
     return name.lower() in HARMFUL or (method in READING and name.lower() in CONDITIONS)
 
 
 def may_be_stored(name: str) -> bool:
-    """Whether the response header ``name`` is kept with the answer."""
+    """Whether the response header ``name`` is stored."""
     return name.lower() not in UNSTORED
 
 
-def is_of_the_exchange(name: str) -> bool:
-    """Whether the response header ``name`` speaks of the exchange at hand, as who may read its answer (CORS) does."""
-    return name.lower() in OF_THE_EXCHANGE or name.lower().startswith("access-control-")
+def is_per_response(name: str) -> bool:
+    """Whether the response header ``name`` belongs to the current request, as CORS headers do."""
+    return name.lower() in PER_RESPONSE or name.lower().startswith("access-control-")

@@ -1,4 +1,4 @@
-"""What is worth a line in the log, and not one a call."""
+"""Log a warning once per process, not once per call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _made: set[str] = set()
 
 
 def once(remark: str, error: Exception | None = None) -> None:
-    """Log ``remark`` as a warning, with the traceback of ``error``, the first time that this process has to say it."""
+    """Log ``remark`` as a warning, with the traceback of ``error``, unless this process has logged it already."""
     if remark not in _made:
         _made.add(remark)
         logger.warning(remark, exc_info=error)

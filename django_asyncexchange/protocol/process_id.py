@@ -1,4 +1,4 @@
-"""Names for processes, by which it can be seen on their own machine whether they still live."""
+"""Unique names for processes, by which other processes on the machine can check whether they are alive."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 PROC = Path("/proc")
 STOPPED = frozenset({"T", "t", ""})
-"""States of a process that does not go on by itself: stopped by a signal, or by a debugger; or gone meanwhile."""
+"""States of a process that does not run: stopped by a signal or a debugger, or gone."""
 
 
 def me() -> str:
-    """This process: machine, boot, process namespace, id and moment of its start. Not the same after a fork."""
+    """The name of this process: machine, boot, process namespace, id and start time. A fork has another name."""
     return _name(os.getpid())
 
 
@@ -25,7 +25,7 @@ def _name(pid: int) -> str:
 
 @functools.cache
 def machine() -> str:
-    """This machine, since it was booted, as processes in this container see it."""
+    """The name of this machine since its boot, and of the container's process namespace."""
     boot = _read(PROC / "sys/kernel/random/boot_id")
     try:
         namespace = os.readlink(PROC / "self/ns/pid")
@@ -35,14 +35,12 @@ def machine() -> str:
 
 
 def is_gone(name: str) -> bool:
-    """Whether the process called ``name`` is known to be dead; False where this machine cannot know."""
+    """Whether the process called ``name`` is dead; False where this machine cannot know."""
     return _lives(name) is False
 
 
 def is_at_work(name: str) -> bool:
-    """Whether the process called ``name`` is known to live, and has not been stopped; False where this machine cannot
-    know.
-    """
+    """Whether the process called ``name`` is alive and not stopped; False where this machine cannot know."""
     return _lives(name) is True and _stat(_pid(name))[0] not in STOPPED
 
 
@@ -60,16 +58,16 @@ def _pid(name: str) -> int:
 
 
 def _start(pid: int) -> str:
-    """When ``pid`` started, in the kernel's ticks: an id is used again, with its moment never. ``""`` = there is none.
+    """When ``pid`` started, in clock ticks since boot, because ids are reused; ``""`` = there is no such process.
 
-    A zombie counts as dead: it runs nothing any more.
+    A zombie counts as dead.
     """
     fields = _stat(pid)
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
 
 
 def _stat(pid: int) -> list[str]:
-    """What the kernel says of ``pid``, from its state on (proc_pid_stat(5)); an empty text where there is none."""
+    """The fields of ``/proc/PID/stat`` from the state on (proc_pid_stat(5)); ``[""]`` where there is no process."""
     return _read(PROC / str(pid) / "stat").rpartition(")")[2].split() or [""]
 
 
@@ -81,7 +79,7 @@ def _read(path: Path) -> str:
 
 
 def without_locks() -> str:
-    """Why processes of this machine cannot share locks, ``""`` where they can: they need a writable ``/dev/shm``."""
+    """Why processes of this machine cannot share locks, which need a writable ``/dev/shm``; ``""`` where they can."""
     try:
         multiprocessing.get_context("fork").Lock()
     except (ImportError, OSError) as error:

@@ -11,7 +11,7 @@ import hmac
 class Signer:
     """Signs with the first key and accepts any of them, so that a key can be rotated.
 
-    ``salt`` separates purposes: a signature made under one salt is worthless under another.
+    ``salt`` separates purposes: a signature made with one salt is invalid with another.
     """
 
     keys: tuple[str, ...]
@@ -22,7 +22,7 @@ class Signer:
         return self._digest(self.keys[0], text)
 
     def verify(self, text: str, signature: str) -> bool:
-        """Whether ``signature`` was made over ``text`` with one of our keys."""
+        """Whether ``signature`` is valid for ``text`` with one of the keys."""
         given = signature.encode("utf-8", "replace")
         return any(hmac.compare_digest(self._digest(key, text).encode(), given) for key in self.keys)
 

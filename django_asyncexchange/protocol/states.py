@@ -1,6 +1,6 @@
-"""The life of a task. Everything about transitions lives in this file; what is absent from the table is illegal.
+"""The states of a task and the transitions between them; any other transition is illegal.
 
-Stored values are a wire format (rows, MoySklad's answers): never rename one.
+The values are stored in rows and sent to clients: never rename one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Mapping
 
 
 class State(enum.StrEnum):
-    """Where a task is. Source: contract 0.4 and MoySklad's ``state`` (S002)."""
+    """The state of a task. The values are those of MoySklad's ``state``."""
 
     PENDING = "PENDING"
     """Accepted, stored and queued."""
     PROCESSING = "PROCESSING"
-    """One worker runs it."""
+    """Running in a worker."""
     DONE = "DONE"
-    """The view answered below 400."""
+    """The view returned a status below 400."""
     API_ERROR = "API_ERROR"
-    """The view answered 4xx."""
+    """The view returned 4xx."""
     ERROR = "ERROR"
-    """The view raised or answered 5xx (answer kept), or there is no answer; see Reason."""
+    """The view raised or returned 5xx, whose response is stored, or there is no response: see ``Reason``."""
     CANCEL = "CANCEL"
     """Cancelled by its owner or an administrator."""
 
@@ -34,15 +34,15 @@ class Reason(enum.StrEnum):
     """Why a task is in ERROR."""
 
     EXCEPTION = "exception"
-    """The view raised or answered 5xx; that answer is stored."""
+    """The view raised or returned 5xx; that response is stored."""
     RUN_TIMEOUT = "run_timeout"
-    """It ran longer than the run limit."""
+    """It ran for longer than ``RUN_LIMIT``."""
     LOST = "lost"
-    """Its worker died after the start; the outcome is not known."""
+    """Its worker died after the start; the outcome is unknown."""
     QUEUE_TIMEOUT = "queue_timeout"
-    """It waited longer than its dialect allows; it never started."""
+    """It was queued for longer than ``QUEUE_LIMIT`` and never started."""
     STORAGE = "storage"
-    """Its answer could not be stored."""
+    """Its response could not be stored."""
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -64,7 +64,7 @@ def sources(target: State) -> frozenset[State]:
 
 
 def outcome(status_code: int) -> State:
-    """The final state of a task whose view answered with ``status_code``."""
+    """The final state of a task whose view returned ``status_code``."""
     if status_code < 400:
         return State.DONE
     return State.API_ERROR if status_code < 500 else State.ERROR

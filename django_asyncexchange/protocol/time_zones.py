@@ -1,4 +1,4 @@
-"""Time zones as texts: by their names in the IANA database, or fixed offsets, which have none there."""
+"""Time zones as strings: names of the IANA database, or fixed offsets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import zoneinfo
 
 
 def named(zone: dt.tzinfo) -> str:
-    """``zone`` as ``zone_of`` reads it; ``""`` for one that only the project can make.
+    """``zone`` as a string for ``zone_of``; ``""`` for a custom ``tzinfo`` class.
 
     >>> named(dt.timezone(dt.timedelta(hours=-3), "BRT"))
     '-10800 BRT'
     """
     name = zone.tzname(None) or str(zone)
-    if not isinstance(zone, dt.timezone):  # which may call itself anything
+    if not isinstance(zone, dt.timezone):
         with contextlib.suppress(ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
             return zoneinfo.ZoneInfo(name).key
     offset = zone.utcoffset(None)
@@ -22,7 +22,7 @@ def named(zone: dt.tzinfo) -> str:
 
 
 def zone_of(text: str) -> dt.tzinfo:
-    """The time zone that ``text`` names. Raises ZoneInfoNotFoundError for none."""
+    """The time zone of a string made by ``named``. Raises ZoneInfoNotFoundError for an unknown name."""
     if text[:1] not in ("+", "-"):
         return zoneinfo.ZoneInfo(text)
     seconds, _, name = text.partition(" ")

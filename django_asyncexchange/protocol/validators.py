@@ -1,4 +1,4 @@
-"""What values a setting takes: each validator has a text for the reference, and names a wrong value with its cure.
+"""Validators of settings: each has a text for the reference, and explains what is wrong with a value and how to fix it.
 
 >>> Integer(least=1)("4")
 Traceback (most recent call last):
@@ -21,18 +21,18 @@ from urllib.parse import urlsplit
 from .values import value
 
 Validator: TypeAlias = Callable[[Any], Any]
-"""Takes a value of the settings, and gives it as the code wants it. Raises Mistake. ``text`` says what it takes."""
+"""Converts a value of the settings. Raises Mistake. Its attribute ``text`` describes valid values."""
 
 SHOWN = 80
-"""Characters of a wrong value that a message repeats."""
+"""Most characters of a wrong value in a message."""
 
 
 class Mistake(ValueError):
-    """A value that cannot be used: what is wrong with it, and ``cure``, what to write instead."""
+    """An invalid value: what is wrong with it, and in ``hint`` what to write instead."""
 
-    def __init__(self, wrong: str, cure: str) -> None:
+    def __init__(self, wrong: str, hint: str) -> None:
         super().__init__(wrong)
-        self.cure = cure
+        self.hint = hint
 
 
 def shown(given: Any) -> str:
@@ -52,7 +52,7 @@ class Boolean:
 
 @value
 class Integer:
-    """A whole number. Bytes, a share of something, a count."""
+    """A whole number from ``least`` to ``most``."""
 
     least: int = 0
     most: int | None = None
@@ -100,7 +100,7 @@ class Seconds:
 
 @value
 class Duration:
-    """A timedelta, or seconds; more than none."""
+    """A timedelta, or seconds; more than 0."""
 
     text: str = "seconds, or ``timedelta``; more than 0"
 
@@ -124,7 +124,7 @@ class Duration:
 
 @value
 class Text:
-    """A text, which ``pattern`` describes where not everything will do; ``example`` is one that will."""
+    """A string that matches ``pattern``; ``example`` does."""
 
     text: str = "text"
     pattern: str = r"[\s\S]*"
@@ -146,7 +146,7 @@ class Text:
 
 @value
 class Choice:
-    """One of a few texts."""
+    """One of several strings."""
 
     choices: tuple[str, ...]
 
@@ -237,7 +237,7 @@ class Network:
 
 
 def _network_of(given: Any) -> str:
-    """The network that ``given`` lies in, where it names an address with bits beyond its mask; else an example."""
+    """The network of ``given`` where that has host bits set, otherwise an example."""
     try:
         return repr(str(ipaddress.ip_network(given, strict=False)))
     except (ValueError, TypeError):
@@ -255,7 +255,7 @@ class FernetKey:
                 return str(text)
         except (binascii.Error, ValueError, TypeError):
             pass
-        raise Mistake(  # without repeating it: it may be a key of something else
+        raise Mistake(  # without the value, which may be the key of something else
             "One of them is no Fernet key, 32 bytes in URL-safe base64.",
             'Make one: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"',
         )
@@ -279,7 +279,7 @@ class Url:
 
 
 def like(default: Any) -> Validator:
-    """The validator of values of the kind of ``default``: for options that a project's own dialect adds."""
+    """The validator for the type of ``default``: for options that a project's own dialect adds."""
     kinds: tuple[tuple[type, Any], ...] = (
         (bool, Boolean()),
         (int, Integer()),
@@ -301,7 +301,7 @@ class Anything:
 
 @value
 class Mounts:
-    """The entries of ``DIALECTS``; what is in each is checked with its dialect."""
+    """The entries of ``DIALECTS``, whose contents ``conf.mounts`` validates."""
 
     text: str = "dictionary of mounts"
 

@@ -1,4 +1,4 @@
-"""The values that travel through the house: frozen, keyword-only, without behaviour that needs a database or a clock.
+"""The values that the layers exchange: frozen, keyword-only, without behaviour that needs a database or a clock.
 
 Headers are a tuple of pairs and bodies are bytes, so that order, duplicates and binary content survive.
 """
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """Make ``cls`` a value: a frozen dataclass without positional arguments."""
+    """Make ``cls`` a frozen dataclass with keyword-only arguments."""
     return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 
@@ -32,11 +32,11 @@ def header(headers: Headers, name: str) -> str | None:
 
 @value
 class Call:
-    """An incoming call as far as a dialect needs it to decide: nothing here costs a query or reads the body."""
+    """An incoming call, as far as a dialect needs it to decide: without its body."""
 
     method: str
     path: str
-    """Path below the script name, percent-decoded, with its leading slash."""
+    """Path below the script name, percent-decoded, with a leading slash."""
     query: str
     """Raw query string, without the question mark."""
     header: Callable[[str], str]
@@ -50,14 +50,14 @@ class Owner:
     account: str
     """Tasks of one account are listed together."""
     kind: str = "employee"
-    """``employee`` for a person, ``application`` for a program (S002-37)."""
+    """``employee`` for a person, ``application`` for a program."""
     id: str = ""
-    """Reference of the person or program within ``kind``; ``""`` for an anonymous caller."""
+    """Id of the person or program within ``kind``; ``""`` for an anonymous caller."""
 
 
 @value
 class Callback:
-    """Where one call wants its end to be reported."""
+    """The URL and method that are called when one call's task is finished."""
 
     url: str
     method: str = "GET"
@@ -65,7 +65,7 @@ class Callback:
 
 @value
 class Event:
-    """Something that happened to a task, to be told to those who asked for it."""
+    """Something that happened to a task, which webhooks and callbacks are notified of."""
 
     action: str
     """CREATE, UPDATE or PROCESSED."""
@@ -73,12 +73,12 @@ class Event:
     base: str
     """Absolute URL of the dialect's mount."""
     fields: tuple[str, ...] = ()
-    """Names of what changed, where the subscription wants them."""
+    """Names of the changed fields, where the subscription requests them."""
 
 
 @value
 class Notice:
-    """A message to a receiver, as it is sent on every try."""
+    """A message to a receiver, as it is sent on every attempt."""
 
     method: str
     url: str
@@ -100,60 +100,60 @@ class Subscription:
     disabled_reason: str = ""
     created: dt.datetime
     delivered: int = 0
-    """Messages that have arrived."""
+    """Messages that were delivered."""
     failed: int = 0
-    """Messages that were given up."""
+    """Messages whose last attempt failed."""
     last_success: dt.datetime | None = None
     failing_since: dt.datetime | None = None
-    """When the first message was given up after the last one that arrived."""
+    """When the first message failed since the last one that was delivered."""
     secret: str = ""
-    """What its messages are signed with: only in the answer that makes it known."""
+    """The key of its signatures; set only when it was just created."""
 
 
 @value
 class Request:
-    """A captured call as it came, before any middleware: everything a worker needs to perform it."""
+    """A captured call as it arrived, before any middleware: everything that a worker needs to run it."""
 
     method: str
     scheme: str
-    """As the server said; what a proxy said is in the headers."""
+    """As the server set it; what a proxy set is in the headers."""
     host: str
     """The header ``Host``, ``""`` where there was none."""
     script_name: str
     path: str
     query: str
-    """Raw query string that the view will see."""
+    """Raw query string for the view."""
     headers: Headers
     """In WSGI's spelling of names (``Content-Type``, ``X-Custom``), without credentials and hop-by-hop headers."""
     remote_addr: str = ""
     environ: tuple[tuple[str, str | int], ...] = ()
-    """What else the server said, by the names of ``META``: ``SERVER_NAME``, ``REMOTE_PORT`` and so on."""
+    """What else the server set, by the names of ``META``: ``SERVER_NAME``, ``REMOTE_PORT`` and so on."""
     scope: dict[str, Any] | None = None
-    """What ASGI's scope said besides; None = the call came by WSGI, and runs so."""
+    """The rest of the ASGI scope; None = the call arrived by WSGI, and runs by WSGI."""
     language: str = ""
     time_zone: str = ""
-    """See ``time_zones``."""
+    """A name or an offset, see ``protocol.time_zones``."""
     is_checked: bool = False
-    """Whether the call passed, or would have passed, Django's check for forgery (CSRF)."""
+    """Whether the call passed Django's CSRF check, or would have passed it."""
     caller: str = ""
-    """The name of a caller who is no row of the user model, or the key of one whose row is in another database."""
+    """The name of a caller that is not in the user table, or the key of one whose row is in another database."""
     stamp: str = ""
-    """Keyed: shows at the run whether its owner is still who submitted."""
+    """Keyed digest, by which the run verifies that the owner is still the submitter."""
     session_stamp: str = ""
-    """Keyed: shows at the run whether the owner's sessions have been ended."""
+    """Keyed digest, by which the run notices that the owner's sessions were ended."""
     authenticator: str = ""
-    """Which authenticator of its operation (Django Ninja) has accepted the call."""
+    """The authenticator of the operation (Django Ninja) that accepted the call."""
     is_holder: bool = False
-    """Whether the caller holds a key, and ``request.user`` was nobody."""
+    """Whether the caller has an API key and ``request.user`` was anonymous."""
     auth: str = ""
-    """``request.auth`` as JSON, where it was a plain value."""
+    """``request.auth`` as JSON, where it can be JSON."""
     device: str = ""
-    """The device by which the user was verified (django-otp)."""
+    """The device that verified the user (django-otp)."""
 
 
 @value
 class Response:
-    """An answer to be sent as it stands."""
+    """A response that is sent as it is."""
 
     status: int
     headers: Headers = ()
@@ -162,24 +162,25 @@ class Response:
 
 @value
 class Replay:
-    """An answer that is the stored response itself: status, headers and body, with these headers added or replaced.
+    """The stored response itself: its status, headers and body; ``headers`` are added or replace stored ones.
 
-    ``status`` replaces the stored status, ``drop`` names stored headers that are not sent.
+    ``status`` replaces the stored status, ``drop`` names stored headers (in lower case) that are not sent.
     """
 
     status: int | None = None
     headers: Headers = ()
     defaults: Headers = (("Cache-Control", "private, no-cache"),)
-    """Headers added where the stored answer has none of that name: its reader's cache may keep it, and asks each time
-    whether it is still there."""
+    """Headers for stored responses that have none of that name. By default only the client's own cache may keep the
+    response, and has to revalidate it each time.
+    """
     drop: frozenset[str] = frozenset()
     vary: tuple[str, ...] = ()
-    """Request headers that this answer depends on, besides those that the stored ``Vary`` names."""
+    """Request headers that this response depends on, besides those in the stored ``Vary``."""
 
 
 @value
 class Progress:
-    """How far a run has come, in bytes or rows."""
+    """The progress of a run, in bytes or rows."""
 
     done: int
     total: int | None = None
@@ -188,7 +189,7 @@ class Progress:
 
 @value
 class Snapshot:
-    """One task at one moment, as a dialect sees it. Dates are aware (UTC)."""
+    """One task at one moment, as dialects get it. Dates are aware (UTC)."""
 
     id: uuid.UUID
     dialect: str
@@ -197,22 +198,27 @@ class Snapshot:
     owner: Owner
     method: str
     url: str
-    """Absolute URL as submitted, the trigger included."""
+    """Absolute URL as submitted, including the trigger."""
     attempt: int = 0
     created: dt.datetime
     started: dt.datetime | None = None
     finished: dt.datetime | None = None
     deletion_date: dt.datetime | None = None
-    """The moment after which the result is gone."""
+    """When the result is deleted."""
     status_code: int | None = None
     """Status of the stored response; None where there is none."""
     content_type: str = ""
     """Content type of the stored response."""
     progress: Progress | None = None
     callback: Callback | None = None
-    """Where the call wants its end to be reported."""
+    """The callback that the call requested."""
     content: bytes | None = None
-    """Body of the stored response, only where ``Dialect.reads`` asked for it, and it is no larger than allowed."""
+    """Body of the stored response, only where ``Dialect.reads`` requests it and ``READS_AT_MOST`` allows it."""
+
+    @property
+    def has_response(self) -> bool:
+        """Whether the task is finished and the view's response was stored, whatever its status."""
+        return self.state.is_final and self.status_code is not None
 
     def is_expired(self, now: dt.datetime) -> bool:
         """Whether the result is past its deletion date. Computed, never stored."""
@@ -221,7 +227,7 @@ class Snapshot:
 
 @value
 class Listing:
-    """What a list request asks for: parameters of ``filters.AsyncTaskFilter``, order and page."""
+    """A parsed list request: parameters of ``rest.filters.AsyncTaskFilter``, order and page."""
 
     filters: tuple[tuple[str, str], ...] = ()
     """(name, value) pairs; a name may repeat."""
@@ -230,12 +236,12 @@ class Listing:
     limit: int
     offset: int = 0
     echo: str = ""
-    """The request's query in its canonical form, for documents that name their own address."""
+    """The request's query in its canonical form, for documents with their own URL."""
 
 
 @value
 class Page:
-    """A slice of a list: its rows, and ``size``, the number of rows on all pages."""
+    """One page of a list: its rows, and ``size``, the number of rows on all pages."""
 
     rows: tuple[Snapshot, ...]
     size: int
@@ -244,7 +250,7 @@ class Page:
 
 @value
 class Context:
-    """What rendering needs besides the task: where, when, for whom, in which language."""
+    """What rendering needs besides the task: URLs, time, viewer, language."""
 
     base: str
     """Absolute URL of the dialect's mount, without a trailing slash."""
@@ -253,9 +259,9 @@ class Context:
     now: dt.datetime
     """Database time, aware."""
     viewer: Owner | None
-    """Who asks; None before authentication."""
+    """Who sent the request; None for anonymous callers and before authentication."""
     accept: str = ""
     """The request's ``Accept`` header."""
     translate: Callable[[str], str]
-    """Message in English → message in the reader's language."""
+    """Message in English → message in the client's language."""
     signer: Signer

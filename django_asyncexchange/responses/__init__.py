@@ -1,1 +1,1 @@
-"""Responses: what is stored of a view's, and what a client gets of a stored one."""
+"""Store a view's response, and serve a stored one."""

@@ -1,4 +1,4 @@
-"""What an accepted call is owed: its 202, or more, and never less; and what caches are to know of that."""
+"""The response to an accepted call: the 202, or the result itself where the client waited for it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
 from ..dialects.base import NO_STORE
+from ..dialects.base.results import result_error
 from ..models import AsyncTask
 from ..protocol.values import Replay
 from . import http
@@ -22,31 +23,31 @@ T = TypeVar("T")
 
 
 def spared(work: Callable[[], T]) -> T | None:
-    """What ``work`` gives; None where it fails. The call is accepted: its client is owed a 202, and nothing less."""
+    """The result of ``work``, or None where it raises: once a call is accepted, its client gets at least the 202."""
     try:
         return work()
     except Exception:
         logger.exception("an accepted call could not be answered with more than a 202")
-        close_old_connections()  # one that is broken: those after us may need it
+        close_old_connections()  # a broken connection would fail the next request too
         return None
 
 
 def early(
     request: HttpRequest, task: AsyncTask | None, patience: float, *, is_preferred: bool
 ) -> HttpResponseBase | None:
-    """The answer itself, where the client waited for it and there is one. A retry may come after its deletion date.
+    """The result, where the client waited for it (``Prefer: wait``) and there is one; otherwise None.
 
-    It is not stored under the address of the call: without the preference something else would be there.
+    Caches must not store it under the call's URL, where requests without the preference get something else.
     """
-    if task is None or task.status_code is None or task.snapshot().is_expired(task.now):
+    if task is None or result_error(task.snapshot(), task.now) is not None:
         return None
     preferred = "respond-async, " if is_preferred else ""
     applied = (("Preference-Applied", f"{preferred}wait={patience:g}"), *NO_STORE)
-    return http.replayed(Replay(headers=applied, vary=("Prefer",)), task, request, is_at_its_address=False)
+    return http.replayed(Replay(headers=applied, vary=("Prefer",)), task, request, at_own_url=False)
 
 
 def varied(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """``response``, which a preference could have changed: for caches (RFC 7240 section 2)."""
+    """``response`` with ``Vary: Prefer`` where a preference could have changed it (RFC 7240 section 2)."""
     if request.__dict__.get("_varies"):
         patch_vary_headers(response, ("Prefer",))
     return response

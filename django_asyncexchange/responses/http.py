@@ -1,4 +1,4 @@
-"""From a view's answer to what is stored, and from what is stored or rendered to an answer: byte for byte."""
+"""Convert a view's response to what is stored, and what is stored or rendered to a response: byte for byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..protocol.values import Headers, Replay, Response
 from . import conditional, raw, sendfile
 
 PLACES = frozenset({"location", "content-location", "operation-location"})
-"""Headers that are one reference. At the address of a task a relative one would lead elsewhere."""
+"""Headers that are one URL reference, which is resolved: relative to the task's URL it would mean another one."""
 TARGET = re.compile(r"(^\s*|,\s*)<([^<>]*)>")
 """The target of one of the links in ``Link`` (RFC 8288 section 3)."""
 EMPTY: Headers = (("Content-Length", "0"),)
@@ -28,19 +28,19 @@ EMPTY: Headers = (("Content-Length", "0"),)
 
 
 def stored_headers(response: Any, request: HttpRequest | None = None) -> Headers:
-    """Every header of ``response`` that may be stored, in order, duplicates kept. Cookies are not in ``items()``.
+    """The headers of ``response`` that are stored, in order and with duplicates. Cookies are not in ``items()``.
 
-    The length that an answer to HEAD names is nowhere else.
+    A response to HEAD keeps its ``Content-Length``, which cannot be derived from its body.
     """
     kept = {"content-length"} if request is not None and request.method == "HEAD" else set()
     given = [
         (name, text) for name, text in response.items() if name.lower() in kept or header_rules.may_be_stored(name)
     ]
-    return tuple(given) if request is None else tuple(_as_meant(name, text, request) for name, text in given)
+    return tuple(given) if request is None else tuple(_with_resolved_urls(name, text, request) for name, text in given)
 
 
-def _as_meant(name: str, text: str, request: HttpRequest) -> tuple[str, str]:
-    """A header that refers to something, as seen from another address than that of ``request`` (RFC 3986 section 5)."""
+def _with_resolved_urls(name: str, text: str, request: HttpRequest) -> tuple[str, str]:
+    """The header with its URL references resolved against the URL of ``request`` (RFC 3986 section 5)."""
     key = name.lower()
     if key in PLACES:
         return name, _resolved(text, request)
@@ -50,7 +50,7 @@ def _as_meant(name: str, text: str, request: HttpRequest) -> tuple[str, str]:
 
 
 def _resolved(reference: str, request: HttpRequest) -> str:
-    """``reference``; where it is relative to the path of ``request``, with a path of its own."""
+    """``reference``, resolved where it is relative to the path of ``request``."""
     try:
         parts = urlsplit(reference)
         is_relative = not (parts.scheme or parts.netloc or parts.path.startswith("/"))
@@ -59,17 +59,17 @@ def _resolved(reference: str, request: HttpRequest) -> str:
         return reference
 
 
-def unpacked(response: Any) -> Any:
-    """``response`` as it was before it was compressed for its client: the stored one is for every later reader."""
+def decompressed(response: Any) -> Any:
+    """``response`` without gzip that was negotiated for its client: the stored one is for every later client."""
     if not response.has_header("Content-Encoding") or not content_encoding.is_negotiated(tuple(response.items())):
         return response
     if not response.streaming:
-        with suppress(zlib.error):  # it is no gzip: as it says it is
-            response.content = b"".join(content_encoding.unpacked([response.content]))
+        with suppress(zlib.error):  # not gzip: kept as it is
+            response.content = b"".join(content_encoding.decompressed([response.content]))
             del response["Content-Encoding"]
         return response
-    unpack = content_encoding.unpacked_later if response.is_async else content_encoding.unpacked
-    response.streaming_content = unpack(response.streaming_content)
+    decompress = content_encoding.adecompressed if response.is_async else content_encoding.decompressed
+    response.streaming_content = decompress(response.streaming_content)
     del response["Content-Encoding"]
     return response
 
@@ -86,14 +86,14 @@ def chunks_of(response: Any) -> Iterable[bytes]:
 
 
 def respond(response: Response) -> HttpResponse:
-    """Send a dialect's answer as it stands."""
-    answer = raw.FaithfulResponse(response.body, status=response.status)
+    """A dialect's response, unchanged."""
+    answer = raw.ExactResponse(response.body, status=response.status)
     answer.put_headers(response.headers)
     return answer
 
 
-def unless_known(answer: HttpResponse, request: HttpRequest) -> HttpResponse:
-    """A document under its ETag, or 304 where the client that polls has it already (RFC 9110 section 13)."""
+def with_etag(answer: HttpResponse, request: HttpRequest) -> HttpResponse:
+    """A 200 with an ETag, or 304 where the client has the same document (RFC 9110 section 13)."""
     if answer.status_code != 200 or request.method not in ("GET", "HEAD"):
         return answer
     etag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
@@ -101,23 +101,23 @@ def unless_known(answer: HttpResponse, request: HttpRequest) -> HttpResponse:
     return raw.conditional(request, etag, None, answer) or answer
 
 
-def replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, is_at_its_address: bool = True) -> raw.Faithful:
-    """Send the stored answer of ``task``, changed as ``replay`` says. Small ones whole, others as a stream.
+def replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, at_own_url: bool = True) -> raw.Exact:
+    """The stored response of ``task``, changed as ``replay`` says; large ones are streamed.
 
-    At its own address a successful one is a file, with conditions and parts. At that of its call it is what the call
-    would have been answered. No middleware changes it any more. Raises StorageFailed where its bytes are not there.
+    At its own URL a 200 is a file, with preconditions and ranges. At the URL of its call it is the response that the
+    synchronous call would have had. Middleware cannot change it. Raises StorageFailed where its body is missing.
     """
-    answer = _replayed(replay, task, request, is_file=is_at_its_address and task.status_code == 200)
-    answer.fix()
+    answer = _replayed(replay, task, request, is_file=at_own_url and task.status_code == 200)
+    answer.freeze()
     return answer
 
 
-def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, is_file: bool) -> raw.Faithful:
+def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, is_file: bool) -> raw.Exact:
     body = task.response_body()
     given = _headers(replay, task)
     if body or request.method != "HEAD":
         given = tuple(pair for pair in given if pair[0].lower() != "content-length")
-    if body and is_file and replay.status == 200:  # behind a signed link, which may lead on
+    if body and is_file and replay.status == 200:  # a signed link, which may redirect
         handed = sendfile.by_server(body, given, request) or sendfile.by_bucket(body, given, task, request)
         return handed or conditional.file(body, given, task, request)
     if body and is_file:
@@ -136,17 +136,17 @@ def _headers(replay: Replay, task: AsyncTask) -> Headers:
     given = (*((name, text) for name, text in task.headers if name.lower() not in changed), *replay.headers)
     named = {name.lower() for name, _ in given}
     given = (*given, *((name, text) for name, text in replay.defaults if name.lower() not in named))
-    return _for_one_reader(functools.reduce(content_encoding.varied, replay.vary, given))
+    return _private_by_default(functools.reduce(content_encoding.with_vary, replay.vary, given))
 
 
-def _for_one_reader(given: Headers) -> Headers:
-    """``given``; where its view has allowed caches to keep it without a word about shared ones, they may not.
+def _private_by_default(given: Headers) -> Headers:
+    """``given``, with ``private`` where the view's ``Cache-Control`` does not mention shared caches.
 
-    At the address of its call ``Vary`` and ``Authorization`` would have kept its readers apart (RFC 9111, 3.5 and 4.1).
+    At the URL of its call ``Vary`` and ``Authorization`` would have separated clients (RFC 9111 sections 3.5 and 4.1).
     """
-    told = ", ".join(text for name, text in given if name.lower() == "cache-control")
-    spoken = {directive.partition("=")[0].strip().lower() for directive in told.split(",")}
-    if spoken & {"private", "public", "s-maxage", "no-store"}:
+    stated = ", ".join(text for name, text in given if name.lower() == "cache-control")
+    directives = {directive.partition("=")[0].strip().lower() for directive in stated.split(",")}
+    if directives & {"private", "public", "s-maxage", "no-store"}:
         return given
     rest = tuple(pair for pair in given if pair[0].lower() != "cache-control")
-    return (*rest, ("Cache-Control", f"{told}, private"))
+    return (*rest, ("Cache-Control", f"{stated}, private"))

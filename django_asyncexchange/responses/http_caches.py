@@ -1,9 +1,9 @@
-"""What Django's HTTP caches are to a deferred run: empty, and forgetful.
+"""Bypass Django's HTTP caches in a deferred run.
 
-The per-site middlewares and ``cache_page`` tell readers apart by request headers (``Vary: Cookie``). A run carries
-neither cookie nor ``Authorization``: it would find what an anonymous reader may see, and leave its owner's page where
-anonymous readers find it. So a run passes them as if the cache were Django's dummy: they write the headers that they
-would write at once, and the view runs. Keys that other code gets from ``django.utils.cache`` are the run's own.
+The per-site cache middleware and ``cache_page`` distinguish clients by request headers (``Vary: Cookie``). A run has
+neither cookies nor ``Authorization``: it would get the page that is cached for anonymous users, and its owner's page
+would be cached for them. So runs use Django's dummy cache: the caches set the usual response headers, and the view
+runs. Cache keys that other code gets from ``django.utils.cache`` are unique to the run.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from django.utils import cache
 from ..run_context import run_of
 
 HOOKS = ((FetchFromCacheMiddleware, "process_request"), (UpdateCacheMiddleware, "process_response"))
-"""Where the middlewares, and with them ``cache_page``, read and write."""
+"""Methods by which the middleware, and ``cache_page``, read and write."""
 KEYS = ("_generate_cache_header_key", "_generate_cache_key")
-"""What ``get_cache_key`` and ``learn_cache_key`` make their keys with. Public names are imported early by others."""
+"""Functions that make keys for ``get_cache_key`` and ``learn_cache_key``, which others may have imported already."""
 TAUGHT = "async_exchange_taught"
-"""Attribute of what knows of runs already."""
+"""Attribute of functions that are patched already."""
 
 
 def keep_apart_from_runs() -> None:
-    """Teach the caches to look at the request; ordinary ones meet them as before.
+    """Patch the caches to bypass them in runs; other requests are not affected.
 
-    Once in a process: apps become ready again whenever a test overrides ``INSTALLED_APPS``.
+    Once per process: apps become ready again whenever a test overrides ``INSTALLED_APPS``.
     """
     places: list[tuple[Any, str, Callable[..., Any]]] = [(cls, name, _without_cache) for cls, name in HOOKS]
     places += [(cache, name, _keyed_apart) for name in KEYS]
@@ -41,12 +41,12 @@ def keep_apart_from_runs() -> None:
 
 
 def keep_out(request: Any) -> None:
-    """Let no cache in front of the whole site keep the answer to ``request``: it is the business of one caller."""
-    request._cache_update_cache = False  # where Django's middlewares, and others like them, note it
+    """Keep the per-site cache from storing the response to ``request``, which is for one caller only."""
+    request._cache_update_cache = False  # as UpdateCacheMiddleware reads it
 
 
 class WithoutCache:
-    """A cache middleware, but for its cache."""
+    """A cache middleware with the dummy cache."""
 
     cache = DummyCache("", {})
 

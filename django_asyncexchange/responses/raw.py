@@ -16,14 +16,14 @@ from django.utils.text import compress_sequence
 from ..conf import conf
 from ..protocol.values import Headers
 from ..store.bodies import CHUNK
-from .fixed import FaithfulChunks, FaithfulHeaders
+from .exact import ExactChunks, ExactHeaders
 
 RANDOM_BYTES = 100
-"""At most so many are put in front of a compressed answer: its length then tells less (as in Django's middleware)."""
+"""Most random bytes in front of a compressed response, against BREACH (as in Django's ``GZipMiddleware``)."""
 
 
-class FaithfulResponse(FaithfulHeaders, HttpResponse):
-    """A whole answer."""
+class ExactResponse(ExactHeaders, HttpResponse):
+    """A response with its whole content."""
 
     def write(self, content: Any) -> None:
         if not self.is_stored_answer:
@@ -34,58 +34,58 @@ class FaithfulResponse(FaithfulHeaders, HttpResponse):
             super().writelines(lines)
 
 
-class FaithfulStream(FaithfulChunks, StreamingHttpResponse):  # type: ignore[misc]  # it has a ``content``
-    """One whose chunks we read."""
+class ExactStreamingResponse(ExactChunks, StreamingHttpResponse):  # type: ignore[misc]  # it has a ``content``
+    """A stream whose chunks are read here."""
 
 
-class FaithfulFile(FaithfulChunks, FileResponse):  # type: ignore[misc]  # likewise
-    """One that the server may send by itself (PEP 3333, ``wsgi.file_wrapper``), until somebody begins to read it."""
+class ExactFileResponse(ExactChunks, FileResponse):  # type: ignore[misc]  # likewise
+    """A file that the server may send itself (PEP 3333, ``wsgi.file_wrapper``), unless middleware reads it."""
 
     block_size = CHUNK
     file_to_stream: Any
 
-    def fix(self) -> None:
+    def freeze(self) -> None:
         file = self.file_to_stream
-        super().fix()
+        super().freeze()
         self.file_to_stream = file
 
-    def _noting(self) -> Iterator[bytes]:
+    def _recording(self) -> Iterator[bytes]:
         self.file_to_stream = None
-        yield from super()._noting()
+        yield from super()._recording()
 
     def set_headers(self, filelike: Any) -> None:
-        """None of a file's own."""
+        """Set none of ``FileResponse``'s headers."""
 
 
-Faithful: TypeAlias = FaithfulResponse | FaithfulStream | FaithfulFile
+Exact: TypeAlias = ExactResponse | ExactStreamingResponse | ExactFileResponse
 
 
-def bare(status: int, headers: Headers) -> FaithfulResponse:
-    """An answer without a body."""
-    response = FaithfulResponse(status=status)
+def bare(status: int, headers: Headers) -> ExactResponse:
+    """A response without a body."""
+    response = ExactResponse(status=status)
     response.put_headers(headers)
     return response
 
 
 def conditional(
     request: HttpRequest, etag: str | None, modified: int | None, met: HttpResponse
-) -> FaithfulResponse | None:
-    """304 or 412, where a condition of ``request`` says so instead of ``met`` (RFC 9110 section 13); else None."""
+) -> ExactResponse | None:
+    """304 or 412 instead of ``met`` where a precondition of ``request`` is not met (RFC 9110 section 13); else None."""
     answer: HttpResponse | None = get_conditional_response(request, etag, modified, met)
     if answer is None or answer is met:
         return None
     return bare(answer.status_code, tuple(pair for pair in answer.items() if pair[0] != "Content-Type"))
 
 
-def full(status: int, headers: Headers, chunks: Iterator[bytes], size: int, request: HttpRequest) -> Faithful:
-    """An answer of ``size`` bytes. For HEAD they are not read; not every server would throw them away.
+def full(status: int, headers: Headers, chunks: Iterator[bytes], size: int, request: HttpRequest) -> Exact:
+    """A response of ``size`` bytes. For HEAD they are not read, because not every server discards them.
 
-    The first chunk of a stream is read before the answer begins: a storage that fails can then still be told.
+    The first chunk of a stream is read before the response begins, so that a failing storage still becomes an error.
     """
     if request.method == "HEAD":
         return bare(status, headers)
     if size <= conf.INLINE_BYTES:
-        response: Faithful = FaithfulResponse(b"".join(chunks), status=status)
+        response: Exact = ExactResponse(b"".join(chunks), status=status)
     else:
         response = _stream(status, _begun(chunks), request)
     response.put_headers(headers)
@@ -93,19 +93,19 @@ def full(status: int, headers: Headers, chunks: Iterator[bytes], size: int, requ
 
 
 def can_send(request: HttpRequest) -> bool:
-    """Whether ``request`` can be answered with ``sent``."""
+    """Whether ``request`` can be answered by ``sent``."""
     return request.method != "HEAD" and not isinstance(request, ASGIRequest)
 
 
-def sent(status: int, headers: Headers, file: BufferedReader) -> FaithfulFile:
-    """An answer that is all of an open file."""
-    response = FaithfulFile(file, status=status)
+def sent(status: int, headers: Headers, file: BufferedReader) -> ExactFileResponse:
+    """A response with all of an open file."""
+    response = ExactFileResponse(file, status=status)
     response.put_headers(headers)
     return response
 
 
-def packed(status: int, headers: Headers, chunks: Iterator[bytes], request: HttpRequest) -> Faithful:
-    """An answer compressed on its way, of a length that nobody knows: not even for HEAD."""
+def packed(status: int, headers: Headers, chunks: Iterator[bytes], request: HttpRequest) -> Exact:
+    """A response that is compressed while it is sent, without ``Content-Length``."""
     content = iter(()) if request.method == "HEAD" else compress_sequence(_begun(chunks), max_random_bytes=RANDOM_BYTES)
     response = _stream(status, content, request)
     response.put_headers(headers)
@@ -121,8 +121,8 @@ def _resumed(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def _stream(status: int, chunks: Iterator[bytes], request: HttpRequest) -> FaithfulStream:
-    return FaithfulStream(_asynchronous(chunks) if isinstance(request, ASGIRequest) else chunks, status=status)
+def _stream(status: int, chunks: Iterator[bytes], request: HttpRequest) -> ExactStreamingResponse:
+    return ExactStreamingResponse(_asynchronous(chunks) if isinstance(request, ASGIRequest) else chunks, status=status)
 
 
 async def _asynchronous(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

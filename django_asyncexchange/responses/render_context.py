@@ -1,4 +1,4 @@
-"""What a dialect is told about the reader: where it is mounted for this request, the time, the language, the signer."""
+"""The context in which a dialect renders: its URL for this request, the time, the client's language, the signer."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import get_script_prefix
 from django.utils import translation
-from django.utils.translation.trans_real import parse_accept_lang_header
 
 from ..conf import conf
 from ..dialects.base import Dialect
 from ..exceptions import AsyncExchangeError
 from ..identity import callers
-from ..models.moments import utc
+from ..models.timestamps import utc_now
+from ..protocol import accept
 from ..protocol.values import Context, Owner, Response
 
 LANGUAGES = frozenset({"en", "ru"})
-"""Languages in which the package has its texts."""
+"""Languages of the package's messages."""
 
 
 def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, viewer: Owner | None = None) -> Context:
-    """The context for answering ``request`` in ``dialect``; ``now`` is database time where a date is compared."""
+    """The context for a response to ``request`` in ``dialect``; ``now`` is the database's time where it is compared."""
     path = get_script_prefix().rstrip("/") + dialect.prefix
     language = reader_language(request, dialect)
 
@@ -33,7 +33,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
     return Context(
         base=request.build_absolute_uri(path or "/").rstrip("/"),
         path=path,
-        now=now or utc(),
+        now=now or utc_now(),
         viewer=viewer,
         translate=translate,
         signer=conf.signer("download"),
@@ -42,19 +42,19 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
 
 
 def reader_language(request: HttpRequest, dialect: Dialect) -> str:
-    """The first language of ``Accept-Language`` that we have, else the dialect's, else the project's."""
-    for code, _ in parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
-        language = code.partition("-")[0].lower()
+    """The most preferred available language of ``Accept-Language``, or the mount's, or the project's."""
+    for tag in accept.ranked(request.META.get("HTTP_ACCEPT_LANGUAGE", "")):
+        language = tag.partition("-")[0]
         if language in LANGUAGES:
             return language
     return dialect.policy.language or translation.get_language() or "en"
 
 
 def problem(request: Any, dialect: Dialect, error: AsyncExchangeError) -> Response:
-    """``error`` in the dialect's shape and the reader's language."""
+    """The dialect's response to ``error``, in the client's language."""
     return dialect.problem(error, context(request, dialect))
 
 
 def viewer(request: Any) -> Owner | None:
-    """Who asks, where that is known."""
+    """Who sent ``request``, or None for an anonymous caller."""
     return callers.owner(request) if callers.is_known(request) else None

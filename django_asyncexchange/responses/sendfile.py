@@ -1,6 +1,6 @@
-"""Files that somebody else sends for us: the web server in front (``SENDFILE``), or the bucket itself (``PRESIGNED``).
+"""Let the web server (``SENDFILE``) or the bucket (``PRESIGNED``) send a file.
 
-Only whole answers with status 200: neither keeps another. Their conditions and parts are then theirs, ETag and all.
+Only complete responses with status 200, because neither can send another. They handle preconditions, ranges and ETag.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from . import raw
 
 REDIRECTED = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"), ("Content-Length", "0"))
 THEIRS = frozenset({"etag", "last-modified", "accept-ranges", "content-length"})
-"""What the server in front says of a file by itself."""
+"""Headers that the web server sets itself."""
 
 
-def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.FaithfulResponse | None:
-    """The answer that tells the web server to send the file, with the ``given`` headers; None = it is ours to send.
+def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.ExactResponse | None:
+    """The response that makes the web server send the file, with the ``given`` headers; None = it is sent here.
 
-    Raises StorageFailed where the file is not there.
+    Raises StorageFailed where the file is missing.
     """
-    is_theirs = conf.SENDFILE and conf.has_server_in_front and not header(given, "Content-Encoding")  # nginx loses it
+    is_theirs = conf.SENDFILE and conf.has_sendfile_server and not header(given, "Content-Encoding")  # nginx loses it
     path = bodies.path(body) if is_theirs else None
     if path is None:
         return None
     from django_sendfile import sendfile
 
     try:
-        told = sendfile(request, path, mimetype=header(given, "Content-Type"))
+        response = sendfile(request, path, mimetype=header(given, "Content-Type"))
     except Http404 as error:
         raise bodies.StorageFailed(str(error)) from error
-    if told.streaming or told.content:  # a backend of the project's own that reads the file, too
+    if response.streaming or response.content:  # a custom backend that reads the file itself
         return None
     named = (
         {name.lower() for name, _ in given} | THEIRS | {"content-type", "content-disposition", "content-encoding"}
     )  # guessed
-    orders = ((name, text) for name, text in told.items() if name.lower() not in named)
+    instructions = ((name, text) for name, text in response.items() if name.lower() not in named)
     kept = ((name, text) for name, text in given if name.lower() not in THEIRS)
-    return raw.bare(200, (*kept, *orders))
+    return raw.bare(200, (*kept, *instructions))
 
 
-def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.FaithfulResponse | None:
-    """A redirection to the bucket, good for as long as a link of ours; None = the file is ours to send.
+def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.ExactResponse | None:
+    """A redirect to the bucket that is valid for ``LINK_LIFETIME``; None = the file is sent here.
 
-    Such an address cannot be revoked. HEAD is answered here, because an address is signed for one method.
+    Such a URL cannot be revoked. HEAD is answered here, because a URL is signed for one method.
     """
     if not conf.PRESIGNED or request.method != "GET" or header(given, "Content-Encoding"):
         return None

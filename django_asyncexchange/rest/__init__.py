@@ -1,1 +1,1 @@
-"""For a project's own views of Django REST framework: whole collections, filters, serializers, renderers."""
+"""For a project's own DRF views: whole collections, filters, serializers, renderers."""

@@ -1,7 +1,7 @@
-"""One moment of a database, read through a connection of its own for as long as that takes.
+"""Read a consistent snapshot of a database through a separate connection.
 
-PostgreSQL and MariaDB read it in a transaction of isolation level REPEATABLE READ that cannot write, SQLite in a
-transaction that has not written: with a write-ahead log that keeps nobody from writing meanwhile.
+On PostgreSQL and MariaDB in a read-only transaction at the isolation level REPEATABLE READ, on SQLite in a deferred
+transaction: with a write-ahead log it does not block writers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ BEGIN = {
 
 @contextlib.contextmanager
 def of(alias: str) -> Iterator[str]:
-    """The alias of a connection that shows the database ``alias`` at one moment.
+    """The alias of a connection that sees the database ``alias`` at one moment.
 
-    It is ``alias`` itself where another connection would not see what this one does: an open transaction of the
-    caller's, a database in memory.
+    It is ``alias`` itself where another connection would not see the same data: within an open transaction of the
+    caller, or with an in-memory database.
     """
     if not _can_be_seen_from_outside(connections[alias]):
         yield alias
@@ -45,7 +45,7 @@ def of(alias: str) -> Iterator[str]:
         yield name
     finally:
         connection.in_atomic_block = False
-        connection.close()  # and with it the transaction
+        connection.close()  # which ends the transaction
         del connections[name]
 
 
@@ -54,4 +54,4 @@ def _can_be_seen_from_outside(connection: Any) -> bool:
         return False
     if not connection.in_atomic_block:
         return True
-    return bool(connection.settings_dict["ATOMIC_REQUESTS"] and not connection.savepoint_ids)  # the view's, no more
+    return bool(connection.settings_dict["ATOMIC_REQUESTS"] and not connection.savepoint_ids)  # only the view's own

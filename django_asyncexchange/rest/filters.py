@@ -1,4 +1,4 @@
-"""Which tasks a list shows: a django-filter FilterSet, for the dialects' lists and for any plain DRF list.
+"""A django-filter ``FilterSet`` for tasks: of the dialects' lists, and for a project's own DRF views.
 
 >>> class Tasks(ListAPIView):
 ...     queryset = AsyncTask.objects.all()
@@ -32,14 +32,14 @@ NULL = "null"
 
 
 class ManyTexts(MultipleChoiceField):
-    """A parameter that may be given several times, with any text."""
+    """A parameter that may be repeated, with any text."""
 
     def valid_value(self, value: Any) -> bool:
-        return "\0" not in value  # no database compares with it
+        return "\0" not in value  # databases refuse it
 
 
 class ManyMoments(ManyTexts):
-    """ISO 8601 intervals ``start/end``, half-open, or the word ``null``."""
+    """ISO 8601 intervals ``start/end``, half-open, or ``null``."""
 
     def clean(self, value: Any) -> list[Q]:
         return [self.condition(text) for text in super().clean(value)]
@@ -56,7 +56,7 @@ class ManyMoments(ManyTexts):
 
 
 class Moment(DateTimeField):
-    """A moment that is still one in UTC, in which it is compared: not so at the edges of the calendar."""
+    """A date and time that can be converted to UTC, which overflows at the edges of the calendar."""
 
     def clean(self, value: Any) -> dt.datetime | None:
         moment: dt.datetime | None = super().clean(value)
@@ -71,7 +71,7 @@ class At(df.DateTimeFilter):
 
 
 class AnyOf(df.Filter):
-    """Several values: a task matches if one of them does."""
+    """Several values, of which a task has to match one."""
 
     field_class: type[Field] = ManyTexts
 
@@ -80,25 +80,25 @@ class AnyOf(df.Filter):
 
 
 class NoneOf(AnyOf):
-    """Several values: a task matches if none of them does."""
+    """Several values, of which a task has to match none."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return qs.exclude(**{f"{self.field_name}__in": value}) if value else qs
 
 
 class Addresses(AnyOf):
-    """Several addresses, as they were submitted: what is masked in the stored ones is masked in these."""
+    """Several URLs as submitted; they are masked as the stored ones are."""
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         return super().filter(qs, [masked_url(each) for each in value or ()])
 
 
 class OtherAddresses(Addresses, NoneOf):
-    """None of several."""
+    """Several URLs, of which a task has to match none."""
 
 
 class Within(df.Filter):
-    """Several intervals: a task matches if its deletion date lies in one of them."""
+    """Several intervals, one of which has to contain the task's deletion date."""
 
     field_class: type[Field] = ManyMoments
 
@@ -114,7 +114,7 @@ class Within(df.Filter):
 
 
 class NotWithin(Within):
-    """Several intervals: a task matches if its deletion date lies in none of them, or if it has none."""
+    """Several intervals, none of which may contain the task's deletion date; tasks without one match."""
 
     def filter(self, qs: QuerySet[Any], value: list[Q]) -> QuerySet[Any]:
         if not value:
@@ -126,7 +126,7 @@ class NotWithin(Within):
 
 
 class AsyncTaskFilter(df.FilterSet):
-    """Filters over ``AsyncTask``. ``request`` is the URL as submitted."""
+    """Filters for ``AsyncTask``. ``request`` is the URL as submitted."""
 
     state = df.MultipleChoiceFilter(choices=STATES)
     state__not = df.MultipleChoiceFilter(field_name="state", choices=STATES, exclude=True)
@@ -150,7 +150,7 @@ class AsyncTaskFilter(df.FilterSet):
 
     @staticmethod
     def order(tasks: QuerySet[AsyncTask], names: Sequence[str]) -> QuerySet[AsyncTask]:
-        """Order by ``names`` (a leading ``-`` reverses), rows without a value last; without names keep the order."""
+        """Order by ``names`` (a leading ``-`` reverses), nulls last; without names keep the order."""
         terms = [
             F(name.removeprefix("-")).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
             for name in names

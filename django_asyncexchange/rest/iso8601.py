@@ -1,4 +1,4 @@
-"""Moments as clients write them: one parser for lists, webhooks and commands."""
+"""Parse dates of clients: for lists, webhooks and commands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.utils.dateparse import parse_datetime
 
 
 def moment_of(text: str) -> dt.datetime:
-    """``text`` in ISO 8601, with its time zone, as a moment in UTC.
+    """Parse ``text``, an ISO 8601 date and time with a time zone, into an aware datetime in UTC.
 
-    Raises ValueError for anything else: no date of the calendar, none with a zone, or none in UTC.
+    Raises ValueError for anything else, also where the conversion to UTC overflows.
     """
     try:
         moment = parse_datetime(text)

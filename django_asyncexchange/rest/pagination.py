@@ -1,6 +1,6 @@
-"""A report that runs asynchronously is built completely (S001-9): every row, no paging keys.
+"""Pagination that a deferred run skips: the response has all rows and no paging fields.
 
-Put the mixin in front of a DRF pagination class and give it to the view:
+Add the mixin to a DRF pagination class and set it on the view:
 
 >>> class Pages(WholeCollectionMixin, LimitOffsetPagination):
 ...     default_limit = 1000
@@ -14,16 +14,18 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
+from ..conf import conf
 from ..run_context import run_of
 
-PAGING_KEYS = frozenset({"limit", "offset", "next", "previous", "nextHref", "previousHref"})
+PAGE_FIELDS = frozenset({"limit", "offset", "next", "previous"})
+"""Fields of DRF's own pagination classes, and of similar ones, that describe one page."""
 
 
 class WholeCollectionMixin:
-    """Pages an ordinary request as its base class does; steps aside while a call runs deferred."""
+    """Paginates ordinary requests as its base class does; a deferred run gets the whole collection."""
 
     def is_whole(self, request: Any) -> bool:
-        """Whether ``request`` is a deferred run, which gets the whole collection."""
+        """Whether ``request`` gets the whole collection: deferred runs do."""
         return run_of(request) is not None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
@@ -35,9 +37,9 @@ class WholeCollectionMixin:
         return rows
 
     def frame(self, request: Any, view: Any, count: int) -> None:
-        """Prepare for ``get_paginated_response``: one page of ``count`` rows, with none before or behind it."""
+        """Prepare ``get_paginated_response``: one page with all ``count`` rows."""
         self.whole = True
-        # What DRF's own pagination classes, by offset, by page and by cursor, read to word their answer.
+        # Attributes that DRF's pagination classes (offset, page number, cursor) use for their response.
         self.request, self.count, self.limit, self.offset = request, count, count, 0
         self.page = Paginator(range(count), max(count, 1)).page(1)
         self.has_next = self.has_previous = False
@@ -45,7 +47,8 @@ class WholeCollectionMixin:
     def get_paginated_response(self, data: Any) -> Any:
         response = super().get_paginated_response(data)  # type: ignore[misc]
         if self.whole:
-            response.data = _without_paging(response.data)
+            fields = PAGE_FIELDS.union(*(mount.PAGE_FIELDS for mount in conf.mounts))
+            response.data = _without(fields, response.data)
         return response
 
 
@@ -53,12 +56,10 @@ def _streams(queryset: Any) -> bool:
     return isinstance(queryset, QuerySet) and not queryset._prefetch_related_lookups  # type: ignore[attr-defined]
 
 
-def _without_paging(document: Any) -> Any:
-    """``document`` without paging keys, at its top and in ``meta``."""
+def _without(fields: frozenset[str], document: Any) -> Any:
+    """``document`` without ``fields``, at its top and in ``meta``."""
     if not isinstance(document, Mapping):
         return document
     return {
-        key: _without_paging(part) if key == "meta" else part
-        for key, part in document.items()
-        if key not in PAGING_KEYS
+        key: _without(fields, part) if key == "meta" else part for key, part in document.items() if key not in fields
     }

@@ -1,4 +1,4 @@
-"""Rows as lines: newline-delimited JSON and CSV, for any view of Django REST framework; and each of them, row by row.
+"""Newline-delimited JSON and CSV renderers for DRF views, which also render row by row.
 
 >>> class StockReport(WholeCollectionView, ListAPIView):
 ...     renderer_classes = [JSONRenderer, NDJSONRenderer, CSVRenderer]
@@ -16,13 +16,13 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
 ROWS = ("results", "rows")
-"""Keys under which a paged document has its rows."""
+"""Keys of the rows in a paginated document."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet would take for a formula."""
+"""First characters of texts that spreadsheets take for formulas (CSV injection)."""
 
 
 class LinesRenderer(BaseRenderer):
-    """A renderer of rows; what surrounds them in a paged document is left out."""
+    """Renders rows only, without the paginated document around them."""
 
     charset: str | None = "utf-8"
 
@@ -30,12 +30,12 @@ class LinesRenderer(BaseRenderer):
         return b"".join(self.lines(rows_of(data)))
 
     def lines(self, rows: Iterable[Any]) -> Iterator[bytes]:
-        """Each of ``rows`` as it is sent."""
+        """Render each of ``rows``."""
         raise NotImplementedError
 
 
 class NDJSONRenderer(LinesRenderer):
-    """One JSON document a line."""
+    """One JSON document per line."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
@@ -47,9 +47,9 @@ class NDJSONRenderer(LinesRenderer):
 
 
 class CSVRenderer(LinesRenderer):
-    """Comma-separated values with a header (RFC 4180). The columns are those of the first row.
+    """Comma-separated values with a header row (RFC 4180). The columns are those of the first row.
 
-    What is nested stays JSON. A text that a spreadsheet would calculate gets an apostrophe in front.
+    Nested values are JSON. Texts that spreadsheets take for formulas are prefixed with an apostrophe.
     """
 
     media_type = "text/csv"
@@ -70,7 +70,7 @@ class CSVRenderer(LinesRenderer):
 
 
 def cell(value: Any) -> Any:
-    """``value`` as a cell shows it."""
+    """``value`` as the content of a cell."""
     if value is None:
         return ""
     if isinstance(value, dict | list | tuple):
@@ -82,7 +82,7 @@ def cell(value: Any) -> Any:
 
 
 def rows_of(data: Any) -> list[Any]:
-    """The rows of a plain list or of a paged document; any other document is one row by itself."""
+    """The rows of a list or of a paginated document; any other document is a single row."""
     if isinstance(data, Mapping):
         found = next((data[key] for key in ROWS if isinstance(data.get(key), list)), None)
         return [data] if found is None else found

@@ -1,4 +1,4 @@
-"""A task as plain JSON, for a project's own DRF views; the dialects have their own documents."""
+"""A serializer of tasks for a project's own DRF views; dialects have their own documents."""
 
 from __future__ import annotations
 

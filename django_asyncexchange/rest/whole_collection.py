@@ -1,4 +1,4 @@
-"""A report of everything, written row by row: never all of it in memory, and all of one moment (S001-9, S001-40).
+"""Stream a whole collection: never all of it in memory, and all of it as of one moment.
 
 >>> class StockReport(WholeCollectionView, ListAPIView):
 ...     pagination_class = Pages
@@ -25,29 +25,29 @@ from .pagination import WholeCollectionMixin
 from .renderers import LinesRenderer
 
 PORTION = 2000
-"""Rows that are read and represented at a time."""
+"""Rows that are read and serialized at a time."""
 PIECE = 64 * 1024
-"""Bytes that are written at a time."""
+"""Smaller pieces are joined before they are written, in bytes."""
 
 
 class Count:
-    """How many rows have been written, out of how many."""
+    """Progress: rows that were written, and how many there are."""
 
     done = 0
     total: int | None = None
 
 
 class WholeCollectionView:
-    """For list views of Django REST framework: a deferred run streams every row, an ordinary call is paged as before.
+    """A mixin for DRF list views: a deferred run streams all rows, an ordinary call is paginated as before.
 
-    The view's own query, filters, serializer, pagination class and negotiation apply. A view that is no ``ListAPIView``
-    calls ``whole_collection`` itself, and overrides ``represent`` where rows are not made by its serializer.
+    The view's own queryset, filters, serializer, pagination class and renderers apply. A view that is no
+    ``ListAPIView`` calls ``whole_collection``, and overrides ``represent`` where its serializer does not make the rows.
     """
 
     request: Any
     chunk_size = PORTION
     snapshot: str | None = None
-    """What further queries of ``represent`` read from, so that they see the same moment: ``.using(self.snapshot)``."""
+    """Database alias for further queries in ``represent``, to see the same moment: ``.using(self.snapshot)``."""
 
     def list(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if run_of(request) is None:
@@ -55,12 +55,12 @@ class WholeCollectionView:
         return self.whole_collection(self.filter_queryset(self.get_queryset()))  # type: ignore[attr-defined]
 
     def represent(self, portion: Sequence[Any]) -> Iterable[Any]:
-        """The rows of the report for some of the things that were found."""
+        """Serialize ``portion``, some objects of the queryset, into rows."""
         rows: Iterable[Any] = self.get_serializer(portion, many=True).data  # type: ignore[attr-defined]
         return rows
 
     def whole_collection(self, queryset: QuerySet[Any]) -> Any:
-        """The answer that has every row of ``queryset``."""
+        """The response with all rows of ``queryset``."""
         renderer = self.request.accepted_renderer
         if not _is_streamable(renderer):
             return self._at_once(queryset)
@@ -72,7 +72,7 @@ class WholeCollectionView:
         return answer
 
     def _at_once(self, queryset: QuerySet[Any]) -> Response:
-        """For a renderer that needs the whole document."""
+        """The response for a renderer that needs the whole document."""
         rows: list[Any] = []
         with self._moment(queryset) as found:
             for portion in _portions(found, self.chunk_size):
@@ -90,13 +90,13 @@ class WholeCollectionView:
 
     @contextlib.contextmanager
     def _moment(self, queryset: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
-        """``queryset`` as it is at one moment."""
+        """``queryset`` as of one moment."""
         with consistent_read.of(queryset.db) as alias:
             self.snapshot = alias
             yield queryset.using(alias)
 
     def _represented(self, queryset: QuerySet[Any], count: Count) -> Iterator[Sequence[Any]]:
-        """The rows of the report, some at a time, none of these lists empty."""
+        """The serialized rows, in non-empty portions."""
         for portion in _portions(queryset, self.chunk_size):
             rows = list(self.represent(portion))
             count.done += len(rows)
@@ -104,7 +104,7 @@ class WholeCollectionView:
                 yield rows
 
     def _json(self, portions: Iterator[Sequence[Any]], renderer: JSONRenderer, total: int) -> Iterator[bytes]:
-        """What the renderer makes of the whole document: of its frame around a mark, and of each portion of rows."""
+        """The JSON document, rendered in pieces: its frame around a placeholder, and each portion of rows."""
         context = self.get_renderer_context()  # type: ignore[attr-defined]
         media_type = self.request.accepted_media_type
         indent = renderer.get_indent(media_type, context)
@@ -112,8 +112,10 @@ class WholeCollectionView:
             rows = _Lazy(chain.from_iterable(portions), total)
             yield from _indented(self._framed(rows, total).data, renderer, indent)
             return
-        mark = uuid.uuid4().hex
-        head, tail = renderer.render(self._framed(mark, total).data, media_type, context).split(f'"{mark}"'.encode())
+        placeholder = uuid.uuid4().hex
+        head, tail = renderer.render(self._framed(placeholder, total).data, media_type, context).split(
+            f'"{placeholder}"'.encode()
+        )
         comma = b"," if renderer.compact else b", "
         yield head + b"["
         for number, portion in enumerate(portions):
@@ -121,7 +123,7 @@ class WholeCollectionView:
         yield b"]" + tail
 
     def _framed(self, rows: Any, count: int) -> Response:
-        """The paged document around ``rows``, or they themselves."""
+        """The paginated document with ``rows``, or ``rows`` themselves without pagination."""
         paginator: Any = self.paginator  # type: ignore[attr-defined]
         if paginator is None:
             return Response(rows)
@@ -133,7 +135,7 @@ class WholeCollectionView:
 
 
 class _Lazy(list[Any]):
-    """A list to whoever encodes it, that has its rows only one at a time."""
+    """A list for JSON encoders that yields its rows one at a time."""
 
     def __init__(self, rows: Iterator[Any], size: int) -> None:
         super().__init__()
@@ -147,7 +149,7 @@ class _Lazy(list[Any]):
 
 
 def _indented(document: Any, renderer: JSONRenderer, indent: int) -> Iterator[bytes]:
-    """As ``JSONRenderer.render`` for a reader of the source; the library's encoder goes through it piece by piece."""
+    """Like ``JSONRenderer.render`` with an indent, but encoded piece by piece."""
     encoder = renderer.encoder_class(
         indent=indent, ensure_ascii=renderer.ensure_ascii, allow_nan=not renderer.strict, separators=(",", ": ")
     )
@@ -156,12 +158,12 @@ def _indented(document: Any, renderer: JSONRenderer, indent: int) -> Iterator[by
 
 
 def _is_streamable(renderer: Any) -> bool:
-    """Whether we know how ``renderer`` writes: a project's own JSON renderer may do anything with a document."""
+    """Whether the output of ``renderer`` is known; a JSON renderer with a ``render`` of its own may do anything."""
     return isinstance(renderer, LinesRenderer) or getattr(type(renderer), "render", None) is JSONRenderer.render
 
 
 def _content_type(request: Any, renderer: Any) -> str:
-    """As DRF's ``Response`` has it."""
+    """The ``Content-Type`` that DRF's ``Response`` would have."""
     media_type: str = renderer.media_type
     return f"{media_type}; charset={renderer.charset}" if renderer.charset else media_type
 
@@ -178,7 +180,7 @@ def _portions(queryset: QuerySet[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """``chunks``, small ones put together."""
+    """``chunks``, with small ones joined."""
     piece = bytearray()
     for chunk in chunks:
         piece += chunk

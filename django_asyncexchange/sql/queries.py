@@ -1,9 +1,9 @@
-"""Questions that come with every call, translated into SQL once; ``writes`` has what is written.
+"""Prepared queries: querysets that come with every call, compiled once; ``writes`` has the statements that write.
 
-Django translates a queryset anew each time, and that takes several times as long as the database needs for the answer.
+Django compiles a queryset anew each time, which takes several times as long as the database needs for the answer.
 
->>> one = Prepared(lambda: AsyncTask.objects.filter(account=Slot("account", AsyncTask.account.field)))
->>> one.exists(account="7")
+>>> of_account = PreparedQuery(lambda: AsyncTask.objects.filter(account=Slot("account", AsyncTask.account.field)))
+>>> of_account.exists(account="7")
 False
 """
 
@@ -12,16 +12,18 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from django.db import connections, models, router, transaction
 
-Sql = tuple[str, Sequence[Any]]
-"""A statement and its parameters, slots among them."""
+from . import compiler
+from .compiler import Columns, Sql
+
+T = TypeVar("T")
 
 
 class Slot(models.Expression):
-    """Stands in a prepared queryset for a value that comes with each question."""
+    """Placeholder in a prepared queryset for a value that is given at each execution, by ``name``."""
 
     def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
         super().__init__(output_field=field)
@@ -31,10 +33,10 @@ class Slot(models.Expression):
         return "%s", [self]
 
 
-class Same(models.Expression):
-    """A text or a number that is the same each time, written into the statement.
+class Literal(models.Expression):
+    """A constant text or number, written into the statement itself.
 
-    psycopg translates statements of more than fifty parameters anew each time.
+    psycopg prepares statements of more than fifty parameters anew each time.
     """
 
     def __init__(self, value: str | int) -> None:
@@ -45,31 +47,32 @@ class Same(models.Expression):
         return f"'{self.value}'" if isinstance(self.value, str) else str(self.value), []
 
 
-class Translated:
-    """SQL with slots, made once for each database."""
+class Statement:
+    """SQL with slots, compiled once per database."""
 
-    def __init__(self, model: Callable[[], Any], translated: Callable[[str], Sql]) -> None:
-        self._model_of, self._translated = model, translated
-        self._ready: dict[str, Sql] = {}
+    def __init__(self, model: Callable[[], type[models.Model]], compile: Callable[[str], Sql]) -> None:
+        """``compile``: gives the SQL for a database alias."""
+        self._model_of, self._compile = model, compile
+        self._compiled: dict[str, Sql] = {}
         """By alias."""
 
     @functools.cached_property
-    def model(self) -> Any:
+    def model(self) -> type[models.Model]:
         return self._model_of()
 
     @property
     def alias(self) -> str:
-        """Always the database that is written to: what was just written counts."""
+        """Always the database for writes: reads have to see what was just written."""
         return router.db_for_write(self.model)
 
-    def translated(self, alias: str) -> Sql:
-        if alias not in self._ready:
-            self._ready[alias] = self._translated(alias)
-        return self._ready[alias]
+    def sql(self, alias: str) -> Sql:
+        if alias not in self._compiled:
+            self._compiled[alias] = self._compile(alias)
+        return self._compiled[alias]
 
-    def filled(self, alias: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        """The statement with these values."""
-        sql, parameters = self.translated(alias)
+    def bound(self, alias: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        """The statement with ``values`` in its slots."""
+        sql, parameters = self.sql(alias)
         connection = connections[alias]
         return sql, [
             each.output_field.get_db_prep_save(values[each.name], connection) if isinstance(each, Slot) else each
@@ -78,134 +81,117 @@ class Translated:
 
     @contextlib.contextmanager
     def executed(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The cursor with what came of it."""
+        """The cursor after the execution."""
         with connections[alias].cursor() as cursor:
-            cursor.execute(*self.filled(alias, values))
+            cursor.execute(*self.bound(alias, values))
             yield cursor
 
     @contextlib.contextmanager
     def written(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The same of a statement that changes something; where it fails, so does the transaction around it."""
+        """The same for a statement that writes: if it fails, the transaction around it can only be rolled back."""
         with transaction.mark_for_rollback_on_error(using=alias), self.executed(alias, values) as cursor:
             yield cursor
 
 
-class Prepared:
-    """A queryset with slots, of which it is asked whether and how many rows there are."""
+class PreparedQuery:
+    """A queryset with slots of which only the number of rows matters."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], *, order: Sequence[str] = ()) -> None:
-        """``order``: that of an index, for a look at the first few."""
-        self._rows, self._order = rows, order
-        self.statement = Translated(lambda: rows().model, self._translated)
+        """``order``: that of an index, where only its first entries are to be read."""
+        self.statement = Statement(lambda: rows().model, lambda alias: compiler.select(rows(), alias, order=order))
 
     def exists(self, **values: Any) -> bool:
-        """Whether there is such a row."""
+        """Whether there is a row."""
         with self.statement.executed(self.statement.alias, values) as cursor:
             return cursor.fetchone() is not None
 
     def count(self, **values: Any) -> int:
-        """How many such rows there are; for few."""
+        """The number of rows, which should be small."""
         with self.statement.executed(self.statement.alias, values) as cursor:
             return len(cursor.fetchall())
 
-    def _translated(self, alias: str) -> Sql:
-        query = self._rows().using(alias).query
-        query.clear_ordering(force=True)
-        query.add_ordering(*self._order)
-        query.set_values(["pk"])
-        return sql_of(query, alias)
 
+class CountUpTo(models.Expression):
+    """Subquery: how many rows a prepared query finds, at most the value of the slot ``most``.
 
-class Counted(models.Expression):
-    """How many rows a question finds, inside of another statement; no more than the slot named ``most`` says.
-
-    ``before``: the name of a slot for what was asked before, for MySQL, which would lock what a writing one counts.
+    ``counted``: the slot for a number that was counted before, for MySQL: within a statement that writes, it would lock
+    the rows it counts.
     """
 
-    def __init__(self, question: Prepared, most: str, before: str = "") -> None:
+    def __init__(self, query: PreparedQuery, most: str, counted: str = "") -> None:
         super().__init__(output_field=models.IntegerField())
-        self._question, self._most, self._before = question, Slot(most, self.output_field), before
+        self._query, self._most, self._counted = query, Slot(most, self.output_field), counted
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        sql, parameters = self._question.statement.translated(connection.alias)
+        sql, parameters = self._query.statement.sql(connection.alias)
         return f"(SELECT COUNT(*) FROM ({sql} LIMIT %s) AS counted)", [*parameters, self._most]
 
     def as_mysql(self, compiler: Any, connection: Any) -> Any:
-        if not self._before:
+        if not self._counted:
             return self.as_sql(compiler, connection)
-        return Slot(self._before, self.output_field).as_sql(compiler, connection)
+        return Slot(self._counted, self.output_field).as_sql(compiler, connection)
 
 
-class PreparedRows:
-    """A queryset with slots that is asked for its rows, whole."""
+class PreparedRows(Generic[T]):
+    """A queryset with slots whose rows are read whole."""
 
-    def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
-        self._rows = rows
-        self._statement = Translated(lambda: rows().model, lambda alias: self.columns(alias).statement)
+    def __init__(self, rows: Callable[[], models.QuerySet[Any]], into: Callable[..., T] | None = None) -> None:
+        """``into``: makes the result from a model instance and, by name, the annotations of the queryset; without it,
+        rows are instances, and annotations their attributes, as Django has them.
+        """
+        self._rows, self._into = rows, into
+        self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
         self._columns: dict[str, Columns] = {}
+        """By alias."""
 
-    def first(self, using: str | None = None, **values: Any) -> Any:
-        """The first row as an instance, with what it is annotated with; None where there is none."""
+    def first(self, using: str | None = None, **values: Any) -> T | None:
+        """The first row; None if there is none."""
         alias = using or self._statement.alias
         with self._statement.executed(alias, values) as cursor:
             row = cursor.fetchone()
-        return None if row is None else self.columns(alias).instance(row)
+        return None if row is None else self.read(row, alias)
 
-    def all(self, using: str | None = None, **values: Any) -> list[Any]:
-        """All of them."""
+    def all(self, using: str | None = None, **values: Any) -> list[T]:
+        """All rows."""
         alias = using or self._statement.alias
         with self._statement.executed(alias, values) as cursor:
             rows = cursor.fetchall()
-        return [self.columns(alias).instance(row) for row in rows]
-
-    def fill(self, instance: Any, alias: str, **values: Any) -> None:
-        """Set on ``instance`` what a queryset with ``values()`` finds."""
-        with self._statement.executed(alias, values) as cursor:
-            self.columns(alias).fill(instance, cursor.fetchone())
+        return [self.read(row, alias) for row in rows]
 
     def columns(self, alias: str) -> Columns:
-        """What it asks for, for statements that tell of what they have written."""
+        """What the queryset selects, for the RETURNING clause of a statement that writes."""
         if alias not in self._columns:
             self._columns[alias] = Columns(self._rows(), alias)
         return self._columns[alias]
 
-
-class Columns:
-    """What a queryset asks of each row, and how to turn the answer into Python's."""
-
-    def __init__(self, rows: models.QuerySet[Any], alias: str) -> None:
-        compiler: Any = rows.using(alias).query.get_compiler(alias)
-        self.statement: Sql = compiler.as_sql()
-        self._model, self._alias = rows.model, alias
-        self._columns = [column for _, column, _ in compiler.select]
-        self._names = [name or column.target.attname for column, _, name in compiler.select]
-        self._fields = [column.target.attname for column, _, name in compiler.select if name is None]
-        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
-
-    def told_by(self, statement: Sql) -> Sql:
-        """``statement``, which also gives these columns of what it has written."""
-        (sql, parameters), names = statement, ", ".join(sql for sql, _ in self._columns)
-        return f"{sql} RETURNING {names}", [*parameters, *(each for _, more in self._columns for each in more)]
-
-    def instance(self, row: Sequence[Any]) -> Any:
-        values = self._values(row)
-        instance = self._model.from_db(self._alias, self._fields, [values.pop(name) for name in self._fields])
-        for name, value in values.items():
+    def read(self, row: Sequence[Any], alias: str) -> T:
+        """One row of the database as a result."""
+        columns = self.columns(alias)
+        annotations = columns.values(row)
+        instance = columns.instance(annotations)
+        if self._into is not None:
+            return self._into(instance, **annotations)
+        for name, value in annotations.items():
             setattr(instance, name, value)
-        return instance
-
-    def fill(self, instance: Any, row: Sequence[Any]) -> None:
-        for name, value in self._values(row).items():
-            setattr(instance, name, value)
-
-    def _values(self, row: Sequence[Any]) -> dict[str, Any]:
-        values, connection = list(row), connections[self._alias]
-        for column, (steps, expression) in self._converters.items():
-            for convert in steps:
-                values[column] = convert(values[column], expression, connection)
-        return dict(zip(self._names, values, strict=True))
+        return cast(T, instance)
 
 
-def sql_of(query: Any, alias: str) -> Sql:
-    sql, parameters = query.get_compiler(alias).as_sql()
-    return sql, tuple(parameters)
+class PreparedValues:
+    """A queryset with slots and ``values()``: what the database adds to a row that is inserted."""
+
+    def __init__(self, rows: Callable[[], models.QuerySet[Any, Any]]) -> None:
+        self._rows = rows
+        self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
+        self._columns: dict[str, Columns] = {}
+        """By alias."""
+
+    def get(self, alias: str, **values: Any) -> dict[str, Any]:
+        """The values of a row that exists."""
+        with self._statement.executed(alias, values) as cursor:
+            return self.columns(alias).values(cursor.fetchone())
+
+    def columns(self, alias: str) -> Columns:
+        """What the queryset selects, for the RETURNING clause of an INSERT."""
+        if alias not in self._columns:
+            self._columns[alias] = Columns(self._rows(), alias)
+        return self._columns[alias]

@@ -1,18 +1,21 @@
-"""What is written with every call, translated into SQL once, and learned from the statement that writes it."""
+"""Prepared writes: statements that write with every call, compiled once, and return what they wrote where they can."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.db import connections, models, transaction
 from django.db.models import NOT_PROVIDED
-from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
-from .queries import Prepared, PreparedRows, Slot, Sql, Translated, sql_of
+from . import compiler
+from .compiler import RowsOf, Sql
+from .queries import PreparedQuery, PreparedRows, PreparedValues, Slot, Statement
 
-TELLING = {"postgresql", "sqlite"}
-"""The databases that tell. MySQL cannot, and MariaDB would lock whatever else it has to look at for that."""
+RETURNING = {"postgresql", "sqlite"}
+"""Vendors whose INSERT and UPDATE return rows. MySQL's do not; MariaDB's lock whatever other rows RETURNING reads."""
+
+T = TypeVar("T")
 
 
 class PreparedUpdate:
@@ -20,176 +23,189 @@ class PreparedUpdate:
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], **changes: Any) -> None:
         self._rows, self._changes = rows, changes
-        self.statement = Translated(lambda: rows().model, self._translated)
+        self.statement = Statement(lambda: rows().model, self.sql)
 
     def update(self, **values: Any) -> int:
-        """How many rows were changed."""
+        """Returns the number of rows changed."""
         with self.statement.written(self.statement.alias, values) as cursor:
             return int(cursor.rowcount)
 
-    def _translated(self, alias: str) -> Sql:
-        query: Any = self._rows().using(alias).query.chain(UpdateQuery)
-        query.add_update_values(self._changes)
-        return sql_of(query, alias)
+    def sql(self, alias: str, source: str = "") -> Sql:
+        """``source``: a FROM clause without whose rows nothing is changed."""
+        return compiler.update(_only_with(source, self._rows()), self._changes, alias)
 
 
 class PreparedDelete:
-    """A DELETE of a queryset with slots, of rows that no others belong to, without the signals of a ``delete()``."""
+    """A DELETE of a queryset with slots, of rows that no others refer to; sends no signals."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
         self._rows = rows
-        self.statement = Translated(lambda: rows().model, self._translated)
+        self.statement = Statement(lambda: rows().model, self.sql)
 
     def delete(self, **values: Any) -> int:
-        """How many rows were deleted."""
+        """Returns the number of rows deleted."""
         with self.statement.written(self.statement.alias, values) as cursor:
             return int(cursor.rowcount)
 
-    def _translated(self, alias: str) -> Sql:
-        query: Any = self._rows().using(alias).query.chain(DeleteQuery)
-        return sql_of(query, alias)
+    def sql(self, alias: str, source: str = "") -> Sql:
+        """``source``: a FROM clause without whose rows nothing is deleted."""
+        return compiler.delete(_only_with(source, self._rows()), alias)
 
 
-class PreparedChange:
-    """An UPDATE of one row, and that row as it is then: in one statement, or else asked once more."""
+class UpdateReturning(Generic[T]):
+    """An UPDATE of one row that gives the row as it is then: in one statement, or with a SELECT after it."""
 
-    def __init__(self, update: PreparedUpdate, told: PreparedRows) -> None:
-        self._update, self.told = update, told
-        self.statement = Translated(lambda: update.statement.model, self._translated)
+    def __init__(self, update: PreparedUpdate, returning: PreparedRows[T]) -> None:
+        self._update, self._returning = update, returning
+        self.statement = Statement(lambda: update.statement.model, self.sql)
 
-    def made(self, **values: Any) -> Any:
-        """The row as an instance; None where none was changed. ``values`` fill the slots of both."""
+    def update(self, **values: Any) -> T | None:
+        """The row; None if none was changed. ``values`` fill the slots of both."""
         alias = self.statement.alias
-        if not tells(alias):
-            return self.told.first(**values) if self._update.update(**values) else None
+        if not can_return(alias):
+            return self._returning.first(**values) if self._update.update(**values) else None
         with self.statement.written(alias, values) as cursor:
             row = cursor.fetchone()
-        return None if row is None else self.told.columns(alias).instance(row)
+        return None if row is None else self.read(row, alias)
 
-    def _translated(self, alias: str) -> Sql:
-        return self.told.columns(alias).told_by(self._update.statement.translated(alias))
+    def sql(self, alias: str, source: str = "") -> Sql:
+        """``source``: a FROM clause without whose rows nothing is changed."""
+        return self._returning.columns(alias).returning(self._update.sql(alias, source))
+
+    def read(self, row: Sequence[Any], alias: str) -> T:
+        return self._returning.read(row, alias)
 
 
 class PreparedInsert:
-    """An INSERT of an instance, without the signals of a ``save()``."""
+    """An INSERT of an instance, without the signals of ``Model.save()``."""
 
-    def __init__(self, model: type[models.Model], told: PreparedRows | None = None, **given: Any) -> None:
-        """``given``: columns whose values, or expressions, are the same each time. ``told``: what to learn of the new
-        row, a queryset with ``values()``; or else what the database fills in.
+    def __init__(self, model: type[models.Model], returning: PreparedValues | None = None, **given: Any) -> None:
+        """``given``: expressions for columns that are not taken from the instance. ``returning``: what to learn of the
+        new row; by default, the columns that the database fills in.
         """
         self._model, self._given = model, given
-        self.statement = Translated(lambda: model, self._translated)
-        self.told = told or PreparedRows(self._filled_in)
+        self._returning = returning or PreparedValues(self._filled_in)
+        self.statement = Statement(lambda: model, self.sql)
 
-    def insert(self, instance: Any, using: str | None = None, **values: Any) -> None:
-        """Write ``instance``, and set on it what is told; where the database does not tell, the key alone.
+    def insert(self, instance: Any, using: str | None = None, **values: Any) -> dict[str, Any]:
+        """Write ``instance`` and set on it what the database has filled in. Returns that, and what else is returned.
 
-        ``values`` are for slots of ``given`` and ``told``.
+        On a database that returns nothing, only an automatic primary key is known afterwards. ``values`` fill slots of
+        ``given`` and ``returning``.
         """
         alias = using or self.statement.alias
         meta: Any = self._model._meta
         with self.statement.written(alias, values | instance.__dict__) as cursor:
-            if tells(alias):
-                self.told.columns(alias).fill(instance, cursor.fetchone())
-            elif instance.pk is None:
+            if can_return(alias):
+                return self.read(cursor.fetchone(), instance, alias)
+            if instance.pk is None:
                 instance.pk = connections[alias].ops.last_insert_id(cursor, meta.db_table, meta.pk.column)
         instance._state.adding, instance._state.db = False, alias
+        return {}
+
+    def sql(self, alias: str, source: str = "") -> Sql:
+        """``source``: a FROM clause, of one row; without that nothing is inserted."""
+        statement = compiler.insert(self._model, self._values(), alias, source=source)
+        return self._returning.columns(alias).returning(statement) if can_return(alias) else statement
+
+    def read(self, row: Sequence[Any], instance: Any, alias: str) -> dict[str, Any]:
+        """Set on ``instance``, which was written as this ``row``, what the database has filled in."""
+        values = self._returning.columns(alias).values(row)
+        self.fill(instance, values)
+        instance._state.adding, instance._state.db = False, alias
+        return values
+
+    def fill(self, instance: Any, values: Mapping[str, Any]) -> None:
+        """Set those of ``values`` on ``instance`` that are columns."""
+        columns = {field.attname for field in self._model._meta.concrete_fields}
+        for name in columns & values.keys():
+            setattr(instance, name, values[name])
+
+    def _values(self) -> dict[str, Any]:
+        """An expression for each column that is written."""
+        values: dict[str, Any] = {}
+        for field in self._model._meta.concrete_fields:
+            if field.attname in self._given:
+                values[field.attname] = self._given[field.attname]
+            elif field in self._defaulted():
+                values[field.attname] = field.db_default
+            elif not isinstance(field, models.AutoField):
+                values[field.attname] = Slot(field.attname, field)
+        return values
 
     def _filled_in(self) -> models.QuerySet[Any, Any]:
-        return self._model._base_manager.values(*(field.attname for field in self._by_the_database()))
+        automatic = [each for each in self._model._meta.concrete_fields if isinstance(each, models.AutoField)]
+        return self._model._base_manager.values(*(field.attname for field in (*automatic, *self._defaulted())))
 
-    def _by_the_database(self) -> list[models.Field[Any, Any]]:
-        """The fields that are left to it. Not Django's own list of them, which depends on what it can tell."""
+    def _defaulted(self) -> list[Any]:
+        """The columns that are never set in Python. Those with a default in Python too have one in the database for
+        rolling upgrades alone: for web servers of a release that does not know the column.
+        """
         fields = self._model._meta.concrete_fields
-        return [each for each in fields if isinstance(each, models.AutoField) or _is_of_the_database(each)]
-
-    def _translated(self, alias: str) -> Sql:
-        fields = [each for each in self._model._meta.concrete_fields if not isinstance(each, models.AutoField)]
-        known = {*self._given, *(each.attname for each in self._by_the_database())}  # these know their value themselves
-        slots = {field.attname: Slot(field.attname, field) for field in fields if field.attname not in known}
-        query = InsertQuery(self._model)
-        query.insert_values(fields, [self._model(**slots, **self._given)])
-        compiler: Any = query.get_compiler(alias)
-        compiler.returning_fields = None
-        [statement] = compiler.as_sql()
-        return self.told.columns(alias).told_by(statement) if tells(alias) else statement
+        return [each for each in fields if each.db_default is not NOT_PROVIDED and not each.has_default()]
 
 
-class PreparedChain:
-    """A row that is changed or inserted, and what is written with it, in one statement of PostgreSQL."""
+class WriteTogether:
+    """One statement of PostgreSQL that writes a first row and, if it was written, others: common table expressions.
+
+    It saves the round trips of a transaction.
+    """
 
     def __init__(
         self,
-        first: PreparedChange | PreparedInsert,
+        first: UpdateReturning[Any] | PreparedInsert,
         *others: PreparedDelete | PreparedInsert,
-        unless: Prepared | None = None,
+        unless: PreparedQuery | None = None,
         last_if: str = "",
     ) -> None:
-        """Nothing is done if ``unless`` finds a row; the others only if the first is, and the last of them only if that
-        told a value for the column ``last_if``.
+        """``unless``: nothing is written if this query finds a row. ``last_if``: the last of ``others`` is written only
+        if the first row has a value in this column.
         """
-        self._first, self._others, self._unless, self._last_if = first, others, unless, last_if
-        self._ready: dict[str, str] = {}
-        """SQL by alias."""
+        self.first, self._unless = first, unless
+        last = f"first WHERE {last_if} IS NOT NULL" if last_if else "first"
+        sources = ["first"] * (len(others) - 1) + [last]
+        self._parts = [
+            Statement(lambda: first.statement.model, lambda alias: first.sql(alias, "free" if unless else ""))
+        ]
+        self._parts += [_part(write, source) for write, source in zip(others, sources, strict=False)]
+        self._sql: dict[str, str] = {}
+        """By alias."""
 
-    def changed(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
-        """The changed row as an instance; None where it was not. ``more``: the values of the others, in turn."""
-        row = self._made(values, more)
-        return None if row is None else self._first.told.columns(self._first.statement.alias).instance(row)
-
-    def inserted(self, instance: Any, values: Mapping[str, Any], *more: Mapping[str, Any]) -> bool:
-        """Whether ``instance`` was written; it knows then what is told. ``values`` are for further slots of it."""
-        row, alias = self._made(instance.__dict__ | values, more), self._first.statement.alias
-        if row is not None:
-            self._first.told.columns(alias).fill(instance, row)
-            instance._state.adding, instance._state.db = False, alias
-        return row is not None
-
-    def _made(self, values: Mapping[str, Any], more: Sequence[Mapping[str, Any]]) -> Any:
-        alias = self._first.statement.alias
-        parts = [(self._first.statement, values), *zip((each.statement for each in self._others), more, strict=True)]
+    def execute(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
+        """The first row as the database returns it; None if it was not written. ``more``: the values of each other."""
+        alias = self.first.statement.alias
+        parts = [part.bound(alias, given) for part, given in zip(self._parts, (values, *more), strict=True)]
         if self._unless is not None:
-            parts.insert(0, (self._unless.statement, values))
-        filled = [statement.filled(alias, given) for statement, given in parts]
-        if alias not in self._ready:
-            self._ready[alias] = self._together([sql for sql, _ in filled])
+            parts.insert(0, self._unless.statement.bound(alias, values))
+        if alias not in self._sql:
+            self._sql[alias] = self._together([sql for sql, _ in parts])
         with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
-            cursor.execute(self._ready[alias], [each for _, parameters in filled for each in parameters])
+            cursor.execute(self._sql[alias], [each for _, parameters in parts for each in parameters])
             return cursor.fetchone()
 
     def _together(self, statements: list[str]) -> str:
-        is_guarded = self._unless is not None
-        guard = [f"free AS (SELECT 1 WHERE NOT EXISTS ({statements.pop(0)}))"] if is_guarded else []
+        free = [f"free AS (SELECT 1 WHERE NOT EXISTS ({statements.pop(0)}))"] if self._unless is not None else []
         first, *others = statements
-        then = [_following(sql, "first") for sql in others]
-        if self._last_if:
-            then[-1] = _following(others[-1], f"first WHERE {self._last_if} IS NOT NULL")
-        parts = [f"first AS ({_following(first, 'free') if is_guarded else first})"]
-        parts += [f"other_{number} AS ({sql})" for number, sql in enumerate(then)]
-        return f"WITH {', '.join([*guard, *parts])} SELECT * FROM first"
+        named = [f"first AS ({first})", *(f"other_{number} AS ({sql})" for number, sql in enumerate(others))]
+        return f"WITH {', '.join([*free, *named])} SELECT * FROM first"
 
 
-def _following(sql: str, rows: str) -> str:
-    """The statement ``sql``, which does nothing where there are no ``rows``."""
-    insert, is_insert, rest = sql.partition(" VALUES (")
-    if not is_insert:
-        return f"{sql} AND EXISTS (SELECT 1 FROM {rows})"
-    values, returning, names = rest.partition(") RETURNING ")
-    return f"{insert} SELECT {values} FROM {rows}{returning[1:]}{names}"
+def _part(write: PreparedDelete | PreparedInsert, source: str) -> Statement:
+    """``write`` within a statement that writes more, if ``source`` has a row."""
+    return Statement(lambda: write.statement.model, lambda alias: write.sql(alias, source))
 
 
-def chains(alias: str) -> bool:
-    """Whether a chain can stand for a transaction; within another one, only a savepoint can."""
+def _only_with(source: str, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    return rows.filter(RowsOf(source)) if source else rows
+
+
+def can_write_together(alias: str) -> bool:
+    """Whether ``WriteTogether`` works in the place of a transaction; within another one, only a savepoint does."""
     connection = connections[alias]
     return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
-def tells(alias: str) -> bool:
-    """Whether a statement gives what it has written; SQLite does since 3.35."""
+def can_return(alias: str) -> bool:
+    """Whether INSERT and UPDATE return what they wrote; SQLite's do since 3.35."""
     connection = connections[alias]
-    return connection.vendor in TELLING and bool(connection.features.can_return_columns_from_insert)
-
-
-def _is_of_the_database(field: models.Field[Any, Any]) -> bool:
-    """Whether a row of ours never says it. A default beside it is for web servers of a release without the column."""
-    return field.db_default is not NOT_PROVIDED and not field.has_default()
+    return connection.vendor in RETURNING and bool(connection.features.can_return_columns_from_insert)

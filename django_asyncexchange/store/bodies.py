@@ -26,10 +26,10 @@ from django.db import DatabaseError, InterfaceError, connections, models, router
 from .. import encryption
 from ..conf import conf
 from ..models import Body
-from ..models.moments import utc
+from ..models.timestamps import utc_now
 from ..protocol.byte_ranges import cut
 from ..protocol.values import value
-from . import db_retry, db_sessions, s3, transitions
+from . import db_retry, db_sessions, s3, statements
 from .byte_stream import Flow, Reader
 from .byte_stream import TooLarge as TooLarge
 
@@ -133,7 +133,7 @@ def _reserved(patience: float) -> Body | None:
     """
     try:
         with transaction.atomic(using=router.db_for_write(Body), durable=True):
-            return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc():%Y/%m/%d}/{uuid.uuid4()}"))
+            return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc_now():%Y/%m/%d}/{uuid.uuid4()}"))
     except RuntimeError:
         return None
     except (*db_retry.AWAY, *db_retry.SPOILT):  # or a view streams within a transaction that it has begun by hand
@@ -151,7 +151,7 @@ def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> 
         return
     said = columns(draft, task_id=task_id, kind=kind, attempt=attempt)
     if not draft.reserved:
-        transitions.KEEP.insert(Body(**said))
+        statements.INSERT_BODY.insert(Body(**said))
     elif not Body.objects.filter(pk=draft.reserved).update(**said):
         raise StorageFailed(f"{draft.name} is gone")
 
@@ -164,12 +164,12 @@ def columns(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) ->
 
 def request_of(task_id: uuid.UUID) -> Body | None:
     """The body of the captured call of the task; None where it has none, as most."""
-    return transitions.REQUEST.first(task=task_id)  # type: ignore[no-any-return]
+    return statements.REQUEST_BODY.first(task=task_id)
 
 
 def drop_request(task_id: uuid.UUID) -> None:
     """Delete the body of the captured call with the current transaction; one in a file, once that is committed."""
-    if not transitions.ERASE.delete(task=task_id):
+    if not statements.DELETE_BODY.delete(task=task_id):
         rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
         transaction.on_commit(lambda: delete(rows), using=router.db_for_write(Body), robust=True)
 

@@ -1,230 +1,242 @@
-"""The moves that every task makes, prepared: who is moved, and the values that differ, come with each."""
+"""The transitions of a task: which statements make them on which database, in which transaction.
+
+``accepted``, ``claimed`` and ``ended`` are context managers. Whatever their block writes is committed with the
+transition, or the transition is rolled back with it. Where the block has nothing to write, PostgreSQL and SQLite make
+it in one statement.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import functools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db import connections, models, router
-from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Cast
-from django.db.models.lookups import IsNull, LessThan
+from django.db import connections, router, transaction
 
-from ..models import AsyncTask, Body, Webhook
-from ..models.moments import Now
-from ..models.querysets import UNSENT, Told, after, also, before
+from ..models import AsyncTask, Body
+from ..models.querysets import after
 from ..protocol.states import State
-from ..sql.queries import Counted, Prepared, PreparedRows, Same, Slot
-from ..sql.writes import PreparedChain, PreparedChange, PreparedDelete, PreparedInsert, PreparedUpdate, tells
-
-FINISHED = "asyncexchange_finished"
-"""The channel on which PostgreSQL tells that a task has ended: its id."""
-
-SMALL = 64 * 1024
-"""Bytes of a body that are read along with its task, at most."""
-
-LEASE, LIMIT, KEPT, KNOWN = (Slot(name, models.DurationField()) for name in ("lease", "limit", "kept", "known"))
-MINE = Slot("mine", models.PositiveIntegerField())
+from ..protocol.values import value
+from ..sql.writes import PreparedInsert, can_return, can_write_together
+from . import bodies, statements
+from .bodies import Draft
+from .statements import Terms
+from .values import Accepted, Claim, Ended, Overdue
 
 
-def slot(name: str) -> Slot:
-    """For a value of this column."""
-    return Slot(name, AsyncTask._meta.get_field(name))  # type: ignore[arg-type]
+@value
+class Ending:
+    """How a task is to end."""
+
+    state: State
+    retention: dt.timedelta
+    """How long its result is kept."""
+    window: dt.timedelta
+    """How long the task itself is kept."""
+    columns: Mapping[str, Any]
+    """What else its row says then."""
+    result: Draft | None = None
+    failure: Draft | None = None
+    """Why it failed."""
+    deletes_body: bool = True
+    """Whether the body of its captured request goes."""
+    queue_limit: dt.timedelta | None = None
+    """Only a task that waits longer than this ends so."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What fills the slots of its statements."""
+        kept = {"retention": self.retention, "window": self.window, "queue_limit": self.queue_limit}
+        return {**kept, **self.columns}
 
 
-RUNNING = Prepared(lambda: _of_id().filter(also(Q(state=State.PROCESSING)), attempt=MINE))
-"""Attempt ``mine`` of ``id``, as long as it is the current one."""
+@contextlib.contextmanager
+def accepted(
+    task: AsyncTask,
+    body: Draft,
+    *,
+    share: int,
+    message: tuple[PreparedInsert, Mapping[str, Any]] | None,
+    needs_transaction: bool,
+) -> Iterator[Accepted]:
+    """Insert ``task`` with its ``body``; ``task.sent`` is set if fewer than ``share`` tasks of its account are at work.
 
-
-AT_WORK = Prepared(
-    lambda: AsyncTask.objects.at_work_of(slot("dialect"), slot("account")), order=("-finished", "-sent", "-created")
-)
-"""What the workers have been given of an account's tasks; little at a time, and always the last. In the order of their
-index, because PostgreSQL remembers then what it has seen there of rows that have changed since.
-"""
-SEND = PreparedUpdate(lambda: _of_id().due().filter(also(UNSENT)), sent=Now())
-"""Of ``id``, once: whoever sets ``sent`` sends."""
-
-
-def _requests() -> Any:
-    return Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
-
-
-def _of_id() -> Any:
-    return AsyncTask.objects.filter(pk=slot("id"))
-
-
-def _webhooks(dialect: Any, account: Any) -> Any:
-    return Webhook.objects.filter(dialect=dialect, account=account, enabled=True)
-
-
-def _listeners() -> Exists:
-    return Exists(_webhooks(OuterRef("dialect"), OuterRef("account")))
-
-
-def _with_listeners() -> Any:
-    return _of_id().annotate(is_heard=_listeners())
-
-
-def _unheard() -> Any:
-    return _of_id().annotate(is_heard=Value(False))
-
-
-def _with_request(rows: Any) -> Any:
-    request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
-    small = request.filter(name="", size__lte=SMALL)
-    content, is_sealed = (Subquery(small.values(name)) for name in ("content", "is_sealed"))
-    return rows.with_now().annotate(has_request=Exists(request), content=content, is_content_sealed=is_sealed)
-
-
-def _with_knock(rows: Any) -> Any:
-    others = _oldest(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk")).values("pk")[:1]
-    knock = Told(Value(FINISHED), Cast("id", models.TextField()))
-    return rows.annotate(knock=knock, is_awaited=IsNull(Subquery(others), False))
-
-
-def _acceptance(rows: Any) -> Any:
-    return rows.values("created", "sent", "is_heard")
-
-
-def _turn() -> Case:
-    """When a task is sent that is accepted: now, unless ``share`` of its account are at work."""
-    return Case(When(_has_turn(), then=Now()))
-
-
-def _has_turn() -> LessThan:
-    return LessThan(Counted(AT_WORK, "share", "at_work"), Slot("share", models.IntegerField()))
-
-
-ACCEPTED = PreparedRows(lambda: _acceptance(_with_listeners()))
-"""What is told of ``id`` when it was submitted just now."""
-NEW: dict[str, Any] = {
-    "state": Same(State.PENDING.value),
-    "attempt": Same(0),
-    **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Same("")),
-    **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
-    **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
-}
-"""What is so of each new task."""
-ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, sent=_turn(), **NEW)
-ACCEPT_UNHEARD = PreparedInsert(AsyncTask, PreparedRows(lambda: _acceptance(_unheard())), sent=_turn(), **NEW)
-LISTENERS = Prepared(lambda: _webhooks(slot("dialect"), slot("account")))
-"""The webhooks of an account."""
-KEEP = PreparedInsert(Body)
-"""Bytes that belong to a task, where they stay in the database."""
-REQUEST = PreparedRows(_requests)
-"""The body of the captured call of ``task``."""
-ERASE = PreparedDelete(lambda: _requests().filter(name=""))
-"""That body, where it is in the database."""
-TO_START = PreparedRows(lambda: _with_request(_with_listeners().filter(also(Q(state=State.PENDING)))))
-"""``id`` with all that its run has to know beforehand, as long as it waits."""
-STARTED = PreparedRows(lambda: _with_request(_unheard()))
-"""The same of a task that runs, and that nobody hears of."""
-CHANGED = PreparedRows(_with_listeners)
-"""``id`` with all that is told of a change."""
-ENDED = PreparedRows(lambda: _with_knock(_with_listeners()))
-"""The same, and whoever waits for the end of the task is told of it."""
-ENDED_UNHEARD = PreparedRows(lambda: _with_knock(_unheard()))
-"""The same of a task that nobody hears of."""
-
-
-def accept(task: AsyncTask, share: int) -> None:
-    """Write a task as it is submitted: sent now, unless ``share`` of its account are at work; then it waits for its
-    turn. Tells when it was ``created`` and ``sent``, and whether it ``is_heard``.
+    ``message``: the INSERT that sends it to the workers, made if it is sent. ``needs_transaction``: whether the block
+    writes.
     """
-    alias = router.db_for_write(AsyncTask)
-    if tells(alias):
-        ACCEPT.insert(task, share=share)
-    else:
-        ACCEPT.insert(task, share=share, at_work=AT_WORK.count(dialect=task.dialect, account=task.account))
-        ACCEPTED.fill(task, alias, id=task.pk)
+    alias = _alias()
+    is_simple = not needs_transaction and not body.reserved and can_write_together(alias)
+    stored = _accepted_together(task, body, share, message) if is_simple else None
+    if stored is not None:
+        yield stored
+        return
+    with transaction.atomic(using=alias):
+        if can_return(alias):
+            found = statements.ACCEPT.insert(task, share=share)
+        else:
+            at_work = statements.AT_WORK.count(dialect=task.dialect, account=task.account)
+            statements.ACCEPT.insert(task, share=share, at_work=at_work)
+            found = statements.ACCEPTED.get(alias, id=task.pk)
+            statements.ACCEPT.fill(task, found)
+        bodies.attach(body, task_id=task.pk, kind=Body.REQUEST)
+        yield Accepted(task=task, has_webhooks=found["has_webhooks"], has_message=False)
 
 
-@functools.cache
-def accept_at_once(*others: PreparedInsert, is_sent: bool) -> PreparedChain:
-    """The same with what belongs to it, unless somebody hears of it. ``is_sent``: the last is its message, which is not
-    written where it has to wait for its turn.
+def _accepted_together(
+    task: AsyncTask, body: Draft, share: int, message: tuple[PreparedInsert, Mapping[str, Any]] | None
+) -> Accepted | None:
+    """None if the account has webhooks."""
+    others: list[tuple[PreparedInsert, Mapping[str, Any]]] = []
+    if body.size:
+        row = Body(**bodies.columns(body, task_id=task.pk, kind=Body.REQUEST))
+        others.append((statements.INSERT_BODY, row.__dict__))
+    if message is not None:
+        others.append(message)
+    accept = statements.accept_together(*(insert for insert, _ in others), has_message=message is not None)
+    row = accept.execute(task.__dict__ | {"share": share}, *(values for _, values in others))
+    if row is None:
+        return None
+    statements.ACCEPT_WITHOUT_WEBHOOKS.read(row, task, _alias())
+    return Accepted(task=task, has_webhooks=False, has_message=message is not None and task.sent is not None)
+
+
+def read(id: uuid.UUID, dialect: str) -> AsyncTask | None:
+    """The task ``id`` of a mount as a poll reads it: with ``now``."""
+    return statements.READ.first(id=id, dialect=dialect)
+
+
+def to_send(dialect: str, account: str, share: int) -> list[uuid.UUID]:
+    """The waiting tasks of an account that may be sent now, oldest first."""
+    oldest = statements.waiting(share).all(dialect=dialect, account=account, share=share)
+    return [key for key, at_work in oldest[: max(share - oldest[0][1], 0)]] if oldest else []
+
+
+def sent(id: uuid.UUID, *, waits: bool) -> bool:
+    """Mark a task as sent to the workers; whether it was not yet. ``waits``: for one that somebody else has locked."""
+    return (waits or bool(unlocked([id]))) and bool(statements.SEND.update(id=id))
+
+
+@contextlib.contextmanager
+def claimed(id: uuid.UUID | str, *, worker: str, terms: Sequence[Terms]) -> Iterator[Claim | Overdue | None]:
+    """Take a pending task for running, exclusively, on the ``terms`` of its mount; the last of them are for others.
+
+    Gives None if there is nothing to run.
     """
-    return PreparedChain(ACCEPT_UNHEARD, *others, unless=LISTENERS, last_if="sent" if is_sent else "")
+    alias = _alias()
+    claim = statements.claim(terms).update(id=id, worker=worker) if can_return(alias) else None
+    if claim is not None:
+        yield claim
+        return
+    found = statements.TO_CLAIM.first(id=id)
+    if found is None:
+        yield None
+        return
+    claim, now = found
+    ours = next(each for each in terms if each.dialect in (claim.task.dialect, ""))
+    if ours.queue_limit is not None and now > claim.task.created + ours.queue_limit:
+        yield Overdue(task=claim.task, queue_limit=ours.queue_limit)
+        return
+    with transaction.atomic(using=alias) if claim.has_webhooks else contextlib.nullcontext():
+        yield claim if _claims(claim, now, worker, ours) else None
 
 
-@functools.cache
-def waiting(share: int) -> PreparedRows:
-    """The oldest ``share`` tasks of an account that wait for their turn; each knows how many are ``at_work``."""
-    rows = _oldest(slot("dialect"), slot("account")).only("pk")
-    return PreparedRows(lambda: rows.annotate(at_work=Counted(AT_WORK, "share"))[:share])
+def _claims(claim: Claim, now: dt.datetime, worker: str, terms: Terms) -> bool:
+    """Whether the pending task of ``claim``, read at ``now``, was taken; then its row says so."""
+    task = claim.task
+    update = statements.claim_attempt(is_limited=terms.queue_limit is not None)
+    values = {"attempt": task.attempt + 1, "worker": worker, "lease": terms.lease, "queue_limit": terms.queue_limit}
+    if not update.update(id=task.pk, expected_attempt=task.attempt, **values):
+        return False
+    task.state, task.attempt, task.started = State.PROCESSING.value, task.attempt + 1, now
+    return True
 
 
-def _oldest(dialect: Any, account: Any) -> Any:
-    """In the order of the index ``asyncexchange_turns``: no more is read than is wanted, however many there are."""
-    return AsyncTask.objects.waiting_of(dialect, account).order_by("finished", "sent", "created")
+def claim_next(dialect: str, account: str, *, share: int, worker: str, lease: dt.timedelta) -> Claim | None:
+    """Take the oldest waiting task of an account that has no webhooks; None where that takes several statements.
 
-
-@functools.cache
-def start_at_once(leases: tuple[tuple[str, dt.timedelta], ...]) -> PreparedChange:
-    """Of ``id``, where it came through one of these mounts, and nobody hears of it. Gives the task as ``STARTED``."""
-    lease = Case(*(When(dialect=name, then=Value(lease)) for name, lease in leases), output_field=LEASE.output_field)
-    return _starting(_of_id().filter(also(Q(dialect__in=[name for name, _ in leases]))).due(), lease)
-
-
-@functools.cache
-def start_next(lease: dt.timedelta) -> PreparedChange:
-    """Of an account, the oldest that waits for its turn, if fewer than ``share`` are at work and nobody hears of it."""
-    oldest = _oldest(slot("dialect"), slot("account")).values("pk")[:1]
-    rows = AsyncTask.objects.filter(_has_turn(), also(UNSENT), pk=Subquery(oldest)).due()
-    return _starting(rows, lease, sent=Now())
-
-
-def _starting(rows: Any, lease: Any, **more: Any) -> PreparedChange:
-    changes = {"attempt": F("attempt") + 1, "started": Now(), "worker": slot("worker"), "lease_until": after(lease)}
-    return PreparedChange(rows.filter(~_listeners()).prepared_move(State.PROCESSING, **changes, **more), STARTED)
-
-
-@functools.cache
-def start(*, is_limited: bool) -> PreparedUpdate:
-    """Of ``id`` and attempt ``mine``, for ``lease``; unless it waits longer than ``limit``, where it is limited."""
-    rows = _of_id().due()
-    if is_limited:
-        rows = rows.filter(created__gte=before(LIMIT))
-    changes = {"attempt": slot("attempt"), "started": Now(), "worker": slot("worker"), "lease_until": after(LEASE)}
-    return rows.prepared_move(State.PROCESSING, mine=MINE, **changes)  # type: ignore[no-any-return]
-
-
-@functools.cache
-def end(target: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool) -> PreparedChange:
-    """Of ``id`` and, where it matters, attempt ``mine``, or if it waits longer than ``limit``; with columns ``names``.
-
-    Its answer is ``kept`` so long, and itself ``known``. Gives the task as ``ENDED``.
+    An error here fails alone, also within a transaction.
     """
-    rows = _of_id()
-    if is_overdue:
-        rows = rows.overdue(LIMIT)
-    return PreparedChange(_ending(rows, target, names, mine=MINE if is_mine else None), ENDED)
+    alias = _alias()
+    if not can_return(alias):
+        return None
+    with transaction.atomic(using=alias) if connections[alias].in_atomic_block else contextlib.nullcontext():
+        return statements.claim_next(lease).update(dialect=dialect, account=account, share=share, worker=worker)
 
 
-@functools.cache
-def end_at_once(target: State, names: tuple[str, ...], *, has_request: bool, has_answer: bool) -> PreparedChain:
-    """The same of ``id`` and attempt ``mine``, unless somebody hears of it; with what goes and what comes in the
-    database at its end. Gives the task as ``ENDED_UNHEARD``.
+@contextlib.contextmanager
+def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterator[Ended | None]:
+    """Bring a task into its final state; None if it has left the one it was in. ``claim``: only this attempt of it."""
+    alias = _alias()
+    end = _ended_together(claim, ending) if claim is not None and can_write_together(alias) else None
+    if end is not None:
+        yield end
+        return
+    mine = claim is not None
+    statement = statements.end(
+        ending.state, tuple(ending.columns), is_mine=mine, is_overdue=ending.queue_limit is not None
+    )
+    with transaction.atomic(using=alias):
+        end = statement.update(id=task.pk, expected_attempt=task.attempt, **ending.values)
+        if end is not None:
+            _write_bodies(ending, claim, task.pk, task.attempt if mine else 0)
+        yield end
+
+
+def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: int) -> None:
+    if ending.deletes_body and (claim is None or claim.has_body is not False):
+        bodies.drop_request(key)
+    for draft, kind in ((ending.result, Body.RESPONSE), (ending.failure, Body.FAILURE)):
+        if draft is not None:
+            bodies.attach(draft, task_id=key, kind=kind, attempt=attempt)
+
+
+def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
+    """None if it takes more than the one statement: there are webhooks, a callback, a failure or files."""
+    task = claim.task
+    result = ending.result if ending.result and ending.result.size else None
+    has_files = claim.has_body_elsewhere or (result is not None and result.reserved)
+    if claim.has_body is None or claim.has_webhooks or task.callback_url or has_files or ending.failure is not None:
+        return None
+    deletes_body = bool(claim.has_body) and ending.deletes_body
+    more: list[dict[str, Any]] = [{"task": task.pk}] * deletes_body
+    if result is not None:
+        row = Body(**bodies.columns(result, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt))
+        more.append(row.__dict__)
+    end = statements.end_together(
+        ending.state, tuple(ending.columns), deletes_body=deletes_body, has_result=result is not None
+    )
+    row = end.execute({"id": task.pk, "expected_attempt": task.attempt, **ending.values}, *more)
+    return None if row is None else statements.ENDED_WITHOUT_WEBHOOKS.read(row, _alias())
+
+
+def released(claim: Claim, pause: dt.timedelta) -> tuple[AsyncTask, bool] | None:
+    """Make the task of a lost run pending again, to be sent after ``pause``; None if it has ended or was taken over.
+
+    Gives its row and whether its account has webhooks. For a transaction.
     """
-    change = PreparedChange(_ending(_of_id().filter(~_listeners()), target, names, mine=MINE), ENDED_UNHEARD)
-    return PreparedChain(change, *[ERASE] * has_request, *[KEEP] * has_answer)
+    rows = AsyncTask.objects.filter(pk=claim.task.pk)
+    reset = {"started": None, "sent": None, "lease_until": None, "not_before": after(pause)}
+    if not rows.transition(State.PENDING, expected_attempt=claim.task.attempt, **reset):
+        return None
+    return statements.CHANGED.first(id=claim.task.pk)
 
 
-def _ending(rows: Any, target: State, names: tuple[str, ...], *, mine: Slot | None) -> PreparedUpdate:
-    dates = {"finished": Now(), "deletion_date": after(KEPT), "purge_date": after(KNOWN)}
-    values = dates | {name: slot(name) for name in names}
-    return rows.prepared_move(target, mine=mine, **values)  # type: ignore[no-any-return]
+def is_current(claim: Claim) -> bool:
+    """Whether the attempt of ``claim`` is still running, as far as the database knows."""
+    return statements.RUNNING.exists(id=claim.task.pk, expected_attempt=claim.task.attempt)
 
 
 def unlocked(keys: Iterable[uuid.UUID]) -> list[uuid.UUID]:
-    """Those of these tasks that nobody else holds, held by this transaction: one that hangs does not stop the others.
+    """Lock these tasks, and give those that nobody else has locked: a transaction that hangs does not stop the others.
 
-    Where a database cannot tell, all of them.
+    On a database without SKIP LOCKED, all of them.
     """
-    skips = connections[router.db_for_write(AsyncTask)].features.has_select_for_update_skip_locked
+    skips = connections[_alias()].features.has_select_for_update_skip_locked
     rows: Any = AsyncTask.objects.select_for_update(skip_locked=skips).filter(pk__in=keys)
     return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def _alias() -> str:
+    return router.db_for_write(AsyncTask)

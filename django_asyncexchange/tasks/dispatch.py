@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable
 
 from django.db import router, transaction
 
@@ -26,18 +25,13 @@ logger = logging.getLogger("django_asyncexchange")
 SLICE = 0.02
 """Seconds for which a worker goes on with the waiting calls of an account, in the place of a single one."""
 
-Giving = Callable[[Dialect, str], object]
-"""What gives the next waiting call of an account on a mount its turn; called within the change that made it free."""
-
 
 def send_next(dialect: Dialect, account: str, *, waits: bool = True) -> int:
     """Send what ``account`` has waiting and may have at work, oldest first; returns how many.
 
     ``waits``: also for those that somebody else holds.
     """
-    share = dialect.policy.share
-    oldest = transitions.waiting(share).all(dialect=dialect.name, account=account, share=share)
-    return sum(_send(task.pk, waits=waits) for task in oldest[: max(share - oldest[0].at_work, 0)]) if oldest else 0
+    return sum(_send(key, waits=waits) for key in transitions.to_send(dialect.name, account, dialect.policy.share))
 
 
 def pass_on(dialect: Dialect, account: str) -> None:
@@ -50,7 +44,7 @@ def _send(pk: uuid.UUID, *, waits: bool) -> bool:
     executor, alias = executors.load(), router.db_for_write(AsyncTask)
     is_transactional = executor.is_transactional(alias)
     with transaction.atomic(using=alias) if is_transactional or not waits else contextlib.nullcontext():
-        is_mine = (waits or bool(transitions.unlocked([pk]))) and bool(transitions.SEND.update(id=pk))
+        is_mine = transitions.sent(pk, waits=waits)
         if is_mine and is_transactional:
             executor.send(str(pk))
     return is_mine and (is_transactional or hand_over(pk))

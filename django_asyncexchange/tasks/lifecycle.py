@@ -1,265 +1,257 @@
-"""The steps of a task's life after its submission. Each has one shape: move the row or raise; on commit, tell others.
+"""The life of a task: accept · claim · finish · fail · release · cancel.
 
-Together with ``submit`` this is the only room that opens transactions and writes states.
+Each makes one transition, or says that somebody was first. In the same commit it writes an outbox row for everybody who
+is to be notified. ``store.transitions`` knows the SQL.
 """
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import datetime as dt
 import logging
 import uuid
 from typing import Any
 
-from django.db import DatabaseError, connections, router, transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 
+from .. import executors
 from ..conf import conf
 from ..dialects.base import Dialect, Policy
 from ..exceptions import NotCancellable
-from ..models import AsyncTask, Body, Webhook
-from ..models.querysets import after
+from ..models import AsyncTask, Webhook
 from ..protocol import process_id
 from ..protocol.states import Reason, State, outcome
-from ..protocol.values import Headers
-from ..signals import announce, task_finished, task_started
-from ..sql.writes import chains, tells
+from ..protocol.values import Headers, Progress
+from ..signals import announce, task_finished, task_started, task_submitted
 from ..store import bodies, db_retry, transitions
+from ..store.statements import Terms
+from ..store.values import Claim, Ended
 from ..webhooks import outbox
 from . import cancel_file, dispatch, failures
 
 logger = logging.getLogger("django_asyncexchange")
 
 GRACE = dt.timedelta(seconds=60)
-"""How long after its run limit a run counts as lost that nobody can see alive."""
+"""How long after its run limit a run that no process is seen to work on counts as lost."""
 
 
-def claim(task_id: uuid.UUID | str) -> AsyncTask | None:
-    """Take a PENDING task for running, exclusively; None where somebody was first or there is nothing to run."""
-    task = _claim_at_once(task_id) or _claim(task_id)
-    if task is not None:
-        announce(task_started, task)
-    return task
-
-
-def _claim_at_once(task_id: uuid.UUID | str) -> AsyncTask | None:
-    """The usual case in one statement: nobody hears of it, and it may have waited for as long as it has."""
-    leases = tuple((mount.name, _lease(mount.policy)) for mount in conf.mounts if mount.policy.queue_limit is None)
-    if not leases or not tells(router.db_for_write(AsyncTask)):
-        return None
-    task: AsyncTask | None = transitions.start_at_once(leases).made(id=task_id, worker=process_id.me())
-    return task
-
-
-def claim_next(dialect: Dialect, account: str) -> AsyncTask | None:
-    """Take the oldest task that waits for its turn, without a message; None where that takes more than a statement.
-
-    What fails here fails alone, also within a transaction.
+def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
+    """Store a new ``task`` with the ``body`` of its request as PENDING, and send it to the workers if its account has
+    room for another one there. Sets ``created`` and ``sent``.
     """
-    alias = router.db_for_write(AsyncTask)
-    if dialect.policy.queue_limit is not None or not tells(alias):
-        return None
-    start = transitions.start_next(_lease(dialect.policy))
-    with transaction.atomic(using=alias) if connections[alias].in_atomic_block else contextlib.nullcontext():
-        values = {"dialect": dialect.name, "account": account, "share": dialect.policy.share}
-        task: AsyncTask | None = start.made(worker=process_id.me(), **values)
-    if task is not None:
-        announce(task_started, task)
-    return task
+    alias, executor = router.db_for_write(AsyncTask), executors.load()
+    is_transactional = executor.is_transactional(alias)
+    message = executor.message(str(task.pk)) if is_transactional else None
+    with transitions.accepted(
+        task,
+        body,
+        share=dialect.policy.share,
+        message=message,
+        needs_transaction=is_transactional and message is None,
+    ) as accepted:
+        outbox.announce(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
+        if is_transactional and task.sent is not None and not accepted.has_message:
+            executor.send(str(task.pk))
+    announce(task_submitted, task)
+    if task.sent is not None and not is_transactional:
+        # The task is accepted: if the broker refuses it, or this process dies here, a sweep sends it.
+        transaction.on_commit(lambda: dispatch.hand_over(task.pk), using=alias, robust=True)
 
 
-def _claim(task_id: uuid.UUID | str) -> AsyncTask | None:
-    """Each case: look, decide, take."""
-    task: AsyncTask | None = transitions.TO_START.first(id=task_id)
-    if task is None or drop_if_overdue(task):
+def claim(task_id: uuid.UUID | str) -> Claim | None:
+    """Take a PENDING task for running, exclusively; None if there is nothing to run, or somebody was first."""
+    terms = (*(_terms(mount.name, mount.policy) for mount in conf.mounts), _terms("", conf.policy("")))
+    with transitions.claimed(task_id, worker=process_id.me(), terms=terms) as found:
+        if isinstance(found, Claim):
+            outbox.announce(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
+            announce(task_started, found.task)
+            return found
+    if found is not None:
+        _end(found.task, State.ERROR, queue_limit=found.queue_limit, reason=Reason.QUEUE_TIMEOUT)
+    return None
+
+
+def _claim_next(dialect: Dialect, account: str) -> Claim | None:
+    """Take the account's next task along with the end of another; None where it has to be sent instead."""
+    if dialect.policy.queue_limit is not None:
         return None
-    policy = conf.policy(task.dialect)
-    values = {"attempt": task.attempt + 1, "worker": process_id.me(), "lease": _lease(policy)}
-    limit = policy.queue_limit
-    alias = router.db_for_write(AsyncTask)
-    with transaction.atomic(using=alias) if task.is_heard else contextlib.nullcontext():
-        start = transitions.start(is_limited=limit is not None)
-        if not start.update(id=task.pk, mine=task.attempt, limit=limit, **values):
-            return None
-        task.state, task.attempt, task.started = State.PROCESSING.value, task.attempt + 1, task.now
-        if task.is_heard:
-            outbox.announce(task, Webhook.UPDATE, is_heard=True)
-    return task
+    try:
+        claim = transitions.claim_next(
+            dialect.name,
+            account,
+            share=dialect.policy.share,
+            worker=process_id.me(),
+            lease=_lease(dialect.policy),
+        )
+    except (DatabaseError, InterfaceError):
+        logger.exception("the next call could not be claimed; it is sent")
+        return None
+    if claim is not None:
+        announce(task_started, claim.task)
+    return claim
+
+
+def _terms(dialect: str, policy: Policy) -> Terms:
+    return Terms(dialect=dialect, lease=_lease(policy), queue_limit=policy.queue_limit)
 
 
 def _lease(policy: Policy) -> dt.timedelta:
-    """How long a run counts as alive without a word; where none can be said while it writes, as long as it may take."""
+    """How long a run counts as alive without renewing its lease; where it cannot while the view writes, for as long as
+    the view may take.
+    """
     return policy.run_limit + GRACE if cancel_file.are_used() else dt.timedelta(seconds=conf.LEASE_SECONDS)
 
 
-def drop_if_overdue(task: AsyncTask) -> bool:
-    """End a PENDING task, read with ``with_now()``, that has waited longer than its dialect allows (S003-21)."""
+def end_if_overdue(task: AsyncTask) -> bool:
+    """End a PENDING task that has waited longer than its dialect allows; whether it has."""
     limit = conf.policy(task.dialect).queue_limit
     if task.state != State.PENDING or limit is None or task.now <= task.created + limit:
         return False
-    return _end(task, State.ERROR, overdue=limit, reason=Reason.QUEUE_TIMEOUT)
+    return _end(task, State.ERROR, queue_limit=limit, reason=Reason.QUEUE_TIMEOUT) is not None
 
 
-def drop_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
+def end_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
     """End the tasks of ``dialect`` that have waited longer than it allows; returns how many, at most ``batch``."""
     limit = dialect.policy.queue_limit
     if limit is None:
         return 0
     overdue = AsyncTask.objects.speaking(dialect.name).overdue(limit)
     tasks = list(overdue.only("pk", "dialect").order_by("pk")[:batch])  # one order for all: no deadlock
-    return sum(_end(task, State.ERROR, overdue=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
-
-
-def is_mine(task: AsyncTask) -> bool:
-    """Whether the attempt that ``task`` was claimed for is still the current one."""
-    return transitions.RUNNING.exists(id=task.pk, mine=task.attempt)
+    ended = (_end(task, State.ERROR, queue_limit=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
+    return sum(each is not None for each in ended)
 
 
 def finish(
-    task: AsyncTask,
+    claim: Claim,
     *,
     status: int,
     reason_phrase: str,
     headers: Headers,
     draft: bodies.Draft,
     failure: str = "",
-    then: dispatch.Giving = dispatch.pass_on,
-) -> bool:
-    """Store the answer of ``task`` and end it. False = cancelled or taken over meanwhile: the answer is dropped.
+    progress: Progress | None = None,
+    claims_next: bool = False,
+) -> Ended | None:
+    """Store the response of a run and end its task. None if it was cancelled or taken over: the response is dropped.
 
-    ``then`` is called where others of its account wait.
+    ``failure``: why the view failed, for administrators. ``claims_next``: take the account's next task too.
     """
     state = outcome(status)
-    won = _end_and_say_why(
-        task,
+    ended = _end_with_failure(
+        claim,
         state,
-        mine=task.attempt,
         draft=draft,
-        retention=task.retention if state is State.DONE else None,
+        retention=claim.task.retention if state is State.DONE else None,
         reason=Reason.EXCEPTION if state is State.ERROR else "",
         status_code=status,
         reason_phrase=reason_phrase[:255],
         response_headers=[list(pair) for pair in headers],
         failure=failure if state is State.ERROR else "",
-        then=then,
+        claims_next=claims_next,
+        **_columns(progress),
     )
-    if not won:
+    if ended is None:
         bodies.discard(draft)
-        logger.info("task %s: a late answer was dropped", task.pk)
-    return won
+        logger.info("task %s: a late response was dropped", claim.task.pk)
+    return ended
 
 
-def fail(task: AsyncTask, reason: Reason, failure: str = "") -> bool:
-    """End ``task`` in ERROR without an answer. False = it was cancelled or taken over meanwhile.
-
-    ``failure``: what of it is for those who look after the project.
-    """
-    return _end_and_say_why(task, State.ERROR, mine=task.attempt, reason=reason, failure=failure)
+def fail(claim: Claim, reason: Reason, failure: str = "", progress: Progress | None = None) -> Ended | None:
+    """End a task in ERROR without a response. None if it was cancelled or taken over. ``failure``: as in ``finish``."""
+    return _end_with_failure(claim, State.ERROR, reason=reason, failure=failure, **_columns(progress))
 
 
-def _end_and_say_why(task: AsyncTask, target: State, *, failure: str, **more: Any) -> bool:
-    """``_end``; where the database does not take what was raised, the end goes without it."""
+def _columns(progress: Progress | None) -> dict[str, Any]:
+    if progress is None:
+        return {}
+    done, total, message = progress.done, progress.total, progress.message
+    return {"progress_done": done, "progress_total": total, "progress_message": message}
+
+
+def _end_with_failure(claim: Claim, state: State, *, failure: str, **more: Any) -> Ended | None:
+    """``_end``, without the ``failure`` if the database refuses that."""
     try:
-        return _end(task, target, failure=failure, **more)
+        return _end(claim.task, state, claim=claim, failure=failure, **more)
     except DatabaseError:
         if not failure:
             raise
-        logger.warning("task %s: why it failed could not be kept", task.pk, exc_info=True)
-        return _end(task, target, **more)
+        logger.warning("task %s: why it failed could not be stored", claim.task.pk, exc_info=True)
+        return _end(claim.task, state, claim=claim, **more)
 
 
-def release(task: AsyncTask) -> bool:
-    """Put a lost run back into the queue, for another attempt a little later. False = it ended or was taken over."""
-    pause = after(dt.timedelta(seconds=2**task.attempt))
-    rows = AsyncTask.objects.filter(pk=task.pk)
+def release(claim: Claim) -> bool:
+    """Make the task of a lost run PENDING again, for another attempt a little later; whether it was not yet over."""
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        if not rows.move(State.PENDING, mine=task.attempt, started=None, sent=None, lease_until=None, not_before=pause):
+        released = transitions.released(claim, dt.timedelta(seconds=2**claim.task.attempt))
+        if released is None:
             return False
-        changed = transitions.CHANGED.first(id=task.pk)
-        outbox.announce(changed, Webhook.UPDATE, is_heard=changed.is_heard)
+        task, has_webhooks = released
+        outbox.announce(task, Webhook.UPDATE, has_webhooks=has_webhooks)
     return True
 
 
-def cancel(task: AsyncTask) -> None:
-    """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable."""
+def is_current(claim: Claim) -> bool:
+    """Whether the attempt of ``claim`` is still the current one."""
+    return transitions.is_current(claim)
+
+
+def cancel(task: AsyncTask) -> AsyncTask:
+    """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable.
+
+    Returns the task as it is then.
+    """
     with cancel_file.raised(task.pk):
-        if _end(task, State.CANCEL):
-            return
-    gave_in = AsyncTask.objects.filter(pk=task.pk, state=State.CANCEL)
+        if (ended := _end(task, State.CANCEL)) is not None:
+            return ended.task
+    confirmed = AsyncTask.objects.filter(pk=task.pk, state=State.CANCEL)
     if task.state != State.PROCESSING:
-        gave_in = gave_in.filter(attempt__gt=task.attempt)  # a run that has begun since the caller looked
-    if not (cancel_file.are_used() and gave_in.exists()):
+        confirmed = confirmed.filter(attempt__gt=task.attempt)  # a run that has begun since the caller looked
+    cancelled: AsyncTask | None = confirmed.first() if cancel_file.are_used() else None
+    if cancelled is None:
         raise NotCancellable
+    return cancelled
 
 
-def give_in(task: AsyncTask) -> bool:
-    """End a run whose cancellation waits for it to let go of the database. False = it is cancelled already."""
-    return _end(task, State.CANCEL, mine=task.attempt)
+def confirm_cancel(claim: Claim, progress: Progress | None = None) -> Ended | None:
+    """End a run in CANCEL whose cancellation waits for it to unlock the database. None if it is over already."""
+    return _end(claim.task, State.CANCEL, claim=claim, **_columns(progress))
 
 
 @db_retry.again_if_deadlocked
 def _end(
     task: AsyncTask,
-    target: State,
+    state: State,
     *,
-    mine: int | None = None,
+    claim: Claim | None = None,
     draft: bodies.Draft | None = None,
-    overdue: dt.timedelta | None = None,
-    retention: dt.timedelta | None = None,
     failure: str = "",
-    then: dispatch.Giving = dispatch.pass_on,
-    **changes: Any,
-) -> bool:
-    """Move one task into a final state, with its answer, and the dates on which that and itself will go."""
-    policy = conf.policy(task.dialect)
-    retention = policy.retention_of(target) if retention is None else retention
-    if not conf.KEEP_REQUESTS:
-        changes["request"] = {}
-    changes |= task.reported() if mine is not None else {}  # what its run has said since that was last recorded
-    values = {"id": task.pk, "mine": mine, "limit": overdue, "kept": retention, "known": max(policy.window, retention)}
-    is_simple = mine is not None and not failure
-    ended = _ended_at_once(task, target, values, changes, draft) if is_simple else None
-    if ended is not None:
-        _tell(ended, then)
-        return True
-    move = transitions.end(target, tuple(changes), is_mine=mine is not None, is_overdue=overdue is not None)
-    with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        if (ended := move.made(**values, **changes)) is None:
-            return False
-        task.state, task.finished, task.deletion_date = ended.state, ended.finished, ended.deletion_date
-        if not conf.KEEP_REQUESTS and task.has_request is not False:
-            bodies.drop_request(task.pk)
-        if draft is not None:
-            bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=mine or 0)
-        if failure:
-            bodies.attach(failures.draft(failure), task_id=task.pk, kind=Body.FAILURE, attempt=mine or 0)
-        _tell(ended, then)
-    return True
-
-
-def _ended_at_once(
-    task: AsyncTask, target: State, values: dict[str, Any], changes: dict[str, Any], draft: bodies.Draft | None
-) -> AsyncTask | None:
-    """``task`` ended in one statement, where it was claimed so, and its bodies lie in the database.
-
-    None = it may still be ended in the other way.
-    """
-    answer = draft if draft and draft.size else None
-    has_files = task.has_body_elsewhere or (answer is not None and answer.reserved)
-    is_simple = task.has_request is not None and not (task.is_heard or task.callback_url or has_files)
-    if not is_simple or not chains(router.db_for_write(AsyncTask)):
-        return None
-    erases = bool(task.has_request) and not conf.KEEP_REQUESTS
-    more: list[dict[str, Any]] = [{"task": task.pk}] * erases
-    if answer is not None:
-        said = bodies.columns(answer, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
-        more.append(Body(**said).__dict__)
-    move = transitions.end_at_once(target, tuple(changes), has_request=erases, has_answer=answer is not None)
-    return move.changed({**values, **changes}, *more)  # type: ignore[no-any-return]
-
-
-def _tell(task: AsyncTask, then: dispatch.Giving) -> None:
-    """Let everybody know of a task's end, each in their way. ``then``: what gives the next of its account its turn."""
-    outbox.announce(task, Webhook.UPDATE, Webhook.PROCESSED, is_heard=task.is_heard)
-    announce(task_finished, task)
-    if task.is_awaited and (dialect := conf.mounted(task.dialect)):
-        then(dialect, task.account)
+    queue_limit: dt.timedelta | None = None,
+    retention: dt.timedelta | None = None,
+    claims_next: bool = False,
+    **columns: Any,
+) -> Ended | None:
+    """Bring a task into a final state, store its result and set the dates on which that and itself are deleted."""
+    policy, keeps_request = conf.policy(task.dialect), conf.KEEP_REQUESTS
+    retention = policy.retention_of(state) if retention is None else retention
+    ending = transitions.Ending(
+        state=state,
+        retention=retention,
+        window=max(policy.window, retention),
+        columns=columns if keeps_request else {**columns, "request": {}},
+        result=draft,
+        failure=failures.draft(failure) if failure else None,
+        deletes_body=not keeps_request,
+        queue_limit=queue_limit,
+    )
+    with transitions.ended(task, ending, claim) as ended:
+        if ended is None:
+            return None
+        outbox.announce(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
+        announce(task_finished, ended.task)
+        dialect = conf.mounted(task.dialect) if ended.others_wait else None
+        if dialect is not None:
+            following = _claim_next(dialect, task.account) if claims_next else None
+            if following is None:
+                dispatch.pass_on(dialect, task.account)
+            ended = dataclasses.replace(ended, next=following)
+    return ended

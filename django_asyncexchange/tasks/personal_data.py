@@ -18,8 +18,8 @@ from ..conf import Conf, conf
 from ..exceptions import NotCancellable
 from ..identity import callers
 from ..models import Account, AsyncTask, Delivery, Webhook
-from ..models.moments import Now
 from ..models.querysets import AsyncTaskQuerySet
+from ..models.timestamps import Now
 from ..protocol.values import value
 from ..webhooks import subscriptions
 from . import lifecycle, pruning

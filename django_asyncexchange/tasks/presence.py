@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from .. import executors
 from ..conf import conf
 from ..models import AsyncTask, Worker
-from ..models.moments import Now
+from ..models.timestamps import Now
 from ..protocol import process_id
 from ..protocol.states import State
 
@@ -27,14 +27,14 @@ _looked = -AGAIN
 def announce() -> None:
     """In a worker, each time that it keeps house."""
     if conf.REQUIRE_WORKER:
-        Worker.objects.greet(process_id.machine())
+        Worker.objects.record_heartbeat(process_id.machine())
 
 
 def is_missed() -> bool:
     """Whether a worker is required, and none is there. One query, and none where it is not required."""
     if not conf.REQUIRE_WORKER or not executors.load().needs_worker:
         return False
-    return not Worker.objects.heard_within(_silence()).exists()
+    return not Worker.objects.seen_within(_silence()).exists()
 
 
 def seems_missed(tasks: Iterable[AsyncTask]) -> bool:

@@ -28,7 +28,7 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
     Returns how many ``bodies`` and ``tasks`` went, at most ``batch`` tasks. Any number may run at once.
     """
     for dialect in conf.mounts:
-        lifecycle.drop_overdue(dialect, batch)
+        lifecycle.end_overdue(dialect, batch)
     longest = max((mount.policy.run_limit for mount in conf.mounts), default=dt.timedelta())  # a run may still write
     gone = sum(
         bodies.delete(rows)
@@ -42,7 +42,7 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
     told = ~Exists(Delivery.objects.filter(task=OuterRef("pk"), state=Delivery.WAITING))  # whoever is to hear of it has
     forgotten = AsyncTask.objects.forgotten().filter(told, bodies=None)[:batch]
     _deleted(DeliveryAttempt.objects.filter(at__lte=after(-TRIES_KEPT)).order_by("at")[:batch])
-    Worker.objects.silent_for(WORKERS_KEPT).delete()
+    Worker.objects.not_seen_for(WORKERS_KEPT).delete()
     return {"bodies": gone, "tasks": _deleted(forgotten)}
 
 

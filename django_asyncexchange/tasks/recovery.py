@@ -19,6 +19,7 @@ from ..models.querysets import after
 from ..protocol import process_id
 from ..protocol.states import Reason, State
 from ..store import db_retry, transitions
+from ..store.values import Claim
 from . import cancel_file, lifecycle, run_file
 
 logger = logging.getLogger("django_asyncexchange")
@@ -46,19 +47,20 @@ def recover() -> dict[str, int]:
 @db_retry.again_if_deadlocked
 def _give_up_unless_locked(task: AsyncTask) -> str:
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        return give_up(task) if transitions.unlocked([task.pk]) else ""
+        return give_up(Claim(task=task)) if transitions.unlocked([task.pk]) else ""
 
 
-def give_up(task: AsyncTask) -> str:
+def give_up(claim: Claim) -> str:
     """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
+    task = claim.task
     never_began, trace = run_file.left(task)
     if trace:
         logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
-        return "lost" if lifecycle.fail(task, Reason.RUN_TIMEOUT, trace) else ""
+        return "lost" if lifecycle.fail(claim, Reason.RUN_TIMEOUT, trace) else ""
     never_began = never_began and process_id.is_gone(task.worker)  # one that lives may begin yet
     attempts = max(conf.policy(task.dialect).attempts, BEGINNINGS if never_began else 0)
     again = (task.is_repeatable or never_began) and task.attempt < attempts
-    won = lifecycle.release(task) if again else lifecycle.fail(task, Reason.LOST)
+    won = lifecycle.release(claim) if again else lifecycle.fail(claim, Reason.LOST)
     if not won:
         return ""
     logger.warning("task %s: attempt %d is lost, %s", task.pk, task.attempt, "again" if again else "ended")

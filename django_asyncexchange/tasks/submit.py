@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from django.db import DatabaseError, IntegrityError, router, transaction
 
-from .. import encryption, executors
+from .. import encryption
 from ..conf import conf
-from ..dialects.base import Dialect, Policy
+from ..dialects.base import Dialect
 from ..exceptions import (
     AsyncExchangeError,
     CallNotStorable,
@@ -27,15 +27,12 @@ from ..exceptions import (
 )
 from ..identity import snapshot
 from ..identity.snapshot import Identity
-from ..models import Account, AsyncTask, Body, Webhook, encode
+from ..models import Account, AsyncTask, Body, encode
 from ..protocol import log_once
 from ..protocol.values import Callback, Headers, Request, value
 from ..redaction import masked_url
-from ..signals import announce, task_submitted
-from ..sql.writes import PreparedInsert, chains
-from ..store import bodies, db_retry, transitions
-from ..webhooks import outbox
-from . import dispatch, fingerprints, lifecycle, presence
+from ..store import bodies, db_retry
+from . import fingerprints, lifecycle, presence
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -160,43 +157,15 @@ def _earlier(task: AsyncTask) -> AsyncTask | None:
 
 @db_retry.again_if_deadlocked
 def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
-    alias, policy = router.db_for_write(AsyncTask), dialect.policy
-    executor = executors.load()
     if presence.is_missed():
         logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
         raise NoWorker(headers=RETRY_AFTER)
+    policy = dialect.policy
     is_limited = any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes))
-    if is_limited or not _accepted_at_once(task, draft, policy, executor):
-        with transaction.atomic(using=alias):
-            if is_limited:
-                _require_room(dialect, task.account)
-            transitions.accept(task, policy.share)
-            bodies.attach(draft, task_id=task.pk, kind=Body.REQUEST)
-            outbox.announce(task, Webhook.CREATE, is_heard=task.is_heard)
-            if task.sent is not None and executor.is_transactional(alias):
-                executor.send(str(task.pk))
-    announce(task_submitted, task)
-    if task.sent is not None and not executor.is_transactional(alias):
-        # Accepted is accepted: what a broker refuses, or a process that dies here, leaves behind, a sweep sends.
-        transaction.on_commit(lambda: dispatch.hand_over(task.pk), using=alias, robust=True)
-
-
-def _accepted_at_once(task: AsyncTask, draft: bodies.Draft, policy: Policy, executor: executors.Executor) -> bool:
-    """Write ``task`` and what belongs to it in one statement. False = it takes more, and nothing was written."""
-    alias = router.db_for_write(AsyncTask)
-    if draft.reserved or not chains(alias):
-        return False
-    others: list[tuple[PreparedInsert, Mapping[str, Any]]] = []
-    if draft.size:
-        body = Body(**bodies.columns(draft, task_id=task.pk, kind=Body.REQUEST))
-        others.append((transitions.KEEP, body.__dict__))
-    if is_sent := executor.is_transactional(alias):
-        message = executor.message(str(task.pk))
-        if message is None:
-            return False
-        others.append(message)
-    accept = transitions.accept_at_once(*(statement for statement, _ in others), is_sent=is_sent)
-    return accept.inserted(task, {"share": policy.share}, *(values for _, values in others))
+    with transaction.atomic(using=router.db_for_write(AsyncTask)) if is_limited else contextlib.nullcontext():
+        if is_limited:
+            _require_room(dialect, task.account)
+        lifecycle.accept(task, draft, dialect)
 
 
 def _require_room(dialect: Dialect, account: str) -> None:
@@ -205,7 +174,7 @@ def _require_room(dialect: Dialect, account: str) -> None:
     """
     capacity = dialect.policy.capacity
     Account.objects.hold(dialect.name, "" if dialect.policy.shared_capacity else account)
-    lifecycle.drop_overdue(dialect)
+    lifecycle.end_overdue(dialect)
     tasks = AsyncTask.objects
     of_all = dialect.policy.shared_capacity
     waiting = tasks.speaking(dialect.name).unfinished() if of_all else tasks.unfinished_of(dialect.name, account)

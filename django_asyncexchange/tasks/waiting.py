@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections, router
 
 from ..models import AsyncTask
-from ..store.transitions import FINISHED
+from ..store.statements import FINISHED
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
 """Seconds between two looks where the database cannot tell: doubling from the one to the other."""

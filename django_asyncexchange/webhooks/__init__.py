@@ -1,1 +1,1 @@
-"""Webhooks and callbacks: subscriptions, the outbox, attempts, signatures, transport."""
+"""Webhooks and callbacks: subscriptions, outbox, delivery attempts, signatures, transport."""

@@ -1,4 +1,4 @@
-"""One try of a delivery: what is sent, and what follows from how it went."""
+"""One attempt of a delivery: build the request, send it, record the outcome and schedule the next attempt."""
 
 from __future__ import annotations
 
@@ -12,76 +12,75 @@ from django.utils.translation import gettext_noop
 
 from .. import encryption
 from ..conf import conf
-from ..dialects.base import Policy
+from ..dialects.base import DeliveryRules, Policy
 from ..models import Delivery, DeliveryAttempt, Webhook
-from ..models.moments import Now, utc
 from ..models.querysets import after
+from ..models.timestamps import Now, utc_now
 from ..protocol.values import Headers
 from ..signals import webhook_delivered, webhook_disabled, webhook_failed
-from . import signatures, subscriptions
-from .retry_policy import Profile
-from .transport import Outcome, Outgoing, send
+from . import retry_policy, signatures, subscriptions
+from .transport import Outcome, OutgoingRequest, send
 
 logger = logging.getLogger("django_asyncexchange")
 
-GONE = gettext_noop("The receiver answered 410: it is gone.")
-SILENT = gettext_noop("Nothing has arrived there for days.")
+GONE = gettext_noop("The receiver answered 410 Gone.")
+FAILING = gettext_noop("All deliveries have failed for days.")
 
 
-def letter(row: Delivery, profile: Profile) -> Outgoing:
-    """What is sent on this try."""
+def build_request(row: Delivery, rules: DeliveryRules) -> OutgoingRequest:
+    """The HTTP request of this attempt, signed if the protocol signs."""
     mount = next((mount for mount in conf.mounts if mount.name == row.task.dialect), None)
     headers: Headers = (("User-Agent", conf.WEBHOOK_USER_AGENT), ("Accept", "*/*"))
     if row.content_type:
         headers += (("Content-Type", row.content_type),)
-    if profile.is_signed:
-        headers += signatures.sign(secrets_of(row), id=str(row.pk), at=utc(), body=row.body)
-    return Outgoing(
+    if rules.is_signed:
+        headers += signatures.sign(signing_secrets(row), id=str(row.pk), at=utc_now(), body=row.body)
+    return OutgoingRequest(
         method=row.method,
         url=row.address or "",
         headers=headers,
         body=row.body.encode(),
         rules=conf.rules(mount.policy if mount else Policy()),
         proxy=conf.WEBHOOK_PROXY,
-        connect=profile.connect,
-        read=profile.read,
-        total=profile.total,
+        connect=rules.connect_timeout,
+        read=rules.read_timeout,
+        total=rules.total_timeout,
     )
 
 
-def secrets_of(row: Delivery) -> list[str]:
-    """The secrets that sign: the webhook's or, for a callback, the account's, and the former one for a while."""
+def signing_secrets(row: Delivery) -> list[str]:
+    """The webhook's secret or, for a callback, the account's. After a rotation the former secret too, for a day."""
     holder = row.webhook or subscriptions.signer(row.task.dialect, row.task.account)
     secrets = [encryption.unseal_secret(holder.secret)]
-    if holder.former_until is not None and utc() < holder.former_until:
-        former = encryption.known_secret(holder.former_secret)
+    if holder.former_until is not None and utc_now() < holder.former_until:
+        former = encryption.unseal_secret_or_none(holder.former_secret)
         secrets += [former] if former else []
     return secrets
 
 
-def post(outgoing: Outgoing, profile: Profile) -> list[Outcome]:
-    """Send, and what the protocol sends again at once. Touches no database: it runs beside others."""
+def send_with_resends(outgoing: OutgoingRequest, rules: DeliveryRules) -> list[Outcome]:
+    """Send, and resend immediately as often as the protocol says. Uses no database: it runs in a thread pool."""
     outcomes = [send(outgoing)]
-    while profile.again_at_once(outcomes[-1], len(outcomes)):
+    while retry_policy.retries_at_once(rules, outcomes[-1], len(outcomes)):
         outcomes.append(send(outgoing))
     return outcomes
 
 
-def settle(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
-    """Record how the try went and what comes next, if it is still ours."""
+def record(row: Delivery, rules: DeliveryRules, outcomes: list[Outcome]) -> None:
+    """Record the outcome and schedule a retry or finish the delivery, unless the lease was lost meanwhile."""
     last = outcomes[-1]
-    arrived = profile.is_success(last)
-    pause = None if arrived else profile.pause(last, row.tries + 1, utc())
-    after_this: dict[str, object] = {"tries": F("tries") + 1, "lease_until": None}
+    arrived = retry_policy.is_success(rules, last)
+    pause = None if arrived else retry_policy.pause(rules, last, row.tries + 1, utc_now())
+    changes: dict[str, object] = {"tries": F("tries") + 1, "lease_until": None}
     if pause is None:
-        after_this |= {"state": Delivery.DELIVERED if arrived else Delivery.FAILED, "finished": Now()}
+        changes |= {"state": Delivery.DELIVERED if arrived else Delivery.FAILED, "finished": Now()}
     else:
-        after_this |= {"due": after(dt.timedelta(seconds=pause))}
+        changes |= {"due": after(dt.timedelta(seconds=pause))}
     alias = router.db_for_write(Delivery)
     with transaction.atomic(using=alias):
-        reason = _count(row.webhook, profile, last, arrived=arrived) if row.webhook and pause is None else ""
+        reason = _update_webhook(row.webhook, rules, last, arrived=arrived) if row.webhook and pause is None else ""
         mine = Delivery.objects.filter(pk=row.pk, state=Delivery.WAITING, lease_until=row.lease_until)
-        if not mine.update(**after_this):
+        if not mine.update(**changes):
             transaction.set_rollback(True, using=alias)
             return
         DeliveryAttempt.objects.bulk_create(
@@ -94,35 +93,35 @@ def settle(row: Delivery, profile: Profile, outcomes: list[Outcome]) -> None:
             )
             for outcome in outcomes
         )
-    logger.info("delivery %s: try %d, %s", row.pk, row.tries + 1, last.status or last.error)
+    logger.info("delivery %s: attempt %d: %s", row.pk, row.tries + 1, last.status or last.error)
     if pause is None:
-        _tell(webhook_delivered if arrived else webhook_failed, row)
+        _send_signal(webhook_delivered if arrived else webhook_failed, row)
     if reason:
         logger.warning("webhook %s was disabled: %s", row.webhook_id, reason)
         webhook_disabled.send_robust(sender=Webhook, webhook=row.webhook_id, reason=reason)
 
 
 def give_up(row: Delivery) -> None:
-    """End a delivery that nobody waits for any more, unless it is on its way."""
+    """Fail a delivery that is not to be sent any more, unless it is being sent right now."""
     mine = Delivery.objects.filter(pk=row.pk, state=Delivery.WAITING, lease_until=row.lease_until)
     if mine.update(state=Delivery.FAILED, finished=Now(), lease_until=None):
-        _tell(webhook_failed, row)
+        _send_signal(webhook_failed, row)
 
 
-def _tell(signal: Signal, row: Delivery) -> None:
+def _send_signal(signal: Signal, row: Delivery) -> None:
     signal.send_robust(sender=Delivery, delivery=row.pk, webhook=row.webhook_id, task=row.task_id)
 
 
-def _count(webhook: Webhook, profile: Profile, last: Outcome, *, arrived: bool) -> str:
-    """Keep the webhook's counters, and disable one that is gone or has been silent for too long: returns why."""
+def _update_webhook(webhook: Webhook, rules: DeliveryRules, last: Outcome, *, arrived: bool) -> str:
+    """Update the webhook's counters. Disable it after a 410, or if it has failed for too long; return the reason."""
     row = Webhook.objects.filter(pk=webhook.pk)
     if arrived:
         row.update(delivered=F("delivered") + 1, last_success=Now(), failing_since=None)
         return ""
     row.update(failed=F("failed") + 1)
     row.filter(failing_since=None).update(failing_since=Now())
-    reason = GONE if last.status == 410 else SILENT
-    silent = row.filter(enabled=True)
+    reason = GONE if last.status == 410 else FAILING
+    failing = row.filter(enabled=True)
     if last.status != 410:
-        silent = silent.filter(failing_since__lte=after(-profile.patience))
-    return str(reason) if silent.update(enabled=False, disabled_reason=reason) else ""
+        failing = failing.filter(failing_since__lte=after(-rules.disabled_after))
+    return str(reason) if failing.update(enabled=False, disabled_reason=reason) else ""

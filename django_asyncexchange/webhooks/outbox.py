@@ -16,22 +16,23 @@ from .. import encryption, executors
 from ..conf import conf
 from ..dialects.base import Dialect
 from ..models import AsyncTask, Delivery, Webhook
-from ..models.moments import Now
+from ..models.timestamps import Now
 from ..protocol.values import Event, Notice
 from . import subscriptions
 
 logger = logging.getLogger("django_asyncexchange")
 
 
-def announce(task: AsyncTask, *actions: str, is_heard: bool) -> None:
-    """Write down who is to hear of ``actions``: webhooks, where ``is_heard`` says that there may be some; callbacks.
+def announce(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
+    """Write down who is to hear of ``actions``: webhooks, if the account
+    ``has_webhooks``, and callbacks.
 
     Call it inside the transaction of the change, with the changed row.
     """
     dialect = conf.mounted(task.dialect)
     if dialect is None:
         return
-    webhooks = _of_webhooks(task, dialect, actions) if is_heard and dialect.SUBSCRIPTIONS else ()
+    webhooks = _of_webhooks(task, dialect, actions) if has_webhooks and dialect.SUBSCRIPTIONS else ()
     rows = [*webhooks, *_of_callback(task, dialect, actions)]
     if not rows:
         return
@@ -56,7 +57,7 @@ def remind(rows: Iterable[Delivery]) -> None:
 
 def _of_webhooks(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) -> Iterator[Delivery]:
     wanted = Webhook.objects.filter(dialect=task.dialect, account=task.account, action__in=actions, enabled=True)
-    for webhook in subscriptions.held(*wanted.values_list("pk", flat=True)):  # one deleted now would undo the change
+    for webhook in subscriptions.lock(*wanted.values_list("pk", flat=True)):  # one deleted now would undo the change
         if any(webhook.url.startswith(prefix) for prefix in task.muted):
             continue
         fields = ("state",) if webhook.action == Webhook.UPDATE and webhook.with_fields else ()

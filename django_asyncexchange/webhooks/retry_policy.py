@@ -1,92 +1,55 @@
-"""How deliveries are made, by protocol: what counts as success, what is tried again and when."""
+"""Retry policy of webhook deliveries: success, an immediate resend, a later attempt, or failure."""
 
 from __future__ import annotations
 
 import datetime as dt
 import email.utils
 import random
-from collections.abc import Mapping
 
 from ..conf import conf
-from ..protocol.values import value
+from ..dialects.base import DeliveryRules
 from .transport import Outcome
 
-SLOW_DOWN = frozenset({429, 502, 504})
-"""Statuses of a receiver that has too much to do."""
-QUICKLY = 1.0
-"""Seconds within which a connection has to be refused to be tried once more at once."""
-SLOWLY = 60.0
-"""Shortest pause after one of those, in seconds."""
+OVERLOADED = frozenset({429, 502, 504})
+"""Statuses of an overloaded receiver."""
+OVERLOADED_PAUSE = 60.0
+"""Shortest pause in seconds after a timeout or one of these statuses."""
+REFUSED_WITHIN = 1.0
+"""A connection that is refused within so many seconds is retried immediately."""
 JITTER = 0.2
 
 
-@value
-class Profile:
-    """The rules of one protocol. Times in seconds."""
-
-    connect: float = 3
-    read: float = 10
-    total: float = 15
-    successes: frozenset[int] = frozenset(range(200, 300))
-    schedule: tuple[float, ...] | None = None
-    """Pause before each try; None = ``WEBHOOK_SCHEDULE``."""
-    at_once: int = 0
-    """Further sends of one try, without a pause, when the receiver answers with a bad status."""
-    reconnects: int = 1
-    """Further sends of one try when the connection was refused within a second."""
-    repeats_timeouts: bool = True
-    is_signed: bool = True
-    patience: dt.timedelta = dt.timedelta(days=5)
-    """A webhook whose deliveries all fail for longer is disabled."""
-
-    def is_success(self, outcome: Outcome) -> bool:
-        return outcome.status in self.successes
-
-    def again_at_once(self, outcome: Outcome, sends: int) -> bool:
-        """Whether to send once more within the same try, after ``sends`` sends."""
-        if outcome.status is not None:
-            return not self.is_success(outcome) and sends <= self.at_once
-        return outcome.error == "connect" and outcome.milliseconds < 1000 * QUICKLY and sends <= self.reconnects
-
-    def pause(self, outcome: Outcome, tries: int, now: dt.datetime) -> float | None:
-        """How long to wait after the ``tries``-th try failed; None = it is given up."""
-        steps = self.schedule if self.schedule is not None else tuple(conf.WEBHOOK_SCHEDULE)
-        if tries >= len(steps) or outcome.status == 410 or outcome.error == "refused":
-            return None
-        if outcome.error == "timeout" and not self.repeats_timeouts:
-            return None
-        step = steps[tries]
-        if outcome.error == "timeout" or outcome.status in SLOW_DOWN:
-            step = max(step, SLOWLY)
-        wanted = seconds_of(outcome.retry_after, now)
-        if wanted is not None:
-            return min(max(wanted, step), 2 * step)
-        return step * random.uniform(1 - JITTER, 1 + JITTER)
-
-    @property
-    def longest(self) -> float:
-        """For how long one try may take, in seconds."""
-        return self.total * (1 + self.at_once) + QUICKLY * self.reconnects
+def is_success(rules: DeliveryRules, outcome: Outcome) -> bool:
+    return outcome.status in rules.success_statuses
 
 
-PROFILES: Mapping[str, Profile] = {
-    "signed": Profile(),
-    # Contract B7: 200 or 204 within 1.5 s, three more at once, and that is all.
-    "moysklad": Profile(
-        connect=0.7,
-        read=1.5,
-        total=1.5,
-        successes=frozenset({200, 204}),
-        schedule=(0,),
-        at_once=3,
-        reconnects=3,
-        repeats_timeouts=False,
-        is_signed=False,
-        patience=dt.timedelta(days=10),
-    ),
-    # Contract A7.
-    "mailru": Profile(total=10, schedule=(0, 30, 120), is_signed=False),
-}
+def retries_at_once(rules: DeliveryRules, outcome: Outcome, requests: int) -> bool:
+    """Whether to resend immediately, within the same attempt, after ``requests`` requests."""
+    if outcome.status is not None:
+        return not is_success(rules, outcome) and requests <= rules.immediate_retries
+    is_refused = outcome.error == "connect" and outcome.milliseconds < 1000 * REFUSED_WITHIN
+    return is_refused and requests <= rules.reconnects
+
+
+def pause(rules: DeliveryRules, outcome: Outcome, attempts: int, now: dt.datetime) -> float | None:
+    """Seconds until the next attempt, after ``attempts`` failed ones; None = no more attempts."""
+    steps = rules.schedule if rules.schedule is not None else tuple(conf.WEBHOOK_SCHEDULE)
+    if attempts >= len(steps) or outcome.status == 410 or outcome.error == "refused":
+        return None
+    if outcome.error == "timeout" and not rules.retries_timeouts:
+        return None
+    step = steps[attempts]
+    if outcome.error == "timeout" or outcome.status in OVERLOADED:
+        step = max(step, OVERLOADED_PAUSE)
+    wanted = seconds_of(outcome.retry_after, now)
+    if wanted is not None:
+        return min(max(wanted, step), 2 * step)
+    return step * random.uniform(1 - JITTER, 1 + JITTER)
+
+
+def longest(rules: DeliveryRules) -> float:
+    """The longest duration of one attempt, in seconds."""
+    return rules.total_timeout * (1 + rules.immediate_retries) + REFUSED_WITHIN * rules.reconnects
 
 
 def seconds_of(text: str, now: dt.datetime) -> float | None:

@@ -1,6 +1,6 @@
-"""Signs what webhooks are sent, as Standard Webhooks says (standardwebhooks.com), with that project's own library.
+"""Webhook signatures as Standard Webhooks specifies them (standardwebhooks.com), by that project's own library.
 
-One door to the library, because it takes bytes and local times without a word and signs them wrongly.
+Only this module imports the library, because it silently signs bytes and naive datetimes wrongly.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from ..protocol.values import Headers
 
 PREFIX = "whsec_"
 SIZE = 32
-"""Bytes of a new secret; the specification wants 24 to 64."""
+"""Bytes of a new secret; the specification requires 24 to 64."""
 
 
 def new_secret() -> str:
-    """A secret as receivers are given it."""
+    """Return a random secret, in the format that receivers configure (``whsec_…``)."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
 
 
 def sign(known: Sequence[str], *, id: str, at: dt.datetime, body: str) -> Headers:
-    """The headers that prove who sent ``body``: one signature for each of the secrets ``known``."""
+    """Return the signature headers of a message: one signature for each secret in ``known``.
+
+    Raises TypeError for a naive ``at`` or a ``body`` that is not a string.
+    """
     if at.tzinfo is None or not isinstance(body, str):
-        raise TypeError("an aware time and a text are signed, nothing else")
+        raise TypeError("sign() takes an aware datetime and a string")
     moment = at.astimezone(dt.UTC)
     signatures = (Webhook(secret).sign(id, moment, body) for secret in known)
     return (

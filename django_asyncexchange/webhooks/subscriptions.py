@@ -1,6 +1,6 @@
-"""Webhooks as their owners manage them: made, changed, given a new secret, removed.
+"""Webhook subscriptions: create, change, rotate the secret, delete.
 
-A secret is told once, when it is made; afterwards it only signs. Every address is looked at before it is kept.
+A secret is shown once, when it is generated; afterwards it only signs. Every URL is checked before it is stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db.models import F, QuerySet
 from .. import encryption
 from ..conf import conf
 from ..dialects.base import Dialect
-from ..dialects.base.webhooks import Wish
+from ..dialects.base.webhooks import WebhookFields
 from ..exceptions import AddressRefused, SubscriptionExists, SubscriptionNotFound, TooManySubscriptions
 from ..models import Account, Delivery, Webhook
 from ..models.querysets import after
@@ -25,28 +25,31 @@ from ..protocol.values import Owner, Subscription
 from ..store import db_retry
 from . import signatures
 
-OVERLAP = dt.timedelta(hours=24)
-"""How long a secret that was replaced still signs beside the new one."""
+ROTATION_OVERLAP = dt.timedelta(hours=24)
+"""How long the former secret still signs beside the new one."""
 
-OF_ITS_OWNER = ("action", "url", "url_digest", "with_fields", "enabled", "disabled_reason", "failing_since")
-"""What a change writes. Counters and secrets may have been changed meanwhile, by others."""
+OWNER_FIELDS = ("action", "url", "url_digest", "with_fields", "enabled", "disabled_reason", "failing_since")
+"""Fields that ``change`` writes. Counters and secrets may have been updated by other processes meanwhile."""
 
 
 def of_account(dialect: Dialect, account: str) -> QuerySet[Webhook]:
-    """The webhooks of an account, newest first."""
+    """Webhooks of an account, newest first."""
     return Webhook.objects.filter(dialect=dialect.name, account=account).order_by("-created", "id")
 
 
-def held(*keys: uuid.UUID) -> list[Webhook]:
-    """Those of these webhooks that still exist; they will until the transaction ends. Nobody holds deliveries first."""
+def lock(*keys: uuid.UUID) -> list[Webhook]:
+    """Lock these webhooks until the transaction ends; return those that exist.
+
+    Webhooks are always locked before their deliveries, so that no deadlock arises.
+    """
     rows = Webhook.objects.using(router.db_for_write(Webhook)).select_for_update()
     return list(rows.filter(pk__in=keys).order_by("pk")) if keys else []
 
 
-def create(dialect: Dialect, owner: Owner, user_pk: Any, wish: Wish) -> Subscription:
-    """A new webhook, with its secret. Raises AddressRefused, SubscriptionExists or TooManySubscriptions."""
-    assert wish.url is not None
-    address_rules.check(wish.url, conf.rules(dialect.policy))
+def create(dialect: Dialect, owner: Owner, user_pk: Any, fields: WebhookFields) -> Subscription:
+    """Create a webhook; return it with its secret. Raises AddressRefused, SubscriptionExists, TooManySubscriptions."""
+    assert fields.url is not None
+    address_rules.check(fields.url, conf.rules(dialect.policy))
     secret = signatures.new_secret()
     webhook = Webhook(
         dialect=dialect.name,
@@ -54,51 +57,51 @@ def create(dialect: Dialect, owner: Owner, user_pk: Any, wish: Wish) -> Subscrip
         owner_id=user_pk,
         owner_kind=owner.kind,
         owner_reference=owner.id,
-        action=wish.action or Webhook.PROCESSED,
-        with_fields=bool(wish.with_fields),
-        url=wish.url,
-        enabled=wish.enabled is not False,
+        action=fields.action or Webhook.PROCESSED,
+        with_fields=bool(fields.with_fields),
+        url=fields.url,
+        enabled=fields.enabled is not False,
         secret=encryption.seal_secret(secret),
     )
-    _keep(webhook, dialect)
-    return value_of(webhook, secret)
+    _save(webhook, dialect)
+    return to_value(webhook, secret)
 
 
-def change(webhook: Webhook, dialect: Dialect, wish: Wish) -> Subscription:
-    """``webhook`` as ``wish`` wants it; raises as ``create``. Whoever enables it has it start afresh."""
-    if wish.url is not None and wish.url != webhook.url:
-        address_rules.check(wish.url, conf.rules(dialect.policy))
+def change(webhook: Webhook, dialect: Dialect, fields: WebhookFields) -> Subscription:
+    """Change ``webhook`` as ``fields`` says. Enabling it also resets its failures. Raises what ``create`` raises."""
+    if fields.url is not None and fields.url != webhook.url:
+        address_rules.check(fields.url, conf.rules(dialect.policy))
     for name in ("action", "url", "with_fields", "enabled"):
-        wanted = getattr(wish, name)
+        wanted = getattr(fields, name)
         if wanted is not None:
             setattr(webhook, name, wanted)
-    if wish.enabled:
+    if fields.enabled:
         webhook.disabled_reason, webhook.failing_since = "", None
-    _keep(webhook, dialect, OF_ITS_OWNER)
-    return value_of(webhook)
+    _save(webhook, dialect, OWNER_FIELDS)
+    return to_value(webhook)
 
 
 @db_retry.again_if_deadlocked
-def _keep(webhook: Webhook, dialect: Dialect, fields: Collection[str] | None = None) -> None:
-    """Save it, or only these ``fields`` of it, if there is room: counted and saved by one at a time."""
+def _save(webhook: Webhook, dialect: Dialect, fields: Collection[str] | None = None) -> None:
+    """Save ``webhook``, or only ``fields`` of it, within the account's limits. The account is locked meanwhile."""
     alias = router.db_for_write(Webhook)
     try:
         with transaction.atomic(using=alias):
             Account.objects.hold(dialect.name, webhook.account)
-            if fields and not held(webhook.pk):
+            if fields and not lock(webhook.pk):
                 raise SubscriptionNotFound
-            _require_room(webhook, dialect)
+            _check_limits(webhook, dialect)
             webhook.save(using=alias, update_fields=fields)
             webhook.refresh_from_db(using=alias)
     except IntegrityError as error:
         raise SubscriptionExists from error
     except DatabaseError as error:
-        if db_retry.is_unfit(error):  # letters of an address that the column's character set does not have
+        if db_retry.is_unfit(error):  # characters that the column's character set cannot store
             raise AddressRefused from error
         raise
 
 
-def _require_room(webhook: Webhook, dialect: Dialect) -> None:
+def _check_limits(webhook: Webhook, dialect: Dialect) -> None:
     others = of_account(dialect, webhook.account).exclude(pk=webhook.pk)
     if others.filter(action=webhook.action, url_digest=webhook.digest).exists():
         raise SubscriptionExists
@@ -114,49 +117,49 @@ def _require_room(webhook: Webhook, dialect: Dialect) -> None:
 
 @db_retry.again_if_deadlocked
 def remove(webhook: Webhook) -> None:
-    """Delete it, with all that was to be sent there, what is being written down meanwhile too."""
+    """Delete ``webhook`` and its deliveries, including those that are being inserted concurrently."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        Webhook.objects.filter(pk=webhook.pk).update(enabled=False)  # holds it, before its deliveries, as others do
-        webhook.deliveries.filter(state=Delivery.WAITING).update(lease_until=None)  # no try of theirs is recorded now
+        Webhook.objects.filter(pk=webhook.pk).update(enabled=False)  # locks it, before its deliveries
+        webhook.deliveries.filter(state=Delivery.WAITING).update(lease_until=None)  # no attempt is recorded any more
         Webhook.objects.filter(pk=webhook.pk).delete()
 
 
 def rotate(webhook: Webhook) -> Subscription:
-    """A new secret, told once. The former one signs too for a day, so that the receiver can change over."""
-    return value_of(webhook, _renew(Webhook.objects.filter(pk=webhook.pk)))
+    """Replace the secret; return the webhook with the new one. For a day the former one signs too."""
+    return to_value(webhook, _renew(Webhook.objects.filter(pk=webhook.pk)))
 
 
 def callback_secret(dialect: str, account: str) -> str:
-    """What callbacks of single calls of ``account`` are signed with."""
+    """The secret that signs the callbacks of an account's calls."""
     return encryption.unseal_secret(signer(dialect, account).secret)
 
 
 def rotate_callback_secret(dialect: str, account: str) -> str:
-    """A new one; the former one signs too for a day."""
+    """Replace that secret; return the new one. The former one signs too for a day."""
     return _renew(Account.objects.filter(pk=signer(dialect, account).pk))
 
 
 @db_retry.again_if_deadlocked
 def signer(dialect: str, account: str) -> Account:
-    """The account with its secret, made when it is first asked for, and anew when the key to it is gone."""
+    """The account with its secret, which is generated on first use, and again if its encryption key is lost."""
     with transaction.atomic(using=router.db_for_write(Account)):
         Account.objects.hold(dialect, account)
         known: Account = Account.objects.get(dialect=dialect, account=account)
-        if encryption.known_secret(known.secret) is None:
+        if encryption.unseal_secret_or_none(known.secret) is None:
             known.secret = encryption.seal_secret(signatures.new_secret())
             known.save(update_fields=["secret"])
     return known
 
 
 def _renew(rows: QuerySet[Any]) -> str:
-    """The new secret of the only one of ``rows``."""
+    """Give ``rows``, which has one row, a new secret and return it."""
     secret = signatures.new_secret()
-    rows.update(former_secret=F("secret"), former_until=after(OVERLAP), secret=encryption.seal_secret(secret))
+    rows.update(former_secret=F("secret"), former_until=after(ROTATION_OVERLAP), secret=encryption.seal_secret(secret))
     return secret
 
 
-def value_of(webhook: Webhook, secret: str = "") -> Subscription:
-    """``webhook`` as a dialect sees it."""
+def to_value(webhook: Webhook, secret: str = "") -> Subscription:
+    """``webhook`` as the value that dialects take."""
     return Subscription(
         id=webhook.pk,
         owner=Owner(account=webhook.account, kind=webhook.owner_kind, id=webhook.owner_reference),

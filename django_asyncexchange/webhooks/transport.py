@@ -1,7 +1,8 @@
-"""Sends one message to an address that a client has named: bounded in time, bytes and reach.
+"""Sends one HTTP request to a client-supplied URL, protected against SSRF, slow hosts and large responses.
 
-The name is looked up once, the address found is judged, and the socket goes to that very address. Redirects are not
-followed, answers not unpacked, the surroundings (proxies, ``.netrc``) not asked. A deadline covers all of it.
+The host name is resolved once, the address is checked, and the socket connects to that same address (no DNS rebinding).
+Redirects are not followed, responses are not decompressed, proxies and ``.netrc`` of the environment are ignored. One
+deadline covers everything.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from ..protocol import address_rules
 from ..protocol.values import Headers, value
 
 READ = 4096
-"""Bytes of an answer that are read at most."""
+"""Bytes read of a response, at most."""
 KEPT = 1000
-"""Characters of it that are kept."""
+"""Characters of it that are stored."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @value
-class Outgoing:
-    """A message to be sent. Times in seconds."""
+class OutgoingRequest:
+    """An HTTP request to be sent. Timeouts in seconds."""
 
     method: str
     url: str
@@ -42,7 +43,7 @@ class Outgoing:
     body: bytes = b""
     rules: address_rules.Rules = address_rules.Rules()
     proxy: str = ""
-    """Address of a proxy that guards what may be called instead of us; ``""`` = none."""
+    """URL of a proxy, which then decides what may be called; ``""`` = none."""
     connect: float = 3
     read: float = 10
     total: float = 15
@@ -50,28 +51,28 @@ class Outgoing:
 
 @value
 class Outcome:
-    """How it went."""
+    """The response, or why there is none."""
 
     status: int | None = None
     error: str = ""
     """``refused``, ``timeout``, ``connect``, ``tls`` or ``protocol``; ``""`` where there is a status."""
     milliseconds: int = 0
     answer: str = ""
-    """The beginning of the answer, readable."""
+    """The beginning of the response body, without control characters."""
     retry_after: str = ""
 
 
-def send(outgoing: Outgoing) -> Outcome:
-    """Send it, and wait for the answer until the deadline. Never raises."""
+def send(outgoing: OutgoingRequest) -> Outcome:
+    """Send ``outgoing`` and wait for the response, at most ``outgoing.total`` seconds. Never raises."""
     exchange = _Exchange(outgoing)
     began = time.monotonic()
     thread = threading.Thread(target=exchange.run, name="asyncexchange-transport", daemon=True)
-    thread.start()  # of its own, because nothing interrupts a name server that does not answer
+    thread.start()  # a thread of its own, because a DNS lookup cannot be interrupted
     thread.join(outgoing.total)
     outcome = exchange.outcome
     if thread.is_alive() or outcome is None:
         exchange.abandon()
-        outcome = Outcome(error="timeout")  # whatever half an answer would have said
+        outcome = Outcome(error="timeout")  # even if part of a response has arrived
     spent = round((time.monotonic() - began) * 1000)
     return Outcome(
         status=outcome.status,
@@ -83,14 +84,14 @@ def send(outgoing: Outgoing) -> Outcome:
 
 
 class _Exchange:
-    """One message and its answer."""
+    """One request and its response."""
 
-    def __init__(self, outgoing: Outgoing) -> None:
+    def __init__(self, outgoing: OutgoingRequest) -> None:
         self.outgoing = outgoing
         self.outcome: Outcome | None = None
         self.is_abandoned = False
         self.sockets: list[socket.socket] = []
-        """Second handles of the connections: TLS takes the first ones away."""
+        """Duplicates of the sockets: TLS wraps and detaches the originals."""
 
     def run(self) -> None:
         try:
@@ -141,7 +142,7 @@ class _Exchange:
         return connection
 
     def abandon(self) -> None:
-        """Wake whoever waits on a connection of ours: there is nothing to come."""
+        """Shut the sockets down, which wakes the thread that waits on them."""
         self.is_abandoned = True
         for connection in self.sockets:
             with contextlib.suppress(OSError):
@@ -158,15 +159,15 @@ def readable(answer: bytes) -> str:
 
 def _adapter(exchange: _Exchange) -> dict[str, HTTPAdapter]:
     if exchange.outgoing.proxy:
-        return {scheme: _watched(HTTPAdapter(), exchange) for scheme in ("http://", "https://")}
+        return {scheme: _tracked(HTTPAdapter(), exchange) for scheme in ("http://", "https://")}
     return {
-        scheme: _watched(_Guarded(exchange.outgoing.rules, is_https=scheme == "https://"), exchange)
+        scheme: _tracked(_FilteringAdapter(exchange.outgoing.rules, is_https=scheme == "https://"), exchange)
         for scheme in ("http://", "https://")
     }
 
 
-class _Guarded(IPFilterAdapter):  # type: ignore[misc]  # the package ships no types
-    """Connects to the address that was judged, by our table on top of the library's."""
+class _FilteringAdapter(IPFilterAdapter):  # type: ignore[misc]  # the package ships no types
+    """Connects to the address that was checked, by the rules of ``address_rules`` on top of the library's."""
 
     def __init__(self, rules: address_rules.Rules, *, is_https: bool) -> None:
         super().__init__(is_https_proto=is_https)
@@ -176,7 +177,7 @@ class _Guarded(IPFilterAdapter):  # type: ignore[misc]  # the package ships no t
         try:
             host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
             found = ipaddress.ip_address(host["host"].strip("[]"))
-        except InvalidIPAddress as refused:  # perhaps in a network that the project allows
+        except InvalidIPAddress as refused:  # WEBHOOK_ALLOWED_NETWORKS may allow it
             found = refused.args[0]
             host, pool = HTTPAdapter.build_connection_pool_key_attributes(self, request, verify, cert)
             if self._is_https_proto:
@@ -187,8 +188,8 @@ class _Guarded(IPFilterAdapter):  # type: ignore[misc]  # the package ships no t
         return host, pool
 
 
-def _watched(adapter: HTTPAdapter, exchange: _Exchange) -> HTTPAdapter:
-    """``adapter``, whose connections tell ``exchange`` of themselves."""
+def _tracked(adapter: HTTPAdapter, exchange: _Exchange) -> HTTPAdapter:
+    """``adapter``, whose connections register themselves with ``exchange``."""
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:

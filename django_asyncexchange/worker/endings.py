@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError
 
-from ..models import AsyncTask
 from ..protocol.states import Reason, State
 from ..store import bodies, db_retry
+from ..store.values import Claim, Ended
 from ..tasks import failures, lifecycle, recovery
 from . import watchdog
 from .watched_run import WatchedRun
@@ -30,42 +30,46 @@ def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return db_retry.outlast(partial(work, *args, **kwargs), FINISHING)
 
 
-def interrupted(task: AsyncTask, run: WatchedRun | None, error: BaseException) -> None:
-    """End a run that was interrupted by us, by the ceiling of whatever runs us, or by a view that leaves."""
-    logger.warning("task %s: interrupted, %s", task.pk, run.reason if run else "from outside", exc_info=True)
+def interrupted(claim: Claim, run: WatchedRun | None, error: BaseException) -> None:
+    """End a run that was interrupted: by us, by the time limit of whatever runs us, or by a view that leaves."""
+    logger.warning("task %s: interrupted, %s", claim.task.pk, run.reason if run else "from outside", exc_info=True)
     if run is not None and run.reason is State.CANCEL:
-        patiently(lifecycle.give_in, task)
+        patiently(lifecycle.confirm_cancel, claim, run.progress)
     else:
         late = run is not None and run.age >= run.limit
-        reason = Reason.RUN_TIMEOUT if late else Reason.EXCEPTION
-        patiently(lifecycle.fail, task, reason, failures.described(error))
+        failed(claim, run, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION, error)
 
 
-def answered(task: AsyncTask, *, draft: bodies.Draft, **answer: Any) -> None:
-    """Store the answer, as soon as there is a database to store it in.
+def failed(claim: Claim, run: WatchedRun | None, reason: Reason, error: BaseException) -> None:
+    """End a run that has no response."""
+    patiently(lifecycle.fail, claim, reason, failures.described(error), run.progress if run else None)
+
+
+def answered(claim: Claim, *, draft: bodies.Draft, **answer: Any) -> Ended | None:
+    """Store the response, as soon as there is a database to store it in.
 
     One that the database does not take (too large a packet, say) still ends its task.
     """
     try:
-        patiently(lifecycle.finish, task, draft=draft, **answer)
+        return patiently(lifecycle.finish, claim, draft=draft, **answer)
     except (DatabaseError, InterfaceError, bodies.StorageFailed) as error:
-        logger.exception("task %s: the answer could not be stored", task.pk)
+        logger.exception("task %s: the response could not be stored", claim.task.pk)
         bodies.discard(draft)
-        patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
+        return patiently(lifecycle.fail, claim, Reason.STORAGE, failures.described(error))
 
 
-def unrecorded(task: AsyncTask | None, error: Exception) -> None:
+def unrecorded(claim: Claim | None, error: Exception) -> None:
     """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it.
 
-    ``task``: None where it could not even be claimed. A worker that is refused by a database that others may reach goes
+    ``claim``: None if even the claim has failed. A worker that is refused by a database that others may reach leaves
     too: it would take call after call, and end none.
     """
-    if task is not None:
+    if claim is not None:
         try:
-            patiently(recovery.give_up, task)
+            patiently(recovery.give_up, claim)
             return
         except Exception as another:
-            logger.exception("task %s: it is left to its lease", task.pk)
+            logger.exception("task %s: it is left to its lease", claim.task.pk)
             error = another
     if isinstance(error, (*db_retry.AWAY, *db_retry.SPOILT)) and not db_retry.is_away():
         watchdog.kill_worker()

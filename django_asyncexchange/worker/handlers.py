@@ -43,7 +43,7 @@ class Handler(RunHandlerMixin, BaseHandler):
         signals.request_started.send(sender=type(self), environ=request.META)
         set_script_prefix(request.META["SCRIPT_NAME"] or "/")
         set_urlconf(None)
-        return http.unpacked(self.get_response(request))
+        return http.decompressed(self.get_response(request))
 
     def _get_response(self, request: HttpRequest) -> Any:
         """Call the view, as Django does behind the last middleware; or answer 401 if the owner may not act any more."""
@@ -62,7 +62,7 @@ class AsyncHandler(RunHandlerMixin, ASGIHandler):
     async def __call__(self, request: ASGIRequest) -> Any:  # type: ignore[override]
         set_script_prefix(get_script_prefix(request.scope))
         await signals.request_started.asend(sender=type(self), scope=request.scope)
-        return http.unpacked(await self.run_get_response(request))
+        return http.decompressed(await self.run_get_response(request))
 
     async def _get_response_async(self, request: HttpRequest) -> Any:
         if not await sync_to_async(run_request.is_owner_active)(request):

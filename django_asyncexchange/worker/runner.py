@@ -17,21 +17,19 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIRequest
-from django.db import DatabaseError, router, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
 from .. import configuration
 from ..conf import conf
-from ..dialects.base import Dialect
 from ..identity import snapshot
 from ..intake import capture
-from ..models import AsyncTask
 from ..protocol import time_zones
 from ..protocol.states import Reason
 from ..protocol.values import Request
 from ..responses import http
 from ..store import bodies, db_sessions
+from ..store.values import Claim
 from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
 from ..webhooks import delivery
 from . import asgi, endings, handlers, run_request, watchdog
@@ -52,27 +50,28 @@ def run(task_id: str) -> None:
         logger.error("task %s is not run with these settings: %s", task_id, error)
         return
     until = time.monotonic() + dispatch.SLICE
-    task: AsyncTask | None = None
+    claim: Claim | None = None
     try:
         if watchdog.is_worker():
             db_sessions.settle()
-        task = _patiently(lifecycle.claim, task_id)
-        while task is not None:
-            task = contextvars.Context().run(_perform, task, until)
+        claim = _patiently(lifecycle.claim, task_id)
+        while claim is not None:
+            claim = contextvars.Context().run(_perform, claim, until)
     except Exception as error:
-        logger.exception("task %s: the run could not be recorded", task.pk if task else task_id)
-        endings.unrecorded(task, error)
+        logger.exception("task %s: the run could not be recorded", claim.task.pk if claim else task_id)
+        endings.unrecorded(claim, error)
 
 
-def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
-    """Run the call and store what came of it. Returns the next one, where that was claimed with its end."""
+def _perform(claim: Claim, until: float) -> Claim | None:
+    """Run the call and store its response. Returns the next call, if that was claimed in the same commit."""
+    task = claim.task
     limit = conf.policy(task.dialect).run_limit.total_seconds()
     sessions, run = db_sessions.Sessions(), None
     try:
         call = task.captured
-        with sessions, watchdog.watch(task, limit) as run, _surroundings(call), _request(task, call) as request:
-            if task.has_body_elsewhere and not _patiently(lifecycle.is_mine, task):
-                return None  # cancelled since, and its body erased: it was perhaps not read whole
+        with sessions, watchdog.watch(claim, limit) as run, _surroundings(call), _request(claim, call) as request:
+            if claim.has_body_elsewhere and not _patiently(lifecycle.is_current, claim):
+                return None  # cancelled since, and its body deleted: perhaps it was not read whole
             with _answered(run, call, request) as (answer, chunks):
                 status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
                 if not answer.streaming:
@@ -81,43 +80,33 @@ def _perform(task: AsyncTask, until: float) -> AsyncTask | None:
     except (bodies.TooLarge, bodies.StorageFailed) as error:
         logger.exception("task %s: a body could not be read or stored", task.pk)
         sessions.settle()
-        _patiently(lifecycle.fail, task, Reason.STORAGE, failures.described(error))
+        endings.failed(claim, run, Reason.STORAGE, error)
     except Exception as error:
         logger.exception("task %s: the run raised", task.pk)
         sessions.settle()
-        _patiently(lifecycle.fail, task, Reason.EXCEPTION, failures.described(error))
+        endings.failed(claim, run, Reason.EXCEPTION, error)
     except BaseException as error:
         # Ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
         sessions.close()  # whatever it was waiting for
-        endings.interrupted(task, run, error)
+        endings.interrupted(claim, run, error)
     else:
         sessions.settle()
-        claimed: list[AsyncTask] = []
-        then = dispatch.pass_on if sessions.used else partial(_go_on, claimed, until)
-        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": failures.of(request)}
-        endings.answered(task, **said, draft=draft, then=then)
-        return claimed[0] if claimed else None
+        goes_on = not sessions.used and time.monotonic() < until
+        said = {
+            "status": status,
+            "reason_phrase": phrase,
+            "headers": headers,
+            "failure": failures.of(request),
+        }
+        ended = endings.answered(claim, **said, draft=draft, progress=run.progress, claims_next=goes_on)
+        return ended.next if ended else None
     return None
 
 
-def _go_on(claimed: list[AsyncTask], until: float, dialect: Dialect, account: str) -> None:
-    """Claim the next call for this worker, in the same commit; or send it, where it is late or takes more than that."""
-    task: AsyncTask | None = None
-    if time.monotonic() < until:
-        try:
-            task = lifecycle.claim_next(dialect, account)
-        except DatabaseError:
-            logger.exception("the next call could not be claimed; it is sent")
-    if task is None:
-        dispatch.pass_on(dialect, account)
-    else:
-        transaction.on_commit(lambda: claimed.append(task), using=router.db_for_write(AsyncTask))
-
-
-def _request(task: AsyncTask, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
-    if task.has_body_elsewhere:
-        return capture.rebuilt(call, bodies.stream(_patiently(bodies.request_of, task.pk)))
-    return capture.rebuilt(call, task.body_at_hand())
+def _request(claim: Claim, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
+    if claim.has_body_elsewhere:
+        return capture.rebuilt(call, bodies.stream(_patiently(bodies.request_of, claim.task.pk)))
+    return capture.rebuilt(call, claim.body())
 
 
 @contextlib.contextmanager

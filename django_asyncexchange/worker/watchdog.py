@@ -26,6 +26,7 @@ from ..models import AsyncTask
 from ..models.querysets import after
 from ..protocol.states import Reason, State
 from ..run_context import Interrupted
+from ..store.values import Claim
 from ..tasks import cancel_file, lifecycle, run_file
 from . import child_processes, query_cancel, safepoints
 from .watched_run import WatchedRun
@@ -84,17 +85,17 @@ def kill_worker() -> None:
 
 
 @contextlib.contextmanager
-def watch(task: AsyncTask, limit: float) -> Iterator[WatchedRun]:
-    """Watch the run of ``task`` in this thread, for at most ``limit`` seconds.
+def watch(claim: Claim, limit: float) -> Iterator[WatchedRun]:
+    """Watch the run of ``claim`` in this thread, for at most ``limit`` seconds.
 
     Raises Interrupted inside, or what a database raises for a cancelled statement. In other threads than the main one
     only statements can be interrupted; Python code there has to check ``request.async_task.is_cancelled``.
     """
-    run, before = WatchedRun(task, limit), set(multiprocessing.active_children())
+    run, before = WatchedRun(claim, limit), set(multiprocessing.active_children())
     with contextlib.ExitStack() as stack:
         stack.enter_context(_interruptible(run))
         if is_worker():
-            run.begin = stack.enter_context(run_file.over(task, limit + CEILING))
+            run.begin = stack.enter_context(run_file.over(claim.task, limit + CEILING))
         with _lock:
             _runs.add(run)
             _start()
@@ -107,7 +108,6 @@ def watch(task: AsyncTask, limit: float) -> Iterator[WatchedRun]:
         finally:
             with run.lock:  # no interruption may hit the code after this
                 run.is_over = True
-            run.copy_progress()
             with _lock:
                 _runs.discard(run)
             if run.reason is not None and is_worker() and run.thread == threading.main_thread().ident:
@@ -258,5 +258,5 @@ def _interrupt(run: WatchedRun) -> None:
     if is_worker() and time.monotonic() - run.interrupted > KILL_AFTER:
         logger.error("task %s: its run ignores its interruption; its worker process ends", run.id)
         if run.reason is Reason.RUN_TIMEOUT:
-            lifecycle.fail(run.task, Reason.RUN_TIMEOUT)
+            lifecycle.fail(run.claim, Reason.RUN_TIMEOUT)
         os.kill(os.getpid(), signal.SIGKILL)

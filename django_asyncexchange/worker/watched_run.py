@@ -13,6 +13,7 @@ from ..models import AsyncTask
 from ..protocol.states import Reason, State
 from ..protocol.values import Progress
 from ..run_context import Interrupted, RunContext
+from ..store.values import Claim
 from . import query_cancel
 
 MAX_COUNT = 2**63 - 1
@@ -22,11 +23,11 @@ BLOCKED_CPU = 0.01
 
 
 class WatchedRun:
-    """One run of ``task``, of at most ``limit`` seconds. Made in the thread that runs it, read by the watchdog's."""
+    """One run of ``claim``, of at most ``limit`` seconds. Made in the thread that runs it, read by the watchdog's."""
 
-    def __init__(self, task: AsyncTask, limit: float) -> None:
-        self.task = task
-        self.id, self.attempt = task.pk, task.attempt
+    def __init__(self, claim: Claim, limit: float) -> None:
+        self.claim, self.task = claim, claim.task
+        self.id, self.attempt = claim.task.pk, claim.task.attempt
         self.limit = limit
         self.thread = threading.get_ident()
         self.connections = query_cancel.of_this_thread()
@@ -47,7 +48,7 @@ class WatchedRun:
         self.written_progress: Progress | None = None
         self._reported: Progress | None = None
         self._source: Any = None
-        self.context = _context(task, self)
+        self.context = _context(claim.task, self)
         """``request.async_task``."""
 
     @property
@@ -93,12 +94,6 @@ class WatchedRun:
         if self._source is not None:
             return _progress(self._source.done, self._source.total)
         return self._reported
-
-    def copy_progress(self) -> None:
-        """Set the last progress on the task, to be saved with its end."""
-        if (last := self.progress) is not None:
-            self.task.progress_done, self.task.progress_total = last.done, last.total
-            self.task.progress_message = last.message
 
     @property
     def age(self) -> float:

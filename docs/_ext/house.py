@@ -1,9 +1,10 @@
 """Directives for what is generated from the code, so that it cannot drift.
 
-``state-diagram`` draws ``protocol.states.TRANSITIONS``, ``states`` and ``reasons`` list their members with
-their docstrings, and ``promises`` shows ``promises.toml`` with the tests that carry each number. ``settings`` has a row
-for each key of ``keys.Keys``, ``options`` for each of ``dialects.base.Policy`` and of the dialects' own policies, and
-``checks`` for each member of ``conf.check_ids.CheckId``: what they take and what they are for stands beside them.
+``state-machine``, ``call-sequence`` and ``decision-chart`` are the drawings of ``pictures``. ``states`` and ``reasons``
+list members with their docstrings, ``promises`` shows ``promises.toml`` with the tests that carry each number.
+``settings`` has a row for each key of ``conf.keys.Keys``, ``options`` for each option of a mount, ``checks`` for each
+system check, ``dialect-defaults`` for each option whose default depends on the dialect, and ``cluster-settings`` shows
+what ``defaults.q_cluster()`` returns.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import dataclasses
 import datetime as dt
 import enum
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pictures
 from django.utils.module_loading import import_string
 from docutils import nodes
+from drawing import Drawing
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from django_asyncexchange.conf.keys import Keys
 from django_asyncexchange.conf.mounts import BUILT_IN
+from django_asyncexchange.defaults import q_cluster
 from django_asyncexchange.dialects.base.policy import PATH, Policy
-from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
+from django_asyncexchange.protocol.states import Reason, State
 from tests.promises import Promise, marked, outcomes, promises
 
 RESULTS = Path(__file__).parent.parent / "_build" / "promises.json"
@@ -38,18 +42,28 @@ SEEDS = {
 }
 
 
-class StateDiagram(SphinxDirective):
+class Picture(SphinxDirective):
+    """A drawing of ``pictures``, inline in HTML; other formats get its description."""
+
+    draw: Callable[[], Drawing]
+
     def run(self) -> list[nodes.Node]:
-        text = "\n".join(diagram())
-        return [nodes.literal_block(text, text, language="none")]
+        drawing = type(self).draw()
+        if self.env.app.builder.format == "html":
+            return [nodes.raw("", drawing.svg(), format="html")]
+        return [nodes.paragraph("", drawing.alt)]
 
 
-def diagram() -> Iterator[str]:
-    """One line for each state: where it may lead."""
-    width = max(map(len, State))
-    for state, targets in TRANSITIONS.items():
-        ways = ", ".join(target for target in State if target in targets)
-        yield f"{state:{width}} ──▶ {ways}" if ways else f"{state:{width}}  (final)"
+class StateMachine(Picture):
+    draw = staticmethod(pictures.state_machine)
+
+
+class CallSequence(Picture):
+    draw = staticmethod(pictures.sequence)
+
+
+class DecisionChart(Picture):
+    draw = staticmethod(pictures.decisions)
 
 
 class Members(SphinxDirective):
@@ -140,6 +154,31 @@ def defaults(name: str) -> str:
             found.setdefault(shown(getattr(dialect.POLICY, name)), []).append(f"*{mount}*")
     most = max(found, key=lambda text: len(found[text]))
     return "; ".join([most, *(f"{text} in {', '.join(names)}" for text, names in found.items() if text != most)])
+
+
+class DialectDefaults(SphinxDirective):
+    """The options whose default is not the same in every dialect."""
+
+    def run(self) -> list[nodes.Node]:
+        head = ("Option", *(f":doc:`{name} </reference/dialects/{name}>`" for name in DIALECTS))
+        return parsed(self, listed(head, (22, *[13] * len(DIALECTS)), differing()))
+
+
+def differing() -> Iterator[tuple[str, ...]]:
+    """A row for each of them: its name, and its default in each of ``DIALECTS``."""
+    for field in fields(Policy):
+        values = [shown(getattr(dialect.POLICY, field.name)) for dialect in DIALECTS.values()]
+        if len(set(values)) > 1:
+            yield (field.name.upper(), *values)
+
+
+class ClusterSettings(SphinxDirective):
+    """What ``defaults.q_cluster()`` returns."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = ["Q_CLUSTER = {", *(f'    "{name}": {value!r},' for name, value in q_cluster().items()), "}"]
+        text = "\n".join(lines).replace("'", '"')
+        return [nodes.literal_block(text, text, language="python")]
 
 
 def shown(value: Any) -> str:
@@ -239,11 +278,15 @@ def parsed(directive: SphinxDirective, lines: Iterable[str]) -> list[nodes.Node]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("state-diagram", StateDiagram)
+    app.add_directive("state-machine", StateMachine)
+    app.add_directive("call-sequence", CallSequence)
+    app.add_directive("decision-chart", DecisionChart)
     app.add_directive("states", States)
     app.add_directive("reasons", Reasons)
     app.add_directive("promises", Promises)
     app.add_directive("settings", Settings)
     app.add_directive("options", Options)
     app.add_directive("checks", Checks)
+    app.add_directive("dialect-defaults", DialectDefaults)
+    app.add_directive("cluster-settings", ClusterSettings)
     return {"parallel_read_safe": True}

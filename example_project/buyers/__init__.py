@@ -1,1 +1,1 @@
-"""Buyers, as Mozilla's payment server Solitude knew them."""
+"""Buyers, as in Mozilla's payment server Solitude."""

@@ -1,4 +1,4 @@
-"""Buyers in the admin site."""
+"""Admin of buyers."""
 
 from __future__ import annotations
 

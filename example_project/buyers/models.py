@@ -1,4 +1,4 @@
-"""Who pays."""
+"""Model of buyers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Buyer(models.Model):
-    """A buyer, known by the uuid that its shop gave it (any text)."""
+    """A buyer. The shop chooses ``uuid``, which can be any string."""
 
     uuid = models.CharField(max_length=255, unique=True)
     pin = models.BooleanField(default=False)

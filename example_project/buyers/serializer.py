@@ -1,4 +1,4 @@
-"""A buyer on the wire."""
+"""Serializer of buyers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .models import Buyer
 
 
 class BuyerSerializer(serializers.ModelSerializer[Buyer]):
-    """Solitude's five fields."""
+    """The five fields of Solitude's API."""
 
     paypal = serializers.SerializerMethodField()
     resource_pk = serializers.IntegerField(source="pk", read_only=True)
@@ -22,7 +22,7 @@ class BuyerSerializer(serializers.ModelSerializer[Buyer]):
         fields = ["paypal", "pin", "resource_pk", "resource_uri", "uuid"]
 
     def get_paypal(self, buyer: Buyer) -> Any:
-        """Null: no buyer of this example has a PayPal account."""
+        """Always null: buyers of this example have no PayPal account."""
         return None
 
     def get_resource_uri(self, buyer: Buyer) -> str:

@@ -1,4 +1,4 @@
-"""``/generic/buyer/``."""
+"""URLs of buyers: ``/generic/buyer/``."""
 
 from __future__ import annotations
 

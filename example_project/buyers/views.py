@@ -1,4 +1,4 @@
-"""Buyers are created, read and changed. Nothing here knows of asynchronous calls: Solitude takes every view."""
+"""Create, read and update buyers. No view is marked: the Solitude dialect makes every view callable asynchronously."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Call types, as Cisco's contact centre configures them, in XML and in JSON."""
+"""Call types, as in Cisco PCCE's API, in XML and JSON."""

@@ -1,4 +1,4 @@
-"""Call types in the admin site."""
+"""Admin of call types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as Cisco words them: a list of ``apiError``, in XML inside ``apiErrors``."""
+"""Error responses in Cisco's format: a list of ``apiError``, in XML inside ``apiErrors``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TYPES = {
     "authentication_failed": "access.unauthorized",
     "permission_denied": "access.forbidden",
 }
-"""DRF's code of an error → ``errorType``."""
+"""DRF error code → ``errorType``."""
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler in Cisco's words."""
+    """DRF exception handler with Cisco's format."""
     response = rest_framework_handler(error, context)
     if response is not None:
         response.data = {"apiError": list(api_errors(response.data))}
@@ -38,7 +38,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def api_errors(data: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What DRF says of each field, or of the request as a whole."""
+    """Yield one ``apiError`` for each error of a field or of the whole request."""
     for field, details in data.items():
         for detail in details if isinstance(details, list) else [details]:
             yield {

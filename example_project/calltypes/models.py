@@ -1,4 +1,4 @@
-"""What callers want."""
+"""Model of call types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads XML. Document types and entities are refused: they can blow up memory and read files."""
+"""XML parser. Document types and entities are rejected: they can exhaust memory and read files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework.parsers import BaseParser
 
 
 class CallTypeXMLParser(BaseParser):
-    """``<callType>`` as a mapping of the names of its elements to their texts."""
+    """Parses ``<callType>`` into a dictionary: element name → text."""
 
     media_type = "application/xml"
     root = "callType"

@@ -1,4 +1,4 @@
-"""Writes XML: an element for each name, a repeated element for a list."""
+"""XML renderer: one element per key, a repeated element for a list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from rest_framework.renderers import BaseRenderer
 
-UNSPEAKABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot express, not even escaped."""
+NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 does not allow, not even escaped."""
 
 
 class CallTypeXMLRenderer(BaseRenderer):
@@ -29,9 +29,9 @@ class CallTypeXMLRenderer(BaseRenderer):
 
 
 def fill(element: Element, data: Any) -> None:
-    """Put ``data`` into ``element``."""
+    """Append ``data`` to ``element``."""
     if not isinstance(data, Mapping):
-        element.text = UNSPEAKABLE.sub("\ufffd", str(data))
+        element.text = NOT_IN_XML.sub("\ufffd", str(data))
         return
     for name, value in data.items():
         for one in value if isinstance(value, list) else [value]:

@@ -1,4 +1,4 @@
-"""A call type on the wire, the same in XML and in JSON."""
+"""Serializer of call types, for XML and JSON."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .models import CallType
 
 
 class ThresholdField(serializers.IntegerField):
-    """An integer; an empty XML element is none."""
+    """An integer; an empty XML element is None."""
 
     def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
         return super().validate_empty_values(None if data == "" else data)
 
 
 class CallTypeSerializer(serializers.ModelSerializer[CallType]):
-    """What an update does not mention stays as it is, but for the name, which is always needed."""
+    """An update may omit any field except the name."""
 
     refURL = serializers.SerializerMethodField()  # noqa: N815  (the name on the wire)
     serviceLevelThreshold = ThresholdField(  # noqa: N815
@@ -33,5 +33,5 @@ class CallTypeSerializer(serializers.ModelSerializer[CallType]):
         return reverse("calltype-detail", args=[call_type.pk])
 
     def to_representation(self, instance: CallType) -> dict[str, Any]:
-        """A threshold that is not set is absent."""
+        """Omit fields without a value."""
         return {name: value for name, value in super().to_representation(instance).items() if value is not None}

@@ -1,4 +1,4 @@
-"""``/unifiedconfig/config/calltype``."""
+"""URLs of call types: ``/unifiedconfig/config/calltype``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Call types are created, listed, read, changed and deleted."""
+"""Create, list, read, update and delete call types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .serializer import CallTypeSerializer
 
 
 class CallTypeViewSet(GenericViewSet):
-    """What succeeds in changing something has nothing to say: its body is empty."""
+    """Responses to successful writes have an empty body, as Cisco's."""
 
     async_exchange = True
     queryset = CallType.objects.order_by("pk")
@@ -40,8 +40,8 @@ class CallTypeViewSet(GenericViewSet):
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        address = reverse("calltype-detail", args=[self.saved(serializer).pk], request=request)
-        return Response(status=201, headers={"Location": address})
+        location = reverse("calltype-detail", args=[self.save(serializer).pk], request=request)
+        return Response(status=201, headers={"Location": location})
 
     def retrieve(self, request: Request, pk: int) -> Response:
         return Response(self.get_serializer(self.get_object()).data)
@@ -49,15 +49,15 @@ class CallTypeViewSet(GenericViewSet):
     def update(self, request: Request, pk: int) -> Response:
         serializer = self.get_serializer(self.get_object(), data=request.data)
         serializer.is_valid(raise_exception=True)
-        self.saved(serializer)
+        self.save(serializer)
         return Response()
 
     def destroy(self, request: Request, pk: int) -> Response:
         self.get_object().delete()
         return Response()
 
-    def saved(self, serializer: BaseSerializer[CallType]) -> CallType:
-        """Save what was valid a moment ago; if its name has been taken since, validation says so now."""
+    def save(self, serializer: BaseSerializer[CallType]) -> CallType:
+        """Save a validated serializer. If its name was taken concurrently, validate again to raise the error."""
         try:
             with transaction.atomic():
                 return serializer.save()

@@ -1,1 +1,1 @@
-"""Advertising campaigns, as Target@Mail.Ru's API knows them."""
+"""Advertising campaigns, as in Target@Mail.Ru's API."""

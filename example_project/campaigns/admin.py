@@ -1,4 +1,4 @@
-"""Campaigns in the admin site."""
+"""Admin of campaigns."""
 
 from __future__ import annotations
 

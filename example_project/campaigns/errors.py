@@ -1,4 +1,4 @@
-"""Errors as Target@Mail.Ru words them: one text per field."""
+"""Error responses in Target@Mail.Ru's format: one message per field."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework.views import exception_handler as rest_framework_handler
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler, with the first text of each field alone."""
+    """DRF exception handler that keeps only the first message of each field."""
     response = rest_framework_handler(error, context)
     if response is not None:
         response.data = {

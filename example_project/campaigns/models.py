@@ -1,4 +1,4 @@
-"""What is advertised."""
+"""Model of campaigns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Status(models.TextChoices):
 
 
 class Campaign(models.Model):
-    """A campaign of one advertiser."""
+    """An advertiser's campaign."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     name = models.CharField(max_length=255)

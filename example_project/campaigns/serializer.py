@@ -1,4 +1,4 @@
-"""A campaign on the wire."""
+"""Serializer of campaigns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .models import Campaign
 
 
 class PackageField(serializers.IntegerField):
-    """The number of a package, also as the vendor writes it: ``{"id": 18}``."""
+    """The number of a package, also in the vendor's format ``{"id": 18}``."""
 
     def to_internal_value(self, data: Any) -> int:
         return super().to_internal_value(data.get("id") if isinstance(data, Mapping) else data)

@@ -1,4 +1,4 @@
-"""How often an advertiser may call: the rate ``campaigns`` in ``DEFAULT_THROTTLE_RATES``."""
+"""Throttle of advertisers: the rate ``campaigns`` in ``DEFAULT_THROTTLE_RATES``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/api/v2/campaigns.json``."""
+"""URLs of campaigns: ``/api/v2/campaigns.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Campaigns are created, listed, read and changed. Each caller sees its own, and may not call too often."""
+"""Create, list, read and update campaigns. Callers see only their own campaigns, and are throttled."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CampaignViewSet(
         serializer.save(owner=self.request.user)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """200 and not 201: this vendor's API says so, and its clients take nothing else for a success."""
+        """Respond with 200 instead of 201, as the vendor's API and its clients expect."""
         created = super().create(request, *args, **kwargs)
         return Response(created.data)
 
@@ -55,5 +55,5 @@ class CampaignViewSet(
 
     @property
     def default_response_headers(self) -> dict[str, str]:
-        """Every answer, a refusal too, tells the limit."""
+        """Every response, errors included, has the rate limit."""
         return super().default_response_headers | {"X-RateLimit-Limit": str(CampaignThrottle().num_requests)}

@@ -1,1 +1,1 @@
-"""Products, stores, counterparties and sales of several accounts, and the reports about them."""
+"""Products, stores, counterparties and sales of several accounts, with reports."""

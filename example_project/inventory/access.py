@@ -1,4 +1,4 @@
-"""Who calls (bearer tokens), for whom (the account), and what they may see."""
+"""Authentication by bearer token, accounts and permissions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .models import AccessToken, Member
 
 
 def digest_of(token: bytes) -> str:
-    """What is stored of a token. Tokens are long and random in earnest, so a fast digest is enough."""
+    """The digest that is stored instead of a token. Real tokens are long and random, so a fast hash is sufficient."""
     return hashlib.sha256(token).hexdigest()
 
 
@@ -43,22 +43,21 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def member_of(user: AbstractBaseUser | AnonymousUser) -> Member | None:
-    """The member behind ``user``; None for strangers and for users of the admin site alone."""
+    """The member of ``user``; None for anonymous users and for users of the admin site only."""
     return getattr(user, "member", None)
 
 
 class IsMember(BasePermission):
-    """Only members of some account."""
+    """Allows members of any account."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return member_of(request.user) is not None
 
 
 def require_administrator(request: Request) -> None:
-    """Refuse who is not an administrator of the account (1016).
+    """Raise PermissionDenied (code 1016) unless the caller is an administrator of the account.
 
-    Called from within views: rights to a report are known only once it is built, so that an asynchronous call is
-    accepted first and ends in API_ERROR.
+    Views call it, instead of a permission class, so that an asynchronous call is accepted and ends in API_ERROR.
     """
     if not administers(request):
         raise PermissionDenied
@@ -71,9 +70,9 @@ def administers(request: HttpRequest | Request) -> bool:
 
 
 def owner_of(request: HttpRequest) -> Owner:
-    """To whom an asynchronous call belongs: the setting ``ASYNC_EXCHANGE["OWNER"]``."""
+    """The owner of an asynchronous call: the setting ``ASYNC_EXCHANGE["OWNER"]``."""
     member = member_of(request.user)
     if member is None:
-        # Tasks of a user without an account are that user's alone.
+        # A user without an account has an account of its own.
         return Owner(account=f"user-{request.user.pk or 'anonymous'}", id=str(request.user.pk or ""))
     return Owner(account=str(member.account_id), kind=member.kind, id=str(member.pk))

@@ -1,4 +1,4 @@
-"""The inventory in the admin site."""
+"""Admin of the inventory."""
 
 from __future__ import annotations
 

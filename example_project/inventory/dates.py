@@ -1,4 +1,4 @@
-"""Dates on the wire: the project's zone, without an offset."""
+"""Dates of the API: in the project's time zone, without an offset."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SECOND = "%Y-%m-%d %H:%M:%S"
 
 
 def wire_date(moment: dt.datetime) -> str:
-    """``moment`` as this API writes it."""
+    """Format ``moment``."""
     return timezone.localtime(moment).strftime(SECOND)
 
 
 def read_date(text: str) -> dt.datetime:
-    """The moment that ``text`` names, with or without a time. Raises ValueError."""
+    """Parse ``text``, a date with or without a time. Raises ValueError."""
     moment = dt.datetime.strptime(text, SECOND if " " in text else DAY)
     try:
         return timezone.make_aware(moment).astimezone(dt.UTC)
-    except OverflowError as error:  # the first or the last hours of all time, elsewhere
+    except OverflowError as error:  # at the limits of datetime
         raise ValueError from error

@@ -1,4 +1,4 @@
-"""Errors as MoySklad words them, in the caller's language."""
+"""Error responses in MoySklad's format and the caller's language."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXTS = {
         "Error: a required parameter of the report is missing: {parameter}.",
     ),
 }
-"""Code → text in Russian, in English."""
+"""Code → (Russian text, English text)."""
 
 CODES: dict[type[Exception], int] = {
     exceptions.NotAuthenticated: 1056,
@@ -43,11 +43,11 @@ CODES: dict[type[Exception], int] = {
     Http404: 1021,
     exceptions.MethodNotAllowed: 1039,
 }
-"""Exceptions of Django and DRF → code."""
+"""Exception class of Django or DRF → code."""
 
 
 class RemapError(exceptions.APIException):
-    """A request that this API refuses with a code of its own."""
+    """An error with one of MoySklad's codes."""
 
     status_code = 412
 
@@ -59,12 +59,12 @@ class RemapError(exceptions.APIException):
 
 
 def text_of(code: int, language: str, **details: Any) -> str:
-    """What to tell the caller about an error."""
+    """The text of an error in ``language``."""
     return TEXTS[code][language == "en"].format(**details)
 
 
 def error_of(error: Exception, request: HttpRequest, detail: Any) -> dict[str, Any]:
-    """One element of ``errors``; ``detail`` is DRF's own explanation, for what has no code here."""
+    """One element of ``errors``. ``detail``, DRF's message, is used for exceptions without a code."""
     language = language_of(request)
     if isinstance(error, RemapError):
         return {"error": text_of(error.code, language, **error.details), "code": error.code}
@@ -74,14 +74,14 @@ def error_of(error: Exception, request: HttpRequest, detail: Any) -> dict[str, A
 
 
 def plain(detail: Any) -> str:
-    """DRF's explanation, a tree by fields, in one line."""
+    """Flatten DRF's error details into one line."""
     if isinstance(detail, dict):
         return "; ".join(plain(part) if key == "detail" else f"{key}: {plain(part)}" for key, part in detail.items())
     return " ".join(map(plain, detail)) if isinstance(detail, list) else str(detail)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler: MoySklad's shape below its mounts, DRF's own elsewhere."""
+    """DRF exception handler: MoySklad's format below its mounts, DRF's elsewhere."""
     response = rest_framework_handler(error, context)
     request = context["request"]
     if response is not None and namespace_of(request):
@@ -90,7 +90,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def not_found(request: HttpRequest) -> HttpResponseBase:
-    """The answer to an unknown address below one of the mounts."""
+    """View of the 404 for an unknown URL below one of the mounts."""
     text = text_of(1002, language_of(request), path=request.path)
-    answer: HttpResponse = JsonResponse({"errors": [{"error": text, "code": 1002}]}, status=404)
-    return answer
+    response: HttpResponse = JsonResponse({"errors": [{"error": text, "code": 1002}]}, status=404)
+    return response

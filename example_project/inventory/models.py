@@ -1,6 +1,6 @@
-"""What the inventory knows. Rows are ordered by ``number``, so that pages follow each other without gaps.
+"""Models of the inventory. Rows are ordered by ``number``, so that pagination is stable.
 
-A foreign key without an index of its own is the first column of another index.
+Foreign keys with ``db_index=False`` are the first column of another index.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from django.db import models
 
 
 class Account(models.Model):
-    """A company; its members see the same data."""
+    """A company. Its members see the same data."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100)
@@ -39,7 +39,7 @@ class Member(models.Model):
 
 
 class AccessToken(models.Model):
-    """A key to the API. The token itself is not stored: who reads this table cannot use what it holds."""
+    """A bearer token. Only its digest is stored, so that a leaked table cannot be used to log in."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="access_tokens")
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token")
@@ -49,7 +49,7 @@ class AccessToken(models.Model):
 
 
 class Named(models.Model):
-    """A thing of an account with a place in its list and a name in both languages."""
+    """Base of an account's entities: a position in their list and a name in both languages."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
@@ -77,7 +77,7 @@ class Store(Named):
 
 
 class Product(Named):
-    """Something that is stored and sold. Prices are in kopecks."""
+    """Something that is stocked and sold. Prices are in kopecks."""
 
     cost = models.PositiveIntegerField()
     price = models.PositiveIntegerField()
@@ -88,14 +88,14 @@ class Product(Named):
 
 
 class Counterparty(Named):
-    """Who buys."""
+    """A buyer."""
 
     class Meta(Named.Meta):
         verbose_name_plural = "counterparties"
 
 
 class Stock(models.Model):
-    """How much of a product is in a store. Less than nothing was sold before it arrived."""
+    """Quantity of a product in a store. Negative if it was sold before it arrived."""
 
     product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="stocks", db_index=False)
     store = models.ForeignKey(Store, on_delete=models.CASCADE, related_name="stocks")

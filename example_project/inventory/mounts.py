@@ -1,4 +1,4 @@
-"""Where a request arrived: the two mounts of this API differ in their address and their language only."""
+"""The two mounts of this API, which differ only in URL and language."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ LANGUAGES = {"moysklad": "ru", "kladana": "en"}
 """Namespace of a mount → its language."""
 
 PREFIXES = {"/api/remap/1.2/": "moysklad", "/kladana/api/remap/1.2/": "kladana"}
-"""Address of a mount → its namespace, for addresses below it that do not resolve."""
+"""URL prefix of a mount → its namespace, for URLs that do not resolve."""
 
 
 def namespace_of(request: HttpRequest | Request) -> str | None:
-    """The mount below which ``request`` arrived, or None."""
+    """The namespace of the mount that ``request`` belongs to, or None."""
     if request.resolver_match is not None:
         return request.resolver_match.namespace if request.resolver_match.namespace in LANGUAGES else None
     return next((name for prefix, name in PREFIXES.items() if request.path_info.startswith(prefix)), None)
 
 
 def language_of(request: HttpRequest | Request) -> str:
-    """The language that the caller asks for, else the mount's."""
+    """The language from ``Accept-Language``, else the mount's."""
     if request.headers.get("Accept-Language", "*") != "*":
         return get_language_from_request(request)
     return LANGUAGES.get(namespace_of(request) or "", "en")
 
 
 def base_of(request: Request) -> str:
-    """Absolute address of the mount, without a trailing slash."""
+    """Absolute URL of the mount, without a trailing slash."""
     return request.build_absolute_uri(reverse(f"{namespace_of(request)}:me").removesuffix("/context/employee"))
 
 
 def href_of(request: Request) -> str:
-    """Absolute address of the request itself; of a deferred one, as it was submitted."""
+    """Absolute URL of the request; for an asynchronous call the URL as it was submitted."""
     return request.async_task.url if request.async_task else request.build_absolute_uri()
 
 
@@ -51,7 +51,7 @@ def entity_meta(base: str, kind: str, pk: Any, suffix: str = "") -> dict[str, st
 
 
 def document(request: Request, kind: str, **parts: Any) -> dict[str, Any]:
-    """The frame of every report and list: who asks, what this is, and its ``parts``."""
+    """The envelope of every report and list: ``context``, ``meta`` and ``parts``."""
     employee = {"href": f"{base_of(request)}/context/employee", "type": "employee", "mediaType": "application/json"}
     meta = {"href": href_of(request), "type": kind, "mediaType": "application/json"}
     return {"context": {"employee": employee}, "meta": meta, **parts}

@@ -1,4 +1,4 @@
-"""Pages of at most a thousand rows; the whole collection for a deferred call."""
+"""Pagination with at most 1000 rows; asynchronous calls get the whole collection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .mounts import document
 
 
 class Pages(LimitOffsetPagination):
-    """``limit`` and ``offset``, with the page described in ``meta``. The view's ``meta_type`` names the collection."""
+    """``limit`` and ``offset``; ``meta`` describes the page. ``meta_type`` is the name of the collection."""
 
     default_limit = 1000
     max_limit = 1000
@@ -26,7 +26,7 @@ class Pages(LimitOffsetPagination):
 
 
 class RemapPagination(WholeCollectionMixin, Pages):
-    """The same, or all rows and no paging keys."""
+    """``Pages``; in an asynchronous call all rows, without paging keys."""
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self.meta_type = view.meta_type

@@ -1,6 +1,6 @@
-"""The sample data: always the same, and its beginning the same whatever its size.
+"""The sample data: deterministic, and a larger set starts with the smaller one.
 
-Ids are the documentation's where its examples print them, else derived from names.
+Ids that the vendors' examples use are fixed; the others are derived from names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMPANIES = (("Ромашка", "Daisy"), ("Вектор", "Vector"), ("Восх
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """A member, its user's name and its token."""
+    """A member with username and token."""
 
     name: str
     id: uuid.UUID
@@ -41,17 +41,17 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Company:
-    """An account, who works for it, and the ids that its first products and its stores have to have."""
+    """An account with its members and the fixed ids of its stores and first products."""
 
     account: Account
     people: tuple[Person, ...]
     stores: tuple[uuid.UUID, ...] = ()
     products: tuple[uuid.UUID, ...] = ()
     stocks: tuple[tuple[int, ...], ...] = ()
-    """What the first products have in each store, without reserves."""
+    """Stock of the first products in each store, without reserves."""
 
     def id_of(self, kind: str, number: int, given: tuple[uuid.UUID, ...] = ()) -> uuid.UUID:
-        """The id of the ``number``-th (from 1) thing of a ``kind``."""
+        """The id of the object number ``number`` (from 1) of ``kind``."""
         return given[number - 1] if number <= len(given) else derived(f"{self.account.pk}/{kind}/{number}")
 
 
@@ -120,7 +120,7 @@ def products(company: Company, count: int) -> Iterator[Product]:
 
 
 def stocks(company: Company, places: list[Store], count: int) -> Iterator[Stock]:
-    """A row for every product and store."""
+    """One row for every product and store."""
     chance = random.Random(f"stocks of {company.account.name}")
     for number in range(1, count + 1):
         product_id = company.id_of("product", number, company.products)
@@ -136,7 +136,7 @@ def stocks(company: Company, places: list[Store], count: int) -> Iterator[Stock]
 
 
 def sales(company: Company, buyers: list[Counterparty], sold: list[Product], count: int) -> Iterator[Sale]:
-    """``count`` sales within three months; each of the ``sold`` products has its turn."""
+    """``count`` sales within three months, of the ``sold`` products in turn."""
     chance = random.Random(f"sales of {company.account.name}")
     for turn in range(count):
         product, quantity = sold[turn % len(sold)], chance.randint(1, 10)

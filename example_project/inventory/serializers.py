@@ -1,4 +1,4 @@
-"""Entities as MoySklad shows them."""
+"""Serializers of entities in MoySklad's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .mounts import entity_meta
 
 
 class EntitySerializer(serializers.ModelSerializer[Any]):
-    """What every entity has: ``meta``, ``id``, ``accountId``, ``name``."""
+    """Base serializer: ``meta``, ``id``, ``accountId``, ``name``."""
 
     meta = serializers.SerializerMethodField()
     accountId = serializers.UUIDField(source="account_id")  # noqa: N815  (the name on the wire)

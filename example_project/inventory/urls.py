@@ -1,4 +1,4 @@
-"""The inventory API below one mount."""
+"""URLs of the inventory API, included once per mount."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""An inventory API whose long calls can be answered later."""
+"""The example project: APIs that can be called asynchronously."""

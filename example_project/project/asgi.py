@@ -1,4 +1,4 @@
-"""The ASGI application: ``--chdir example_project project.asgi:application`` for any server."""
+"""ASGI application: run a server with ``--chdir example_project project.asgi:application``."""
 
 from __future__ import annotations
 

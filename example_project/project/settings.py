@@ -1,13 +1,13 @@
-"""Settings of the example project. Everything that differs between machines comes from the environment.
+"""Settings of the example project. Values that differ between machines come from environment variables.
 
 =================  ====================================================================================
-``DATABASE_URL``   any database that dj-database-url knows; default: SQLite beside this project
-``BROKER_URL``     address of a Redis server for django-q2; default: django-q2's ORM broker
-``RESULTS_DIR``    where large results are kept; default: ``results/`` beside this project
-``EXAMPLE_DELAY``  seconds that every report takes longer than it needs; default: 0
+``DATABASE_URL``   any database that dj-database-url supports; default: SQLite in this directory
+``BROKER_URL``     URL of a Redis server for django-q2; default: the ORM broker
+``RESULTS_DIR``    directory of large results; default: ``results/`` in this directory
+``EXAMPLE_DELAY``  seconds that every report is delayed; default: 0
 ``DEBUG``          ``0`` switches Django's debug mode off
 ``ALLOWED_HOSTS``  comma-separated host names; default: this computer only
-``SECRET_KEY``     needed for anything but playing
+``SECRET_KEY``     required for anything but trying it out
 =================  ====================================================================================
 """
 
@@ -56,7 +56,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_asyncexchange.middleware.AsyncExchangeMiddleware",  # last: it answers for the view, after all checks
+    "django_asyncexchange.middleware.AsyncExchangeMiddleware",  # last: after all checks of the other middleware
 ]
 
 ROOT_URLCONF = "project.urls"
@@ -78,7 +78,7 @@ TEMPLATES = [
     },
 ]
 
-# One writer at a time that waits its turn, readers that never wait, and an accepted call that survives a power cut.
+# WAL: readers never wait. IMMEDIATE: writers queue for the lock. synchronous=FULL: commits survive a power failure.
 SQLITE_OPTIONS = {
     "timeout": 20,
     "transaction_mode": "IMMEDIATE",
@@ -87,7 +87,7 @@ SQLITE_OPTIONS = {
 
 
 def database() -> dict[str, Any]:
-    """The database that DATABASE_URL names, with connections that live as long as their process."""
+    """Database configuration from DATABASE_URL, with persistent connections."""
     if os.environ.get("DATABASE_URL"):
         config: dict[str, Any] = dict(dj_database_url.config(conn_max_age=None))
     else:
@@ -152,8 +152,8 @@ ASYNC_EXCHANGE = {
     },
     "OWNER": "inventory.access.owner_of",
     "WEBHOOK_ADMIN": "inventory.access.administers",
-    "KEEP_REQUESTS": True,  # so that the admin can run a task again
-    # Receivers on this computer, on any port, without TLS; not in production.
+    "KEEP_REQUESTS": True,  # so that the admin can rerun a task
+    # Development only: webhook receivers on this machine, on any port, without TLS.
     "WEBHOOK_ALLOWED_NETWORKS": ["127.0.0.0/8", "::1/128"],
     "WEBHOOK_PORTS": range(1, 65536),
     "WEBHOOK_REQUIRE_HTTPS": False,

@@ -1,6 +1,6 @@
-"""Addresses that do not exist: below an API they are answered with its own error document, whatever ``DEBUG`` is.
+"""Unknown URLs: each API responds with a 404 in its own format, whatever ``DEBUG`` is.
 
-A vendor's client reads that document, and dies of Django's page.
+Clients of these vendors parse that document and cannot handle Django's HTML page.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from inventory.errors import not_found
 
 
 class Unknown(APIView):
-    """The 404 of an API, in the form that the client accepts, to everybody."""
+    """The 404 of an API in the format that the client accepts, without authentication."""
 
     authentication_classes = []
     permission_classes = []
     handler: Callable[[Exception, dict[str, Any]], Response | None] = staticmethod(exception_handler)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        self.format_kwarg = None  # what negotiation asks for
+        self.format_kwarg = None  # needed for content negotiation
         raise NotFound
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response | None]:
@@ -46,11 +46,11 @@ DOCUMENTS: Mapping[str, Callable[[HttpRequest], HttpResponseBase]] = {
         handler=calltypes_handler, renderer_classes=[JSONRenderer, CallTypeXMLRenderer]
     ),
 }
-"""Prefix → what says that there is no such address below it. An asynchronous call is answered by its dialect."""
+"""URL prefix → view of its 404. For an asynchronous call the dialect responds instead."""
 
 
 class UnknownAddressMiddleware(MiddlewareMixin):
-    """Stands outside of CommonMiddleware, which may know the address with a slash at its end."""
+    """Placed before CommonMiddleware, which may redirect to the URL with a trailing slash."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
@@ -59,5 +59,5 @@ class UnknownAddressMiddleware(MiddlewareMixin):
         document = next((made for prefix, made in DOCUMENTS.items() if request.path_info.startswith(prefix)), None)
         if document is None:
             return response
-        answer = document(request)
-        return answer.render() if isinstance(answer, Response) else answer
+        not_found = document(request)
+        return not_found.render() if isinstance(not_found, Response) else not_found

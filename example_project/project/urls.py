@@ -1,4 +1,4 @@
-"""The asynchronous exchange in one line; the inventory in Russian and in English; buyers, campaigns and call types."""
+"""URLconf. The first line includes the endpoints of django-asyncexchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WSGI application: ``--chdir example_project project.wsgi:application`` for any server."""
+"""WSGI application: run a server with ``--chdir example_project project.wsgi:application``."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from django_asyncexchange.admin.actions import AT_ONCE
-from django_asyncexchange.admin.listing import FirstPages
+from django_asyncexchange.admin.actions import MAX_SELECTED
+from django_asyncexchange.admin.listing import CappedPaginator
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Request
@@ -29,7 +29,7 @@ from django_asyncexchange.store import bodies
 from ..services import stored
 
 LIST = "/admin/asyncexchange/asynctask/"
-ROWS = 2 * FirstPages.reach
+ROWS = 2 * CappedPaginator.max_count
 JSON = (("Content-Type", "application/json"),)
 SCRIPT = "<script>alert(1)</script>"
 
@@ -243,11 +243,11 @@ class TestManyRows:
         ) as queries:
             page(site, LIST)
         counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
-        assert counts and all(f"LIMIT {FirstPages.reach}" in sql for sql in counts)
+        assert counts and all(f"LIMIT {CappedPaginator.max_count}" in sql for sql in counts)
 
     def test_where_the_pages_end_is_said(self, site: Client):
-        assert "The list ends after" in page(site, LIST)
-        assert "The list ends after" not in page(site, f"{LIST}?account=nobody")
+        assert "Only the first" in page(site, LIST)
+        assert "Only the first" not in page(site, f"{LIST}?account=nobody")
 
     def test_the_columns_that_may_be_large_are_not_read(self, site: Client):
         with CaptureQueriesContext(connection) as queries:
@@ -282,7 +282,7 @@ class TestManyRows:
     def test_too_many_tasks_at_once_are_refused(self, site: Client):
         some = AsyncTask.objects.filter(state=State.PENDING)[:1].get()
         text = act(site, "cancel", some, select_across="1")
-        assert f"at most {AT_ONCE} tasks" in text
+        assert f"at most {MAX_SELECTED} tasks" in text
         assert not AsyncTask.objects.filter(state=State.CANCEL, finished__isnull=False).exists()
 
 
@@ -364,7 +364,7 @@ def test_a_large_body_is_cut_and_says_so(site: Client, content_type: str):
 
 def test_no_body_and_no_answer_are_said(site: Client):
     assert "No body." in page(site, detail(answered(b"")))
-    assert "No answer." in page(site, detail(make(State.ERROR, reason="lost")))
+    assert "No response." in page(site, detail(make(State.ERROR, reason="lost")))
 
 
 def test_a_body_whose_file_is_missing_is_said(site: Client, caplog: pytest.LogCaptureFixture):
@@ -424,33 +424,33 @@ def test_rerun_makes_a_new_task_with_the_same_call_and_links_to_it(site: Client,
     attach(task, b'{"a": 1}', Body.REQUEST)
     text = act(site, "rerun", task)
     again = AsyncTask.objects.exclude(pk=task.pk).get()
-    assert "1 task was started again" in text and f'<a href="{detail(again)}">{again.pk}</a>' in text
+    assert "1 task was rerun" in text and f'<a href="{detail(again)}">{again.pk}</a>' in text
     assert (again.captured, again.url, again.owner, again.account) == (task.captured, task.url, chief, "acme")
     assert bodies.read(again.bodies.get(kind=Body.REQUEST)) == b'{"a": 1}'
     assert state_of(task) == "ERROR"
 
 
 def test_rerun_refuses_unfinished_tasks(site: Client):
-    assert "not started again: It is not finished yet." in act(site, "rerun", make(State.PENDING))
+    assert "not rerun: The task is not finished yet." in act(site, "rerun", make(State.PENDING))
     assert AsyncTask.objects.count() == 1
 
 
 def test_rerun_refuses_what_would_be_another_call(site: Client):
     past = timezone.now() - dt.timedelta(days=1)
     task = make(request=call(JSON), method="POST", deletion_date=past)
-    assert "Its request body has been deleted." in act(site, "rerun", task)
-    assert "1 task was started again" in act(site, "rerun", make(deletion_date=past))
+    assert "The request body has been deleted." in act(site, "rerun", task)
+    assert "1 task was rerun" in act(site, "rerun", make(deletion_date=past))
 
 
 def test_rerun_reports_a_full_account(site: Client, settings: Any):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"moysklad": {"PREFIX": "/r", "CAPACITY": 1}}}
     make(State.PENDING, dialect="moysklad")
     text = act(site, "rerun", make(dialect="moysklad"))
-    assert "1 task was not started again: Too many asynchronous calls are unfinished." in text
+    assert "1 task was not rerun: Too many asynchronous calls are unfinished." in text
 
 
 def test_rerun_reports_a_dialect_that_is_gone(site: Client):
-    assert "Its dialect is not mounted any more." in act(site, "rerun", make(dialect="esperanto"))
+    assert "The dialect is no longer mounted." in act(site, "rerun", make(dialect="esperanto"))
 
 
 def test_rerun_reports_what_breaks_and_goes_on(site: Client, caplog: pytest.LogCaptureFixture):
@@ -459,7 +459,7 @@ def test_rerun_reports_what_breaks_and_goes_on(site: Client, caplog: pytest.LogC
     storages["asyncexchange"].delete(body.name)
     with caplog.at_level(logging.CRITICAL, "django_asyncexchange"):
         text = act(site, "rerun", broken, whole)
-    assert "1 task was started again" in text and "1 task was not started again" in text
+    assert "1 task was rerun" in text and "1 task was not rerun" in text
 
 
 def test_prune_asks_first(site: Client):
@@ -473,7 +473,7 @@ def test_prune_deletes_finished_tasks_with_their_files(site: Client):
     path = Path(storages["asyncexchange"].path(task.bodies.get().name))
     assert path.exists()
     text = act(site, "prune", task, running, confirmed="yes")
-    assert "1 task was pruned." in text and "1 task is not finished and was kept." in text
+    assert "1 task was pruned." in text and "1 unfinished task was not pruned." in text
     assert not path.exists() and not Body.objects.exists()
     assert list(AsyncTask.objects.all()) == [running]
     assert LogEntry.objects.filter(object_id=str(task.pk), action_flag=3).exists()
@@ -545,7 +545,7 @@ def test_of_a_file_that_is_cut_no_size_is_told(site: Client):
     content = f"{head}1--xx2\r\n{head}{{1}}\r\n--xx--\r\n".format("one", "5" * 100_000)
     attach(task, content.replace('"one"', '"two"').replace('"two"', '"one"', 2).encode(), Body.REQUEST)
     text = page(site, detail(task))
-    assert "file one, 6 bytes" in text and "file two, longer than what is shown" in text
+    assert "file one, 6 bytes" in text and "file two, truncated" in text
 
 
 @pytest.mark.parametrize(

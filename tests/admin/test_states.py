@@ -25,7 +25,7 @@ from oauth2_provider.models import Application
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import AsyncTask, Body, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.protocol.values import Owner
@@ -116,10 +116,10 @@ def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
         task = called(anna)
         lifecycle.fail(lifecycle.claim(task.pk), reason)
         left[f"error, {reason.value}"] = task
-    left["running"] = lifecycle.claim(called(anna, method="post", data=form).pk)
+    left["running"] = lifecycle.claim(called(anna, method="post", data=form).pk).task
     left["cancelled before it ran"] = called(anna)
     lifecycle.cancel(left["cancelled before it ran"])
-    left["cancelled as it ran"] = lifecycle.claim(called(anna).pk)
+    left["cancelled as it ran"] = lifecycle.claim(called(anna).pk).task
     lifecycle.cancel(left["cancelled as it ran"])
     left["released"] = called(anna)
     lifecycle.release(lifecycle.claim(left["released"].pk))
@@ -172,8 +172,8 @@ def told(anna: Client) -> Iterator[Delivery]:
     """Webhooks and deliveries in every state."""
     task = ran(anna)
     for number, enabled in enumerate((True, False)):
-        wish = Wish(url=f"https://example.com/{number}?token=hunter2", action="PROCESSED", enabled=enabled)
-        made = subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id="7"), None, wish)
+        fields = WebhookFields(url=f"https://example.com/{number}?token=hunter2", action="PROCESSED", enabled=enabled)
+        made = subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id="7"), None, fields)
         webhook = Webhook.objects.get(pk=made.id)
         for state in Delivery.STATES:
             for url in (encryption.seal_secret(webhook.url), "gAAAAsealed-with-a-lost-key", ""):
@@ -288,7 +288,7 @@ def test_a_webhook_of_a_mount_that_was_taken_down_is_not_changed_but_in_words(we
     [webhook] = [webhook for webhook in webhooks if webhook.dialect == "esperanto"]
     form = {"action": "PROCESSED", "url": "https://example.com/other", "enabled": "on"}
     answer = staff("superuser").post(f"{SITE}webhook/{webhook.pk}/change/", form)
-    assert "Its dialect is not mounted any more." in answer.content.decode()
+    assert "The dialect is no longer mounted." in answer.content.decode()
 
 
 @pytest.mark.parametrize("field", ["url", "account"])
@@ -354,7 +354,7 @@ def test_a_button_that_deletes_asks_first_and_leads_to_the_list(anna: Client):
 def test_a_call_whose_request_is_erased_cannot_be_run_again_and_its_page_says_why(anna: Client):
     client, task = staff("superuser"), ran(anna)
     assert buttons(client, at(task))["rerun"][1] is False
-    assert "Run again: The captured request has been erased (KEEP_REQUESTS)." in page(client, at(task))
+    assert "Rerun: The captured request has been erased (KEEP_REQUESTS)." in page(client, at(task))
 
 
 def test_a_delivery_that_was_given_up_is_sent_once_more_by_its_button(webhooks: Any):
@@ -388,7 +388,7 @@ def test_a_button_of_what_is_gone_leads_to_the_list(wrong: str):
     assert (answer.status_code, answer["Location"]) == (302, f"{SITE}asynctask/")
 
 
-MISSED = "is a worker there?"
+MISSED = "Is a worker running?"
 
 
 def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):

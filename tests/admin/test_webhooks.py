@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Owner
@@ -48,8 +48,8 @@ def said(answer):
 
 @pytest.fixture
 def webhook(db):
-    wish = Wish(url="https://example.com/", action="PROCESSED")
-    made = subscriptions.create(conf.dialect("prefer"), Owner(account="one", id="7"), None, wish)
+    fields = WebhookFields(url="https://example.com/", action="PROCESSED")
+    made = subscriptions.create(conf.dialect("prefer"), Owner(account="one", id="7"), None, fields)
     return Webhook.objects.get(pk=made.id)
 
 
@@ -136,7 +136,7 @@ def test_a_new_secret_is_shown_once_and_noted(site, webhook):
 
 def test_what_was_given_up_is_sent_once_more(site, webhook, failed):
     answer = site.post(place("webhook"), {"action": "resend_failed", "_selected_action": [str(webhook.pk)]})
-    assert said(answer) == ["1 delivery is sent once more."]
+    assert said(answer) == ["1 delivery was queued again."]
     failed.refresh_from_db()
     assert failed.state == Delivery.WAITING
 
@@ -162,7 +162,7 @@ def test_all_deliveries_since_a_time_are_sent_once_more(site, failed):
     )
     Delivery.objects.filter(pk=old.pk).update(created=timezone.now() - dt.timedelta(days=2))
     answer = site.post(f"{place('delivery')}?{urlencode(since)}", action)
-    assert said(answer) == ["1 delivery is sent once more."]
+    assert said(answer) == ["1 delivery was queued again."]
     assert Delivery.objects.get(state=Delivery.WAITING) == failed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -10,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.store import transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 
@@ -122,11 +125,16 @@ def test_looking_through_all_that_waits_would_be_seen(flood):
     assert most_rows(lambda: list(AsyncTask.objects.waiting().filter(url=""))) >= FLOOD
 
 
+def claim_next(dialect):
+    lease = dt.timedelta(minutes=1)
+    return transitions.claim_next(dialect.name, "flooder", share=dialect.policy.share, worker="one", lease=lease)
+
+
 def test_nobody_looks_through_all_that_waits(flood):
     dialect, share = conf.dialect("prefer"), conf.dialect("prefer").policy.share
     few = 4 * share
     assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
-    assert most_rows(lambda: lifecycle.claim_next(dialect, "flooder")) < few
+    assert most_rows(lambda: claim_next(dialect)) < few
     assert most_rows(lambda: dispatch.send_next(dialect, "flooder")) < few
     task = stored(dialect="prefer", account="flooder")
     assert most_rows(lambda: lifecycle.claim(task.pk)) < few

@@ -20,6 +20,7 @@ from django_asyncexchange.exceptions import CapacityExceeded, NotCancellable
 from django_asyncexchange.models import AsyncTask, Body, Webhook
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies, db_retry
+from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import lifecycle, pruning
 from django_asyncexchange.worker import runner
 
@@ -136,9 +137,9 @@ def test_of_40_submits_of_an_account_that_listens_all_are_taken_and_told_of():
     assert (AsyncTask.objects.count(), listens.deliveries.count()) == (40, 40)
 
 
-def finish(task):
+def finish(claim):
     draft = bodies.write([b"{}"], limit=100)
-    return lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
+    return lifecycle.finish(claim, status=200, reason_phrase="OK", headers=(), draft=draft) is not None
 
 
 def cancel(task):
@@ -167,15 +168,15 @@ def test_a_task_is_finished_or_cancelled_never_both():
         return work
 
     meeting = threading.Barrier(2)
-    finished, cancelled = together(each(finish, 0), each(cancel, 1))
+    finished, cancelled = together(each(lambda task: finish(Claim(task=task)), 0), each(cancel, 1))
     assert [one + other for one, other in zip(finished, cancelled, strict=True)] == [1] * 100
     assert [state_of(task) == "DONE" for task in tasks] == finished
     assert Body.objects.count() == sum(finished)
 
 
 def test_of_several_that_finish_one_attempt_one_wins():
-    task = stored(State.PROCESSING)
-    assert sum(together(*[lambda: finish(task)] * 8)) == 1
+    claim = Claim(task=stored(State.PROCESSING))
+    assert sum(together(*[lambda: finish(claim)] * 8)) == 1
     assert Body.objects.count() == 1
 
 

@@ -165,9 +165,9 @@ def test_the_admin_shows_and_changes_them(anna, idle):
 def test_a_task_that_ends_gives_the_next_its_turn(idle):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": {"SHARE": 1}})):
         first, _second = submitted(), submitted()
-        task = lifecycle.claim(first.pk)
+        claim = lifecycle.claim(first.pk)
         draft = bodies.write([b"{}"], limit=100)
-        assert lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
+        assert lifecycle.finish(claim, status=200, reason_phrase="OK", headers=(), draft=draft)
         assert AsyncTask.objects.exclude(sent=None).count() == 2
         pruning.forget([first])
     assert dt.timedelta() < soon() - AsyncTask.objects.get().created

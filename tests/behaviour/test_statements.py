@@ -15,8 +15,8 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.executors.django_q.executor import DjangoQ
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.sql.writes import chains
-from django_asyncexchange.store import transitions
+from django_asyncexchange.sql.writes import can_write_together
+from django_asyncexchange.store import statements
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 from django_asyncexchange.worker import runner
@@ -66,7 +66,7 @@ def done(task: AsyncTask) -> None:
 
 def written(*statements: str) -> list[str]:
     """A transaction, or the one statement that they are on PostgreSQL."""
-    return ["WITH"] if chains("default") else [BEGIN, *statements, END]
+    return ["WITH"] if can_write_together("default") else [BEGIN, *statements, END]
 
 
 def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
@@ -102,9 +102,9 @@ def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_en
 
 
 def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * transitions.SMALL)):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * statements.SMALL)):
         for _ in range(2):
-            anna.post("/answers/200/", "a" * (transitions.SMALL + 1), **FORM)
+            anna.post("/answers/200/", "a" * (statements.SMALL + 1), **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
     read = ["SELECT body", "SELECT asynctask"]
@@ -114,10 +114,10 @@ def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_mea
 
 
 def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
-    task = lifecycle.claim(stored(dialect="prefer", account="one").pk)
+    claim = lifecycle.claim(stored(dialect="prefer", account="one").pk)
     stored(dialect="prefer", account="one")
     stored(dialect="prefer", account="two")
-    ended = asked(lambda: lifecycle.fail(task, Reason.EXCEPTION))
+    ended = asked(lambda: lifecycle.fail(claim, Reason.EXCEPTION))
     assert ended == [*written("UPDATE asynctask"), "SELECT asynctask", "UPDATE asynctask"]
 
 
@@ -132,8 +132,8 @@ def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeyp
             anna.get("/answers/200/", headers=LATER)
         [sent] = AsyncTask.objects.unfinished().exclude(sent=None)
         claim, end = "UPDATE asynctask", ["UPDATE asynctask", "INSERT body"]
-        next_ = [claim] if chains("default") else ["SAVEPOINT", claim, "RELEASE"]
-        first = [*written(*end), *next_] if chains("default") else written(*end, *next_)
+        next_ = [claim] if can_write_together("default") else ["SAVEPOINT", claim, "RELEASE"]
+        first = [*written(*end), *next_] if can_write_together("default") else written(*end, *next_)
         assert asked(lambda: runner.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
 
 

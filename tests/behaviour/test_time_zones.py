@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 from django_asyncexchange import encryption
 from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
-from django_asyncexchange.models.moments import utc
+from django_asyncexchange.models.timestamps import utc_now
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.rest.serializers import AsyncTaskSerializer
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
@@ -56,7 +56,7 @@ def far(request):
 
 
 def is_now(moment):
-    return abs(moment - utc()) < MINUTE
+    return abs(moment - utc_now()) < MINUTE
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_call_is_accepted_run_and_answered_and_its_dates_are_right(far, anna):
     task = AsyncTask.objects.get()
     assert task.state == "DONE"
     assert all(is_now(moment) for moment in (task.created, task.sent, task.started, task.finished))
-    assert task.deletion_date > utc() + MINUTE
+    assert task.deletion_date > utc_now() + MINUTE
     dates = [parse_datetime(text) for name, text in document.items() if name in ("created", "started", "finished")]
     assert dates and all(is_now(date) for date in dates)
 
@@ -88,7 +88,7 @@ def test_every_dialect_accepts(far, dialect):
 def test_a_list_is_filtered_by_dates(far, anna):
     anna.post("/ran/", b"", content_type="text/plain", headers={"Prefer": "respond-async"})
     found = []
-    for moment in (utc() - MINUTE, utc() + MINUTE):
+    for moment in (utc_now() - MINUTE, utc_now() + MINUTE):
         text = moment.isoformat().replace("+00:00", "Z")
         found.append(anna.get("/async/tasks", {"created__gte": text}).json())
     assert [str(AsyncTask.objects.get().pk) in str(page) for page in found] == [True, False]
@@ -96,8 +96,8 @@ def test_a_list_is_filtered_by_dates(far, anna):
 
 def test_what_is_due_is_due(far):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
-        running, expired = stored(), stored(State.DONE, answer=b"{}", deletion_date=utc() - MINUTE)
-        fresh = stored(State.DONE, answer=b"{}", deletion_date=utc() + MINUTE)
+        running, expired = stored(), stored(State.DONE, answer=b"{}", deletion_date=utc_now() - MINUTE)
+        fresh = stored(State.DONE, answer=b"{}", deletion_date=utc_now() + MINUTE)
         lifecycle.claim(running.pk)
         assert recovery.recover() == {"again": 0, "lost": 0, "resent": 0}
         assert dispatch.sweep() == 0
@@ -112,11 +112,11 @@ def test_webhooks_are_told_of_and_signed(far):
     row = Delivery.objects.select_related("webhook", "task").get(webhook=webhook)
     assert is_now(row.due)
     webhook.secret = webhook.former_secret = encryption.seal_secret("whsec_" + "A" * 32)
-    webhook.former_until = utc() - MINUTE
+    webhook.former_until = utc_now() - MINUTE
     webhook.save()
     row.webhook.refresh_from_db()
-    assert row.webhook.former_until < utc() < row.webhook.former_until + 2 * MINUTE
-    assert len(attempts.secrets_of(row)) == 1
+    assert row.webhook.former_until < utc_now() < row.webhook.former_until + 2 * MINUTE
+    assert len(attempts.signing_secrets(row)) == 1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The workers of a cell, and how a message that wants nothing done is sent to them."""
+"""The workers of a cell, and how a call that is run by hand is sent to them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.db import connection
 from ..journeys import cells
 from ..journeys.test_journeys import free_port
 from . import peers
+from .door import DATA
 from .line import Line
 from .visitor import Visitor
 
@@ -54,39 +55,35 @@ class Crew:
             assert cells.served(process, port), self._cast.said()
             yield Visitor(port, process.pid)
 
-    def bare(self) -> Callable[[], str]:
-        """Sends a message that wants nothing done, and returns its id."""
-        return {"DjangoQ": _django_q, "Celery": _celery, "DjangoTasks": _tasks}[settings.EXECUTOR_PATH.split(".")[-1]]()
+    def by_hand(self, method: str) -> Callable[[str], str]:
+        """Sends the call of ``method`` that a token makes, to be run by hand; returns the id of its message."""
+        send = {"DjangoQ": _django_q, "Celery": _celery, "DjangoTasks": _tasks}[settings.EXECUTOR_PATH.split(".")[-1]]()
+
+        def sent(token: str) -> str:
+            id = str(uuid.uuid4())
+            send(id, method, "/works/", token, DATA if method == "POST" else None)
+            return id
+
+        return sent
 
 
-def _django_q() -> Callable[[], str]:
+def _django_q() -> Callable[..., object]:
     from django_q.brokers import get_broker
     from django_q.tasks import async_task
 
     broker = get_broker()
 
-    def send() -> str:
-        id = str(uuid.uuid4())
-        options: dict[str, Any] = {"broker": broker, "save": False, "ack_failure": True, "task_name": id}
-        async_task("tests.benchmarks.peers.bare", id, q_options=options)
-        return id
+    def send(id: str, *call: Any) -> None:
+        async_task(
+            "tests.benchmarks.peers.by_hand", id, *call, q_options={"broker": broker, "save": True, "task_name": id}
+        )
 
     return send
 
 
-def _celery() -> Callable[[], str]:
-    def send() -> str:
-        id = str(uuid.uuid4())
-        peers.bare_celery.apply_async((id,))
-        return id
-
-    return send
+def _celery() -> Callable[..., object]:
+    return lambda *call: peers.by_hand_with_celery.apply_async(call, task_id=call[0])
 
 
-def _tasks() -> Callable[[], str]:
-    def send() -> str:
-        id = str(uuid.uuid4())
-        peers.bare_task.enqueue(id)
-        return id
-
-    return send
+def _tasks() -> Callable[..., object]:
+    return peers.by_hand_with_tasks.enqueue  # type: ignore[no-any-return]

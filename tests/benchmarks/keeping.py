@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from django.test.utils import override_settings
 
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.store import transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 
@@ -55,7 +57,7 @@ def measure() -> Iterator[Figure]:
 
 def waiting() -> Iterator[Figure]:
     """An account's look for its next call; nobody has analysed the tables since the calls came."""
-    dialect = conf.dialect("prefer")
+    share = conf.dialect("prefer").policy.share
     for alias, calls in (("large", FLOOD), ("default", TRICKLE)):
         with tables.of(alias):
             like = AsyncTask.objects.first()
@@ -67,7 +69,10 @@ def waiting() -> Iterator[Figure]:
     def next_() -> None:
         alias = router.db_for_write(AsyncTask)
         with transaction.atomic(using=alias):
-            assert lifecycle.claim_next(dialect, "flooder") is not None
+            claim = transitions.claim_next(
+                "prefer", "flooder", share=share, worker="one", lease=dt.timedelta(minutes=1)
+            )
+            assert claim is not None
             transaction.set_rollback(True, using=alias)
 
     calls = scale(100, 5)

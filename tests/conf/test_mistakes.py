@@ -129,7 +129,7 @@ RIGHT = {
 @pytest.mark.parametrize("key", RIGHT)
 def test_a_right_value_is_no_mistake(key):
     with override_settings(ASYNC_EXCHANGE=exchange(**{key: RIGHT[key]})):
-        assert list(configuration.wrongs()) == []
+        assert list(configuration.problems()) == []
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_a_right_value_is_no_mistake(key):
 )
 def test_a_right_option_is_no_mistake(options):
     with override_settings(**option(**options)):
-        assert list(configuration.wrongs()) == []
+        assert list(configuration.problems()) == []

@@ -8,13 +8,14 @@ import pytest
 from django.test import override_settings
 
 from django_asyncexchange.conf import Conf, conf
+from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.conf.settings import mount
-from django_asyncexchange.dialects.base.policy import DELIVERIES
+from django_asyncexchange.dialects.base import DeliveryRules, Policy
 from django_asyncexchange.dialects.kladana import Kladana
 from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
+from django_asyncexchange.dialects.prefer import Prefer
 from django_asyncexchange.dialects.solitude import Solitude
 from django_asyncexchange.protocol.validators import Mistake
-from django_asyncexchange.webhooks.retry_policy import PROFILES
 
 from ..services import exchange
 
@@ -45,7 +46,7 @@ def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
 
 def test_a_project_without_the_dict_has_the_default_dialect(settings, monkeypatch):
     del settings.ASYNC_EXCHANGE
-    monkeypatch.setattr("django_asyncexchange.conf.settings._known", {})  # Django tells nobody of what is deleted
+    monkeypatch.setattr("django_asyncexchange.conf.settings._cache", {})  # Django tells nobody of what is deleted
     assert [mount.name for mount in conf.mounts] == ["prefer"]
     assert conf.mounts is conf.mounts
 
@@ -74,18 +75,18 @@ def test_a_class_can_be_mounted_under_any_name():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "cure"),
+    ("name", "options", "hint"),
     [
-        ("ours", {}, "Others need a CLASS"),
+        ("ours", {}, "needs a CLASS"),
         ("moisklad", {}, "Did you mean 'moysklad'?"),
         ("ours", {"CLASS": "tests.nowhere.Nothing"}, "Write the dotted path"),
         ("moysklad", {"CAPACITIES": 5}, "Did you mean 'CAPACITY'?"),
     ],
 )
-def test_an_entry_that_is_wrong_cannot_be_mounted(name, options, cure):
+def test_an_entry_that_is_wrong_cannot_be_mounted(name, options, hint):
     with pytest.raises(Mistake) as mistake:
         mount(name, options)
-    assert cure in mistake.value.cure
+    assert hint in mistake.value.hint
 
 
 def test_naming_a_dialect_leaves_the_default_one_mounted():
@@ -104,8 +105,30 @@ def test_a_mount_that_is_none_is_off(name):
         assert {made.name for made in conf.mounts} == {"moysklad", "prefer"} - {name}
 
 
-def test_policies_name_the_profiles_of_deliveries():
-    assert set(DELIVERIES) == set(PROFILES)
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("rules", ["signed", "moysklad", "mailru"])
+def test_any_mount_may_choose_the_delivery_rules_of_a_built_in_dialect(name, rules):
+    assert mount(name, {"DELIVERY": rules}).policy.delivery == rules
+
+
+class OwnRules(Prefer):
+    DELIVERY_RULES = {"patient": DeliveryRules(total_timeout=60)}
+    POLICY = Policy(delivery="patient")
+
+
+class UnknownRules(Prefer):
+    POLICY = Policy(delivery="unknown")
+
+
+def test_dialect_of_the_project_brings_its_own_delivery_rules():
+    with override_settings(ASYNC_EXCHANGE={"DIALECTS": {"own": {"CLASS": f"{__name__}.OwnRules"}, "prefer": None}}):
+        assert conf.delivery_rules("own").total_timeout == 60
+        assert conf.delivery_rules("gone") == DeliveryRules()
+
+
+def test_default_delivery_rules_that_do_not_exist_are_a_mistake():
+    with pytest.raises(Mistake, match="'unknown' is unknown"):
+        mount("own", {"CLASS": f"{__name__}.UnknownRules"})
 
 
 def test_an_option_of_a_policy_that_overrides_a_default_is_still_checked():

@@ -67,12 +67,12 @@ def shown(text: str, base: str) -> str:
 @pytest.mark.parametrize("base", HOSTS)
 def test_the_documented_request_gets_the_documented_answer(base: str) -> None:
     entity = WebhookEntity()
-    wish = entity.wish(json.loads(REQUEST), None)
+    fields = entity.parse(json.loads(REQUEST), None)
     made = Subscription(
         id=uuid.UUID("c6010bf9-a683-11eb-ac12-000900000001"),
         owner=OWNER,
-        action=wish.action or "",
-        url=wish.url or "",
+        action=fields.action or "",
+        url=fields.url or "",
         created=dt.datetime(2021, 4, 26, tzinfo=dt.UTC),
     )
     assert json.dumps(entity.document(made, context(base=base))) == shown(ANSWER, base)

@@ -15,7 +15,7 @@ from django.urls import resolve
 
 from django_asyncexchange import encryption, urls
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.endpoints.webhooks import WebhookView
 from django_asyncexchange.exceptions import TooManySubscriptions
 from django_asyncexchange.models import Account, AsyncTask, Delivery, DeliveryAttempt, Webhook
@@ -367,7 +367,7 @@ class TestPlain:
 
     def test_enabling_it_forgets_why_it_was_disabled(self, client):
         kept = self.made(client)
-        Webhook.objects.update(enabled=False, disabled_reason="Nothing has arrived there for days.")
+        Webhook.objects.update(enabled=False, disabled_reason="All deliveries have failed for days.")
         told = sent(client, "PATCH", f"{PLAIN}/{kept['id']}", {"enabled": True}).json()
         assert (told["enabled"], told["disabled_reason"]) == (True, "")
 
@@ -504,7 +504,7 @@ def seen(answer):
 
 def of_company(mount, company="one"):
     made = subscriptions.create(
-        mount, Owner(account=company, id="7"), None, Wish(url="https://example.com/", action="PROCESSED")
+        mount, Owner(account=company, id="7"), None, WebhookFields(url="https://example.com/", action="PROCESSED")
     )
     return Webhook.objects.get(pk=made.id)
 
@@ -562,8 +562,8 @@ def test_of_many_at_once_as_many_are_kept_as_allowed():
 
     def subscribe(number):
         try:
-            wish = Wish(url=f"https://example.com/{number}", action="PROCESSED")
-            subscriptions.create(mount, Owner(account="one", id="7"), None, wish)
+            fields = WebhookFields(url=f"https://example.com/{number}", action="PROCESSED")
+            subscriptions.create(mount, Owner(account="one", id="7"), None, fields)
         except TooManySubscriptions:
             refused.append(number)
         finally:

@@ -263,7 +263,7 @@ def test_queues_that_django_tasks_knows_are_no_mistake(kept):
 
 def test_a_worker_of_django_tasks_cannot_be_required(kept, settings):
     settings.ASYNC_EXCHANGE = exchange(REQUIRE_WORKER=True)
-    [(wrong, cure)] = executors.load().check()
+    [(wrong, hint)] = executors.load().check()
     assert "REQUIRE_WORKER" in wrong
 
 

@@ -5,12 +5,11 @@ A process of its own, because it looks into the database of another project than
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
 
-from django_asyncexchange.webhooks import retry_policy
+from django_asyncexchange.dialects.base import DeliveryRules, Dialect
 from tests.faults.settings import *  # noqa: F403
 from tests.faults.settings import ASYNC_EXCHANGE as GIVEN
 from tests.faults.settings import MOUNT
@@ -26,8 +25,7 @@ ASYNC_EXCHANGE = {
     "WEBHOOK_IN_FLIGHT": int(os.environ.get("FAULT_IN_FLIGHT") or 2),
 }
 if patience := float(os.environ.get("FAULT_PATIENCE") or 0):
-    signed = dataclasses.replace(retry_policy.PROFILES["signed"], read=patience, total=patience)
-    retry_policy.PROFILES = {**retry_policy.PROFILES, "signed": signed}
+    Dialect.DELIVERY_RULES = {"signed": DeliveryRules(read_timeout=patience, total_timeout=patience)}
 
 
 def rows(webhooks: list[str]) -> list[dict[str, object]]:

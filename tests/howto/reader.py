@@ -16,16 +16,15 @@ from typing import Any
 import requests
 
 from ..newcomer import CHANGING, PATIENCE, PAUSE, Environment, Newcomer, free_port
-from ..pages import ROOT, Block, blocks, completed
+from ..pages import PAGES, ROOT, Block, blocks, completed
 from ..receivers import Receiver
 from ..services import until
 
 HERE = Path(__file__).parent
-PAGES = [page for folder in ("howto", "reference") for page in sorted((ROOT / "docs" / folder).rglob("*.rst"))]
 SETTINGS = (
-    ("deploy", "Q_CLUSTER = q_cluster()"),
-    ("deploy", "sqlite3"),
-    ("storage", "FileSystemStorage"),
+    ("deployment", "Q_CLUSTER = q_cluster()"),
+    ("deployment", "sqlite3"),
+    ("storing-and-serving-results", "FileSystemStorage"),
     ("retention", '"solitude": {'),
     ("kladana", '"kladana": {'),
     ("mailru", '"mailru": {'),
@@ -85,7 +84,7 @@ class Reader(Newcomer):
     # The project -----------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Make the project, and start what :doc:`deploy` starts."""
+        """Make the project, and start what docs/howto/deployment.rst starts."""
         self.enter("pip install django-asyncexchange")
         self.enter("django-admin startproject myproject .")
         shutil.copy(HERE / "project.py", self.home / "myproject" / "urls.py")

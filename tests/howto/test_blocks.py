@@ -27,22 +27,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 ELSEWHERE = {
     ("CONTRIBUTING", "python3 -m venv"): "runs these tests",
     ("contributing", "python3 -m venv"): "the same",
-    ("deploy", "[Unit]"): "test_programs asks systemd",
-    ("deploy", "FROM python"): "test_programs takes the commands out of it, and has one run; images are not built here",
-    ("deploy", "# compose.yaml"): "test_programs reads it",
-    ("deploy", "# Kubernetes"): "test_programs reads it",
-    ("deploy", "# postgresql.conf"): "test_programs asks PostgreSQL",
+    ("deployment", "[Unit]"): "test_programs asks systemd",
+    ("deployment", "FROM python"): "test_programs runs its commands; no image is built",
+    ("deployment", "# compose.yaml"): "test_programs reads it",
+    ("deployment", "# Kubernetes"): "test_programs reads it",
+    ("deployment", "# postgresql.conf"): "test_programs asks PostgreSQL",
     ("executors", "celery -A myproject worker"): "test_workers has it run a call",
     ("executors", "pip install django-asyncexchange[celery]"): "the same",
     ("executors", "pip install django-asyncexchange[redis]"): "the same",
     ("executors", "pip install django-asyncexchange[tasks]"): "the same",
     ("executors", "python manage.py db_worker"): "the same",
     ("performance", "pip install -e .[benchmarks]"): "an hour; the environments benchmarks and benchmarks-short of tox",
+    ("proxies-and-cors", "location / {"): "test_proxies asks nginx",
+    ("proxies-and-cors", "location /shop/ {"): "the same",
     ("quickstart", ""): "test_first_hour",
     ("README", ""): "test_first_hour, and .ci/run",
-    ("storage", '{"Rules"'): "test_programs asks a bucket",
-    ("storage", "location /results/"): "test_programs asks nginx",
-    ("testing", ""): "test_first_hour",
+    ("storing-and-serving-results", '{"Rules"'): "test_programs asks a bucket",
+    ("storing-and-serving-results", "location /results/"): "test_programs asks nginx",
+    ("testing-your-project", ""): "test_first_hour",
     ("webhooks", "// receiver.js"): "test_signatures runs it, with Node.js",
 }
 """(page, beginning of a block; all of the page where that is empty) → who does it, or why nobody does."""
@@ -93,7 +95,7 @@ def ticket(reader, block):
     reader.compare(block)
 
 
-@story("identity", "python -c")
+@story("authentication", "python -c")
 def key(reader, block):
     reader.type(block)
     assert Fernet(reader.said.strip())
@@ -125,7 +127,7 @@ def pruned(reader, block):
     assert re.match(r"[1-9]\d* bodies and \d+ tasks deleted", reader.said)
 
 
-@story("storage", "curl --continue-at -")
+@story("storing-and-serving-results", "curl --continue-at -")
 def continued(reader, block):
     """A download broke off after a while."""
     result = reader.accepted("/api/remap/1.2/report/large?async=true")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import json
-import os
 import re
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import boto3
 import psycopg
@@ -24,71 +19,31 @@ from psycopg import sql
 
 from django_asyncexchange.management.commands.asyncexchange_worker import Command
 
-from ..conftest import unavailable
 from ..newcomer import PATIENCE, PAUSE, free_port
 from ..responses.test_conditional import SANDBOX
 from ..services import until
+from .programs import nginx, program
 from .reader import more, shown
 
 pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 
 
-def program(name: str) -> str:
-    """Where it is; what Debian has for administrators included."""
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or unavailable(f"{name} is not installed")
-
-
 # nginx ----------------------------------------------------------------------------------------------------------------
-
-NGINX = """
-daemon off;
-master_process off;
-pid {home}/pid;
-error_log {home}/errors;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {home}/1; proxy_temp_path {home}/2;
-    fastcgi_temp_path {home}/3; uwsgi_temp_path {home}/4; scgi_temp_path {home}/5;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header Host $http_host; }}
-        {shown}
-    }}
-}}
-"""
-
-
-@contextlib.contextmanager
-def nginx(home: Path, **names: object):
-    (home / "conf").write_text(NGINX.format(home=home, **names), encoding="utf-8")
-    with subprocess.Popen([program("nginx"), "-p", home, "-c", home / "conf", "-e", home / "errors"]) as process:
-        try:
-            until(lambda: process.poll() is not None or listens(names["port"]), PATIENCE, PAUSE)
-            assert process.poll() is None, (home / "errors").read_text()
-            yield
-        finally:
-            process.terminate()
-
-
-def listens(port) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 @pytest.fixture(scope="module")
 def front(reader, tmp_path_factory):
     """The project behind nginx, each as the page about storage says."""
     program("nginx")
-    settings = "from .settings import *\n" + more(shown("storage", '"SENDFILE": True'))
+    settings = "from .settings import *\n" + more(shown("storing-and-serving-results", '"SENDFILE": True'))
     (reader.home / "myproject" / "sendfile.py").write_text(reader.localized(settings), encoding="utf-8")
     with reader.beside(settings="myproject.sendfile") as front:
         front.enter("pip install django-asyncexchange[sendfile]")
         front.enter("python manage.py runserver")
         behind, front.port = front.port, free_port()
-        location = front.localized(shown("storage", "location /"))
-        with nginx(tmp_path_factory.mktemp("nginx"), port=front.port, behind=behind, shown=location):
+        through = f"location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header Host $http_host; }}"
+        location = front.localized(shown("storing-and-serving-results", "location /"))
+        with nginx(tmp_path_factory.mktemp("nginx"), front.port, through + location):
             yield front
 
 
@@ -126,7 +81,7 @@ def test_systemd_has_nothing_against_the_unit(tmp_path):
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
     unit = tmp_path / "myproject.service"
-    shown_unit = shown("deploy", "[Unit]").replace("/srv/myproject", str(tmp_path))
+    shown_unit = shown("deployment", "[Unit]").replace("/srv/myproject", str(tmp_path))
     unit.write_text(shown_unit.replace("User=myproject", f"User={getpass.getuser()}"), encoding="utf-8")
     done = subprocess.run([program("systemd-analyze"), "verify", unit], capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -134,7 +89,7 @@ def test_systemd_has_nothing_against_the_unit(tmp_path):
 
 def commands() -> tuple[list[str], list[str]]:
     """What the image starts, and what it asks."""
-    image = shown("deploy", "FROM python").replace("\\\n", "")
+    image = shown("deployment", "FROM python").replace("\\\n", "")
     run, check = (json.loads(found) for found in re.findall(r"CMD (\[.+\])", image))
     return run, check
 
@@ -147,15 +102,15 @@ def test_the_container_is_well_while_its_command_runs(reader):
 
 def test_kubernetes_starts_and_asks_what_the_image_does():
     run, check = commands()
-    [container] = yaml.safe_load(shown("deploy", "# Kubernetes"))["spec"]["containers"]
+    [container] = yaml.safe_load(shown("deployment", "# Kubernetes"))["spec"]["containers"]
     assert container["args"] == run
     assert container["startupProbe"]["exec"]["command"] == container["livenessProbe"]["exec"]["command"] == check
 
 
 def test_whoever_starts_a_worker_waits_for_longer_than_its_grace():
-    unit = shown("deploy", "[Unit]")
-    pod = yaml.safe_load(shown("deploy", "# Kubernetes"))["spec"]
-    service = yaml.safe_load(shown("deploy", "# compose.yaml"))["services"]["worker"]
+    unit = shown("deployment", "[Unit]")
+    pod = yaml.safe_load(shown("deployment", "# Kubernetes"))["spec"]
+    service = yaml.safe_load(shown("deployment", "# compose.yaml"))["services"]["worker"]
     [words] = re.findall(r"ExecStart=\S+ (.+)", unit)
     run, _ = commands()
     assert run[1:] == words.split()
@@ -169,7 +124,7 @@ def test_whoever_starts_a_worker_waits_for_longer_than_its_grace():
 
 @pytest.mark.service
 def test_postgresql_takes_each_line_of_its_configuration(postgres_url):
-    lines = [line.partition("#")[0].strip() for line in shown("deploy", "# postgresql.conf").splitlines()]
+    lines = [line.partition("#")[0].strip() for line in shown("deployment", "# postgresql.conf").splitlines()]
     pairs = [line.split(" = ") for line in lines if line]
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for name, value in pairs:
@@ -178,7 +133,7 @@ def test_postgresql_takes_each_line_of_its_configuration(postgres_url):
 
 
 def test_a_bucket_takes_the_rule():
-    rules = json.loads(shown("storage", '"Rules"'))
+    rules = json.loads(shown("storing-and-serving-results", '"Rules"'))
     keys = {"aws_access_key_id": "anybody", "aws_secret_access_key": "nothing", "region_name": "us-east-1"}
     with mock_aws():
         bucket = boto3.client("s3", **keys)

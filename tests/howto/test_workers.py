@@ -55,6 +55,6 @@ def test_the_workers_of_an_executor_run_a_call(reader, tmp_path, extra, settings
             (project / "__init__.py").write_text("from .celery import app\n", encoding="utf-8")
         if extra == "tasks":
             other.enter("python manage.py migrate --verbosity 0")
-        line = shown("deploy" if extra == "redis" else "executors", command).strip()
+        line = shown("deployment" if extra == "redis" else "executors", command).strip()
         other.start(line, "worker")
         assert other.python(CALL).splitlines()[-1] == "{'user': 'anna'}"

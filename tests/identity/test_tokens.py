@@ -36,7 +36,7 @@ SOLITUDE = {"Solitude-Async": "yes"}
 ran: list[str] = []
 
 
-# hooks: as docs/howto/identity.rst shows them -------------------------------------------------------------------------
+# hooks: as docs/howto/authentication.rst shows them -------------------------------------------------------------------
 
 
 def snapshot_auth(request: Any) -> str:
@@ -322,7 +322,7 @@ def functions(source):
     ],
 )
 def test_the_guide_shows_the_hooks_of_these_tests(shown, tested, names):
-    guide = (Path(__file__).parents[2] / "docs" / "howto" / "identity.rst").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "howto" / "authentication.rst").read_text(encoding="utf-8")
     code = guide.partition(f"   # myproject/{shown}\n")[2].partition("\n.. code-block")[0]
     here = functions(Path(__file__).with_name(tested).read_text(encoding="utf-8"))
     assert functions(textwrap.dedent(code)) == {name: here[name] for name in names}

@@ -172,7 +172,7 @@ REST_FRAMEWORK = {
 OAUTH2_PROVIDER = {"SCOPES": {"read": "Read", "write": "Write", "introspection": "Ask about tokens"}}
 SPECTACULAR_SETTINGS = {"TITLE": "Notes", "VERSION": "1.0.0"}
 
-# CORS: what our clients send and have to read, as docs/reference/compatibility.rst says
+# CORS: what our clients send and have to read, as docs/howto/proxies-and-cors.rst says
 CORS_ALLOWED_ORIGINS = ["https://app.example", "https://other.example"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "prefer", "x-csrftoken"]
 CORS_EXPOSE_HEADERS = ["Location", "Retry-After", "Preference-Applied"]

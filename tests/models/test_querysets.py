@@ -27,44 +27,44 @@ def rows(task):
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)
 def test_a_task_moves_from_legal_sources_only(source, target):
     task = stored(source)
-    assert rows(task).move(target) == (target in TRANSITIONS[source])
+    assert rows(task).transition(target) == (target in TRANSITIONS[source])
     assert rows(task).get().state == (target if target in TRANSITIONS[source] else source)
 
 
 def test_a_move_that_is_refused_changes_nothing():
     task = stored(State.DONE)
-    rows(task).move(State.ERROR, reason="lost", attempt=9)
+    rows(task).transition(State.ERROR, reason="lost", attempt=9)
     assert rows(task).values("reason", "attempt").get() == {"reason": "", "attempt": 1}
 
 
 def test_a_move_is_one_statement():
     task = stored()
     with CaptureQueriesContext(connection) as queries:
-        rows(task).move(State.PROCESSING, started=Now())
+        rows(task).transition(State.PROCESSING, started=Now())
     assert [query["sql"].split()[0] for query in queries] == ["UPDATE"]
 
 
 def test_a_move_takes_changes_along():
     task = stored()
-    rows(task).move(State.PROCESSING, attempt=5)
+    rows(task).transition(State.PROCESSING, attempt=5)
     assert rows(task).get().attempt == 5
 
 
 def test_a_move_for_the_current_attempt_is_made():
     task = stored(State.PROCESSING, attempt=2)
-    assert rows(task).move(State.DONE, mine=2) == 1
+    assert rows(task).transition(State.DONE, expected_attempt=2) == 1
 
 
 def test_a_move_for_an_abandoned_attempt_is_not_made():
     task = stored(State.PROCESSING, attempt=2)
-    assert rows(task).move(State.DONE, mine=1) == 0
+    assert rows(task).transition(State.DONE, expected_attempt=1) == 0
     assert rows(task).get().state == State.PROCESSING
 
 
 def test_a_move_says_how_many_tasks_it_moved():
     for state in (State.PENDING, State.PROCESSING, State.DONE):
         stored(state)
-    assert AsyncTask.objects.move(State.CANCEL) == 2
+    assert AsyncTask.objects.transition(State.CANCEL) == 2
 
 
 @pytest.mark.parametrize("state", State)

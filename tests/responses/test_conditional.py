@@ -351,7 +351,7 @@ def test_a_cut_is_a_slice(chunks, start, length):
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 20))
 def test_a_range_never_leaves_the_result(first, last, size):
     for header in (f"bytes={first}-{last}", f"bytes={first}-", f"bytes=-{last}"):
-        wanted = byte_ranges.asked(header, size)
+        wanted = byte_ranges.requested(header, size)
         assert wanted is None or set(wanted) <= set(range(size))
 
 

@@ -13,12 +13,12 @@ import pytest
 from django.db import models
 from django.test import Client
 
-from django_asyncexchange.endpoints import tasks
 from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.models.querysets import AsyncTaskQuerySet
 from django_asyncexchange.protocol.states import State
-from django_asyncexchange.store import bodies
+from django_asyncexchange.sql.queries import PreparedRows
+from django_asyncexchange.store import bodies, statements
 from django_asyncexchange.tasks import lifecycle, pruning
 
 from ..services import prefix_of, soon, stored
@@ -38,7 +38,7 @@ def clock(monkeypatch):
         since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
         now = models.ExpressionWrapper(since, output_field=models.DateTimeField())
         monkeypatch.setattr(AsyncTaskQuerySet, "with_now", lambda rows: rows.annotate(now=now))
-        monkeypatch.setattr(tasks, "POLL", tasks.poll())  # else they were translated before
+        monkeypatch.setattr(statements, "READ", PreparedRows(statements.READ._rows))  # compiled anew
 
     stands_at(NOON)
     return stands_at

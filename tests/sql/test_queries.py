@@ -14,19 +14,21 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_asyncexchange.models import AsyncTask, Body, Webhook
-from django_asyncexchange.models.moments import Now
 from django_asyncexchange.models.querysets import after
+from django_asyncexchange.models.timestamps import Now
 from django_asyncexchange.protocol.states import State
-from django_asyncexchange.sql.queries import Counted, Prepared, PreparedRows, Slot
+from django_asyncexchange.sql.queries import CountUpTo, PreparedQuery, PreparedRows, PreparedValues, Slot
 from django_asyncexchange.sql.writes import (
-    PreparedChain,
-    PreparedChange,
     PreparedDelete,
     PreparedInsert,
     PreparedUpdate,
-    tells,
+    UpdateReturning,
+    WriteTogether,
+    can_return,
 )
+from django_asyncexchange.store import statements as prepared
 from django_asyncexchange.store import transitions
+from django_asyncexchange.store.bodies import Draft
 
 from ..services import stored
 
@@ -37,7 +39,7 @@ def slot(name):
     return Slot(name, AsyncTask._meta.get_field(name))
 
 
-OF_ACCOUNT = Prepared(lambda: AsyncTask.objects.filter(account=slot("account")))
+OF_ACCOUNT = PreparedQuery(lambda: AsyncTask.objects.filter(account=slot("account")))
 
 
 def test_each_question_has_values_of_its_own():
@@ -49,14 +51,14 @@ def test_each_question_has_values_of_its_own():
 
 def test_it_is_translated_once(monkeypatch):
     made = []
-    question = Prepared(lambda: made.append(1) or AsyncTask.objects.filter(account=slot("account")))
+    question = PreparedQuery(lambda: made.append(1) or AsyncTask.objects.filter(account=slot("account")))
     for name in ("one", "two", "three"):
         question.exists(account=name)
     assert len(made) <= 2  # once for the model, once for the SQL
 
 
 def test_an_insert_may_depend_on_how_many_there_are_already():
-    alone = Case(When(Exact(Counted(OF_ACCOUNT, "found"), Slot("others", models.IntegerField())), then=Now()))
+    alone = Case(When(Exact(CountUpTo(OF_ACCOUNT, "found"), Slot("others", models.IntegerField())), then=Now()))
     insert = PreparedInsert(AsyncTask, sent=alone)
     tasks = of_account("one", "one", "two")
     for task in tasks:
@@ -90,7 +92,7 @@ def test_an_insert_writes_what_a_save_would_and_tells_what_the_database_has_fill
     task, saved = AsyncTask(**known, muted=["a"], retention=dt.timedelta(hours=1)), AsyncTask(**known)
     PreparedInsert(AsyncTask, sent=Now()).insert(task)
     saved.save()
-    if tells("default"):
+    if can_return("default"):
         assert isinstance(task.created, dt.datetime)
     row = AsyncTask.objects.get(pk=task.pk)
     assert (row.sent, row.muted, row.retention) == (row.created, ["a"], dt.timedelta(hours=1))
@@ -113,22 +115,26 @@ def statements(request, monkeypatch):
         monkeypatch.delitem(
             vars(AsyncTask._meta), "db_returning_fields", raising=False
         )  # Django has kept what it could
-        monkeypatch.setattr(transitions.ACCEPT.statement, "_ready", {})  # and so have we
-    yield 1 if tells("default") else 2
+        monkeypatch.setattr(prepared.ACCEPT.statement, "_compiled", {})  # and so have we
+    yield 1 if can_return("default") else 2
     vars(AsyncTask._meta).pop("db_returning_fields", None)
 
 
 @pytest.mark.parametrize(("share", "is_sent"), [(1, False), (2, True)])
-@pytest.mark.parametrize("is_heard", [True, False])
-def test_a_task_is_told_with_its_insert_when_it_was_sent_and_who_listens(statements, share, is_sent, is_heard):
+@pytest.mark.parametrize("has_webhooks", [True, False])
+def test_an_accepted_task_returns_when_it_was_sent_and_whether_it_has_webhooks(
+    statements, share, is_sent, has_webhooks
+):
     stored(account="one", dialect="prefer", sent=Now())
-    Webhook.objects.create(dialect="prefer", account="one" if is_heard else "two", url="https://there.example/")
+    Webhook.objects.create(dialect="prefer", account="one" if has_webhooks else "two", url="https://there.example/")
     (task,) = of_account("one")
-    with CaptureQueriesContext(connection) as queries:
-        transitions.accept(task, share)
+    accepting = transitions.accepted(task, Draft(), share=share, message=None, needs_transaction=True)
+    with CaptureQueriesContext(connection) as queries, accepting as accepted:
+        pass
     row = AsyncTask.objects.get(pk=task.pk)
-    assert (task.created, task.sent, task.is_heard) == (row.created, row.sent, is_heard)
-    assert (task.sent is not None, len(queries)) == (is_sent, 2 * statements - 1)  # asked before, and again
+    assert (task.created, task.sent, accepted.has_webhooks) == (row.created, row.sent, has_webhooks)
+    written = [query for query in queries if "SAVEPOINT" not in query["sql"]]
+    assert (task.sent is not None, len(written)) == (is_sent, 2 * statements - 1)  # asked before, and again
 
 
 def test_an_insert_tells_the_key(statements):
@@ -140,17 +146,17 @@ def test_an_insert_tells_the_key(statements):
 def test_a_change_gives_the_row_as_it_is_then(statements, django_assert_num_queries):
     rows = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).annotate(twice=Concat("account", "account")))
     update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.PENDING), worker=slot("worker"))
-    change, task = PreparedChange(update, rows), stored(account="one")
+    change, task = UpdateReturning(update, rows), stored(account="one")
     with django_assert_num_queries(statements):
-        changed = change.made(id=task.pk, worker="me")
+        changed = change.update(id=task.pk, worker="me")
     assert (changed.worker, changed.twice) == ("me", "oneone")
     assert same(changed, AsyncTask.objects.get())
 
 
 def test_a_change_that_finds_nothing_gives_nothing(statements):
     update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.DONE), worker=slot("worker"))
-    change = PreparedChange(update, PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))))
-    assert change.made(id=stored().pk, worker="me") is None
+    change = UpdateReturning(update, PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))))
+    assert change.update(id=stored().pk, worker="me") is None
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)), b"", None])
@@ -200,11 +206,11 @@ def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
     task, day = stored(), dt.timedelta(days=1)
     dates = {"finished": Now(), "deletion_date": after(day), "purge_date": after(day)}
     with CaptureQueriesContext(connection) as queries:
-        AsyncTask.objects.filter(pk=task.pk).move(target, mine=7, **dates, reason="")
-        move = transitions.end(target, ("reason",), is_mine=True, is_overdue=False)
-        move.made(id=task.pk, mine=7, kept=day, known=day, reason="")
-    plain, prepared = (query["sql"].replace("(", "").replace(")", "") for query in queries)
-    assert prepared.partition(" RETURNING ")[0] == plain
+        AsyncTask.objects.filter(pk=task.pk).transition(target, expected_attempt=7, **dates, reason="")
+        end = prepared.end(target, ("reason",), is_mine=True, is_overdue=False)
+        end.update(id=task.pk, expected_attempt=7, retention=day, window=day, reason="")
+    plain, compiled = (query["sql"].replace("(", "").replace(")", "") for query in queries)
+    assert compiled.partition(" RETURNING ")[0] == plain
 
 
 # Several writes in one statement --------------------------------------------------------------------------------------
@@ -224,10 +230,10 @@ def bodies_of(task):
 def rename():
     """Renames the worker of a task, with what goes and what comes."""
     rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
-    told = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
+    returning = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
     requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
-    change = PreparedChange(PreparedUpdate(lambda: rows, worker=slot("worker")), told)
-    return PreparedChain(change, PreparedDelete(lambda: requests), PreparedInsert(Body))
+    change = UpdateReturning(PreparedUpdate(lambda: rows, worker=slot("worker")), returning)
+    return WriteTogether(change, PreparedDelete(lambda: requests), PreparedInsert(Body))
 
 
 @CHAINS
@@ -235,8 +241,9 @@ def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
     task = stored(worker="one")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     with CaptureQueriesContext(connection) as queries:
-        changed = rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
-    assert (len(queries), changed.worker, changed.now is not None) == (1, "two", True)
+        row = rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
+    changed = rename.first.read(row, "default")
+    assert (len(queries), changed.worker, "now" in vars(changed)) == (1, "two", True)
     assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("two", {"response": b"told 100%"})
 
 
@@ -244,7 +251,7 @@ def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
 def test_a_chain_writes_nothing_where_its_row_is_not_changed(rename):
     task = stored(worker="another")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
-    assert rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told")) is None
+    assert rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told")) is None
     assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("another", {"request": b"asked"})
 
 
@@ -254,16 +261,16 @@ def test_a_chain_is_written_whole_or_not_at_all(rename):
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     twice = {**of(task, b"told"), "kind": None}
     with pytest.raises(IntegrityError), transaction.atomic():
-        rename.changed({"id": task.pk, "worker": "two"}, {"task": task.pk}, twice)
+        rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, twice)
     assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("one", {"request": b"asked"})
 
 
 @pytest.fixture
 def accept():
     """Accepts a task, unless its account has one already, with a body and, where it was sent, another."""
-    told = PreparedRows(lambda: AsyncTask.objects.values("created", "sent"))
-    insert, body = PreparedInsert(AsyncTask, told), PreparedInsert(Body)
-    return PreparedChain(insert, body, body, unless=OF_ACCOUNT, last_if="sent")
+    returning = PreparedValues(lambda: AsyncTask.objects.values("created", "sent"))
+    insert, body = PreparedInsert(AsyncTask, returning), PreparedInsert(Body)
+    return WriteTogether(insert, body, body, unless=OF_ACCOUNT, last_if="sent")
 
 
 @CHAINS
@@ -271,7 +278,8 @@ def accept():
 def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_sent):
     (task,) = of_account("one")
     task.sent = timezone.now() if is_sent else None
-    assert accept.inserted(task, {}, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
+    row = accept.execute(task.__dict__, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
+    accept.first.read(row, task, "default")
     assert bodies_of(task) == {"response": b"always"} | ({"request": b"if sent"} if is_sent else {})
     row = AsyncTask.objects.get(pk=task.pk)
     assert (task.created, task.sent, task._state.adding, task._state.db) == (row.created, row.sent, False, "default")
@@ -282,5 +290,5 @@ def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_se
 def test_a_chain_does_nothing_where_something_else_is_found(accept):
     stored(account="one")
     (task,) = of_account("one")
-    assert not accept.inserted(task, {}, of(task, b"always"), of(task, b"if sent"))
+    assert accept.execute(task.__dict__, of(task, b"always"), of(task, b"if sent")) is None
     assert (AsyncTask.objects.count(), Body.objects.count(), task._state.adding) == (1, 0, True)

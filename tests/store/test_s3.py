@@ -1,6 +1,7 @@
 """An S3 bucket as ``STORAGES["asyncexchange"]``: django-storages and boto3 against a real HTTP server (moto).
 
-What that server does not show (that an address expires, that a signature counts) is in docs/howto/storage.rst.
+What moto does not check (that an address expires, that a signature is valid) is in
+docs/howto/storing-and-serving-results.rst.
 """
 
 from __future__ import annotations
@@ -377,7 +378,7 @@ def test_what_that_answer_had_reserved_is_swept(interrupted, s3):
 
 
 def test_unfinished_parts_of_that_answer_are_left_to_the_buckets_own_rule(interrupted, s3):
-    """As docs/howto/storage.rst says: nobody but the bucket could still remove them when we cannot reach it."""
+    """Only the bucket can remove them while we cannot reach it: docs/howto/storing-and-serving-results.rst."""
     assert len(uploads(s3)) == 1
     rule = {
         "ID": "asyncexchange",

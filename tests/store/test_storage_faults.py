@@ -23,6 +23,7 @@ from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.models import AsyncTask, Body, encode
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies
+from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import lifecycle, pruning
 from django_asyncexchange.worker import runner
 
@@ -167,7 +168,7 @@ def test_what_a_killed_worker_left_is_swept(killed, place):
 
 
 def test_the_next_attempt_of_a_killed_run_has_a_file_of_its_own(killed, place):
-    lifecycle.release(AsyncTask.objects.get(pk=killed.pk))
+    lifecycle.release(Claim(task=AsyncTask.objects.get(pk=killed.pk)))
     AsyncTask.objects.update(request=encode(captured("/streams/3/")), not_before=None)
     assert ended(killed).state == State.DONE
     assert (len(files(place)), len(names())) == (2, 2)

@@ -18,8 +18,9 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.signals import task_started
-from django_asyncexchange.sql.writes import TELLING
-from django_asyncexchange.store import bodies, transitions
+from django_asyncexchange.sql.writes import RETURNING
+from django_asyncexchange.store import bodies, statements, transitions
+from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import dispatch, lifecycle
 from django_asyncexchange.worker import runner
 
@@ -56,9 +57,9 @@ def task_of(id):
 
 
 def finish(id):
-    task = lifecycle.claim(id)
+    claim = lifecycle.claim(id)
     draft = bodies.write([b"{}"], limit=100)
-    return lifecycle.finish(task, status=200, reason_phrase="OK", headers=(), draft=draft)
+    return lifecycle.finish(claim, status=200, reason_phrase="OK", headers=(), draft=draft)
 
 
 def at_work(account="one"):
@@ -109,7 +110,7 @@ def test_mounts_have_shares_of_their_own(sent):
     [
         finish,
         lambda id: lifecycle.fail(lifecycle.claim(id), Reason.EXCEPTION),
-        lambda id: lifecycle.fail(task_of(id), Reason.LOST),
+        lambda id: lifecycle.fail(Claim(task=task_of(id)), Reason.LOST),
         lambda id: lifecycle.cancel(task_of(id)),
     ],
     ids=["done", "failed", "lost", "cancelled"],
@@ -162,9 +163,7 @@ def kept_open():
             signal.connect(close_old_connections)
 
 
-tells = pytest.mark.skipif(
-    connection.vendor not in TELLING, reason="a database that tells nothing of what it writes: each call is sent"
-)
+tells = pytest.mark.skipif(connection.vendor not in RETURNING, reason="a database without RETURNING: each call is sent")
 
 
 @tells
@@ -225,13 +224,13 @@ def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
 def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     policy = conf.dialect("solitude").policy
-    statement = transitions.start_next(lifecycle._lease(policy)).statement
-    sql, parameters = statement.translated("default")
-    statement._ready["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
+    statement = statements.claim_next(lifecycle._lease(policy)).statement
+    sql, parameters = statement.sql("default")
+    statement._compiled["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
     try:
         runner.run(ids[0])
     finally:
-        statement._ready.clear()
+        statement._compiled.clear()
     assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
     assert "the next call could not be claimed; it is sent" in caplog.text
     assert sent == ids
@@ -240,15 +239,15 @@ def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
 @tells
 def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkeypatch):
     ids = [call() for _ in range(SHARE + 1)]
-    tell = lifecycle._tell
+    claim_next = transitions.claim_next
 
-    def fail(*given):
-        tell(*given)
-        monkeypatch.setattr(lifecycle, "_tell", tell)
+    def claim_and_fail(*args, **kwargs):
+        assert claim_next(*args, **kwargs) is not None
+        monkeypatch.setattr(transitions, "claim_next", claim_next)
         raise bodies.StorageFailed
 
-    monkeypatch.setattr(lifecycle, "_tell", fail)
-    monkeypatch.setattr(lifecycle, "chains", lambda alias: False)
+    monkeypatch.setattr(transitions, "claim_next", claim_and_fail)
+    monkeypatch.setattr(transitions, "can_write_together", lambda alias: False)
     runner.run(ids[0])
     assert (task_of(ids[0]).state, task_of(ids[0]).reason) == (State.ERROR, Reason.STORAGE)
     assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)

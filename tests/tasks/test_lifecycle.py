@@ -62,9 +62,9 @@ def files(place):
     return [path for path in place.rglob("*") if path.is_file()]
 
 
-def finish(task, content=b"{}", status=200):
+def finish(claim, content=b"{}", status=200):
     draft = bodies.write([content], limit=10**7)
-    return lifecycle.finish(task, status=status, reason_phrase="OK", headers=JSON, draft=draft)
+    return lifecycle.finish(claim, status=status, reason_phrase="OK", headers=JSON, draft=draft)
 
 
 def again(task):
@@ -228,9 +228,9 @@ def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
 
 @pytest.mark.seed("S002-30")
 def test_a_claimed_task_runs():
-    task = lifecycle.claim(submitted().pk)
-    assert (task.state, task.attempt) == ("PROCESSING", 1)
-    assert task.started is not None
+    claim = lifecycle.claim(submitted().pk)
+    assert (claim.task.state, claim.task.attempt) == ("PROCESSING", 1)
+    assert claim.task.started is not None
 
 
 def test_a_task_is_claimed_once():
@@ -261,121 +261,125 @@ def test_an_unknown_task_is_not_claimed():
     ],
 )
 def test_the_status_decides_how_a_task_ends(status, state, reason):
-    task = lifecycle.claim(submitted().pk)
-    assert finish(task, status=status)
-    assert (again(task).state, again(task).reason, again(task).status_code) == (state, reason, status)
+    claim = lifecycle.claim(submitted().pk)
+    assert finish(claim, status=status)
+    assert (again(claim.task).state, again(claim.task).reason, again(claim.task).status_code) == (state, reason, status)
 
 
 def test_headers_are_kept_in_order_with_duplicates():
-    task = lifecycle.claim(submitted().pk)
-    finish(task)
-    assert again(task).headers == JSON
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim)
+    assert again(claim.task).headers == JSON
 
 
 @pytest.mark.parametrize("size", [0, 2, 200_000])
 def test_the_answer_is_kept(place, size):
-    task = lifecycle.claim(submitted().pk)
-    finish(task, b"x" * size)
-    assert bodies.read(again(task).response_body()) == b"x" * size
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim, b"x" * size)
+    assert bodies.read(again(claim.task).response_body()) == b"x" * size
 
 
 @pytest.mark.seed("S001-43", "S002-5")
 def test_a_result_is_kept_for_an_hour_from_its_end():
-    task = lifecycle.claim(submitted().pk)
-    finish(task)
-    assert again(task).deletion_date - again(task).finished == dt.timedelta(hours=1)
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim)
+    assert again(claim.task).deletion_date - again(claim.task).finished == dt.timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("dialect", "days"), [("moysklad", 7), ("solitude", 1)])
 def test_an_error_is_kept_as_its_mount_says(dialect, days):
-    task = lifecycle.claim(submitted(dialect=dialect).pk)
-    finish(task, status=400)
-    assert again(task).deletion_date - again(task).finished == dt.timedelta(days=days)
+    claim = lifecycle.claim(submitted(dialect=dialect).pk)
+    finish(claim, status=400)
+    assert again(claim.task).deletion_date - again(claim.task).finished == dt.timedelta(days=days)
 
 
 def test_dates_are_the_time_of_the_database():
-    task = lifecycle.claim(submitted().pk)
-    finish(task)
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim)
     now = AsyncTask.objects.with_now().get().now
-    assert dt.timedelta(0) <= now - again(task).finished < dt.timedelta(minutes=1)
+    assert dt.timedelta(0) <= now - again(claim.task).finished < dt.timedelta(minutes=1)
 
 
 @pytest.mark.seed("S002-40")
 def test_a_task_stays_known_for_a_week():
-    task = lifecycle.claim(submitted().pk)
-    finish(task)
-    assert again(task).purge_date - again(task).finished == dt.timedelta(days=7)
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim)
+    assert again(claim.task).purge_date - again(claim.task).finished == dt.timedelta(days=7)
 
 
 def test_a_task_is_finished_once():
-    task = lifecycle.claim(submitted().pk)
-    assert [finish(task, b"first"), finish(task, b"second")] == [True, False]
-    assert bodies.read(again(task).response_body()) == b"first"
+    claim = lifecycle.claim(submitted().pk)
+    assert [finish(claim, content) is None for content in (b"first", b"second")] == [False, True]
+    assert bodies.read(again(claim.task).response_body()) == b"first"
 
 
 @pytest.mark.seed("S002-64")
 def test_the_late_answer_of_a_cancelled_task_is_dropped():
-    task = lifecycle.claim(submitted().pk)
-    lifecycle.cancel(task)
+    claim = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(claim.task)
     before = AsyncTask.objects.values().get()
-    assert not finish(task)
+    assert not finish(claim)
     assert AsyncTask.objects.values().get() == before
 
 
 def test_an_answer_whose_commit_was_not_heard_of_is_kept_when_it_is_recorded_again(place):
-    task = lifecycle.claim(submitted().pk)
+    claim = lifecycle.claim(submitted().pk)
     draft = bodies.write([b"x" * 100_000], limit=10**6)
     answer = {"status": 200, "reason_phrase": "OK", "headers": (), "draft": draft}
-    assert lifecycle.finish(task, **answer)
-    assert not lifecycle.finish(task, **answer)
+    assert lifecycle.finish(claim, **answer)
+    assert not lifecycle.finish(claim, **answer)
     task = AsyncTask.objects.get()
     assert (task.state, bodies.read(task.response_body())) == (State.DONE, b"x" * 100_000)
 
 
 def test_the_body_of_a_late_answer_is_gone(place):
-    task = lifecycle.claim(submitted().pk)
-    lifecycle.cancel(task)
-    finish(task, b"x" * 200_000)
+    claim = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(claim.task)
+    finish(claim, b"x" * 200_000)
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
 def test_the_answer_of_an_abandoned_attempt_changes_nothing():
     abandoned = lifecycle.claim(submitted().pk)
-    AsyncTask.objects.move(State.PENDING)
-    current = lifecycle.claim(abandoned.pk)
+    AsyncTask.objects.transition(State.PENDING)
+    current = lifecycle.claim(abandoned.task.pk)
     assert not finish(abandoned, b"old")
-    assert (again(current).state, again(current).attempt, Body.objects.count()) == ("PROCESSING", 2, 0)
+    assert (again(current.task).state, again(current.task).attempt, Body.objects.count()) == ("PROCESSING", 2, 0)
     assert finish(current, b"new")
-    assert bodies.read(again(current).response_body()) == b"new"
+    assert bodies.read(again(current.task).response_body()) == b"new"
 
 
 def test_a_task_whose_mount_was_taken_down_still_ends():
-    task = lifecycle.claim(submitted().pk)
+    claim = lifecycle.claim(submitted().pk)
     with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}})):
-        assert finish(task)
-    assert again(task).state == "DONE"
+        assert finish(claim)
+    assert again(claim.task).state == "DONE"
 
 
 # Fail -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_failed_task_has_no_answer():
-    task = lifecycle.claim(submitted().pk)
-    assert lifecycle.fail(task, Reason.RUN_TIMEOUT)
-    assert (again(task).state, again(task).reason, again(task).status_code) == ("ERROR", "run_timeout", None)
+    claim = lifecycle.claim(submitted().pk)
+    assert lifecycle.fail(claim, Reason.RUN_TIMEOUT)
+    assert (again(claim.task).state, again(claim.task).reason, again(claim.task).status_code) == (
+        "ERROR",
+        "run_timeout",
+        None,
+    )
 
 
 def test_a_cancelled_task_does_not_fail():
-    task = lifecycle.claim(submitted().pk)
-    lifecycle.cancel(task)
-    assert not lifecycle.fail(task, Reason.EXCEPTION)
-    assert again(task).state == "CANCEL"
+    claim = lifecycle.claim(submitted().pk)
+    lifecycle.cancel(claim.task)
+    assert not lifecycle.fail(claim, Reason.EXCEPTION)
+    assert again(claim.task).state == "CANCEL"
 
 
 def test_an_abandoned_attempt_does_not_fail():
     abandoned = lifecycle.claim(submitted().pk)
-    AsyncTask.objects.move(State.PENDING)
-    lifecycle.claim(abandoned.pk)
+    AsyncTask.objects.transition(State.PENDING)
+    lifecycle.claim(abandoned.task.pk)
     assert not lifecycle.fail(abandoned, Reason.EXCEPTION)
 
 
@@ -392,7 +396,7 @@ def test_an_abandoned_attempt_does_not_fail():
 @pytest.mark.seed("S002-33")
 def test_an_unfinished_task_can_be_cancelled(state):
     task = stored(state)
-    lifecycle.cancel(task)
+    assert lifecycle.cancel(task).state == "CANCEL"
     assert again(task).state == "CANCEL"
     assert again(task).finished is not None
 
@@ -430,8 +434,8 @@ def test_a_rerun_belongs_to_the_same_owner():
 
 
 def test_every_step_is_announced(told):
-    task = lifecycle.claim(submitted().pk)
-    finish(task)
+    claim = lifecycle.claim(submitted().pk)
+    finish(claim)
     assert told == [("submitted", "PENDING"), ("started", "PROCESSING"), ("finished", "DONE")]
 
 

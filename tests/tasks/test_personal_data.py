@@ -15,7 +15,7 @@ from django.urls import include, path
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.models import Account, AsyncTask, Body, Delivery, Webhook
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.protocol.values import Owner
@@ -62,8 +62,8 @@ def left_by(name):
     runner.run(str(task.pk))
     called(client)
     lifecycle.claim(called(client)[0].pk)
-    wish = Wish(url="https://example.com/", action="PROCESSED")
-    subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id=str(user.pk)), user.pk, wish)
+    fields = WebhookFields(url="https://example.com/", action="PROCESSED")
+    subscriptions.create(conf.dialect("prefer"), Owner(account=task.account, id=str(user.pk)), user.pk, fields)
     subscriptions.callback_secret("prefer", task.account)
     Delivery.objects.create(
         task=task,
@@ -168,9 +168,9 @@ def test_in_a_shared_account_the_tasks_go_and_the_webhook_stays_without_its_make
     client = Client()
     client.force_login(user)
     called(client)
-    wish = Wish(url="https://example.com/", action="PROCESSED")
+    fields = WebhookFields(url="https://example.com/", action="PROCESSED")
     owner = Owner(account="anna ltd", id=str(user.pk))
-    subscriptions.create(conf.dialect("prefer"), owner, user.pk, wish)
+    subscriptions.create(conf.dialect("prefer"), owner, user.pk, fields)
     user.delete()
     pruning.prune()
     assert not AsyncTask.objects.exists()

@@ -21,6 +21,7 @@ from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol import process_id
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.store import bodies
+from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import cancel_file, dispatch, lifecycle, recovery, run_file
 from django_asyncexchange.worker import handlers, runner, watchdog
 
@@ -108,7 +109,7 @@ def test_the_late_answer_of_a_lost_run_changes_nothing():
     late = AsyncTask.objects.get(pk=running().pk)
     recovery.recover()
     draft = bodies.write([b"late"], limit=100)
-    assert not lifecycle.finish(late, status=200, reason_phrase="OK", headers=(), draft=draft)
+    assert not lifecycle.finish(Claim(task=late), status=200, reason_phrase="OK", headers=(), draft=draft)
     assert fresh(late).state == State.PENDING
 
 
@@ -174,8 +175,8 @@ class TestLeases:
         assert not process_id.is_gone(process_id.me())
 
     def test_a_claim_says_who_and_until_when(self):
-        task = lifecycle.claim(stored().pk)
-        assert (fresh(task).worker, task.lease_until > timezone.now()) == (process_id.me(), True)
+        claim = lifecycle.claim(stored().pk)
+        assert (fresh(claim.task).worker, claim.task.lease_until > timezone.now()) == (process_id.me(), True)
 
     def test_a_call_that_says_it_may_be_repeated_is(self):
         task = running("POST", is_repeatable=True)
@@ -195,15 +196,15 @@ class TestAttempts:
 
     @pytest.mark.parametrize(
         "end",
-        [lifecycle.give_in, lambda late: lifecycle.fail(late, Reason.RUN_TIMEOUT), lifecycle.release],
+        [lifecycle.confirm_cancel, lambda late: lifecycle.fail(late, Reason.RUN_TIMEOUT), lifecycle.release],
         ids=["cancelled", "failed", "released"],
     )
     def test_it_ends_nothing_any_more(self, late, end):
-        assert not end(late)
+        assert not end(Claim(task=late))
         assert (fresh(late).state, late.attempt) == (State.PENDING, 1)
 
     def test_the_next_attempt_runs(self, late):
-        lifecycle.give_in(late)
+        lifecycle.confirm_cancel(Claim(task=late))
         AsyncTask.objects.update(not_before=ago(seconds=1))
         runner.run(str(late.pk))
         assert (fresh(late).state, late.attempt) == (State.DONE, 2)

@@ -14,7 +14,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.exceptions import CapacityExceeded
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.sql.writes import chains, tells
+from django_asyncexchange.sql.writes import can_return, can_write_together
 from django_asyncexchange.tasks import lifecycle, pruning, submit
 from django_asyncexchange.worker import runner
 
@@ -193,14 +193,14 @@ class TestQueueLimit:
 
     def test_a_running_task_is_not_touched_by_the_limit(self):
         task = stored(State.PROCESSING, dialect="cisco", created=timezone.now() - dt.timedelta(seconds=90))
-        assert lifecycle.drop_overdue(conf.dialect("cisco")) == 0
+        assert lifecycle.end_overdue(conf.dialect("cisco")) == 0
         task.refresh_from_db()
         assert task.state == State.PROCESSING
 
 
 def test_a_submit_without_capacity_and_key_is_one_insert(django_assert_num_queries):
-    asked = 0 if tells("default") else 2  # how many are at work, and what was written
-    around = 0 if chains("default") else 2  # BEGIN and COMMIT
+    asked = 0 if can_return("default") else 2  # how many are at work, and what was written
+    around = 0 if can_write_together("default") else 2  # BEGIN and COMMIT
     with django_assert_num_queries(1 + around + asked):
         submitted(dialect="solitude")
 

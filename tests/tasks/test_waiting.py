@@ -78,8 +78,8 @@ def test_an_unusable_wait_is_none(anna, wait):
 
 def test_a_task_that_ends_without_an_answer_leaves_the_202(anna, helper):
     def lose():
-        task = lifecycle.claim(until(AsyncTask.objects.first).pk)
-        lifecycle.fail(task, Reason.LOST)
+        claim = lifecycle.claim(until(AsyncTask.objects.first).pk)
+        lifecycle.fail(claim, Reason.LOST)
 
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         work = helper(lose)

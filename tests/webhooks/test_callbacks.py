@@ -114,8 +114,8 @@ class TestMailRu:
 
     def test_an_unknown_outcome_is_not_told(self, client):
         self.asked(client, "http://127.0.0.1:9/")
-        task = lifecycle.claim(AsyncTask.objects.get().pk)
-        lifecycle.fail(task, "lost")
+        claim = lifecycle.claim(AsyncTask.objects.get().pk)
+        lifecycle.fail(claim, "lost")
         assert not Delivery.objects.exists()
 
     def test_a_cancelled_call_is_not_told(self, client):

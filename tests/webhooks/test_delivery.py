@@ -27,7 +27,8 @@ from standardwebhooks import WebhookVerificationError
 
 from django_asyncexchange import encryption
 from django_asyncexchange.conf import conf
-from django_asyncexchange.dialects.base.webhooks import Wish
+from django_asyncexchange.dialects.base import DeliveryRules, Dialect
+from django_asyncexchange.dialects.base.webhooks import WebhookFields
 from django_asyncexchange.exceptions import SubscriptionNotFound
 from django_asyncexchange.models import AsyncTask, Delivery, DeliveryAttempt, Webhook
 from django_asyncexchange.protocol import process_id
@@ -36,7 +37,6 @@ from django_asyncexchange.protocol.values import Owner
 from django_asyncexchange.signals import webhook_delivered, webhook_disabled, webhook_failed
 from django_asyncexchange.tasks import lifecycle, pruning
 from django_asyncexchange.webhooks import attempts, delivery, outbox, retry_policy, subscriptions
-from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
 from django_asyncexchange.webhooks.transport import Outcome
 from django_asyncexchange.worker import runner
 
@@ -61,10 +61,10 @@ def settings_of_webhooks(settings):
     )
 
 
-def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **wish):
+def subscribed(url, action="PROCESSED", *, dialect="prefer", account="one", **fields):
     """(the webhook, its secret)"""
     owner = Owner(account=account, kind="employee", id="7")
-    made = subscriptions.create(conf.dialect(dialect), owner, None, Wish(url=url, action=action, **wish))
+    made = subscriptions.create(conf.dialect(dialect), owner, None, WebhookFields(url=url, action=action, **fields))
     return Webhook.objects.get(pk=made.id), made.secret
 
 
@@ -97,9 +97,9 @@ def clock(monkeypatch):
     """With it, a call of deliveries takes on more until ``LONG`` has passed, and ends after twice that."""
     clock = Clock()
     monkeypatch.setattr(delivery, "time", clock)
-    monkeypatch.setattr(delivery, "BUDGET", LONG)
-    monkeypatch.setattr(delivery, "EXTRA", LONG)
-    monkeypatch.setattr(delivery, "COST", 0)  # a look during which it is moved seems to take long
+    monkeypatch.setattr(delivery, "CLAIM_SECONDS", LONG)
+    monkeypatch.setattr(delivery, "DRAIN_SECONDS", LONG)
+    monkeypatch.setattr(delivery, "POLL_BACKOFF", 0)  # a look during which it is moved seems to take long
     return clock
 
 
@@ -180,7 +180,7 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            outbox.announce(task, "PROCESSED", is_heard=True)
+            outbox.announce(task, "PROCESSED", has_webhooks=True)
             thread.start()
             thread.join(0.5)  # it gets as far as it gets
         thread.join()
@@ -205,7 +205,7 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            attempts.settle(row, PROFILES["signed"], [outcome])
+            attempts.record(row, DeliveryRules(), [outcome])
             thread.start()
             thread.join(0.5)
         thread.join()
@@ -215,7 +215,7 @@ class TestEvents:
     def test_a_dialect_without_webhooks_asks_no_table_for_them(self, django_assert_num_queries):
         task = stored(State.PROCESSING, dialect="solitude", account="one")
         with django_assert_num_queries(0):
-            outbox.announce(task, "PROCESSED", is_heard=True)
+            outbox.announce(task, "PROCESSED", has_webhooks=True)
 
 
 # How it is delivered -------------------------------------------------------------------------------------------------
@@ -332,8 +332,8 @@ class TestRetries:
         task = finished()
         Webhook.objects.update(former_until=timezone.now() - dt.timedelta(seconds=1))
         row = Delivery.objects.select_related("webhook", "task").get(task=task)
-        assert old not in attempts.secrets_of(row)
-        assert len(attempts.secrets_of(row)) == 1
+        assert old not in attempts.signing_secrets(row)
+        assert len(attempts.signing_secrets(row)) == 1
 
     def test_nothing_for_days_disables_the_webhook(self):
         with receiving(500) as receiver:
@@ -364,7 +364,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         Webhook.objects.update(delivered=7, last_success=timezone.now())
         secret = subscriptions.rotate(Webhook.objects.get()).secret
-        told = subscriptions.change(stale, conf.dialect("prefer"), Wish(url="http://127.0.0.1:9/other"))
+        told = subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(url="http://127.0.0.1:9/other"))
         webhook = Webhook.objects.get()
         assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
         assert encryption.unseal_secret(webhook.secret) == secret
@@ -373,7 +373,7 @@ class TestChanges:
         stale, _ = subscribed("http://127.0.0.1:9/")
         subscriptions.remove(Webhook.objects.get())
         with pytest.raises(SubscriptionNotFound):
-            subscriptions.change(stale, conf.dialect("prefer"), Wish(enabled=False))
+            subscriptions.change(stale, conf.dialect("prefer"), WebhookFields(enabled=False))
         assert not Webhook.objects.exists()
 
 
@@ -425,7 +425,7 @@ class TestKeys:
         old = subscriptions.callback_secret("prefer", "one")
         new = subscriptions.rotate_callback_secret("prefer", "one")
         row = Delivery(task=stored(State.DONE, dialect="prefer", account="one"))
-        assert attempts.secrets_of(row) == [new, old]
+        assert attempts.signing_secrets(row) == [new, old]
 
 
 def verifies(secret, seen):
@@ -438,8 +438,8 @@ def verifies(secret, seen):
 class TestPauses:
     NOW = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
 
-    def pause(self, tries=1, profile="signed", **outcome):
-        return PROFILES[profile].pause(Outcome(**outcome), tries, self.NOW)
+    def pause(self, tries=1, **outcome):
+        return retry_policy.pause(DeliveryRules(), Outcome(**outcome), tries, self.NOW)
 
     def test_they_follow_the_schedule_with_jitter(self):
         random.seed(1)
@@ -474,13 +474,10 @@ class TestPauses:
         assert wanted is None or wanted >= 0
 
     def test_a_refused_connection_is_tried_once_more_at_once(self):
-        profile = PROFILES["signed"]
-        assert profile.again_at_once(Outcome(error="connect", milliseconds=5), 1)
-        assert not profile.again_at_once(Outcome(error="connect", milliseconds=5), 2)
-        assert not profile.again_at_once(Outcome(error="connect", milliseconds=1500), 1)
-
-    def test_every_delivery_option_has_a_profile(self):
-        assert {mount.policy.delivery for mount in conf.mounts} <= set(retry_policy.PROFILES)
+        rules = DeliveryRules()
+        assert retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 1)
+        assert not retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 2)
+        assert not retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=1500), 1)
 
 
 class TestMoySklad:
@@ -586,7 +583,7 @@ class TestSending:
             finished(account="two")
             connections.close_all()
 
-        monkeypatch.setattr(delivery, "remind", remind)
+        monkeypatch.setattr(delivery, "enqueue", remind)
         with receiving() as receiver:
             receiver.before = look
             subscribed(receiver.url())
@@ -648,7 +645,7 @@ class TestSending:
             Delivery.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
             deliver()
         for status in (500, 410, 200):
-            attempts.settle(row, PROFILES["signed"], [Outcome(status=status)])
+            attempts.record(row, DeliveryRules(), [Outcome(status=status)])
         assert Delivery.objects.get().state == Delivery.DELIVERED
         assert DeliveryAttempt.objects.count() == 1
         webhook = Webhook.objects.get()
@@ -668,7 +665,7 @@ class TestSending:
         assert (row.state, row.tries, row.attempts.get().error) == (Delivery.WAITING, 1, "internal")
 
     def test_a_result_that_cannot_be_recorded_costs_no_other_one(self, monkeypatch):
-        settle, broken = attempts.settle, []
+        settle, broken = attempts.record, []
 
         def fails_once(row, *args):
             if not broken:
@@ -676,7 +673,7 @@ class TestSending:
                 raise OperationalError("the database has gone away")
             settle(row, *args)
 
-        monkeypatch.setattr(attempts, "settle", fails_once)
+        monkeypatch.setattr(attempts, "record", fails_once)
         with receiving() as receiver:
             for number in range(3):
                 subscribed(receiver.url(f"/{number}"))
@@ -709,7 +706,7 @@ class TestSending:
 
     def test_under_constant_load_it_ends_in_time_and_has_itself_called_again(self, monkeypatch):
         """A queue ends what takes too long: django-q2 kills the process after ``timeout``."""
-        monkeypatch.setattr(delivery, "BUDGET", 0.2)
+        monkeypatch.setattr(delivery, "CLAIM_SECONDS", 0.2)
         told = []
         monkeypatch.setattr(Idle, "send", lambda self, id, job="run": told.append((id, job)))
         with receiving() as receiver:
@@ -736,8 +733,9 @@ class TestSending:
         assert delivery.due().exists()
 
     def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
-        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
-        monkeypatch.setattr(delivery, "SLOW", LONG / 2)
+        rules = DeliveryRules(read_timeout=PATIENCE, total_timeout=PATIENCE)
+        monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
+        monkeypatch.setattr(delivery, "SLOW_SECONDS", LONG / 2)
         let_go = threading.Semaphore(0)
         with receiving() as slow, receiving() as receiver:
             slow.before = lambda seen: let_go.acquire(timeout=PATIENCE)
@@ -768,9 +766,9 @@ class TestSending:
         assert not thread.is_alive()
 
     def test_many_slow_hosts_do_not_take_all_places(self, monkeypatch):
-        monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=4, total=4)})
-        monkeypatch.setattr(delivery, "SIDE_BY_SIDE", 4)
-        monkeypatch.setattr(delivery, "SLOW", 0.3)
+        monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": DeliveryRules(read_timeout=4, total_timeout=4)})
+        monkeypatch.setattr(delivery, "MAX_CONCURRENT", 4)
+        monkeypatch.setattr(delivery, "SLOW_SECONDS", 0.3)
         with misbehaving(receivers.black_hole) as port, receiving() as receiver:
             webhook, _ = subscribed(f"http://127.0.0.1:{port}/")
             task = finished()
@@ -804,7 +802,7 @@ class TestSending:
             later(hours=1)
             subscribed(receiver.url(), account="two")
             finished(account="two")
-            hosts = [row.host for row in delivery.claim(delivery.SIDE_BY_SIDE)]
+            hosts = [row.host for row in delivery.claim(delivery.MAX_CONCURRENT)]
         assert sorted(hosts) == sorted([f"127.0.0.1:{flooded.port}"] * 2 + [f"127.0.0.1:{receiver.port}"])
 
     def test_a_flood_of_one_account_keeps_no_others_from_the_same_host(self):
@@ -818,14 +816,14 @@ class TestSending:
         later(hours=1)
         subscribed("http://127.0.0.1:9/two", account="two")
         finished(account="two")
-        assert [row.task.account for row in delivery.claim(delivery.SIDE_BY_SIDE)].count("two") == 1
+        assert [row.task.account for row in delivery.claim(delivery.MAX_CONCURRENT)].count("two") == 1
 
     def test_one_accounts_receiver_that_hangs_makes_no_others_wait_at_the_same_host(self):
         webhook, _ = subscribed("http://127.0.0.1:9/one")
         finished()
         subscribed("http://127.0.0.1:9/two", account="two")
         finished(account="two")
-        hangs = webhook.deliveries.get().place
+        hangs = webhook.deliveries.get().destination
         assert [row.task.account for row in delivery.claim(4, {hangs})] == ["two"]
 
     def test_a_heap_for_a_disabled_webhook_does_not_hide_what_is_due_for_others(self):
@@ -853,7 +851,7 @@ class TestSending:
             for _ in range(11)
         )
         looked, taken = threading.Barrier(4), []
-        busy = delivery._busy_hosts
+        busy = delivery._in_flight_counts
 
         def together():
             seen = busy()
@@ -861,7 +859,7 @@ class TestSending:
                 looked.wait(1)
             return seen
 
-        monkeypatch.setattr(delivery, "_busy_hosts", together)
+        monkeypatch.setattr(delivery, "_in_flight_counts", together)
 
         def take():
             try:

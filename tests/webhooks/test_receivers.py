@@ -23,9 +23,9 @@ from django.db import connection
 from django.utils import timezone
 from standardwebhooks import Webhook as Verifier
 
+from django_asyncexchange.dialects.base import DeliveryRules, Dialect
 from django_asyncexchange.models import Delivery, DeliveryAttempt, Webhook
-from django_asyncexchange.webhooks import attempts, delivery, subscriptions
-from django_asyncexchange.webhooks.retry_policy import PROFILES, Profile
+from django_asyncexchange.webhooks import attempts, subscriptions
 
 from .. import receivers
 from ..receivers import LOOPBACK, misbehaving, receiving
@@ -45,7 +45,8 @@ def loopback(settings):
 @pytest.fixture
 def impatient(monkeypatch):
     """A second of patience with receivers, where all of them use it up: a good one may need more on a busy machine."""
-    monkeypatch.setattr(delivery, "PROFILES", {**PROFILES, "signed": Profile(connect=1, read=0.5, total=1)})
+    rules = DeliveryRules(connect_timeout=1, read_timeout=0.5, total_timeout=1)
+    monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
 
 
 def waits_for():
@@ -80,7 +81,7 @@ def test_t2_after_two_500_it_arrives_with_the_same_id_and_body_and_each_time_sig
             later(hours=1)
             times.append(receiver.seen[-1].headers["webhook-timestamp"])
             passed = dt.timedelta(seconds=len(times))
-            monkeypatch.setattr(attempts, "utc", lambda passed=passed: now() + passed)
+            monkeypatch.setattr(attempts, "utc_now", lambda passed=passed: now() + passed)
     assert len(set(ids(receiver))) == len({seen.body for seen in receiver.seen}) == 1
     assert len(set(times)) == 3
     assert all(Verifier(secret).verify(seen.body, seen.headers) for seen in receiver.seen)
@@ -119,7 +120,8 @@ def test_t4_who_breaks_the_connection_off_is_tried_again_later():
 
 
 def test_t5_of_51_receivers_one_that_hangs_is_waited_for_alone(settings, monkeypatch):
-    monkeypatch.setattr(delivery, "PROFILES", {"signed": Profile(read=PATIENCE, total=PATIENCE)})
+    rules = DeliveryRules(read_timeout=PATIENCE, total_timeout=PATIENCE)
+    monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"prefer": {"WEBHOOKS": 51}}}
 
     def hang(seen):

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from django_asyncexchange.protocol.address_rules import Rules
 from django_asyncexchange.webhooks import signatures
-from django_asyncexchange.webhooks.transport import Outgoing, send
+from django_asyncexchange.webhooks.transport import OutgoingRequest, send
 
 from ..conftest import unavailable
 from ..services import until
@@ -148,7 +148,7 @@ def test_the_receivers_of_the_documentation_take_what_is_ours_once(name, program
         rules = Rules(ports=(free_port,), networks=("127.0.0.0/8",))
         headers = (*headers.items(), ("Content-Type", "application/json"))
         url = f"http://127.0.0.1:{free_port}/hooks"
-        return send(Outgoing(method="POST", url=url, headers=headers, body=body.encode(), rules=rules)).status
+        return send(OutgoingRequest(method="POST", url=url, headers=headers, body=body.encode(), rules=rules)).status
 
     with running([program, name], node, old, free_port) as printed:
         assert status(signed(old, body=body)) == status(signed(new, old, body=body)) == 204

@@ -15,7 +15,7 @@ import trustme
 
 from django_asyncexchange.protocol.address_rules import Rules
 from django_asyncexchange.webhooks import transport
-from django_asyncexchange.webhooks.transport import Outgoing
+from django_asyncexchange.webhooks.transport import OutgoingRequest
 
 from .. import hostile, receivers
 from ..receivers import misbehaving, receiving
@@ -25,7 +25,7 @@ EVERYWHERE = Rules(ports=tuple(range(1, 65536)))
 
 
 def send(url, *, rules=OPEN, **changes):
-    return transport.send(Outgoing(**{"method": "POST", "url": url, "body": b"{}", "rules": rules, **changes}))
+    return transport.send(OutgoingRequest(**{"method": "POST", "url": url, "body": b"{}", "rules": rules, **changes}))
 
 
 def has_version_6():

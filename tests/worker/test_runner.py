@@ -31,7 +31,7 @@ from django.utils import translation
 from django_asyncexchange import encryption
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.protocol.states import FINAL
-from django_asyncexchange.store import bodies, db_retry, transitions
+from django_asyncexchange.store import bodies, db_retry, statements
 from django_asyncexchange.tasks import lifecycle
 from django_asyncexchange.worker import endings, runner, watchdog
 
@@ -227,7 +227,7 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
     task = stored()
     with connection.execute_wrapper(refuse):
         assert runner.run(str(task.pk)) is None
-    assert "the answer could not be stored" in caplog.text
+    assert "the response could not be stored" in caplog.text
 
 
 # Outages --------------------------------------------------------------------------------------------------------------
@@ -327,9 +327,9 @@ def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
     claim = lifecycle.claim
 
     def claim_and_fill_the_disk(task_id):
-        task = claim(task_id)
+        claimed = claim(task_id)
         connection.execute_wrappers.append(refuse_writing)
-        return task
+        return claimed
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_fill_the_disk)
     try:
@@ -621,12 +621,12 @@ def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkey
     claim = lifecycle.claim
 
     def claim_and_cancel(task_id):
-        task = claim(task_id)
-        lifecycle.cancel(task)
-        return task
+        claimed = claim(task_id)
+        lifecycle.cancel(claimed.task)
+        return claimed
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
-    task, size = stored(to=captured(method="POST")), transitions.SMALL + 1  # too large to be read with the claim
+    task, size = stored(to=captured(method="POST")), statements.SMALL + 1  # too large to be read with the claim
     Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
     assert (ended(task).state, runs()) == ("CANCEL", 0)
 

@@ -25,6 +25,7 @@ from django.utils import timezone, translation
 from django_asyncexchange.exceptions import NotCancellable
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import cancel_file, lifecycle
 from django_asyncexchange.worker import runner, watchdog
 from django_asyncexchange.worker.watched_run import WatchedRun
@@ -369,13 +370,13 @@ def test_whatever_is_reported_harms_no_run(which):
 
 @pytest.mark.parametrize("done", [None, "many", float("nan"), object()])
 def test_a_report_of_no_number_raises_nothing(done):
-    run = WatchedRun(stored(), 60)
+    run = WatchedRun(Claim(task=stored()), 60)
     run.report(done, done, done)
     assert (run.progress.done, run.progress.total) == (0, None)
 
 
 def test_an_answer_that_counts_wrongly_harms_nobody():
-    run = WatchedRun(stored(), 60)
+    run = WatchedRun(Claim(task=stored()), 60)
     answer = StreamingHttpResponse()
     answer.progress = Wrong()
     run.counted([], answer)
@@ -391,16 +392,16 @@ def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
         return execute(sql, params, many, context)
 
     monkeypatch.setattr(cancel_file, "are_used", lambda: False)
-    task = lifecycle.claim(stored().pk)
+    claim = lifecycle.claim(stored().pk)
     AsyncTask.objects.update(lease_until=timezone.now())
-    run = WatchedRun(task, 60)
+    run = WatchedRun(claim, 60)
     run.renewed = run.progress_written = -1e9
     run.report(3, 12, "да \U0001f600")
     with connection.execute_wrapper(refuse):
         assert watchdog._reason_to_end(run) is None
-    task.refresh_from_db()
-    assert task.lease_until > timezone.now()
-    assert (task.progress_done, task.progress_message) == (3, "да \ufffd")
+    claim.task.refresh_from_db()
+    assert claim.task.lease_until > timezone.now()
+    assert (claim.task.progress_done, claim.task.progress_message) == (3, "да \ufffd")
 
 
 def test_the_status_shows_it(client, admin_user):

@@ -1,14 +1,18 @@
-"""What every dialect is made of. A dialect of a project's own imports from here."""
+"""The base class of dialects and its parts. A project's own dialect imports from here."""
 
 from __future__ import annotations
 
-from .dialect import NO_STORE, Dialect, gettext_noop, json_response
+from ...exceptions import gettext_noop
+from .delivery_rules import DeliveryRules
+from .dialect import NO_STORE, RETRY_AFTER, Dialect, json_response
 from .policy import Policy
 from .tables import Route, Trigger, Wire
 from .webhooks import Subscriptions
 
 __all__ = [
     "NO_STORE",
+    "RETRY_AFTER",
+    "DeliveryRules",
     "Dialect",
     "Policy",
     "Route",

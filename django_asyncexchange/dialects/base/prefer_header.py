@@ -1,6 +1,6 @@
-"""The request header ``Prefer`` (RFC 7240 §2), read in one pass.
+"""Parse the request header ``Prefer`` (RFC 7240 section 2).
 
-A preference is a wish: whatever cannot be understood is passed over, never an error.
+Malformed preferences are ignored, never an error.
 
 >>> parse('respond-async, wait=10; strict')["wait"].parameters
 {'strict': ''}
@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from ...protocol.values import value
 
 OURS = frozenset({"respond-async", "wait", "callback", "odata.callback"})
-"""Preferences that are ours to meet, and not the view's."""
+"""Preferences that are handled here and not passed to the view."""
 SANE_DIGITS = 10
-"""A longer number of seconds is more than three hundred years: a mistake, not a wish."""
+"""Most digits of ``wait``: ten are more than three hundred years."""
 
 LEXEME = re.compile(
     r"""
@@ -28,24 +28,24 @@ LEXEME = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-"""RFC 9110 §5.6.2, §5.6.4. Possessive throughout, and a quote that is never closed takes the rest: linear time."""
+"""RFC 9110 sections 5.6.2 and 5.6.4. Possessive, and a quote that is never closed takes the rest: linear time."""
 
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 Word = tuple[str, str]
-"""What a piece of the header is (``token``, ``quoted``, ``junk``, or the mark itself) and its text."""
+"""Kind of a lexeme (``token``, ``quoted``, ``junk``, or the mark itself) and its text."""
 
 
 @value
 class Preference:
-    """What is said of one preference. No value and an empty one are the same (RFC 7240 §2)."""
+    """One preference. No value and an empty one are the same (RFC 7240 section 2)."""
 
     value: str
     parameters: Mapping[str, str]
 
 
 def parse(header: str) -> Mapping[str, Preference]:
-    """Preferences by name in lower case, the first of each name. Several header lines arrive joined by commas."""
+    """Preferences by lower-case name, the first of each. Repeated header lines arrive joined by commas."""
     found: dict[str, Preference] = {}
     for words in split(lexemes(header), ","):
         first, *rest = split(words, ";")
@@ -57,15 +57,15 @@ def parse(header: str) -> Mapping[str, Preference]:
 
 
 def wants_async(header: str) -> bool:
-    """Whether ``respond-async`` is preferred. With a value it is not that preference (RFC 7240 §4.1)."""
-    if "respond-async" not in header.lower():  # nearly every request of a project
+    """Whether ``respond-async`` is preferred, which has no value (RFC 7240 section 4.1)."""
+    if "respond-async" not in header.lower():  # a fast path for nearly all requests
         return False
     preference = parse(header).get("respond-async")
     return preference is not None and not preference.value
 
 
 def wait_of(header: str, cap: float) -> float:
-    """How many seconds to wait for the answer, ``cap`` at most; 0 where no usable number is given."""
+    """Seconds to wait for the result (RFC 7240 section 4.3), ``cap`` at most; 0 without a valid number."""
     preference = parse(header).get("wait")
     text = preference.value if preference else ""
     if not (text.isascii() and text.isdigit() and len(text) <= SANE_DIGITS):
@@ -74,7 +74,7 @@ def wait_of(header: str, cap: float) -> float:
 
 
 def without_ours(header: str) -> str:
-    """``header`` without the preferences that are ours; the others to the letter.
+    """``header`` without the preferences in ``OURS``, otherwise unchanged.
 
     >>> without_ours('respond-async, return=minimal; x="a,b"')
     'return=minimal; x="a,b"'
@@ -83,7 +83,7 @@ def without_ours(header: str) -> str:
 
 
 def elements(header: str) -> Iterator[str]:
-    """The preferences as they are written."""
+    """The preferences as they were written."""
     start = 0
     for found in LEXEME.finditer(header):
         if found["mark"] == ",":
@@ -93,7 +93,7 @@ def elements(header: str) -> Iterator[str]:
 
 
 def name_of(text: str) -> str:
-    """The name of one preference, in lower case; ``""`` where it cannot be understood."""
+    """The lower-case name of one preference; ``""`` where it is malformed."""
     pair = pair_of(next(split(lexemes(text), ";")))
     return pair[0] if pair else ""
 
@@ -119,7 +119,7 @@ def split(words: Iterator[Word] | list[Word], mark: str) -> Iterator[list[Word]]
 
 
 def pair_of(words: list[Word]) -> tuple[str, str] | None:
-    """``token [= word]`` as (name, value); None for anything else."""
+    """Parse ``token [= word]`` into (name, value); None for anything else."""
     match words:
         case [("token", name)] | [("token", name), ("=", _)]:
             return name.lower(), ""

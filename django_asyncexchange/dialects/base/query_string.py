@@ -1,4 +1,4 @@
-"""Raw query strings as dialects read and write them: some parameters touched, the rest left byte for byte."""
+"""Read and change single parameters of a raw query string; the others are kept byte for byte."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def last(query: str, name: str) -> str | None:
 
 
 def without(query: str, name: str) -> str:
-    """``query`` without the parameter ``name``, otherwise untouched."""
+    """``query`` without the parameter ``name``, otherwise unchanged."""
     return "&".join(part for part in query.split("&") if name_of(part) != name)
 
 
@@ -23,7 +23,7 @@ def name_of(part: str) -> str:
 
 
 def appended(url: str, parameters: Mapping[str, str]) -> str:
-    """``url`` with ``parameters`` at the end of its query: the only ones of these names, and no fragment behind."""
+    """``url`` without its fragment, and with ``parameters`` in its query, where they replace others of these names."""
     address, _, query = url.partition("#")[0].partition("?")
     own = [part for part in query.split("&") if part and name_of(part) not in parameters]
     return f"{address}?{'&'.join([*own, urlencode(parameters)])}"

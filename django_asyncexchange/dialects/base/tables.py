@@ -1,4 +1,4 @@
-"""What the tables of a dialect are made of: triggers, addresses, wordings."""
+"""The entries of a dialect's tables: triggers, routes, errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...protocol.values import value
 
 
 class Trigger(enum.IntEnum):
-    """By what a dialect recognises a call. The lower one wins where a call carries several."""
+    """What marks a call as asynchronous. The lower one wins where a call has several."""
 
     PATH = 1
     HEADER = 2
@@ -18,20 +18,23 @@ class Trigger(enum.IntEnum):
 
 @value
 class Route:
-    """One endpoint: its method and its path below the mount's prefix; ``{id}`` stands for the task's id."""
+    """One endpoint: its method and its path below the mount's prefix, with ``{id}`` for the task's id."""
 
     method: str
     path: str
     verb: str = ""
-    """The verb that answers, where it is not the route's own name in ``Dialect.ROUTES``."""
+    """The verb, where it differs from the route's name in ``Dialect.ROUTES``."""
     public: bool = False
-    """Needs no credentials, because the address itself proves the right (a signed link)."""
+    """Whether no credentials are needed, because the URL is signed."""
 
 
 @value
 class Wire:
-    """How a dialect words an error: its own code, the HTTP status, the text (English, ``%(detail)s`` filled in)."""
+    """How a dialect answers an error."""
 
     code: int | str
+    """The dialect's own code."""
     status: int
-    text: str
+    """The HTTP status."""
+    text: str = ""
+    """The dialect's own text in English, with ``%(detail)s`` placeholders; ``""`` = the exception's ``message``."""

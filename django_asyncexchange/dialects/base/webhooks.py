@@ -1,4 +1,4 @@
-"""How webhooks are managed in one language, beside the tasks that they tell of: what a dialect has in common here."""
+"""The webhook resource of a dialect: its documents and routes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .tables import Route
 
 
 @value
-class Wish:
-    """What a client wants a webhook to be. None = as it is, or, for a new one, the default."""
+class WebhookFields:
+    """Fields of a webhook that a client sets. None = unchanged, or the default for a new webhook."""
 
     action: str | None = None
     url: str | None = None
@@ -21,40 +21,40 @@ class Wish:
 
 
 class Subscriptions(abc.ABC):
-    """The webhook resource of one dialect: documents in, wishes and answers out."""
+    """The webhook resource of one dialect: parses and renders its JSON documents."""
 
     ROUTES: ClassVar[Mapping[str, Route]]
-    """Verb (a method of ``webhook_views.WebhookView``) → route. Only these very addresses belong to the dialect."""
+    """Verb (a method of ``endpoints.webhooks.WebhookView``) → route. Only these exact paths belong to the dialect."""
     REMOVED: ClassVar[int] = 204
-    """Status of the answer when a webhook was deleted."""
+    """Status of the response to a deletion."""
 
     @abc.abstractmethod
-    def wish(self, document: object, current: Subscription | None) -> Wish:
-        """What ``document``, parsed JSON, asks for; ``current`` is the webhook to be changed, None for a new one.
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
+        """The fields that ``document``, parsed JSON, sets; ``current`` is the webhook to change, None for a new one.
 
         Raises SubscriptionRefused or RequestMalformed.
         """
 
     def items(self, document: object) -> list[object] | None:
-        """The elements of a ``document`` that asks for several webhooks; None where it is a single one."""
+        """The elements of a ``document`` that is an array of webhooks; None for a single one."""
         return None
 
     def reference(self, document: object) -> str | None:
-        """The id of the webhook that an element itself says it is about; None for a new one."""
+        """The id of the webhook that an element of an array changes; None for a new one."""
         return None
 
     @abc.abstractmethod
     def document(self, subscription: Subscription, context: Context) -> Mapping[str, object]:
-        """One webhook."""
+        """The JSON document of one webhook."""
 
     @abc.abstractmethod
     def page(self, subscriptions: Sequence[Subscription], query: str, context: Context) -> Response:
-        """Those of all the caller's webhooks, newest first, that the raw ``query`` asks for."""
+        """The list of the account's ``subscriptions`` (newest first), as the raw ``query`` requests it."""
 
-    def farewell(self, id: str, context: Context) -> Mapping[str, object]:
-        """What is said of one of several webhooks that were deleted."""
+    def deleted_document(self, id: str, context: Context) -> Mapping[str, object]:
+        """The element of the response for one of several deleted webhooks."""
         return {}
 
     def allowed(self, owner: Owner, action: str) -> int | None:
-        """How many webhooks for ``action`` people together, or a program alone, may have; None = any number."""
+        """How many webhooks for ``action`` an account's people together, or one application, may have; None = any."""
         return None

@@ -1,4 +1,4 @@
-"""Target@Mail.Ru: the prefix ``/async_api``, requests and responses, callbacks."""
+"""Target@Mail.Ru: the prefix ``/async_api`` makes a call asynchronous; requests, responses, callbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's callback: an address that one call names, to be told of its end (contract A7; seed S000)."""
+"""Target@Mail.Ru's callback: a URL in one call's headers that is called when its task is finished."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from urllib.parse import urlencode, urlsplit
 
 from ...exceptions import CallbackRefused
 from ...protocol.values import Call, Callback, Notice, Snapshot
+from ..base import DeliveryRules
 from ..base.query_string import appended
 
 LOCATION_HEADER = "X-Callback-Location"
 METHOD_HEADER = "X-Callback-Method"
 METHODS = ("GET", "POST")
+MAILRU = DeliveryRules(total_timeout=10, schedule=(0, 30, 120), is_signed=False)
 URL_LENGTH = 2048
 
 URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)
-"""An absolute address with a host and nothing that parsers read differently: userinfo, spaces, backslashes."""
+"""An absolute URL with a host, without parts that parsers disagree on: userinfo, spaces, backslashes."""
 
 
 def asked(call: Call) -> Callback | None:
-    """What the headers of ``call`` say (A1). Raises CallbackRefused."""
+    """The callback in the headers of ``call``. Raises CallbackRefused."""
     url = call.header(LOCATION_HEADER).strip(" \t")
     if not url:
         return None
@@ -32,30 +34,28 @@ def asked(call: Call) -> Callback | None:
 
 
 def is_callable(url: str) -> bool:
-    """Whether ``url`` is an address that could be called (A1)."""
+    """Whether ``url`` is syntactically a URL that can be called."""
     if len(url) > URL_LENGTH or not URL.fullmatch(url):
         return False
     try:
-        return urlsplit(url).port != 0  # reading it is what refuses a port or an IPv6 address that cannot be
+        return urlsplit(url).port != 0  # raises ValueError for an invalid port or IPv6 address
     except ValueError:
         return False
 
 
-def is_answered(task: Snapshot) -> bool:
-    """Whether the call's own answer is stored; one of 5xx counts (0.4)."""
-    return task.state.is_final and task.status_code is not None
-
-
 def notice(callback: Callback, task: Snapshot, response_url: str) -> Notice:
-    """The three parameters are always in the query, and in the body of a POST as well; the client's own do not stay."""
-    told = {
+    """The three parameters are always in the query, where they replace the client's, and also in the body of a POST."""
+    parameters = {
         "response_id": str(task.id),
         "response_url": response_url,
         "response_http_code": str(task.status_code),
     }
-    url = appended(callback.url, told)
+    url = appended(callback.url, parameters)
     if callback.method == "GET":
         return Notice(method="GET", url=url)
     return Notice(
-        method="POST", url=url, content_type="application/x-www-form-urlencoded;charset=utf-8", body=urlencode(told)
+        method="POST",
+        url=url,
+        content_type="application/x-www-form-urlencoded;charset=utf-8",
+        body=urlencode(parameters),
     )

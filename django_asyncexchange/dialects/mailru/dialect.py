@@ -1,8 +1,8 @@
-"""Target@Mail.Ru: any call is answered later when ``/api`` in its path is replaced by ``/async_api`` (seed S000).
+"""Target@Mail.Ru: replacing ``/api`` in a call's path by ``/async_api`` makes it asynchronous.
 
-The client polls ``v2/requests/{id}.json`` until it is a 303 to ``v2/responses/{id}.json``, the answer itself. It may
-name a URL in ``X-Callback-Location`` to be told of the end. An error is ``{"error": text, "code": word}``; a header
-that cannot be obeyed is ``{header: text}``, as the vendor words a field that does not validate (A1).
+The client polls ``v2/requests/{id}.json`` until it is a 303 to ``v2/responses/{id}.json``, the response itself. It may
+send a URL in ``X-Callback-Location`` that is called when the task is finished. An error is ``{"error": text, "code":
+word}``; an invalid header is ``{header: text}``, as Target@Mail.Ru reports invalid fields.
 """
 
 from __future__ import annotations
@@ -44,26 +44,25 @@ from ...exceptions import (
     Unavailable,
 )
 from ...protocol.states import State
-from ...protocol.values import Call, Callback, Context, Event, Notice, Replay, Response, Snapshot
+from ...protocol.values import Call, Callback, Context, Event, Notice, Response, Snapshot
 from ..base import Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base import gettext_noop as _
 from ..base.policy import PATH, option
 from . import callbacks as callbacks
-from .callbacks import is_answered
 
 PREFIX = "/async_api"
 
 DAY = dt.timedelta(hours=24)
 
 RESOURCES = re.compile(r"/v[0-9]+/(requests|responses)(/.*)?", re.DOTALL)
-"""Below the mount, the dialect's own addresses: never calls of the ordinary API (A1)."""
+"""The dialect's own URLs below the mount, which are never calls of the API."""
 
 METHOD_REFUSED = Wire(code="callback", status=400, text=_("The callback's method has to be GET or POST."))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class MailRuPolicy(Policy):
-    """Everything is kept for a day, without limits on how much (A8)."""
+    """Everything is kept for a day, without a capacity."""
 
     retention: dt.timedelta = DAY
     error_retention: dt.timedelta = DAY
@@ -71,13 +70,13 @@ class MailRuPolicy(Policy):
     time_zone: str = "Europe/Moscow"
     delivery: str = "mailru"
     require_https: bool = False
-    attempts: int = 1  # an unknown outcome is left to people (S000-35)
+    attempts: int = 1  # an interrupted call is ``unknown`` and never run again by itself
     api: str = option("/api", PATH)
-    """Where the synchronous API lives: what takes the place of the mount's prefix."""
+    """Prefix of the synchronous API, which replaces the mount's prefix."""
 
 
 class MailRu(Dialect):
-    """The path dialect: the whole API a second time, under another prefix."""
+    """Triggered by the path: the whole API a second time, under another prefix."""
 
     WORDS = {
         State.PENDING: "enqueued",
@@ -87,41 +86,37 @@ class MailRu(Dialect):
         State.ERROR: "unknown",
         State.CANCEL: "cancelled",
     }
-    """What ``status`` says; an ERROR whose answer is stored is ``done`` too (0.4).
+    """Values of ``status``; an ERROR with a stored response is ``done`` too.
 
-    The protocol has four words. The fifth is ours, for what only an administrator does: cancel (A3).
+    The protocol has the first four. ``cancelled`` is an addition, for tasks that an administrator has cancelled.
     """
 
     CODES = {
-        SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        CallerUnknown: Wire(
-            code="caller_unknown", status=400, text=_("This caller cannot be remembered until the call runs.")
-        ),
-        NotEligible: Wire(code="not_eligible", status=400, text=_("This address cannot be called asynchronously.")),
+        SubmitRefused: Wire(code="refused", status=400),
+        CallerUnknown: Wire(code="caller_unknown", status=400),
+        NotEligible: Wire(code="not_eligible", status=400),
         CallbackRefused: Wire(code="callback", status=400, text=_("The callback has to be an absolute http(s) URL.")),
         IdempotencyKeyReused: Wire(code="key", status=422, text=_("The idempotency key belongs to another request.")),
-        RequestTooLarge: Wire(code="too_large", status=413, text=_("The request body is too large.")),
-        CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
-        StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
-        SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        RouteNotFound: Wire(code="not_found", status=404, text=_("There is no such address.")),
-        ResultUnavailable: Wire(code="not_found", status=404, text=_("There is no result to fetch.")),
-        ResultNotReady: Wire(code="not_ready", status=404, text=_("The task is not finished yet.")),
+        RequestTooLarge: Wire(code="too_large", status=413),
+        CapacityExceeded: Wire(code="capacity", status=429),
+        StorageExceeded: Wire(code="storage", status=429),
+        SubmitFailed: Wire(code="unavailable", status=503),
+        TaskNotFound: Wire(code="not_found", status=404),
+        RouteNotFound: Wire(code="not_found", status=404),
+        ResultUnavailable: Wire(code="not_found", status=404),
+        ResultNotReady: Wire(code="not_ready", status=404),
         ResultFailed: Wire(code="unknown", status=404, text=_("It is not known what came of this call.")),
-        ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
-        ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        HttpRefused: Wire(code="refused", status=400, text=_("The request was refused.")),
-        NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
+        ResultCancelled: Wire(code="cancelled", status=410),
+        NotCancellable: Wire(code="finished", status=409),
+        ListingRefused: Wire(code="listing", status=400),
+        HttpRefused: Wire(code="refused", status=400),
+        NotAuthenticated: Wire(code="not_authenticated", status=401),
+        PermissionDenied: Wire(code="forbidden", status=403),
+        CsrfFailed: Wire(code="csrf_failed", status=403),
+        MethodNotAllowed: Wire(code="method_not_allowed", status=405),
+        Throttled: Wire(code="throttled", status=429),
+        InternalError: Wire(code="internal_error", status=500),
+        Unavailable: Wire(code="temporarily_unavailable", status=503),
     }
 
     ROUTES = {
@@ -131,23 +126,26 @@ class MailRu(Dialect):
     TRIGGER = Trigger.PATH
     EVERY_VIEW = True
     THROTTLED = False
+    HIDES_EXPIRED = True
     PER_OWNER = True
+    DELIVERY_RULES = {"mailru": callbacks.MAILRU}
+    OWN_HEADERS = frozenset({callbacks.LOCATION_HEADER, callbacks.METHOD_HEADER})
     POLICY = MailRuPolicy()
 
     policy: MailRuPolicy
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
-        """The path is the trigger: without a prefix every call of the project would be one."""
+        """Mount at ``/async_api`` unless a prefix is given: the path is the trigger, so it cannot be empty."""
         super().__init__(name=name, prefix=prefix.rstrip("/") or PREFIX, policy=policy)
 
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """Whatever lies under the mount, in any method, but for the dialect's own resources (A1)."""
+        """Everything under the mount, with any method, except the dialect's own URLs."""
         return self.covers(call.path) and not RESOURCES.fullmatch(self._below(call.path))
 
     def target(self, call: Call) -> tuple[str, str]:
-        """Only the leading prefix changes: ``/async_api/`` may stand in an id further on (A1)."""
+        """The path with its prefix replaced; ``/async_api/`` further on may be part of an id."""
         return self.policy.api.rstrip("/") + self._below(call.path) or "/", call.query
 
     def callback(self, call: Call) -> Callback | None:
@@ -156,39 +154,27 @@ class MailRu(Dialect):
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """With the record of a waiting task, whatever has become of it since: the vendor's client reads JSON (A2)."""
-        location = ("Location", self._path("status", task, context))
+        """Always the record of a queued task: repeating the call under its idempotency key returns the same 202."""
+        location = ("Location", self.url_of("status", task, context.path))
         waiting = dataclasses.replace(task, state=State.PENDING)
         return json_response(self._record(waiting), status=202, headers=(location,))
 
     def status(self, task: Snapshot, context: Context) -> Response:
-        """200 until there is an answer, then 303 to it (A3)."""
+        """200 until there is a response, then 303 to it."""
         if task.is_expired(context.now):
             raise TaskNotFound()
-        if not is_answered(task):
+        if not task.has_response:
             return json_response(self._record(task))
-        url = self._path("result", task, context)
+        url = self.url_of("result", task, context.path)  # addresses on this wire have no host
         return json_response(self._answered_record(task, url), status=303, headers=(("Location", url),))
 
-    def result(self, task: Snapshot, context: Context) -> Replay:
-        """The call's own answer, whatever its status (A4)."""
-        if task.is_expired(context.now):
-            raise TaskNotFound()
-        if task.state is State.CANCEL:
-            raise ResultCancelled()
-        if not task.state.is_final:
-            raise ResultNotReady()
-        if not is_answered(task):
-            raise ResultFailed()
-        return Replay()
-
-    # Telling ---------------------------------------------------------------------------------------------------------
+    # Messages --------------------------------------------------------------------------------------------------------
 
     def called_back(self, callback: Callback, event: Event, id: uuid.UUID) -> Notice | None:
-        """Once there is an answer, 4xx and 5xx included; without one there is nothing to tell (A7)."""
-        if not is_answered(event.task):
+        """Once there is a response, 4xx and 5xx included; no callback without one."""
+        if not event.task.has_response:
             return None
-        url = f"{urlsplit(event.base).path}/{self.ROUTES['result'].path.format(id=event.task.id)}"
+        url = self.url_of("result", event.task, urlsplit(event.base).path)
         return callbacks.notice(callback, event.task, url)
 
     # Errors ----------------------------------------------------------------------------------------------------------
@@ -206,12 +192,8 @@ class MailRu(Dialect):
     def _below(self, path: str) -> str:
         return path[len(self.prefix) :]
 
-    def _path(self, verb: str, task: Snapshot, context: Context) -> str:
-        """Addresses on this wire have no host."""
-        return f"{context.path}/{self.ROUTES[verb].path.format(id=task.id)}"
-
     def _record(self, task: Snapshot) -> dict[str, object]:
-        """What is known of a task without an answer: ``started`` only where the run is or was under way (A3)."""
+        """A task without a response; ``started`` only where the run has begun."""
         record: dict[str, object] = {
             "id": str(task.id),
             "status": self.WORDS[task.state],

@@ -1,4 +1,4 @@
-"""MoySklad: ``?async=true``, the list of tasks with its filter, webhooks."""
+"""MoySklad JSON API 1.2: asynchronous reports, the list of tasks with its filter, webhooks."""
 
 from __future__ import annotations
 

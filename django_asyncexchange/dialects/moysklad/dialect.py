@@ -1,8 +1,6 @@
-"""MoySklad JSON API 1.2: ``?async=true`` on a GET is answered later (seeds S001, S002).
+"""MoySklad JSON API 1.2: ``?async=true`` makes a GET asynchronous.
 
 The client polls ``async/{id}``, then follows ``async/{id}/result`` to a signed link that works for five minutes.
-Errors live in ``moysklad_errors``, documents in ``moysklad_documents``, the list's query in ``moysklad_filter``, the
-webhooks in ``moysklad_webhooks``.
 """
 
 from __future__ import annotations
@@ -17,40 +15,31 @@ from collections.abc import Mapping
 
 from ...exceptions import (
     AsyncExchangeError,
+    CapacityExceeded,
     CompressionRequired,
     LinkInvalid,
     NotEligible,
     PagingRefused,
     ParameterRefused,
-    ResultCancelled,
-    ResultExpired,
     ResultFailed,
-    ResultNotReady,
+    SubmitFailed,
 )
 from ...protocol.content_encoding import accepts_gzip
 from ...protocol.states import State
-from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot, header
-from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response
+from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
+from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
 from ..base.query_string import last, without
 from . import errors, filters
-from .documents import filename, page_document, result_url, task_document, task_url
+from .delivery_rules import MOYSKLAD
+from .documents import PAGE_FIELDS, filename, page_document, result_url, task_document, task_url
 from .webhooks import WebhookEntity, notification
 
-RETRY_AFTER = ("Retry-After", "1")
 SPELLINGS = ("true", "false")
 
 PREFIX_HEADER = "X-Lognex-WebHook-DisableByPrefix"
 DISABLE_HEADER = "X-Lognex-WebHook-Disable"
 HOST = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?", re.IGNORECASE)
-"""A beginning of an address has a whole host: ``https://exam`` would be one of many."""
-
-UNAVAILABLE: Mapping[State, type[AsyncExchangeError]] = {
-    State.PENDING: ResultNotReady,
-    State.PROCESSING: ResultNotReady,
-    State.ERROR: ResultFailed,
-    State.CANCEL: ResultCancelled,
-}
-"""Where there is nothing to fetch, and why (B4)."""
+"""A URL prefix must have a complete host: ``https://exam`` would match many."""
 
 FILE_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -58,12 +47,12 @@ FILE_HEADERS = (
     ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
 )
-"""A view's content under a public address: nothing in it may run, be cached, or leak the address onwards."""
+"""A view's content at a public URL: browsers must not run or cache it, nor send the URL on as a referrer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RemapPolicy(Policy):
-    """What MoySklad and Kladana differ in, besides the numbers of every dialect."""
+    """Options of MoySklad and Kladana mounts."""
 
     capacity: int | None = 4
     retention: dt.timedelta = dt.timedelta(hours=1)
@@ -74,15 +63,14 @@ class RemapPolicy(Policy):
     delivery: str = "moysklad"
     require_https: bool = False
     require_gzip: bool = False
-    """Whether ``Accept-Encoding: gzip`` is mandatory: MoySklad's own servers insist, its samples differ."""
+    """Whether ``Accept-Encoding: gzip`` is mandatory, as on MoySklad's servers."""
     web_app: str = "https://online.moysklad.ru/app"
-    """Where people work; an owner's ``uuidHref`` leads there."""
+    """URL of the web application, to which an owner's ``uuidHref`` points."""
 
 
 class MoySklad(Dialect):
-    """The query dialect of reports: one account, four tasks at a time, results for an hour."""
+    """Triggered by the query string of a GET; four unfinished tasks per account, results are kept for an hour."""
 
-    WORDS = {state: state.value for state in State}
     CODES = errors.CODES
     ROUTES = {
         "list": Route(method="GET", path="async"),
@@ -95,6 +83,9 @@ class MoySklad(Dialect):
     TRIGGER = Trigger.QUERY
     TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
+    RETRYABLE = (CapacityExceeded, SubmitFailed)
+    DELIVERY_RULES = {"moysklad": MOYSKLAD}
+    PAGE_FIELDS = PAGE_FIELDS
     POLICY = RemapPolicy()
 
     policy: RemapPolicy
@@ -102,15 +93,15 @@ class MoySklad(Dialect):
     # Submitting ------------------------------------------------------------------------------------------------------
 
     def wants_async(self, call: Call) -> bool:
-        """The first test spares every other request of the project the parsing."""
+        """``async`` with any value but ``false``; ``admit`` then refuses unknown values."""
         return "async" in call.query and asked(call.query) not in (None, "false")
 
     def target(self, call: Call) -> tuple[str, str]:
-        """The view sees the query without ``async``, otherwise untouched."""
+        """The query without ``async``, otherwise unchanged."""
         return call.path, without(call.query, "async")
 
     def admit(self, call: Call) -> None:
-        """The rules of B1, the client's spelling first."""
+        """Refuse unknown values of ``async``, other methods, paging parameters and, if required, a lack of gzip."""
         spelling = asked(call.query)
         if spelling not in SPELLINGS:
             raise ParameterRefused(parameter="async", value=spelling, allowed=", ".join(SPELLINGS))
@@ -122,7 +113,7 @@ class MoySklad(Dialect):
             raise CompressionRequired()
 
     def muted(self, call: Call) -> tuple[str, ...]:
-        """The call may spare some webhooks, by the beginning of their addresses, or all (B1)."""
+        """URL prefixes of webhooks that the call disables: those of the header, or all."""
         if call.header(DISABLE_HEADER):
             return ("",)
         prefixes = [prefix.strip() for prefix in call.header(PREFIX_HEADER).split(",")]
@@ -134,7 +125,7 @@ class MoySklad(Dialect):
     # Rendering -------------------------------------------------------------------------------------------------------
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """``Location`` is the result and ``Content-Location`` the status, not the other way round ((c)1)."""
+        """``Location`` is the result and ``Content-Location`` the status, as MoySklad's clients expect."""
         headers = (
             ("Location", result_url(task, context.base)),
             ("Content-Location", task_url(task, context.base)),
@@ -150,25 +141,25 @@ class MoySklad(Dialect):
         return json_response(self._document(task, context))
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:
-        """A fresh link for DONE, the call's own error for API_ERROR, else a refusal (B4)."""
-        if refusal := UNAVAILABLE.get(task.state):
-            raise refusal()
-        if task.is_expired(context.now):
-            raise ResultExpired()
+        """302 to a new signed link for DONE, the view's own error for API_ERROR."""
+        self.require_result(task, context.now)
         if task.state is State.API_ERROR:
             return Replay()
         return Response(status=302, headers=(("Location", self._link(task, context)), *NO_STORE))
 
+    def result_error(self, task: Snapshot, now: dt.datetime) -> AsyncExchangeError | None:
+        """As by default, but an ERROR never has a result, not even a stored 5xx."""
+        return ResultFailed(reason=task.reason) if task.state is State.ERROR else super().result_error(task, now)
+
     def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
-        """The address proves the right; its ``filename`` proves nothing and is not read."""
+        """The file; the signature in the query is its authorization. ``filename`` is not signed and not read."""
         expires = query.get("temp_url_expires", "")
         signature = query.get("temp_url_sig", "")
         if not (expires.isascii() and expires.isdigit() and context.signer.verify(claim(task, expires), signature)):
             raise LinkInvalid()
         if task.state is not State.DONE:
             raise LinkInvalid()
-        if task.is_expired(context.now):
-            raise ResultExpired()
+        self.require_result(task, context.now)
         if context.now.timestamp() >= int(expires):
             raise LinkInvalid()
         disposition = ("Content-Disposition", f'attachment; filename="{filename(task)}"')
@@ -190,16 +181,13 @@ class MoySklad(Dialect):
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def problem(self, error: AsyncExchangeError, context: Context) -> Response:
-        """415 has no body, as on MoySklad's servers; what may be repeated says when (B1, B8)."""
+        """As by default, but 415 has no body, as on MoySklad's servers."""
         if isinstance(error, CompressionRequired):
             return Response(status=self.wire(error).status, headers=(*NO_STORE, *error.headers))
-        response = super().problem(error, context)
-        if isinstance(error, errors.REPEATABLE) and header(error.headers, "Retry-After") is None:
-            return dataclasses.replace(response, headers=(*response.headers, RETRY_AFTER))
-        return response
+        return super().problem(error, context)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> dict[str, object]:
-        """An array, and an integer code: clients read nothing else, and break on anything else ((c)4)."""
+        """An array of errors with integer codes: MoySklad's clients accept nothing else."""
         item: dict[str, object] = {"error": text, "code": wire.code}
         if "parameter" in error.details:
             item["parameter"] = error.details["parameter"]
@@ -215,7 +203,7 @@ class MoySklad(Dialect):
         return task_document(task, base=context.base, zone=self._zone, web_app=self.policy.web_app)
 
     def _link(self, task: Snapshot, context: Context) -> str:
-        """Good for the whole promised time, but never beyond the deletion date (B4)."""
+        """A signed URL that expires after ``LINK_LIFETIME``, or at the deletion date if that is earlier."""
         expires = math.ceil((context.now + self.policy.link_lifetime).timestamp())
         if task.deletion_date is not None:
             expires = min(expires, math.floor(task.deletion_date.timestamp()))
@@ -231,5 +219,5 @@ def asked(query: str) -> str | None:
 
 
 def claim(task: Snapshot, expires: str) -> str:
-    """What a link's signature vouches for; the attempt, so that a link never leads to another answer."""
+    """The signed text; it includes the attempt, so that a link never leads to a later result."""
     return f"{task.id}:{task.attempt}:{expires}"

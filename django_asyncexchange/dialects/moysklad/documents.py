@@ -1,4 +1,4 @@
-"""MoySklad's JSON documents: the task and the list of tasks (contract B3, B5; seeds S001, S002)."""
+"""MoySklad's JSON documents: a task and the list of tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...protocol.values import Listing, Owner, Page, Snapshot
 from .errors import errors_of
 
 NAMESPACE = uuid.UUID("5a1f0c5e-7d3b-5c86-9b1e-3f6f0a2d4c71")
-"""Under it, ids of ours that are no UUIDs become stable UUIDs. Changing it changes every id on the wire."""
+"""Namespace of the UUIDs that stand for ids that are no UUIDs. Changing it changes these ids for clients."""
 
 SUFFIXES = {
     "": "json",
@@ -26,10 +26,12 @@ SUFFIXES = {
     "application/vnd.ms-excel": "xls",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }
+PAGE_FIELDS = frozenset({"limit", "offset", "nextHref", "previousHref"})
+"""Fields of a list's ``meta`` that describe one page."""
 
 
 def identifier(kind: str, reference: str) -> str:
-    """``reference`` as the UUID that this protocol wants: itself, or a stable one made of it (B3)."""
+    """``reference`` as a UUID, which this protocol requires: itself, or a stable one derived from it."""
     try:
         known = str(uuid.UUID(reference))
     except ValueError:
@@ -42,7 +44,7 @@ def account_id(owner: Owner) -> str:
 
 
 def date(moment: dt.datetime, zone: dt.tzinfo) -> str:
-    """Always three digits of milliseconds: published clients parse nothing else ((c)3)."""
+    """Always with three digits of milliseconds, which MoySklad's clients require."""
     return moment.astimezone(zone).replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
@@ -51,7 +53,7 @@ def meta(href: str, kind: str, **more: object) -> dict[str, object]:
 
 
 def owner_meta(owner: Owner, base: str, web_app: str) -> dict[str, object]:
-    """Only a person has a page in the web application (S002-37)."""
+    """``uuidHref``, a page of the web application, exists for persons only."""
     key = identifier(owner.kind, owner.id)
     person = {"uuidHref": f"{web_app}/#employee/edit?id={key}"} if owner.kind == "employee" else {}
     kind = f"{base}/entity/{owner.kind}"
@@ -67,7 +69,7 @@ def result_url(task: Snapshot, base: str) -> str:
 
 
 def task_document(task: Snapshot, *, base: str, zone: dt.tzinfo, web_app: str) -> dict[str, object]:
-    """A field that does not belong to the state is absent, never null or empty: clients test for presence (B3)."""
+    """Fields that do not belong to the state are absent, never null or empty: clients test for presence."""
     document: dict[str, object] = {
         "meta": meta(task_url(task, base), "async"),
         "id": str(task.id),
@@ -90,7 +92,7 @@ def page_document(page: Page, rows: list[dict[str, Any]], base: str) -> dict[str
 
 
 def page_meta(page: Page, base: str, *, path: str, kind: str) -> dict[str, object]:
-    """All of a list's document but its rows; ``path`` is the list's own below ``base``."""
+    """A list's document without its rows; ``path`` is the list's URL below ``base``."""
     listing, address = page.listing, f"{base}/{path}"
     employee = meta(f"{base}/context/employee", "employee", metadataHref=f"{base}/entity/employee/metadata")
     numbers = {"size": page.size, "limit": listing.limit, "offset": listing.offset}
@@ -102,27 +104,27 @@ def page_meta(page: Page, base: str, *, path: str, kind: str) -> dict[str, objec
 
 
 def neighbours(page: Page, address: str) -> dict[str, str]:
-    """``nextHref`` and ``previousHref``, each only where there is such a page (B5)."""
+    """``nextHref`` and ``previousHref``, each only where there is such a page."""
     listing, found = page.listing, {}
     if listing.offset + listing.limit < page.size:
         found["nextHref"] = slice_url(address, listing, listing.offset + listing.limit, listing.limit)
     if listing.offset >= listing.limit:
         found["previousHref"] = slice_url(address, listing, listing.offset - listing.limit, listing.limit)
     elif listing.offset:
-        # MoySklad's own page before offset 1 of limit 1000 is 0…999; ours is never shorter than what precedes.
+        # MoySklad's page before offset 1 with limit 1000 is 0…999; this one has at least all preceding rows.
         limit = max(listing.offset, listing.limit - listing.offset)
         found["previousHref"] = slice_url(address, listing, 0, limit)
     return found
 
 
 def slice_url(address: str, listing: Listing, offset: int, limit: int) -> str:
-    """The request's own query with another page."""
+    """The URL of another page of the same query."""
     kept = [part for part in listing.echo.split("&") if part and part.partition("=")[0] not in {"limit", "offset"}]
     return f"{address}?" + "&".join([*kept, f"offset={offset}", f"limit={limit}"])
 
 
 def filename(task: Snapshot) -> str:
-    """The published name; its ending says what the file really is."""
+    """MoySklad's name for the file, with an extension for its content type."""
     media = task.content_type.partition(";")[0].strip().lower()
     suffix = "json" if media.endswith("+json") else SUFFIXES.get(media, "bin")
     return f"asynctask_{task.id}_result.{suffix}"

@@ -1,7 +1,8 @@
-"""MoySklad's error codes, and the errors that a finished task shows (contract B8, (c)4).
+"""MoySklad's error codes, and the errors that a finished task shows.
 
-The codes are MoySklad's; their HTTP statuses are published nowhere and follow B8: a business rule is 412, a request
-that cannot be read 400, and only what is worth repeating as it stands is 429 or 503, because clients do repeat it.
+The codes are those of MoySklad's JSON API 1.2. It does not publish their HTTP statuses; here a business rule is 412 and
+a request that cannot be parsed 400. 429 and 503 are kept for requests that are worth repeating unchanged, because
+clients do repeat them.
 """
 
 from __future__ import annotations
@@ -70,18 +71,14 @@ from ..base import gettext_noop as _
 
 CODES = {
     SubmitRefused: Wire(code=61000, status=412, text=_("The asynchronous task cannot be created.")),
-    IdempotencyKeyMalformed: Wire(
-        code=61000, status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
-    ),
-    IdempotencyKeyReused: Wire(code=61000, status=422, text=_("The idempotency key was used for another request.")),
-    CallerUnknown: Wire(code=61000, status=412, text=_("This caller cannot be remembered until the call runs.")),
-    NotEligible: Wire(code=61000, status=412, text=_("This address cannot be called asynchronously.")),
+    IdempotencyKeyMalformed: Wire(code=61000, status=400),
+    IdempotencyKeyReused: Wire(code=61000, status=422),
+    CallerUnknown: Wire(code=61000, status=412),
+    NotEligible: Wire(code=61000, status=412),
     PagingRefused: Wire(code=61001, status=412, text=_("limit and offset cannot be combined with async=true.")),
-    ParameterRefused: Wire(
-        code=1084, status=400, text=_("The parameter %(parameter)s is %(value)s; it can be: %(allowed)s.")
-    ),
+    ParameterRefused: Wire(code=1084, status=400),
     CompressionRequired: Wire(code=1093, status=415, text=_("The header Accept-Encoding has to name gzip.")),
-    RequestTooLarge: Wire(code=1044, status=413, text=_("The request body is too large.")),
+    RequestTooLarge: Wire(code=1044, status=413),
     CapacityExceeded: Wire(
         code=61002,
         status=412,
@@ -90,27 +87,27 @@ CODES = {
     SubmitFailed: Wire(code=61008, status=503, text=_("The asynchronous task could not be queued; try again later.")),
     TaskNotFound: Wire(code=1021, status=404, text=_("There is no such asynchronous task.")),
     MalformedId: Wire(code=1002, status=404, text=_("This is not the address of an asynchronous task.")),
-    RouteNotFound: Wire(code=1002, status=404, text=_("There is no such address.")),
+    RouteNotFound: Wire(code=1002, status=404),
     ResultUnavailable: Wire(code=61006, status=412, text=_("The asynchronous task is not finished yet.")),
     ResultExpired: Wire(code=61003, status=404, text=_("The result of the asynchronous task has been deleted.")),
     ResultFailed: Wire(
         code=61004, status=412, text=_("The asynchronous task failed because of an internal error; create a new one.")
     ),
     ResultCancelled: Wire(code=61005, status=412, text=_("The asynchronous task was cancelled.")),
-    LinkInvalid: Wire(code=1016, status=403, text=_("The link is not valid or no longer valid.")),
+    LinkInvalid: Wire(code=1016, status=403),
     NotCancellable: Wire(
         code=61007, status=412, text=_("The asynchronous task cannot be cancelled: it is already finished.")
     ),
-    SubscriptionRefused: Wire(code=30000, status=412, text=_("The webhook cannot be kept as asked.")),
+    SubscriptionRefused: Wire(code=30000, status=412),
     EntityUnknown: Wire(
         code=30000, status=412, text=_("There are no webhooks for %(value)s here; %(parameter)s can be: %(allowed)s.")
     ),
-    MethodUnknown: Wire(code=30001, status=412, text=_("The method is %(value)s; it can be: %(allowed)s.")),
-    ActionUnknown: Wire(code=30002, status=412, text=_("The action is %(value)s; it can be: %(allowed)s.")),
+    MethodUnknown: Wire(code=30001, status=412),
+    ActionUnknown: Wire(code=30002, status=412),
     SubscriptionExists: Wire(
         code=30003, status=412, text=_("There is already a webhook for this entity, action and address.")
     ),
-    NotAdministrator: Wire(code=30004, status=403, text=_("Only an administrator may manage webhooks.")),
+    NotAdministrator: Wire(code=30004, status=403),
     AddressRefused: Wire(code=30005, status=412, text=_("The address is not an http(s) address that can be called.")),
     TooManySubscriptions: Wire(
         code=30007, status=412, text=_("There are as many webhooks for this entity and action as allowed.")
@@ -119,50 +116,41 @@ CODES = {
         code=30008, status=412, text=_("Asynchronous tasks have no action %(value)s; it can be: %(allowed)s.")
     ),
     FieldsRefused: Wire(code=30009, status=412, text=_("diffType can be given with the action UPDATE only.")),
-    AddressTooLong: Wire(code=30010, status=412, text=_("The address is longer than %(limit)s characters.")),
-    FieldMissing: Wire(code=3000, status=412, text=_("The field %(parameter)s has to be given.")),
-    FieldMalformed: Wire(code=2016, status=412, text=_("The field %(parameter)s cannot be %(value)s.")),
-    SubscriptionNotFound: Wire(code=1021, status=404, text=_("There is no such webhook.")),
-    ListingRefused: Wire(code=1040, status=400, text=_("The list cannot be shown this way.")),
+    AddressTooLong: Wire(code=30010, status=412),
+    FieldMissing: Wire(code=3000, status=412),
+    FieldMalformed: Wire(code=2016, status=412),
+    SubscriptionNotFound: Wire(code=1021, status=404),
+    ListingRefused: Wire(code=1040, status=400),
     FilterRefused: Wire(code=1034, status=400, text=_("The filter cannot be applied: %(value)s")),
-    StateUnknown: Wire(
-        code=1041, status=400, text=_("The filter names the unknown state %(value)s; it can be: %(allowed)s.")
-    ),
+    StateUnknown: Wire(code=1041, status=400),
     DateMalformed: Wire(
         code=1035, status=400, text=_("The filter has the date %(value)s; write it as YYYY-MM-DD HH:mm:ss.")
     ),
-    DateOutOfRange: Wire(code=1014, status=400, text=_("The filter has the date %(value)s, which is out of range.")),
-    PagingMalformed: Wire(code=1040, status=400, text=_("The parameter %(parameter)s cannot be %(value)s.")),
-    OrderUnknown: Wire(
-        code=1063, status=400, text=_("The list cannot be sorted by %(field)s; it can be by: %(allowed)s.")
-    ),
-    DirectionUnknown: Wire(
-        code=1042, status=400, text=_("The sorting direction is %(value)s; it can be: %(allowed)s.")
-    ),
-    QueryMalformed: Wire(code=1058, status=400, text=_("The parameters in the address cannot be decoded.")),
-    HttpRefused: Wire(code=1040, status=400, text=_("The request was refused.")),
+    DateOutOfRange: Wire(code=1014, status=400),
+    PagingMalformed: Wire(code=1040, status=400),
+    OrderUnknown: Wire(code=1063, status=400),
+    DirectionUnknown: Wire(code=1042, status=400),
+    QueryMalformed: Wire(code=1058, status=400),
+    HttpRefused: Wire(code=1040, status=400),
     NotAuthenticated: Wire(code=1056, status=401, text=_("Authentication failed: valid credentials are needed.")),
     PermissionDenied: Wire(code=1016, status=403, text=_("Access denied: you have no right to do this.")),
-    CsrfFailed: Wire(code=1016, status=403, text=_("The CSRF check failed: %(reason)s")),
+    CsrfFailed: Wire(code=1016, status=403),
     MethodNotAllowed: Wire(code=1039, status=405, text=_("This address does not support this method.")),
     NotAcceptable: Wire(code=1062, status=406, text=_("The header Accept has to allow application/json.")),
-    Throttled: Wire(code=1049, status=429, text=_("Too many requests.")),
-    InternalError: Wire(code=1999, status=500, text=_("Internal server error.")),
-    Unavailable: Wire(code=1999, status=503, text=_("Unavailable for a moment; try again later.")),
+    Throttled: Wire(code=1049, status=429),
+    InternalError: Wire(code=1999, status=500),
+    Unavailable: Wire(code=1999, status=503),
 }
 
-REPEATABLE = (CapacityExceeded, SubmitFailed)
-"""The client may send these again: they carry ``Retry-After`` (B8)."""
-
 STATUS_CODES = {401: 1056, 403: 1016, 404: 1021, 405: 1039, 406: 1062, 413: 1044, 429: 1049}
-"""Status of a view's answer → code of the error that we word for it."""
+"""Status of the view's response → code of an error that the view did not state itself."""
 
 OTHER_CODE = 1005
-"""For every other status, 400 and 412 above all: published clients meet it with 412 (B8)."""
+"""Code for every other status, mostly 400 and 412."""
 
 
 def errors_of(task: Snapshot) -> list[Any]:
-    """What an API_ERROR task failed with: the view's own ``errors``, or one error in their shape; never empty (B3)."""
+    """The errors of an API_ERROR task: the view's own ``errors``, or one made of its status; never empty."""
     document = parsed(task.content)
     own = document.get("errors")
     if isinstance(own, list) and own and all(isinstance(item, dict) for item in own):

@@ -1,7 +1,8 @@
 """MoySklad's list query, the filter mini-language included, as a ``Listing``.
 
-The query is read raw: in ``?filter=state=done&deletionDate<2021-02-16 16:21:09`` the second condition is a parameter of
-its own to everyone else (S001). Values are typed here; names reaching the ``FilterSet`` come from ``PARAMETERS`` only.
+The raw query is parsed here: in ``?filter=state=done&deletionDate<2021-02-16 16:21:09``, an example of MoySklad's
+documentation, the second condition would otherwise be a parameter of its own. Values are converted here, and only names
+in ``PARAMETERS`` reach the ``FilterSet``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MAX_TEXT = 1024
 MAX_CONDITIONS = 20
 MAX_LIMIT = 1000
 HUGE = 10**18
-"""Stands for any longer number: more rows than there are, and still a 64-bit integer for the database."""
+"""Replaces longer numbers: more rows than there are, and still a 64-bit integer for the database."""
 
 PARAMETERS = {
     "state": {"=": "state", "!=": "state__not"},
@@ -43,7 +44,7 @@ PARAMETERS = {
         ">=": "deletion_date__gte",
     },
 }
-"""Field → operator → parameter of ``filters.AsyncTaskFilter``. What is absent here is refused (1034)."""
+"""Field → operator → parameter of ``rest.filters.AsyncTaskFilter``. All others are refused (code 1034)."""
 
 COMPARISONS = frozenset({"<", ">", "<=", ">="})
 ORDER = {"deletionDate": "deletion_date", "request": "url"}
@@ -80,14 +81,14 @@ class Segment:
 
     @property
     def is_condition(self) -> bool:
-        """Whether it belongs to the filter, by its name or because it reads like a condition (B5.2)."""
+        """Whether it belongs to the filter: by its name, or because it is a condition on a known field."""
         match = CONDITION.fullmatch(self.whole)
         return self.name == "filter" or (match is not None and match[1] in PARAMETERS)
 
 
 @value
 class Term:
-    """One condition; ``text`` has its escapes resolved."""
+    """One condition; ``text`` is unescaped."""
 
     field: str
     operator: str
@@ -99,7 +100,7 @@ class Term:
 
 
 def parse(query: str, zone: dt.tzinfo) -> Listing:
-    """What the raw ``query`` asks for; dates without an offset are in ``zone``."""
+    """Parse the raw ``query``; dates without an offset are in ``zone``. Raises ListingRefused."""
     segments = [segment(part) for part in query.split("&") if part]
     conditions = [part for part in segments if part.is_condition]
     if not any(part.name == "filter" for part in segments):
@@ -115,7 +116,7 @@ def parse(query: str, zone: dt.tzinfo) -> Listing:
 
 
 def listing(last: Mapping[str, str], **more: Any) -> Listing:
-    """``limit`` and ``offset`` by the last of each parameter, and what else is known."""
+    """A listing with ``limit`` and ``offset`` of the ``last`` value of each parameter."""
     return Listing(
         limit=min(whole_number("limit", last.get("limit", str(MAX_LIMIT)), least=1), MAX_LIMIT),
         offset=whole_number("offset", last.get("offset", "0"), least=0),
@@ -124,7 +125,7 @@ def listing(last: Mapping[str, str], **more: Any) -> Listing:
 
 
 def echo(segments: list[Segment], conditions: list[Segment], text: str) -> str:
-    """The query as the answer's ``meta.href`` repeats it: one filter, joined by ``;`` (S001)."""
+    """The query as ``meta.href`` of the response repeats it: with one filter, joined by ``;``."""
     parts = [part.canonical for part in segments if part not in conditions]
     if conditions:
         place = next(index for index, part in enumerate(segments) if part in conditions)
@@ -141,18 +142,18 @@ def segment(raw: str) -> Segment:
 
 
 def decode(raw: str) -> str:
-    """One percent-decoding, with ``+`` and ``%20`` both a space, as clients send either ((c)8)."""
+    """Decode once; ``+`` and ``%20`` are both a space, because clients send either."""
     try:
         text = unquote_to_bytes(raw.replace("+", " ")).decode()
     except UnicodeError:
         raise QueryMalformed() from None
-    if BAD_ESCAPE.search(raw) or "\0" in text:  # no database compares with a zero character
+    if BAD_ESCAPE.search(raw) or "\0" in text:  # databases refuse a zero character
         raise QueryMalformed()
     return text
 
 
 def split(text: str) -> list[str]:
-    """Conditions between unescaped semicolons; one may also end the text."""
+    """Conditions, separated or terminated by unescaped semicolons."""
     parts = SEPARATOR.split(text)
     return parts if parts[-1] else parts[:-1]
 
@@ -171,7 +172,7 @@ def whole_number(name: str, text: str, *, least: int) -> int:
 
 
 def order(text: str) -> tuple[str, ...]:
-    """``field[,asc|,desc]`` joined by ``;``; of a field given twice the first counts, as in SQL."""
+    """Parse ``field[,asc|,desc]``, joined by ``;``; of a field given twice the first counts, as in SQL."""
     chosen: dict[str, str] = {}
     for part in split(text):
         field, comma, direction = part.partition(",")
@@ -192,7 +193,7 @@ def sign_of(field: str, direction: str) -> str:
 
 
 def filters(text: str, zone: dt.tzinfo) -> tuple[tuple[str, str], ...]:
-    """(parameter, value) pairs of the ``FilterSet``; repeated ones are its business (OR, AND)."""
+    """(parameter, value) pairs for the ``FilterSet``, which combines repeated ones."""
     conditions = split(text)
     if len(text) > MAX_TEXT or len(conditions) > MAX_CONDITIONS:
         raise FilterRefused(parameter="filter", value=f"> {MAX_TEXT} / {MAX_CONDITIONS}")
@@ -201,7 +202,9 @@ def filters(text: str, zone: dt.tzinfo) -> tuple[tuple[str, str], ...]:
     pairs: list[tuple[str, str]] = []
     for one in terms:
         pair = one.parameter, typed(one, zone)
-        if one.operator not in COMPARISONS or all(name != one.parameter for name, _ in pairs):  # B5.1: first one only
+        if one.operator not in COMPARISONS or all(
+            name != one.parameter for name, _ in pairs
+        ):  # the first comparison counts
             pairs.append(pair)
     return tuple(pairs)
 
@@ -214,7 +217,7 @@ def term(condition: str) -> Term:
 
 
 def refuse_mixture(terms: list[Term]) -> None:
-    """``=`` beside ``<``, ``>``, ``<=`` or ``>=`` on one field has no meaning (B5.1)."""
+    """Refuse ``=`` together with ``<``, ``>``, ``<=`` or ``>=`` on one field, as MoySklad does."""
     equal = {one.field for one in terms if one.operator == "="}
     for one in terms:
         if one.operator in COMPARISONS and one.field in equal:
@@ -239,7 +242,7 @@ def state(text: str) -> State:
 
 
 def interval(text: str, zone: dt.tzinfo) -> tuple[dt.datetime, dt.datetime]:
-    """The half-open interval that ``text`` names at its own precision: a minute, a second or a millisecond."""
+    """The half-open interval that ``text`` stands for: a minute, a second or a millisecond."""
     match = DATE.fullmatch(text)
     try:
         local = dt.datetime.fromisoformat(text) if match and (match[2] or not match[3]) else None
@@ -247,7 +250,7 @@ def interval(text: str, zone: dt.tzinfo) -> tuple[dt.datetime, dt.datetime]:
         local = None
     if match is None or local is None:
         raise DateMalformed(parameter="filter", field="deletionDate", value=text)
-    if not EPOCH.year - 1 <= local.year <= LAST_YEAR:  # before the shift to UTC, which overflows at the edges
+    if not EPOCH.year - 1 <= local.year <= LAST_YEAR:  # before the conversion to UTC, which may overflow
         raise DateOutOfRange(parameter="filter", field="deletionDate", value=text)
     start = local.replace(tzinfo=zone).astimezone(dt.UTC)
     if start < EPOCH:

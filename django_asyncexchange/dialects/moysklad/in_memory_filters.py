@@ -1,11 +1,11 @@
-"""MoySklad's ``filter`` and ``order`` applied to documents that are all at hand, as an account's few webhooks are."""
+"""MoySklad's ``filter`` and ``order``, applied in memory to documents such as an account's webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from ...exceptions import FilterRefused, OrderUnknown
-from . import filters as language
+from . import filters as query_language
 
 TEXTS = frozenset({"~", "~=", "=~"})
 OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
@@ -19,8 +19,8 @@ FIELDS = ("id", "accountId", "entityType", "url", "method", "enabled", "action",
 
 
 def selected(rows: list[dict[str, object]], text: str) -> list[dict[str, object]]:
-    """``rows`` that meet every condition of a filter; ``=`` repeated on one field means any of them (B5.1)."""
-    terms = [term(condition) for condition in language.split(text)]
+    """``rows`` that match every condition; ``=`` repeated on one field matches any of its values."""
+    terms = [term(condition) for condition in query_language.split(text)]
     groups: dict[tuple[str, str, int], list[str]] = {}
     for number, (field, operator, wanted) in enumerate(terms):
         groups.setdefault((field, operator, 0 if operator == "=" else number), []).append(wanted)
@@ -34,7 +34,7 @@ def selected(rows: list[dict[str, object]], text: str) -> list[dict[str, object]
 
 
 def term(condition: str) -> tuple[str, str, str]:
-    match = language.CONDITION.fullmatch(condition)
+    match = query_language.CONDITION.fullmatch(condition)
     if (
         match is None
         or match[1] not in FIELDS
@@ -50,10 +50,10 @@ def plain(value: object) -> str:
 
 
 def ordered(rows: list[dict[str, object]], text: str) -> list[dict[str, object]]:
-    for part in reversed(language.split(text)):
+    for part in reversed(query_language.split(text)):
         field, comma, direction = part.partition(",")
         if field not in FIELDS:
             raise OrderUnknown(parameter="order", field=field, allowed=", ".join(FIELDS))
-        is_down = language.sign_of(field, comma + direction) == "-"
+        is_down = query_language.sign_of(field, comma + direction) == "-"
         rows = sorted(rows, key=lambda row: plain(row.get(field)), reverse=is_down)
     return rows

@@ -1,4 +1,4 @@
-"""MoySklad's webhook resource ``entity/webhook``, and what a webhook is told (contract B7; seeds S001, S002)."""
+"""MoySklad's webhook resource ``entity/webhook``, and the messages to webhooks."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from ..base import gettext_noop as _
 from ..base import json_response
 from ..base.query_string import appended
 from ..base.tables import Route
-from ..base.webhooks import Subscriptions, Wish
-from . import filters as language
+from ..base.webhooks import Subscriptions, WebhookFields
+from . import filters as query_language
 from . import in_memory_filters
 from .documents import account_id, owner_meta, page_meta, task_url
 
 ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
-"""DELETE exists for other entities; nobody deletes tasks (S002-54)."""
+"""DELETE exists for other entities only: tasks are not deleted by anybody."""
 DIFFS = {"NONE": False, "FIELDS": True}
 REQUIRED = ("entityType", "action", "url")
 URL_LENGTH = 255
 MANY = 1000
-"""Largest array in one request."""
+"""Most elements of an array in one request."""
 HREF = re.compile(r".*/entity/webhook/([^/?#]+)/?", re.DOTALL)
 
 PER_ACTION: Mapping[str, int] = {"application": 1}
@@ -44,7 +44,7 @@ PER_ACTION_OF_PEOPLE = 5
 
 
 class WebhookEntity(Subscriptions):
-    """``entity/webhook``: single or as an array, for administrators of the account."""
+    """``entity/webhook``: one webhook, or an array of them."""
 
     ROUTES = {
         "list": Route(method="GET", path="entity/webhook"),
@@ -57,8 +57,8 @@ class WebhookEntity(Subscriptions):
 
     REMOVED = 200
 
-    def wish(self, document: object, current: Subscription | None) -> Wish:
-        """The fields of B7, each violation with its own error."""
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
+        """Each invalid field raises an error of its own."""
         fields = as_object(document)
         for name in REQUIRED if current is None else ():
             if fields.get(name) is None:
@@ -71,7 +71,7 @@ class WebhookEntity(Subscriptions):
         if fields.get("method", "POST") != "POST":
             raise MethodUnknown(parameter="method", value=fields["method"], allowed="POST")
         action = action_of(fields, current)
-        return Wish(
+        return WebhookFields(
             action=action,
             url=url_of(fields),
             with_fields=with_fields_of(fields, action),
@@ -113,17 +113,19 @@ class WebhookEntity(Subscriptions):
             document["authorApplication"] = {"meta": owner_meta(subscription.owner, context.base, "")}
         return document
 
-    def farewell(self, id: str, context: Context) -> Mapping[str, object]:
+    def deleted_document(self, id: str, context: Context) -> Mapping[str, object]:
         return {"info": context.translate(_("The webhook %(id)s was deleted.")) % {"id": id}}
 
     def page(self, subscriptions: Sequence[Subscription], query: str, context: Context) -> Response:
-        """The list's own query language, over a few rows that are all at hand."""
-        segments = [language.segment(part) for part in query.split("&") if part]
+        """The list, filtered and sorted in memory: an account has few webhooks."""
+        segments = [query_language.segment(part) for part in query.split("&") if part]
         last = {segment.name: segment.text for segment in segments}
         rows = [dict(self.document(subscription, context)) for subscription in subscriptions]
-        rows = in_memory_filters.selected(rows, language.join(part.text for part in segments if part.name == "filter"))
+        rows = in_memory_filters.selected(
+            rows, query_language.join(part.text for part in segments if part.name == "filter")
+        )
         rows = in_memory_filters.ordered(rows, last.get("order", ""))
-        listing = language.listing(last, echo="&".join(segment.canonical for segment in segments))
+        listing = query_language.listing(last, echo="&".join(segment.canonical for segment in segments))
         page = Page(rows=(), size=len(rows), listing=listing)
         head = page_meta(page, context.base, path="entity/webhook", kind="webhook")
         return json_response({**head, "rows": rows[listing.offset : listing.offset + listing.limit]})
@@ -153,7 +155,7 @@ def action_of(fields: Mapping[str, object], current: Subscription | None) -> str
 
 
 def url_of(fields: Mapping[str, object]) -> str | None:
-    """The length is looked at first: a longer one is not kept, valid or not."""
+    """The URL, if given; its length is checked before its syntax."""
     url = fields.get("url")
     if "url" not in fields:
         return None
@@ -188,19 +190,19 @@ def enabled_of(fields: Mapping[str, object]) -> bool | None:
     return enabled
 
 
-# Telling -------------------------------------------------------------------------------------------------------------
+# Messages ------------------------------------------------------------------------------------------------------------
 
 
 def notification(event: Event, url: str, id: uuid.UUID) -> Notice:
-    """One event a message, with the address of the status and without the state itself (B7)."""
-    told: dict[str, object] = {
+    """A message has one event, with the URL of the task's status and without the state itself."""
+    content: dict[str, object] = {
         "meta": {"type": "async", "href": task_url(event.task, event.base)},
         "action": event.action,
         "accountId": account_id(event.task.owner),
     }
     if event.fields:
-        told["updatedFields"] = list(event.fields)
-    body = json.dumps({"events": [told]}, ensure_ascii=False)
+        content["updatedFields"] = list(event.fields)
+    body = json.dumps({"events": [content]}, ensure_ascii=False)
     return Notice(
         method="POST",
         url=appended(url, {"requestId": str(id)}),

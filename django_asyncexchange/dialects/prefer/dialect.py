@@ -1,7 +1,7 @@
-"""The default dialect: ``Prefer: respond-async`` on any eligible view is answered later (RFC 7240).
+"""The default dialect: ``Prefer: respond-async`` makes a call of any eligible view asynchronous (RFC 7240).
 
-The client polls ``tasks/{id}`` (202, then 303 to the answer itself), or watches ``operations/{id}`` (always 200, in the
-words of ``Operation-Location`` pollers). Errors are ``application/problem+json`` (RFC 9457).
+The client polls ``tasks/{id}`` (202, then 303 to the response itself) or, if it follows ``Operation-Location``,
+``operations/{id}`` (always 200). Errors are ``application/problem+json`` (RFC 9457).
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ import uuid
 from ... import exceptions as e
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
+from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
 from ..base import gettext_noop as _
 from . import documents as documents
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, percent_of
 
 PREFIX = "/async"
-RETRY_AFTER = ("Retry-After", "1")
 PROBLEM = ("Content-Type", "application/problem+json")
 EXTENSIONS = frozenset({"errors", "parameter", "reason"})
 
 
 class Prefer(Dialect):
-    """The dialect of a mere preference: it claims calls under every mount, and a view may ignore it."""
+    """Triggered by a preference: it claims calls of the whole site, and views that are not eligible ignore it."""
 
     WORDS = {
         State.PENDING: "NotStarted",
@@ -39,49 +38,12 @@ class Prefer(Dialect):
         State.ERROR: "Failed",
         State.CANCEL: "Canceled",
     }
-    """What the monitor says. The status document has our own six words."""
+    """States in the monitor's document. The status document has the stored names."""
 
     CODES = {
-        e.SubmitRefused: Wire(code="refused", status=400, text=_("This call is not accepted for later.")),
-        e.RequestTooLarge: Wire(code="request_too_large", status=413, text=_("The request body is too large.")),
-        e.CapacityExceeded: Wire(code="capacity", status=429, text=_("Too many asynchronous calls are unfinished.")),
-        e.StorageExceeded: Wire(code="storage", status=429, text=_("As much is kept for this account as may be.")),
-        e.IdempotencyKeyMalformed: Wire(
-            code="key_malformed", status=400, text=_("The idempotency key is not 1 to 255 visible ASCII characters.")
-        ),
+        **Dialect.CODES,
         e.IdempotencyKeyReused: Wire(code="key_reused", status=422, text=_("This idempotency key is already in use.")),
-        e.SubmitFailed: Wire(code="unavailable", status=503, text=_("The call could not be queued; try again later.")),
-        e.TaskNotFound: Wire(code="not_found", status=404, text=_("There is no such task.")),
-        e.ResultUnavailable: Wire(code="no_result", status=404, text=_("There is no result to fetch.")),
-        e.ResultNotReady: Wire(code="not_ready", status=404, text=_("The task is not finished yet.")),
-        e.ResultExpired: Wire(code="expired", status=410, text=_("The result has been deleted.")),
-        e.ResultFailed: Wire(code="failed", status=500, text=_("The task failed; submit the call again.")),
-        e.ResultCancelled: Wire(code="cancelled", status=410, text=_("The task was cancelled.")),
-        e.NotCancellable: Wire(code="finished", status=409, text=_("The task is already finished.")),
         e.SubscriptionRefused: Wire(code="webhook", status=400, text=_("The field %(parameter)s cannot be %(value)s.")),
-        e.FieldMissing: Wire(code="missing", status=400, text=_("The field %(parameter)s has to be given.")),
-        e.AddressRefused: Wire(code="address", status=400, text=_("This address cannot be called.")),
-        e.SubscriptionExists: Wire(code="exists", status=409, text=_("There is such a webhook already.")),
-        e.TooManySubscriptions: Wire(code="too_many", status=409, text=_("There are as many webhooks as allowed.")),
-        e.NotAdministrator: Wire(
-            code="not_administrator", status=403, text=_("Only an administrator may manage webhooks.")
-        ),
-        e.SubscriptionNotFound: Wire(code="no_webhook", status=404, text=_("There is no such webhook.")),
-        e.ListingRefused: Wire(code="listing", status=400, text=_("The list cannot be shown this way.")),
-        e.FilterRefused: Wire(code="filter", status=400, text=_("The filter cannot be applied.")),
-        e.PagingMalformed: Wire(code="paging", status=400, text=_("The parameter %(parameter)s cannot be %(value)s.")),
-        e.QueryMalformed: Wire(code="query", status=400, text=_("The parameters in the address cannot be decoded.")),
-        e.HttpRefused: Wire(code="bad_request", status=400, text=_("The request was refused.")),
-        e.NotAuthenticated: Wire(code="not_authenticated", status=401, text=_("Valid credentials are needed.")),
-        e.PermissionDenied: Wire(code="forbidden", status=403, text=_("You are not allowed to do this.")),
-        e.CsrfFailed: Wire(code="csrf_failed", status=403, text=_("The CSRF check failed: %(reason)s")),
-        e.MethodNotAllowed: Wire(code="method_not_allowed", status=405, text=_("This method is not allowed here.")),
-        e.NotAcceptable: Wire(code="not_acceptable", status=406, text=_("This media type cannot be produced.")),
-        e.Throttled: Wire(code="throttled", status=429, text=_("Too many requests.")),
-        e.InternalError: Wire(code="internal_error", status=500, text=_("Internal server error.")),
-        e.Unavailable: Wire(
-            code="temporarily_unavailable", status=503, text=_("Unavailable for a moment; try again later.")
-        ),
     }
 
     ROUTES = {
@@ -96,20 +58,21 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
+    RETRYABLE = (e.ResultNotReady,)
     CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)
 
     def covers(self, path: str) -> bool:
-        """A preference may accompany any call; the prefix is only where the tasks are."""
+        """True: any call may have the preference; the prefix is only for the dialect's own URLs."""
         return True
 
     def wants_async(self, call: Call) -> bool:
         return prefer_header.wants_async(call.header("Prefer"))
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """RFC 7240 §3, §4.1; pollers of either kind find their address."""
+        """202 with ``Location`` and ``Operation-Location`` (RFC 7240 sections 3 and 4.1)."""
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
@@ -117,7 +80,7 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response:
-        """RFC 9110 §15.4.4: once the task is finished, what came of it is elsewhere, even where that is an error."""
+        """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4)."""
         document = document_of(task, context.base, context.now)
         address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
@@ -125,21 +88,14 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
 
     def result(self, task: Snapshot, context: Context) -> Replay:
-        """The answer itself; ``AsyncResult`` tells its 404 from ours, ``Sunset`` when it will be gone (RFC 8594)."""
-        if not task.state.is_final:
-            raise e.ResultNotReady(headers=(RETRY_AFTER,))
-        if task.state is State.CANCEL:
-            raise e.ResultCancelled()
-        if task.is_expired(context.now):
-            raise e.ResultExpired()
-        if task.status_code is None:
-            raise e.ResultFailed(reason=task.reason)
+        """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
+        self.require_result(task, context.now)
         end = task.deletion_date
         sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
         return Replay(headers=(("AsyncResult", str(task.status_code)), *sunset))
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
-        """Microsoft's shape: what does not apply is absent. Always 200: the operation is not its answer."""
+        """An operation of Microsoft's REST API Guidelines: fields that do not apply are absent. Always 200."""
         document = {
             "id": str(task.id),
             "status": self.WORDS[task.state],
@@ -153,7 +109,7 @@ class Prefer(Dialect):
         return json_response({key: part for key, part in document.items() if part is not None}, headers=headers)
 
     def _error(self, task: Snapshot, context: Context) -> dict[str, str]:
-        """Why the operation failed: by its answer, or for want of one."""
+        """Why the operation failed: the status of its response, or the reason why there is none."""
         if task.status_code is None:
             return {"code": task.reason or "failed", "message": self.wording(e.ResultFailed(), context)}
         message = context.translate(_("The call was answered with status %(status)s.")) % {"status": task.status_code}
@@ -170,7 +126,7 @@ class Prefer(Dialect):
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:
-        """``callback;url="…"`` beside ``respond-async``, told by POST. OData 4.0 calls it ``odata.callback``."""
+        """The preference ``callback;url="…"``, or ``odata.callback`` (OData 4.0); it is called with POST."""
         named = prefer_header.parse(call.header("Prefer"))
         wanted = named.get("callback") or named.get("odata.callback")
         url = wanted.parameters.get("url", "") if wanted else ""
@@ -188,7 +144,7 @@ class Prefer(Dialect):
         return dataclasses.replace(response, headers=(PROBLEM, *rest))
 
     def error_document(self, wire: Wire, text: str, error: e.AsyncExchangeError) -> dict[str, object]:
-        """RFC 9457 §4.2.1: under ``about:blank`` the title is the status's own; ``code`` tells problems apart."""
+        """A problem of type ``about:blank``, with the title of its status (RFC 9457 section 4.2.1) and a ``code``."""
         more = {name: error.details[name] for name in sorted(error.details.keys() & EXTENSIONS)}
         if isinstance(errors := more.get("errors"), str):  # a form gives its errors as JSON
             more["errors"] = json.loads(errors)

@@ -1,4 +1,4 @@
-"""The default dialect's documents: a task, its addresses, a list."""
+"""The default dialect's JSON documents: a task, its links, a list."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from urllib.parse import parse_qsl, urlencode
 from ...exceptions import PagingMalformed, QueryMalformed
 from ...protocol.states import State
 from ...protocol.values import Listing, Page, Snapshot
+from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
-UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # no database compares with a zero character
+UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # databases refuse a zero character
 
 
 def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
-    """The task's addresses, each while it can be followed."""
+    """The task's URLs, each only while it can be used."""
     address = f"{base}/tasks/{task.id}"
     links = {"self": address, "operation": f"{base}/operations/{task.id}"}
     if not task.state.is_final:
         links["cancel"] = address
-    elif task.status_code is not None and not task.is_expired(now):
+    elif result_error(task, now) is None:
         links["result"] = f"{address}/result"
     return links
 
 
 def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object]:
-    """The status document: every key is always there, null where it does not apply."""
+    """The status document: every key is always present, null where it does not apply."""
     return {
         "id": str(task.id),
         "state": task.state,
@@ -44,7 +45,7 @@ def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object
 
 
 def percent_of(task: Snapshot) -> int | None:
-    """Whole per cent, where known: success is all of it, and a total lets the rest be measured."""
+    """Progress in whole per cent, or None where it is unknown."""
     if task.state is State.DONE or not (task.progress and task.progress.total):
         return 100 if task.state is State.DONE else None
     return max(0, min(100, task.progress.done * 100 // task.progress.total))
@@ -71,7 +72,7 @@ def whole_number(name: str, text: str, *, least: int) -> int:
 
 
 def listing(query: str) -> Listing:
-    """``limit`` and ``offset`` as in DRF; every other parameter is the FilterSet's, ``order_by`` too."""
+    """Parse ``limit`` and ``offset`` as in DRF; all other parameters, ``order_by`` too, are for the ``FilterSet``."""
     pairs = decoded(query)
     paging = {name: text for name, text in pairs if name in {"limit", "offset"}}
     return Listing(
@@ -82,7 +83,7 @@ def listing(query: str) -> Listing:
 
 
 def page_document(page: Page, results: list[dict[str, object]], address: str) -> dict[str, object]:
-    """The document of DRF's ``LimitOffsetPagination``; ``address`` is the list's own."""
+    """The document of DRF's ``LimitOffsetPagination``; ``address`` is the list's URL."""
     before, after = page.listing.offset - page.listing.limit, page.listing.offset + page.listing.limit
     previous = slice_url(page.listing, before, address) if page.listing.offset else None
     following = slice_url(page.listing, after, address) if after < page.size else None

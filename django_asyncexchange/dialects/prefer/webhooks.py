@@ -1,4 +1,4 @@
-"""The default dialect's webhook resource, and what a webhook or a callback is told (Standard Webhooks)."""
+"""The default dialect's webhook resource, and the messages to webhooks and callbacks (Standard Webhooks)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMa
 from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
 from ..base import json_response
 from ..base.tables import Route
-from ..base.webhooks import Subscriptions, Wish
+from ..base.webhooks import Subscriptions, WebhookFields
 from .documents import date, document_of, listing, page_document
 
 ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
 KINDS: Mapping[str, type] = {"action": str, "url": str, "with_fields": bool, "enabled": bool}
-"""What a client may say of a webhook; anything else is passed over."""
+"""Fields that a client may set, and their types; others are ignored."""
 
 
 class Webhooks(Subscriptions):
-    """``webhooks`` beside ``tasks``, with their secrets and deliveries."""
+    """``webhooks`` next to ``tasks``, with secrets and deliveries."""
 
     ROUTES = {
         "list": Route(method="GET", path="webhooks"),
@@ -33,7 +33,7 @@ class Webhooks(Subscriptions):
         "rotate_callback_secret": Route(method="POST", path="callback-secret/rotate"),
     }
 
-    def wish(self, document: object, current: Subscription | None) -> Wish:
+    def parse(self, document: object, current: Subscription | None) -> WebhookFields:
         if not isinstance(document, dict):
             raise RequestMalformed()
         for name, kind in KINDS.items():
@@ -43,10 +43,10 @@ class Webhooks(Subscriptions):
             raise FieldMissing(parameter="url")
         if document.get("action", "PROCESSED") not in ACTIONS:
             raise ActionUnknown(parameter="action", value=document["action"], allowed=", ".join(ACTIONS))
-        return Wish(**{name: document.get(name) for name in KINDS})
+        return WebhookFields(**{name: document.get(name) for name in KINDS})
 
     def document(self, subscription: Subscription, context: Context) -> Mapping[str, object]:
-        """The secret is there only in the answer that makes it known."""
+        """One webhook; the secret is included only when it was just created."""
         address = address_of(subscription, context)
         return {
             "id": str(subscription.id),
@@ -77,16 +77,16 @@ def address_of(subscription: Subscription, context: Context) -> str:
 
 
 def notification(event: Event, url: str) -> Notice:
-    """Thin: what happened, and where the rest is. The address and the body of the call itself are not told."""
+    """A thin message: what happened, and links to the rest. URL and body of the call itself are not sent."""
     task = event.task
     moment = task.finished or task.started or task.created
     known = document_of(task, event.base, moment)
     data = {name: known[name] for name in ("id", "state", "reason", "created", "started", "finished", "deletion_date")}
-    told: dict[str, object] = {
+    message: dict[str, object] = {
         "type": f"task.{event.action.lower()}",
         "timestamp": date(moment),
         "data": {**data, "status_code": task.status_code, "attempt": task.attempt, "links": known["links"]},
     }
     if event.fields:
-        told["fields"] = list(event.fields)
-    return Notice(method="POST", url=url, content_type="application/json", body=json.dumps(told, ensure_ascii=False))
+        message["fields"] = list(event.fields)
+    return Notice(method="POST", url=url, content_type="application/json", body=json.dumps(message, ensure_ascii=False))

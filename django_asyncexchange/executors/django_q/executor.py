@@ -15,9 +15,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from ...conf import conf
-from ...conf.mounts import Wrong
+from ...conf.mounts import Problem
 from ...protocol import process_id
-from ...sql.writes import PreparedInsert
+from ...sql.writes import PreparedInsert, can_write_together
 from ..base import ENTRY_POINTS, Executor
 from . import checks, cluster_settings, clusters, messages, supervisor
 
@@ -41,12 +41,12 @@ class DjangoQ(Executor):
 
     @classmethod
     def connect(cls) -> None:
-        if not next(cls.setting_mistakes(), None):
+        if not next(cls.setting_problems(), None):
             import_module(f"{__package__}.guard")  # needs the models of django-q2
 
     @classmethod
-    def setting_mistakes(cls) -> Iterator[Wrong]:
-        return cluster_settings.mistakes()
+    def setting_problems(cls) -> Iterator[Problem]:
+        return cluster_settings.problems()
 
     def send(self, id: str, job: str = "run") -> None:
         self._send(id, job, self._broker(job))
@@ -58,7 +58,7 @@ class DjangoQ(Executor):
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
         """What ``send`` of a run would write, and how; None where the broker is not one that tells."""
         broker: Any = self._broker("run")
-        if not hasattr(broker, "written") or self._conf.SYNC:
+        if not hasattr(broker, "written") or self._conf.SYNC or not can_write_together(self._conf.ORM):
             return None
         paper = Paper(broker.list_key)
         self._send(id, "run", paper)

@@ -22,9 +22,9 @@ from django_q.signing import BadSignature, SignedPackage
 
 from ...conf import conf
 from ...models import AsyncTask
-from ...models.moments import Moment, Now, utc
 from ...models.querysets import after
-from ...sql.queries import PreparedRows
+from ...models.timestamps import Now, UTCDateTimeField, utc_now
+from ...sql.queries import PreparedValues
 from ...sql.writes import PreparedInsert
 from .. import wakeup
 from ..base import ENTRY_POINTS
@@ -36,7 +36,7 @@ POLL_INTERVAL = 1.0
 """Seconds between two polls of an empty queue whose notifications arrive."""
 BATCH = 500
 
-MESSAGE = PreparedInsert(OrmQ, PreparedRows(lambda: OrmQ.objects.values("id", call=wakeup.NOTIFY)), lock=Now())
+MESSAGE = PreparedInsert(OrmQ, PreparedValues(lambda: OrmQ.objects.values("id", call=wakeup.NOTIFY)), lock=Now())
 
 
 class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
@@ -108,7 +108,7 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
             return messages
         messages = list(oldest[: Conf.BULK])
         numbers = [number for number, _ in messages]
-        lock = Value(utc() + held, output_field=Moment())  # made here, to recognise the own rows by it
+        lock = Value(utc_now() + held, output_field=UTCDateTimeField())  # made here, to recognise the own rows by it
         if not messages or waiting.filter(pk__in=numbers).update(lock=lock) == len(messages):
             return messages
         mine = set(self._numbered(numbers).filter(lock=lock).values_list("pk", flat=True))

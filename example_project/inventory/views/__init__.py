@@ -1,1 +1,1 @@
-"""The API's endpoints, one subject a file."""
+"""Views of the inventory API."""

@@ -1,4 +1,4 @@
-"""What was sold to whom."""
+"""Report of sales by counterparty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .report import Report
 
 
 def with_figures(counterparties: QuerySet[Counterparty]) -> QuerySet[Any]:
-    """``counterparties`` with the figures of their sales."""
+    """Annotate ``counterparties`` with their sales figures."""
     return counterparties.annotate(
         count=Count("sales"),
         amount=Coalesce(Sum("sales__amount"), 0),
@@ -55,6 +55,6 @@ class CounterpartyReport(Report):
     def get_queryset(self) -> QuerySet[Any]:
         return with_figures(Counterparty.objects.filter(account=self.account_id))
 
-    def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
+    def rows(self, batch: Sequence[Any]) -> list[dict[str, Any]]:
         base, language = base_of(self.request), language_of(self.request)
-        return [figures_row(counterparty, base, language) for counterparty in portion]
+        return [figures_row(counterparty, base, language) for counterparty in batch]

@@ -1,4 +1,4 @@
-"""The figures of the last day, week or month."""
+"""Dashboard: figures of the last day, week or month."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rest_framework.response import Response
 from django_asyncexchange.decorators import allow_async
 
 from ..access import IsMember
+from ..delay import delay
 from ..models import Sale
 from ..mounts import document
-from ..pace import linger
 
 PERIODS = {"day": dt.timedelta(days=1), "week": dt.timedelta(days=7), "month": dt.timedelta(days=30)}
 
@@ -29,12 +29,12 @@ def dashboard(request: Request, period: str) -> Response:
     """Sales and money of the last ``period``."""
     if period not in PERIODS:
         raise Http404
-    linger()
+    delay()
     return Response(document(request, "dashboard", **figures(request.user.member.account_id, PERIODS[period])))
 
 
 def figures(account_id: UUID, period: dt.timedelta) -> dict[str, Any]:
-    """The sums of ``period``. It ends with the last sale, because the sample data does not grow with the calendar."""
+    """The sums of ``period``, which ends with the last sale, because the sample data is not current."""
     sales = Sale.objects.filter(account=account_id)
     last = sales.aggregate(last=Max("moment"))["last"]
     recent = sales.filter(moment__gt=last - period) if last else sales.none()

@@ -1,4 +1,4 @@
-"""Products, stores and counterparties, listed and one by one."""
+"""Lists and details of products, stores and counterparties."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CounterpartyViewSet(EntityViewSet):
 
 
 class AssortmentViewSet(EntityViewSet):
-    """Everything that can be sold: products, here."""
+    """Everything that can be sold; here, only products."""
 
     model = Product
     serializer_class = ProductSerializer
@@ -56,7 +56,7 @@ class StoreViewSet(EntityViewSet):
 
 
 class Metadata(AccountView):
-    """Where every ``metadataHref`` leads: what fields an entity has beside the usual ones (none)."""
+    """The target of every ``metadataHref``: additional fields of an entity (none)."""
 
     def get(self, request: Request, kind: str) -> Response:
         if kind not in KINDS:

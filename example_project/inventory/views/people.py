@@ -1,4 +1,4 @@
-"""Who works for the account."""
+"""Employees and applications of an account."""
 
 from __future__ import annotations
 

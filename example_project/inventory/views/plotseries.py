@@ -1,4 +1,4 @@
-"""Sales and money over time."""
+"""Time series of sales and money."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..dates import read_date, wire_date
+from ..delay import batches
 from ..errors import RemapError
 from ..models import Sale
 from ..mounts import document
-from ..pace import portions
 from .report import AccountView
 
 INTERVALS = {"hour": TruncHour, "day": TruncDay, "month": TruncMonth}
 
 
 def parameter(request: Request, name: str) -> str:
-    """A parameter that the report cannot do without."""
+    """A required parameter."""
     if not request.query_params.get(name):
         raise RemapError(39000, parameter=name)
     return request.query_params[name]
 
 
 def moment(request: Request, name: str) -> dt.datetime:
-    """A parameter that is a date, with or without a time."""
+    """A required parameter that is a date, with or without a time."""
     try:
         return read_date(parameter(request, name))
     except ValueError:
@@ -36,7 +36,7 @@ def moment(request: Request, name: str) -> dt.datetime:
 
 
 def interval(request: Request) -> Any:
-    """The parameter that says how wide a point of the series is."""
+    """The ``interval`` parameter as a truncation function."""
     name = parameter(request, "interval")
     if name not in INTERVALS:
         raise RemapError(1084, status=400, parameter="interval", allowed=", ".join(INTERVALS))
@@ -44,7 +44,7 @@ def interval(request: Request) -> Any:
 
 
 class Series(AccountView):
-    """Points in time, an ``interval`` apart, from ``momentFrom`` to ``momentTo``; one without sales is left out."""
+    """A point for each ``interval`` from ``momentFrom`` to ``momentTo`` that has sales."""
 
     async_exchange = True
     meta_type: str
@@ -60,8 +60,8 @@ class Series(AccountView):
         )
         series = [
             {"date": wire_date(point["point"]), **self.figures(point)}
-            for portion in portions(points, of=len(points))
-            for point in portion
+            for batch in batches(points, of=len(points))
+            for point in batch
         ]
         return Response(document(request, self.meta_type, series=series))
 
@@ -70,7 +70,7 @@ class Series(AccountView):
 
 
 class SalesSeries(Series):
-    """How much was sold."""
+    """Quantity and sum of sales."""
 
     meta_type = "salesplotseries"
 
@@ -79,7 +79,7 @@ class SalesSeries(Series):
 
 
 class MoneySeries(Series):
-    """What came in and what went out."""
+    """Credit, debit and balance."""
 
     meta_type = "moneyplotseries"
 

@@ -1,4 +1,4 @@
-"""What was earned with which product."""
+"""Report of profit by product."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .report import Report
 
 
 class ProfitByProduct(Report):
-    """Profit of every product that was sold; for administrators."""
+    """Profit of every product that was sold; administrators only."""
 
     meta_type = "profitbyproduct"
 
     def get(self, request: Request) -> Response:
         require_administrator(request)
-        return self.answer()
+        return self.respond()
 
     def get_queryset(self) -> QuerySet[Any]:
         sold = Product.objects.filter(account=self.account_id, sales__isnull=False)
@@ -30,7 +30,7 @@ class ProfitByProduct(Report):
             quantity=Sum("sales__quantity"), amount=Sum("sales__amount"), cost_amount=Sum("sales__cost_amount")
         )
 
-    def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
+    def rows(self, batch: Sequence[Any]) -> list[dict[str, Any]]:
         base, language = base_of(self.request), language_of(self.request)
         return [
             {
@@ -45,5 +45,5 @@ class ProfitByProduct(Report):
                 "profit": product.amount - product.cost_amount,
                 "margin": round((product.amount - product.cost_amount) / product.cost_amount, 4),
             }
-            for product in portion
+            for product in batch
         ]

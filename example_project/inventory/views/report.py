@@ -1,4 +1,4 @@
-"""What reports and lists have in common."""
+"""Base classes of reports and lists."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rest_framework.response import Response
 from django_asyncexchange.rest.whole_collection import WholeCollectionView
 
 from ..access import IsMember
+from ..delay import batches
 from ..mounts import base_of, language_of
-from ..pace import portions
 from ..pagination import RemapPagination
 
 
 class AccountView(GenericAPIView):
-    """Shows a member the data of its account."""
+    """Base view: data of the caller's account, for members only."""
 
     permission_classes = [IsMember]
     pagination_class = RemapPagination
@@ -35,17 +35,17 @@ class AccountView(GenericAPIView):
 
 
 class Report(WholeCollectionView, AccountView):
-    """A report in rows. Long by nature, therefore callable asynchronously: then it has all of them."""
+    """A report with rows. Callable asynchronously, and then it is not paginated."""
 
     async_exchange = True
     meta_type: str
     size = 0
 
     def get(self, request: Request) -> Response:
-        return self.answer()
+        return self.respond()
 
-    def answer(self) -> Response:
-        """Build the page that was asked for, or the whole report in a deferred call."""
+    def respond(self) -> Response:
+        """Respond with the requested page, or with the whole report in an asynchronous call."""
         found = self.get_queryset()
         if self.request.async_task is not None:
             self.size = found.count()
@@ -57,9 +57,9 @@ class Report(WholeCollectionView, AccountView):
     def get_queryset(self) -> QuerySet[Any]:
         raise NotImplementedError
 
-    def represent(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
-        return [row for part in portions(portion, of=self.size) for row in self.rows(part)]
+    def represent(self, batch: Sequence[Any]) -> list[dict[str, Any]]:
+        return [row for part in batches(batch, of=self.size) for row in self.rows(part)]
 
-    def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
-        """Rows of the report for some of the things that ``get_queryset`` found."""
+    def rows(self, batch: Sequence[Any]) -> list[dict[str, Any]]:
+        """Rows of the report for a batch of the queryset."""
         raise NotImplementedError

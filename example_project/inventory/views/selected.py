@@ -1,4 +1,4 @@
-"""The figures of a few counterparties: short work, never asynchronous (S002-4)."""
+"""Figures of selected counterparties: a short call that is never asynchronous (S002-4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
         return [self.id_of(choice) for choice in value]
 
     def id_of(self, choice: dict[str, Any]) -> UUID:
-        """The id at the end of the choice's address."""
+        """The id at the end of ``counterparty.meta.href``."""
         try:
             return UUID(choice["counterparty"]["meta"]["href"].rpartition("/")[2])
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -38,7 +38,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
 @api_view(["POST"])
 @permission_classes([IsMember])
 def selected_counterparties(request: Request) -> Response:
-    """The rows of the counterparty report that the body names."""
+    """Rows of the counterparty report for the counterparties in the body."""
     selection = SelectionSerializer(data=request.data)
     selection.is_valid(raise_exception=True)
     chosen = Counterparty.objects.filter(

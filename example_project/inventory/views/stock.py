@@ -1,4 +1,4 @@
-"""How much of everything there is."""
+"""Reports of stock."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ..mounts import base_of, entity_meta, language_of
 from .report import Report
 
 EXPAND = "?expand=supplier"
-"""MoySklad's own rows carry it."""
+"""Part of the links in MoySklad's own rows."""
 
 
 class StockByStore(Report):
-    """Every product with its figures in every store."""
+    """Stock of every product in every store."""
 
     meta_type = "stockbystore"
 
     def get_queryset(self) -> QuerySet[Any]:
-        # Ids only: a deferred report is built from all of them.
+        # Only ids: an asynchronous report keeps all of them.
         return Product.objects.filter(account=self.account_id).values_list("pk", flat=True)
 
-    def rows(self, portion: Sequence[UUID]) -> list[dict[str, Any]]:
-        base, stocks = base_of(self.request), self.stocks_of(portion)
-        return [{"meta": entity_meta(base, "product", pk, EXPAND), "stockByStore": stocks[pk]} for pk in portion]
+    def rows(self, batch: Sequence[UUID]) -> list[dict[str, Any]]:
+        base, stocks = base_of(self.request), self.stocks_of(batch)
+        return [{"meta": entity_meta(base, "product", pk, EXPAND), "stockByStore": stocks[pk]} for pk in batch]
 
     def stocks_of(self, products: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
-        """Product → its figures, store by store."""
+        """Product → its figures by store."""
         figures = {
             (product, store): {"stock": stock, "reserve": reserve, "inTransit": in_transit}
             for product, store, stock, reserve, in_transit in Stock.objects.using(self.snapshot)
@@ -48,7 +48,7 @@ class StockByStore(Report):
 
     @cached_property
     def stores(self) -> dict[UUID, dict[str, Any]]:
-        """Store → how a row of the report introduces it."""
+        """Store → its ``meta`` and name in the rows of the report."""
         base, language = base_of(self.request), language_of(self.request)
         return {
             store.pk: {"meta": entity_meta(base, "store", store.pk), "name": store.label(language)}
@@ -57,7 +57,7 @@ class StockByStore(Report):
 
 
 class StockAll(Report):
-    """Every product with its figures over all stores."""
+    """Stock of every product, summed over all stores."""
 
     meta_type = "stock"
 
@@ -68,7 +68,7 @@ class StockAll(Report):
             coming=Coalesce(Sum("stocks__in_transit"), 0),
         )
 
-    def rows(self, portion: Sequence[Any]) -> list[dict[str, Any]]:
+    def rows(self, batch: Sequence[Any]) -> list[dict[str, Any]]:
         base, language = base_of(self.request), language_of(self.request)
         return [
             {
@@ -82,5 +82,5 @@ class StockAll(Report):
                 "price": product.cost,
                 "salePrice": product.price,
             }
-            for product in portion
+            for product in batch
         ]

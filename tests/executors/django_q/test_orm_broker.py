@@ -28,7 +28,7 @@ from django_asyncexchange.executors.django_q import guard, orm_broker
 from django_asyncexchange.executors.django_q.executor import DjangoQ
 from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Body
-from django_asyncexchange.models.moments import Now
+from django_asyncexchange.models.timestamps import Now
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies
 from django_asyncexchange.tasks import recovery

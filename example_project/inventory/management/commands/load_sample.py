@@ -1,4 +1,4 @@
-"""``manage.py load_sample``: the data that the examples of the documentation need."""
+"""``manage.py load_sample``: load the data for the vendors' examples."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BATCH = 5000
 SALES_A_PRODUCT = 3
 MOST_SOLD = 10_000
 SECOND_ACCOUNT = 50
-"""Products of the second account: it exists to show that accounts do not see each other."""
+"""Products of the second account, which shows that accounts are isolated from each other."""
 
 
 class Command(BaseCommand):
-    help = "Loads the sample data: accounts, tokens, products, stocks, counterparties, sales. Repeat it at will."
+    help = "Loads the sample data: accounts, tokens, products, stocks, counterparties, sales. Can be repeated."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--products", type=positive, default=2135, help="how many products (default: 2135)")
@@ -47,7 +47,7 @@ def tokens() -> list[str]:
 
 
 def load(company: sample.Company, products: int) -> None:
-    """Put ``company``'s data in place of what it has."""
+    """Replace the data of ``company``."""
     account = company.account
     Account.objects.update_or_create(pk=account.pk, defaults={"name": account.name})
     for person in company.people:
@@ -63,7 +63,7 @@ def load(company: sample.Company, products: int) -> None:
 
 @transaction.atomic
 def load_person(account: Account, person: sample.Person) -> None:
-    """A user with its membership, and its token or its password."""
+    """Create or update a user with its membership and its token or password."""
     user, is_new = get_user_model().objects.get_or_create(
         username=person.name, defaults={"is_staff": person.is_superuser, "is_superuser": person.is_superuser}
     )
@@ -84,7 +84,7 @@ def load_person(account: Account, person: sample.Person) -> None:
 
 
 def clear(account: Account) -> None:
-    """Delete the account's data, a batch at a time: Django holds in memory what it deletes."""
+    """Delete the account's data in batches, because Django loads what it deletes into memory."""
     Sale.objects.filter(account=account).delete()
     Stock.objects.filter(store__account=account).delete()
     last = Product.objects.filter(account=account).aggregate(last=models.Max("number"))["last"] or 0
@@ -95,8 +95,8 @@ def clear(account: Account) -> None:
 
 
 def create(model: type[models.Model], rows: Iterable[models.Model]) -> None:
-    """Insert ``rows``, a batch at a time: each is one short transaction, and none of them stays in memory."""
+    """Insert ``rows`` in batches, each in a short transaction and without keeping them in memory."""
     rows = iter(rows)
     while batch := list(islice(rows, BATCH)):
         model._default_manager.bulk_create(batch)
-        reset_queries()  # with DEBUG, Django remembers them, values and all
+        reset_queries()  # with DEBUG, Django keeps all queries in memory

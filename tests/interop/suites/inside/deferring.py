@@ -134,7 +134,7 @@ def counted(response: Any) -> tuple[Any, Any]:
 
 def dressed(response: Any, run: Any) -> Any:
     """``response``, which a server has sent by now, with what only a test sees of the run: DRF's ``data``, say."""
-    response.is_stored_answer = response.headers.is_fixed = False
+    response.is_stored_answer = response.headers.is_frozen = False
     for name, value in vars(run.response).items():
         response.__dict__.setdefault(name, value)
     response.wsgi_request = run.request

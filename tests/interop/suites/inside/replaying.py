@@ -73,6 +73,6 @@ class Replaying(AsyncExchangeMiddleware):
             raise run.error
         if task.status_code is None:
             raise RuntimeError(f"The run has no answer: {task.state} {task.reason}")
-        answer = http.replayed(Replay(), task, request, is_at_its_address=False)
+        answer = http.replayed(Replay(), task, request, at_own_url=False)
         answer.__dict__["_run"] = run
         return answer

@@ -1,0 +1,104 @@
+"""Whole SQL statements from querysets and models: the one place that uses Django's SQL compilers.
+
+Django documents how an expression is compiled, and not how a queryset is. ``tests/sql/test_compiler.py`` has the text
+of every kind of statement, and fails on a release of Django that words one differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connections, models
+from django.db.models.sql import DeleteQuery, UpdateQuery
+
+Sql = tuple[str, Sequence[Any]]
+"""A statement and its parameters, in the order of their placeholders."""
+
+
+class RowsOf(models.Expression):
+    """Condition: the common table expression ``name`` of the same statement has a row."""
+
+    conditional = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return f"EXISTS (SELECT 1 FROM {self.name})", []
+
+
+class Columns:
+    """The columns that a queryset selects, and how their values become Python's."""
+
+    def __init__(self, rows: models.QuerySet[Any], alias: str) -> None:
+        compiler: Any = rows.using(alias).query.get_compiler(alias)
+        self.select: Sql = compiler.as_sql()
+        """The SELECT of the whole queryset."""
+        self.model = rows.model
+        self._alias = alias
+        self._columns: list[Sql] = [column for _, column, _ in compiler.select]
+        self._names = [name or column.target.attname for column, _, name in compiler.select]
+        self._fields = [column.target.attname for column, _, name in compiler.select if name is None]
+        self._converters = compiler.get_converters([column for column, *_ in compiler.select])
+
+    def returning(self, statement: Sql) -> Sql:
+        """``statement``, an INSERT or UPDATE of this table, with these columns in its RETURNING clause."""
+        (sql, parameters), names = statement, ", ".join(sql for sql, _ in self._columns)
+        return f"{sql} RETURNING {names}", [*parameters, *(each for _, more in self._columns for each in more)]
+
+    def instance(self, values: dict[str, Any]) -> Any:
+        """The model instance among ``values``, which are left with the annotations."""
+        return self.model.from_db(self._alias, self._fields, [values.pop(name) for name in self._fields])
+
+    def values(self, row: Sequence[Any]) -> dict[str, Any]:
+        """One row of the database by name."""
+        values, connection = list(row), connections[self._alias]
+        for column, (steps, expression) in self._converters.items():
+            for convert in steps:
+                values[column] = convert(values[column], expression, connection)
+        return dict(zip(self._names, values, strict=True))
+
+
+def select(rows: models.QuerySet[Any], alias: str, *, order: Sequence[str] = ()) -> Sql:
+    """The SELECT of the primary keys of ``rows``."""
+    query: Any = rows.using(alias).query.clone()
+    query.clear_ordering(force=True)
+    query.add_ordering(*order)
+    query.set_values(["pk"])
+    return _compiled(query, alias)
+
+
+def update(rows: models.QuerySet[Any], changes: Mapping[str, Any], alias: str) -> Sql:
+    """The UPDATE of ``rows``."""
+    query: Any = rows.using(alias).query.chain(UpdateQuery)
+    query.add_update_values(changes)
+    return _compiled(query, alias)
+
+
+def delete(rows: models.QuerySet[Any], alias: str) -> Sql:
+    """The DELETE of ``rows``, without the signals and cascades of ``QuerySet.delete()``."""
+    return _compiled(rows.using(alias).query.chain(DeleteQuery), alias)
+
+
+def insert(model: type[models.Model], values: Mapping[str, Any], alias: str, *, source: str = "") -> Sql:
+    """The INSERT of one row: ``values`` are expressions by ``attname``.
+
+    ``source``: what the FROM clause reads; nothing is inserted if that is empty.
+    """
+    fields = [field for field in model._meta.concrete_fields if field.attname in values]
+    quote = connections[alias].ops.quote_name
+    query: Any = model._base_manager.all().query
+    compiler = query.get_compiler(alias)
+    resolved = (values[field.attname].resolve_expression(query, allow_joins=False, for_save=True) for field in fields)
+    compiled = [compiler.compile(expression) for expression in resolved]
+    names, row = ", ".join(quote(str(field.column)) for field in fields), ", ".join(sql for sql, _ in compiled)
+    rows = f"SELECT {row} FROM {source}" if source else f"VALUES ({row})"
+    statement = f"INSERT INTO {quote(model._meta.db_table)} ({names}) {rows}"
+    return statement, [each for _, parameters in compiled for each in parameters]
+
+
+def _compiled(query: Any, alias: str) -> Sql:
+    sql, parameters = query.get_compiler(alias).as_sql()
+    return sql, tuple(parameters)

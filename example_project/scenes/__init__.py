@@ -1,1 +1,0 @@
-"""What the demonstration plays: a stage of real processes, a teller that prints HTTP, one scene per dialect."""

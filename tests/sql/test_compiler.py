@@ -1,0 +1,81 @@
+"""The text of every kind of statement that is compiled: Django does not document it, and may change it one day."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection, models
+from django.db.models import F, Value
+
+from django_asyncexchange.models import Account, AsyncTask, Body
+from django_asyncexchange.sql import compiler
+from django_asyncexchange.sql.compiler import Columns, RowsOf
+from django_asyncexchange.sql.queries import Literal, Slot
+
+TABLE = '"asyncexchange_account"'
+NAME = Slot("name", models.CharField())
+
+
+def accounts():
+    return Account.objects.filter(account=NAME)
+
+
+def quoted(sql):
+    """As the other databases write it."""
+    return sql.replace("`", '"') if connection.vendor == "mysql" else sql
+
+
+def test_a_select_of_keys_in_the_order_of_an_index():
+    sql, parameters = compiler.select(accounts().order_by("pk"), "default", order=("-dialect",))
+    assert quoted(sql) == (
+        f'SELECT {TABLE}."id" AS "pk" FROM {TABLE} WHERE {TABLE}."account" = (%s) ORDER BY {TABLE}."dialect" DESC'
+    )
+    assert parameters == (NAME,)
+
+
+def test_an_update_whose_last_clause_is_its_condition():
+    changes = {"dialect": NAME, "account": F("dialect")}
+    sql, parameters = compiler.update(accounts(), changes, "default")
+    assert quoted(sql) == (
+        f'UPDATE {TABLE} SET "dialect" = %s, "account" = {TABLE}."dialect" WHERE {TABLE}."account" = (%s)'
+    )
+    assert parameters == (NAME, NAME)
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="only PostgreSQL writes several rows in one statement")
+def test_a_delete_with_the_condition_that_another_part_of_its_statement_has_a_row():
+    sql, parameters = compiler.delete(accounts().filter(RowsOf("first")), "default")
+    assert quoted(sql) == (f'DELETE FROM {TABLE} WHERE ({TABLE}."account" = (%s) AND EXISTS (SELECT 1 FROM first))')
+    assert parameters == (NAME,)
+
+
+@pytest.mark.parametrize(
+    ("source", "rows"), [("", "VALUES ('one', %s)"), ("first WHERE sent", "SELECT 'one', %s FROM first WHERE sent")]
+)
+def test_an_insert_of_a_row_of_expressions(source, rows):
+    values = {"account": NAME, "dialect": Literal("one")}
+    sql, parameters = compiler.insert(Account, values, "default", source=source)
+    assert quoted(sql) == f'INSERT INTO {TABLE} ("dialect", "account") {rows}'
+    assert parameters == [NAME]
+
+
+def test_a_null_is_written_into_an_insert():
+    sql, parameters = compiler.insert(Body, {"content": Value(None), "name": Value("x")}, "default")
+    assert quoted(sql) == 'INSERT INTO "asyncexchange_body" ("content", "name") VALUES (NULL, %s)'
+    assert parameters == ["x"]
+
+
+def test_a_returning_clause_has_the_columns_of_a_queryset_and_their_parameters():
+    columns = Columns(Account.objects.only("dialect").annotate(label=Value("x")), "default")
+    sql, parameters = columns.returning(("INSERT", [NAME]))
+    assert quoted(sql) == f'INSERT RETURNING {TABLE}."id", {TABLE}."dialect", %s'
+    assert parameters == [NAME, "x"]
+
+
+@pytest.mark.django_db
+def test_a_returned_row_is_an_instance_and_annotations():
+    columns = Columns(AsyncTask.objects.only("pk", "muted").annotate(label=Value("x")), "default")
+    key = AsyncTask().pk
+    values = columns.values([key if connection.vendor == "postgresql" else key.hex, '["a"]', "x"])
+    instance = columns.instance(values)
+    assert (instance.pk, instance.muted, values) == (key, ["a"], {"label": "x"})
+    assert instance.get_deferred_fields() >= {"url", "request"}
