@@ -1,4 +1,4 @@
-"""What the keys of ``Q_CLUSTER`` take that this app depends on, without django-q2: it reads them at its import."""
+"""The keys of ``Q_CLUSTER`` and what they take. Without django-q2, which reads them when it is imported."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...conf import conf
+from ...conf.check_ids import CheckId
 from ...conf.mounts import Problem, suggestion
 from ...protocol.validators import Boolean, Integer, Mistake, Seconds, Text, Validator, shown
 
-OURS = "django_asyncexchange.executors.django_q."
 NAME = Text(text="a name", pattern=r".+", example="myproject")
 VALUES: Mapping[str, Validator] = {
     "name": NAME,
@@ -45,22 +45,22 @@ OTHERS = (
 CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
 
 
-def mistakes() -> Iterator[Problem]:
-    """What is wrong with ``Q_CLUSTER``, where django-q2 is the executor and it is there."""
+def problems() -> Iterator[Problem]:
+    """What is wrong with ``Q_CLUSTER``, if there is one."""
     given = conf.project("Q_CLUSTER")
-    if given is None or not str(conf.raw.get("EXECUTOR", OURS)).startswith(OURS):
+    if given is None:
         return
     if not isinstance(given, Mapping):
-        yield _wrong("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
+        yield _problem("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
         return
     yield from _of("Q_CLUSTER", given)
     alias, known = given.get("orm"), conf.project("DATABASES", {})
     if alias and alias not in known:
-        yield _wrong("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", suggestion(alias, known))
+        yield _problem("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", suggestion(alias, known))
     others = given.get("ALT_CLUSTERS") or {}
     if not isinstance(others, Mapping) or not all(isinstance(other, Mapping) for other in others.values()):
         hint = "Write dictionaries by name: {'webhooks': {'workers': 2}}."
-        yield _wrong("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", hint)
+        yield _problem("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", hint)
         return
     for name, other in others.items():
         yield from _of(f"Q_CLUSTER['ALT_CLUSTERS'][{name!r}]", other)
@@ -71,14 +71,14 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in given.items():
         meant = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
         if key not in known and meant:
-            yield _wrong(f"{place}[{key!r}]", "django-q2 has no such key.", f"Did you mean {meant[0]!r}?")
+            yield _problem(f"{place}[{key!r}]", "django-q2 has no such key.", f"Did you mean {meant[0]!r}?")
         if key not in VALUES or value is None:
             continue
         try:
             VALUES[key](value)
         except Mistake as error:
-            yield _wrong(f"{place}[{key!r}]", str(error), error.hint)
+            yield _problem(f"{place}[{key!r}]", str(error), error.hint)
 
 
-def _wrong(place: str, wrong: str, hint: str) -> Problem:
-    return Problem(setting=place, message=wrong, hint=hint, key="Q_CLUSTER")
+def _problem(place: str, message: str, hint: str) -> Problem:
+    return Problem(setting=place, message=message, hint=hint, check_id=CheckId.CLUSTER_WRONG)
