@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 from xml.etree import ElementTree
 
 import pytest
@@ -128,6 +129,37 @@ def test_states_and_reasons_are_documented(kind):
 @pytest.mark.parametrize("name", [name for name, value in vars(signals).items() if isinstance(value, signals.Signal)])
 def test_signal_is_documented(name):
     assert f"``{name}``" in page("signals")
+
+
+# Modules --------------------------------------------------------------------------------------------------------------
+
+
+def named_modules() -> list[str]:
+    """Modules of the package, or what is in them, that the pages about its code name: ``intake.capture``."""
+    rooms = {path.stem for path in (ROOT / PACKAGE).iterdir()}
+    names = re.findall(
+        r"``([a-z_]+(?:\.\w+)*)``", (ROOT / "docs/explanation/architecture.rst").read_text(encoding="utf-8")
+    )
+    return sorted({name for name in names if name.partition(".")[0] in rooms})
+
+
+@pytest.mark.parametrize("name", named_modules())
+def test_module_of_the_architecture_is_there(name):
+    assert resolve_name(f"{PACKAGE}.{name}")
+
+
+def named_files() -> list[str]:
+    text = (ROOT / "docs" / "contributing.rst").read_text(encoding="utf-8").partition("Read the code\n---")[2]
+    return sorted(set(re.findall(r"``([a-z_/]+(?:\.py|/))``", text)))
+
+
+@pytest.mark.parametrize("name", named_files())
+def test_file_to_read_or_change_is_there(name):
+    assert (ROOT / PACKAGE / name).exists() or (ROOT / name).exists()
+
+
+def test_modules_and_files_are_found():
+    assert len(named_modules()) > 30 and len(named_files()) > 15
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------
