@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from django.apps import AppConfig
-from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from . import checks  # noqa: F401  (registers the system checks)
-from .conf import conf
+from . import (
+    checks,  # noqa: F401  (registers the system checks)
+    executors,
+)
 from .responses import http_caches
 
 
@@ -25,6 +23,4 @@ class AsyncExchangeConfig(AppConfig):
 
         personal_data.watch()
         http_caches.keep_apart_from_runs()
-        # The executor's module connects to its workers' signals when imported. The system checks report a wrong one.
-        with suppress(ImproperlyConfigured):
-            import_string(conf.EXECUTOR)
+        executors.connect()

@@ -1,4 +1,4 @@
-"""Whether the settings can be used: one look for the system checks, and for their first use."""
+"""Validates the settings, for the system checks and before their first use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from .conf import conf
 from .conf.keys import NAME
 from .conf.mounts import Problem, entries, mistakes, mount, suggestion
 from .dialects.base import Dialect
-from .executors.django_q import cluster_settings
 from .protocol.validators import Mistake
 
 
 def valid_mounts() -> list[Dialect]:
-    """The mounts that nothing is wrong with, for checks, and for a URLconf, which has to be there to be checked.
+    """The mounts without mistakes: for system checks, and for the URLconf, which must not raise while it is checked.
 
-    Longer prefixes come first: what lies below another mount is not the other's.
+    Longer prefixes come first: addresses below them do not belong to mounts with shorter ones.
     """
     found = []
     with suppress(ImproperlyConfigured):
@@ -31,7 +30,7 @@ def valid_mounts() -> list[Dialect]:
 
 
 def problems() -> Iterator[Problem]:
-    """All that is wrong with ``ASYNC_EXCHANGE``, for the system checks and for its first use alike."""
+    """All mistakes in ``ASYNC_EXCHANGE``, and in settings that the executor reads."""
     yield from _misnamed()
     try:
         found = conf.raw
@@ -45,11 +44,9 @@ def problems() -> Iterator[Problem]:
         yield Problem(
             setting=f"{NAME}[{key!r}]", message="there is no such key.", hint=hint, key=str(key), is_unknown=True
         )
-    cluster = list(cluster_settings.mistakes())
-    yield from cluster
-    # An executor that reads a wrong Q_CLUSTER cannot be imported, which says nothing new.
+    yield from executors.setting_mistakes()
     own = [wrong for setting in conf.settings() if (wrong := setting.problem(found))]
-    yield from (wrong for wrong in own if not cluster or wrong.key != "EXECUTOR")
+    yield from own
     if "DIALECTS" not in {wrong.key for wrong in own}:
         for name, options in entries(conf.DIALECTS).items():
             yield from mistakes(name, options)
@@ -64,21 +61,21 @@ def problems() -> Iterator[Problem]:
 
 
 def _misnamed() -> Iterator[Problem]:
-    """Settings that were meant to be ours: under a name like ours, or one by one."""
+    """Settings that are probably meant for this app: with a similar name, or one for each key."""
     names = conf.project_names()
     for name in names if NAME not in names else ():
         plain = name.replace("_", "").removeprefix("DJANGO")
         is_like_ours = bool(difflib.get_close_matches(plain, ["ASYNCEXCHANGE"], cutoff=0.85))
-        if is_like_ours and isinstance(conf.project(name), Mapping):  # of others, to read one may be a deprecation
-            yield Problem(setting=name, message="nobody reads a setting of this name.", hint=f"Call it {NAME}.")
+        if is_like_ours and isinstance(conf.project(name), Mapping):  # in this order: to read a setting may warn
+            yield Problem(setting=name, message="there is no setting of this name.", hint=f"Call it {NAME}.")
     for key in (name.removeprefix(f"{NAME}_") for name in names if name.startswith(f"{NAME}_")):
         if key in set(conf.names()):
             hint = f"Write {NAME} = {{{key!r}: …}}."
-            yield Problem(setting=f"{NAME}_{key}", message="nobody reads a setting of this name.", hint=hint)
+            yield Problem(setting=f"{NAME}_{key}", message="there is no setting of this name.", hint=hint)
 
 
 def require_executor() -> None:
-    """Raise ImproperlyConfigured where the executor knows that it cannot work."""
+    """Raise ImproperlyConfigured, with every mistake that the executor reports. Checked once, until settings change."""
     if conf.was_checked("executor"):
         return
     if found := list(executors.load().check()):
@@ -87,7 +84,7 @@ def require_executor() -> None:
 
 
 def require_usable() -> None:
-    """Raise ImproperlyConfigured, with every mistake and its hint, before anything is accepted or run."""
+    """Raise ImproperlyConfigured, with every mistake in the settings. Checked once, until settings change."""
     if conf.was_checked("usable"):
         return
     if found := list(problems()):

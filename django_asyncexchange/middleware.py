@@ -1,7 +1,8 @@
-"""Notices that a client wants its answer later, and takes the call over. Must be the last entry of MIDDLEWARE.
+"""The middleware that accepts calls to be answered later. It must be the last entry of MIDDLEWARE.
 
-``__call__`` only asks the dialects; a call that is not for us passes untouched, without a query and without reading its
-body. Our own work happens in ``process_view``: after URL resolution, sessions, authentication and the CSRF check.
+``__call__`` asks the dialects whether one of them claims the request. Other requests pass unchanged, without a query,
+and their body is not read. A claimed request is accepted in ``process_view``: after sessions, authentication, URL
+resolution and the CSRF check.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from .models import AsyncTask
 from .protocol import log_once
 from .protocol.values import Call
 from .responses import accepted, http, http_caches, render_context
+from .run_context import run_of
 from .store import db_retry
 from .tasks import waiting
 from .tasks.submit import RETRY_AFTER, Submission, submit
@@ -47,7 +49,7 @@ logger = logging.getLogger("django_asyncexchange")
 
 
 class Intent:
-    """A call that one of the dialects claims, on its way through the middleware."""
+    """A request that a dialect claims."""
 
     def __init__(self, dialect: Dialect, call: Call, url: str) -> None:
         self.dialect = dialect
@@ -55,7 +57,7 @@ class Intent:
         self.url = url
         self.body: IO[bytes] = io.BytesIO()
         self.target: tuple[str, str] | None = None
-        """Path and raw query of the synchronous call that is meant, as they would have come."""
+        """Path and raw query with which the synchronous call would have arrived."""
         self.is_answered = False
         self.task_id: uuid.UUID | None = None
         """The accepted task."""
@@ -70,10 +72,10 @@ class Intent:
 
     @property
     def patience(self) -> float:
-        """For how many seconds the client would rather wait for the answer itself (RFC 7240 section 4.3)."""
+        """Seconds that the client prefers to wait for the result itself (RFC 7240 section 4.3)."""
         return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
 
-    def early(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
+    def response_to_wait(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
         return accepted.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
 
 
@@ -83,7 +85,7 @@ class AsyncExchangeMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         configuration.require_usable()
-        arrival.watch()
+        arrival.connect()
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
@@ -96,61 +98,61 @@ class AsyncExchangeMiddleware:
         if intent is None:
             return accepted.varied(request, self.get_response(request))
         response = accepted.varied(
-            request, prepare(request, intent) or late(request, intent, self.get_response(request))
+            request, prepare(request, intent) or refused_earlier(request, intent, self.get_response(request))
         )
         if intent.task_id is None or not intent.patience:
             return response
         task = accepted.spared(partial(waiting.until_final, intent.task_id, intent.patience))
-        return accepted.spared(partial(intent.early, request, task)) or response
+        return accepted.spared(partial(intent.response_to_wait, request, task)) or response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         intent = detect(request)
         if intent is None:
             return accepted.varied(request, await self.get_response(request))
-        answer = prepare(request, intent) or late(request, intent, await self.get_response(request))
+        answer = prepare(request, intent) or refused_earlier(request, intent, await self.get_response(request))
         response = accepted.varied(request, answer)
         if intent.task_id is None or not intent.patience:
             return response
         wait = sync_to_async(accepted.spared, thread_sensitive=False)
         task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
-        return await sync_to_async(accepted.spared)(partial(intent.early, request, task)) or response
+        return await sync_to_async(accepted.spared)(partial(intent.response_to_wait, request, task)) or response
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        heeding = [
+        preferring = [
             mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
         ]
-        request.__dict__["_varies"] = bool(heeding)
+        request.__dict__["_varies"] = bool(preferring)
         intent: Intent | None = request.__dict__.get("_asyncexchange")
         if intent is None:
             return None
         intent.is_answered = True
         try:
             if intent.dialect.OPTIONAL:
-                claiming = (mount for mount in heeding if mount.covers(intent.call.path))
+                claiming = (mount for mount in preferring if mount.covers(intent.call.path))
                 chosen = next((mount for mount in claiming if mount.wants_async(intent.call)), None)
                 if chosen is None:
                     return None
                 intent.dialect = chosen
             return accept(request, intent, view_func, view_args, view_kwargs)
         except ImproperlyConfigured as error:
-            return unusable(request, intent, error)
+            return not_configured(request, intent, error)
         except AsyncExchangeError as error:
-            if intent.dialect.OPTIONAL and isinstance(error, admission.UNMET):
-                capture.reread(request)  # the view itself answers (RFC 7240 section 2)
+            if intent.dialect.OPTIONAL and isinstance(error, admission.NOT_ASYNC):
+                capture.reread(request)  # the preference is ignored, and the view answers (RFC 7240 section 2)
                 return None
-            return problem(request, intent, error)
+            return error_response(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
-            raise  # the view's own refusal: Django words it
+            raise  # the view's own refusal: Django answers it
         except Exception as error:
-            return failure(request, intent, error)
+            return unexpected(request, intent, error)
 
 
 def detect(request: HttpRequest) -> Intent | None:
-    """The dialect that claims ``request``, if any. Asked of every request of the project."""
-    if getattr(request, "async_task", None) is not None:
-        return None  # this is the deferred run itself
+    """The dialect that claims ``request``, if any. Called for every request of the project."""
+    if run_of(request) is not None:
+        return None  # this is a run
     request.async_task = None  # type: ignore[attr-defined]
     meta, path = request.META, request.path_info
     mounts = [mount for mount in conf.mounts if mount.may_want_async(path, meta)]
@@ -159,8 +161,8 @@ def detect(request: HttpRequest) -> Intent | None:
     call = Call(
         method=request.method or "",
         path=path,
-        query=arrival.text(meta, "QUERY_STRING"),
-        header=lambda name: arrival.text(meta, "HTTP_" + name.upper().replace("-", "_")),
+        query=arrival.meta_text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.meta_text(meta, "HTTP_" + name.upper().replace("-", "_")),
     )
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
@@ -170,23 +172,23 @@ def detect(request: HttpRequest) -> Intent | None:
 
 
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
-    """Turn a claimed request into the synchronous call that it means, its body kept; or refuse it at once."""
-    arrival.point(request, *intent.dialect.target(intent.call))
+    """Turn a claimed request into the synchronous call that is meant, and record its body; or refuse it."""
+    arrival.set_target(request, *intent.dialect.target(intent.call))
     try:
-        intent.target = arrival.aim(request, intent.dialect, intent.call)
+        intent.target = arrival.target(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
     except (RequestTooLarge, CallChanged) as error:
         if intent.dialect.OPTIONAL:
             return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
         logger.warning("an asynchronous call is refused: %s", error)
-        return problem(request, intent, error)
+        return error_response(request, intent, error)
     request._asyncexchange = intent  # type: ignore[attr-defined]
     request.close = partial(close, request.close, intent)  # type: ignore[method-assign]  # with its response
     return None
 
 
 def close(others: Callable[[], None], intent: Intent) -> None:
-    """Until now an outer middleware may have read the body, also after the 202."""
+    """Close the recorded body when the response is closed: outer middlewares may read it until then."""
     others()
     intent.close()
 
@@ -194,7 +196,7 @@ def close(others: Callable[[], None], intent: Intent) -> None:
 def accept(
     request: HttpRequest, intent: Intent, view_func: Callable[..., Any], args: Any, kwargs: Any
 ) -> HttpResponseBase | None:
-    """Admit, capture, store; the 202 or the view's own refusal."""
+    """Check, capture and store the call. Returns the 202, or the view's own refusal."""
     dialect, call = intent.dialect, intent.call
     admission.require_eligible(request, view_func, dialect)
     configuration.require_usable()
@@ -206,7 +208,7 @@ def accept(
         return refused
     context = render_context.context(request, dialect)
     wanted = Submission(
-        call=csrf.written_into(snapshot.written_into(capture.capture(request, intent.target), who), request),
+        call=csrf.add_to(snapshot.add_to(capture.capture(request, intent.target), who), request),
         method=call.method,
         url=intent.url,
         base=context.base,
@@ -222,42 +224,42 @@ def accept(
     task, again = submit(wanted, intent.chunks())
     intent.task_id = task.pk
     capture.reread(request)
-    request.__dict__["_varies"] = True  # by how long the client would wait
+    request.__dict__["_varies"] = True  # the client's ``wait`` changes the response
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
         response.headers["Idempotency-Replayed"] = "true"
     return response
 
 
-def late(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
-    """Word what was refused before ``process_view`` (no such address, CSRF) as the dialect would."""
-    arrival.point(request, intent.call.path, intent.call.query)  # a redirect to the slash has to keep the trigger
+def refused_earlier(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
+    """Convert a refusal from before ``process_view`` (unknown address, CSRF) to the dialect's error."""
+    arrival.set_target(request, intent.call.path, intent.call.query)  # APPEND_SLASH has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
     if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:
         return response
     response.close()
-    return problem(request, intent, refusals[response.status_code]())
+    return error_response(request, intent, refusals[response.status_code]())
 
 
-def unusable(request: HttpRequest, intent: Intent, error: ImproperlyConfigured) -> HttpResponseBase | None:
-    """Nothing is accepted that could not be run, or whose answer could not be read: a mere preference is ignored."""
+def not_configured(request: HttpRequest, intent: Intent, error: ImproperlyConfigured) -> HttpResponseBase | None:
+    """Refuse a call that could not be run, or whose result could not be read; ignore a preference."""
     log_once.once(f"no call is accepted for later: {error}")
     if intent.dialect.OPTIONAL:
         capture.reread(request)
         return None
-    return problem(request, intent, NotConfigured())
+    return error_response(request, intent, NotConfigured())
 
 
-def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpResponseBase:
-    """A mistake on our side: reported as Django reports it, answered in the dialect's shape.
+def unexpected(request: HttpRequest, intent: Intent, error: Exception) -> HttpResponseBase:
+    """The dialect's 500 for an unexpected error, which is reported as Django reports those of views.
 
-    A database that is away, in the eyes of whatever asked it first, is none: the client may come again.
+    If the database is away, the dialect's 503: the client may try again.
     """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
     is_away = isinstance(error, db_retry.AWAY)
-    return problem(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
+    return error_response(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
 
 
-def problem(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:
+def error_response(request: HttpRequest, intent: Intent, error: AsyncExchangeError) -> HttpResponseBase:
     return http.respond(render_context.problem(request, intent.dialect, error))

@@ -167,7 +167,7 @@ def captured_by_asgi(path: str, **changes: Any) -> Request:
 
 def stamped(call: Request, owner: Any) -> Request:
     """``call`` as one of ``owner``'s."""
-    return dataclasses.replace(call, stamp=stamps.made(Kind.USER.name, *stamps.facts_of(owner, get_user_model())))
+    return dataclasses.replace(call, stamp=stamps.make(Kind.USER.name, *stamps.facts_of(owner, get_user_model())))
 
 
 def prefix_of(dialect: str) -> str:

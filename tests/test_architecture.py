@@ -191,6 +191,18 @@ def test_a_door_is_used_by_its_room_only(name):
     } == set()
 
 
+def test_settings_of_django_q2_are_read_by_its_executor_only():
+    """``defaults`` writes them, and ``conf.check_ids`` documents its checks."""
+    readers = {
+        module
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call)
+        if any("Q_CLUSTER" in str(each.value) for each in ast.walk(node) if isinstance(each, ast.Constant))
+    }
+    assert {module for module in readers if not f"{module}.".startswith("executors.django_q.")} == set()
+
+
 def test_what_follows_a_commit_has_a_name():
     """Before 6.1 Django asks for that of a robust one that has failed, and raises where there is none."""
     nameless = [

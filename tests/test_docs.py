@@ -18,8 +18,8 @@ from django.contrib.auth.models import User
 from django.utils.module_loading import import_string
 
 from django_asyncexchange import signals
-from django_asyncexchange.checks import CheckId, registry
-from django_asyncexchange.conf import conf
+from django_asyncexchange.checks import CheckId
+from django_asyncexchange.conf import check_ids, conf
 from django_asyncexchange.conf.keys import Keys
 from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.dialects.base import Policy
@@ -62,7 +62,7 @@ def test_every_option_of_a_mount_has_a_sentence(policy):
 
 def test_every_check_has_a_sentence():
     assert ".. checks::" in page("checks")
-    texts = HOUSE["sentences"](inspect.getsource(registry), "CheckId")
+    texts = HOUSE["sentences"](inspect.getsource(check_ids), "CheckId")
     assert [check.name for check in CheckId if not texts.get(check.name)] == []
 
 

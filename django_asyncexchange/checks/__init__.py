@@ -1,8 +1,8 @@
-"""System checks: every misconfiguration by name, with its hint. One function per subject; an id is used once."""
+"""System checks: what is wrong with the settings, and what to do. Each id is used once."""
 
 from __future__ import annotations
 
-from . import cluster, databases, executor, project, storage, webhooks  # noqa: F401  (importing them registers their checks)
+from . import databases, executor, project, storage, webhooks  # noqa: F401  (importing them registers their checks)
 from .registry import CheckId
 
 __all__ = ["CheckId"]

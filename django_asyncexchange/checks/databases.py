@@ -1,4 +1,4 @@
-"""Databases: connections that cost or break, and what an SQLite file may lose."""
+"""System checks of DATABASES: persistent connections, where users are, and what an SQLite file may lose."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from django.apps import apps
 from django.db import router
 
 from ..conf import conf
-from .cluster import cluster, is_guarded
 from .registry import CheckId, Finding, registered
 
-SQLITE_MENDED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""SQLite versions in which, and in whose branch after which, the WAL-reset bug is mended."""
+SQLITE_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""The first release of each branch of SQLite in which the WAL-reset bug is fixed."""
 SYNCHRONOUS = re.compile(r"\bsynchronous\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE)
-LASTING = {"full", "extra", "2", "3"}
-"""Values of SQLite's ``synchronous`` with which what is committed survives a power cut."""
+DURABLE = {"full", "extra", "2", "3"}
+"""Values of SQLite's ``synchronous`` with which committed data survives a power cut."""
 
 
 def _databases() -> Mapping[str, Mapping[str, Any]]:
@@ -31,43 +30,13 @@ def _is_sqlite(database: Mapping[str, Any]) -> bool:
 
 
 @registered()
-def check_connections() -> Iterator[Finding]:
-    """What forked workers do with them."""
-    if not cluster():
-        return
-    for alias, database in _databases().items():
-        if database.get("OPTIONS", {}).get("pool"):
-            yield (
-                CheckId.CLUSTER_POOL,
-                f"DATABASES[{alias!r}] has a connection pool, which django-q2's forked workers would share.",
-                "Remove OPTIONS['pool']; persistent connections (CONN_MAX_AGE) do the same for workers.",
-            )
-
-
-@registered(deploy=True)
-def check_reopening() -> Iterator[Finding]:
-    """Whether each call of the queue opens a connection anew, which is Django's own default."""
-    if not cluster():
-        return
-    alias = cluster().get("orm") or "default"
-    database = _databases().get(alias, {})
-    is_cheap = _is_sqlite(database) and is_guarded()  # a file is opened quickly, and our broker does not do it twice
-    if database and database.get("CONN_MAX_AGE", 0) == 0 and not is_cheap:
-        yield (
-            CheckId.CONNECTIONS_REOPENED,
-            f"DATABASES[{alias!r}] opens a new connection for each call of the queue (CONN_MAX_AGE is 0).",
-            "Set CONN_MAX_AGE to None, at least in the workers.",
-        )
-
-
-@registered()
 def check_users() -> Iterator[Finding]:
-    """Whether the table that our owners refer to is in the database of our tables, be it empty."""
+    """Whether the user table, to which the tasks refer, is in their database; it may be empty there."""
     alias = router.db_for_write(apps.get_model("asyncexchange.AsyncTask"))
     if not router.allow_migrate_model(alias, apps.get_model(conf.project("AUTH_USER_MODEL"))):
         yield (
             CheckId.USERS_ELSEWHERE,
-            f"DATABASE_ROUTERS put the tasks into {alias!r}, and keep out of it the users, to whom their table refers.",
+            f"DATABASE_ROUTERS put the tasks into {alias!r}, but not the user table, to which their table refers.",
             "Let allow_migrate() put the tables of users and content types there too, where they stay empty; or the "
             "tasks where the users are. Calls of users of another database are accepted either way.",
         )
@@ -75,7 +44,7 @@ def check_users() -> Iterator[Finding]:
 
 @registered(deploy=True)
 def check_asgi() -> Iterator[Finding]:
-    """Persistent connections belong to threads, and those of an ASGI server come and go."""
+    """Persistent connections belong to threads, and an ASGI server keeps starting new ones."""
     for alias, database in _databases().items() if conf.project("ASGI_APPLICATION") else ():
         if database.get("CONN_MAX_AGE", 0) != 0 and not _is_sqlite(database):
             yield (
@@ -85,38 +54,26 @@ def check_asgi() -> Iterator[Finding]:
             )
 
 
-@registered()
-def check_cache() -> Iterator[Finding]:
-    sqlite = any(_is_sqlite(database) for database in _databases().values())
-    given: Mapping[str, Any] = conf.project("CACHES", {}).get(cluster().get("cache", "default"), {})
-    if cluster() and sqlite and "DatabaseCache" in given.get("BACKEND", ""):
-        yield (
-            CheckId.CLUSTER_CACHE,
-            "django-q2 writes its statistics twice a second into the cache, which is the same SQLite database.",
-            "Use another cache, or name one in Q_CLUSTER['cache'].",
-        )
-
-
 @registered(deploy=True)
 def check_sqlite() -> Iterator[Finding]:
     files = {alias: database for alias, database in _databases().items() if _is_sqlite(database)}
-    if files and not _is_mended(sqlite3.sqlite_version_info):
+    if files and not _is_fixed(sqlite3.sqlite_version_info):
         yield (
             CheckId.SQLITE_OLD,
             f"SQLite {sqlite3.sqlite_version} can lose committed rows when several processes write (WAL reset bug).",
             "Use SQLite 3.51.3 (or 3.50.7, 3.44.6), or another database, in production.",
         )
     for alias, database in files.items():
-        asked = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
-        if asked and asked[-1].lower() not in LASTING:
+        values = SYNCHRONOUS.findall(database.get("OPTIONS", {}).get("init_command", ""))
+        if values and values[-1].lower() not in DURABLE:
             yield (
                 CheckId.SQLITE_UNSYNCED,
-                f"DATABASES[{alias!r}] has 'synchronous = {asked[-1]}': a power cut may take calls that were accepted.",
+                f"DATABASES[{alias!r}] has 'synchronous = {values[-1]}': a power cut may lose accepted calls.",
                 "Write PRAGMA synchronous=FULL, which is also SQLite's default.",
             )
 
 
-def _is_mended(version: tuple[int, ...]) -> bool:
-    if version >= SQLITE_MENDED[0]:
+def _is_fixed(version: tuple[int, ...]) -> bool:
+    if version >= SQLITE_FIXED[0]:
         return True
-    return any(version[:2] == mended[:2] and version >= mended for mended in SQLITE_MENDED)
+    return any(version[:2] == fixed[:2] and version >= fixed for fixed in SQLITE_FIXED)

@@ -1,4 +1,4 @@
-"""Where results are kept, and who sends them."""
+"""System checks of the storage of bodies, SENDFILE and PRESIGNED."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORAGE = "asyncexchange"
 
 
 def _given() -> tuple[type[Storage] | None, dict[str, Any]]:
-    """(class, options) of the storage for bodies; none, where it cannot be made."""
+    """(class, options) of the storage for bodies; (None, {}) if there is none, or it cannot be created."""
     given = conf.project("STORAGES", {}).get(STORAGE)
     if given is None or next(_storage_mistakes(), None):
         return None, {}
@@ -34,14 +34,14 @@ def _storage_mistakes() -> Iterator[tuple[str, str]]:
     try:
         backend = import_string(given["BACKEND"])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it will say so itself, when it is used
+            warnings.simplefilter("ignore")  # repeated when the storage is used
             backend(**given.get("OPTIONS", {}))
     except KeyError:
         yield "it has no BACKEND.", "Add the dotted path of a storage class as 'BACKEND'."
     except ImportError as error:
         yield f"its BACKEND cannot be imported: {error}", "Name a storage class that is there, and install its package."
     except Exception as error:
-        yield f"it cannot be made: {type(error).__name__}: {error}", "Give it the OPTIONS that its class takes."
+        yield f"it cannot be created: {type(error).__name__}: {error}", "Give it the OPTIONS that its class takes."
 
 
 @registered(checks.Tags.files, deploy=True)
@@ -131,12 +131,12 @@ def _presigned_mistakes() -> Iterator[tuple[str, str]]:
         yield "the addresses of its storage are not signed.", "Set OPTIONS['querystring_auth'] to True."
     elif _of_bucket(options, "custom_domain", None):
         yield (
-            "a custom domain says neither the type nor the name of a file.",
+            "with a custom domain, responses have neither the media type nor the file name.",
             "Remove OPTIONS['custom_domain'].",
         )
 
 
 def _of_bucket(options: dict[str, Any], name: str, default: Any) -> Any:
-    """An option of django-storages, which may also be a setting."""
+    """An option of django-storages, or the setting for it."""
     prefix = "AWS_" if name == "querystring_auth" else "AWS_S3_"
     return options.get(name, conf.project(f"{prefix}{name.upper()}", default))

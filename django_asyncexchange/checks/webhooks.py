@@ -1,4 +1,4 @@
-"""What webhooks may reach."""
+"""System check of the addresses that webhooks may call."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def check_networks() -> Iterator[Finding]:
         networks = ", ".join(conf.WEBHOOK_ALLOWED_NETWORKS)
         yield (
             CheckId.NETWORKS_OPEN,
-            f"WEBHOOK_ALLOWED_NETWORKS lets whoever may set up a webhook call into {networks}.",
+            f"WEBHOOK_ALLOWED_NETWORKS lets everybody who may create webhooks send requests to {networks}.",
             "Leave it empty outside of development, or silence this where that is meant.",
         )

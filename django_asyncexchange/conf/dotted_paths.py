@@ -14,7 +14,6 @@ from ..protocol.validators import Mistake, shown
 from ..protocol.values import value
 
 EXECUTOR = "django_asyncexchange.executors.base.Executor"
-DJANGO_Q = "django_asyncexchange.executors.django_q"
 UNINSTALLED = re.compile(r"Model class ([\w.]+)\.models\.")
 
 
@@ -76,11 +75,6 @@ class Executor:
     text: str = "dotted path of a class"
 
     def __call__(self, given: Any) -> str:
-        if isinstance(given, str) and given.startswith(f"{DJANGO_Q}.") and not apps.is_installed("django_q"):
-            raise Mistake(
-                f"{given!r} needs django-q2, but 'django_q' is not in INSTALLED_APPS.",
-                "Add 'django_q' to INSTALLED_APPS, or set another EXECUTOR; docs/howto/executors.rst lists them.",
-            )
         found = imported(given, "an executor class")
         bases = {f"{base.__module__}.{base.__qualname__}" for base in getattr(found, "__mro__", ())}
         if EXECUTOR not in bases or not _takes(found):
@@ -88,6 +82,12 @@ class Executor:
             raise Mistake(
                 f"{given!r} {wrong}.",
                 "Name a subclass of django_asyncexchange.executors.Executor that needs no arguments.",
+            )
+        if found.requires_app and not apps.is_installed(found.requires_app):
+            raise Mistake(
+                f"{given!r} needs the app {found.requires_app!r}, which is not in INSTALLED_APPS.",
+                f"Add {found.requires_app!r} to INSTALLED_APPS, or set another EXECUTOR; docs/howto/executors.rst "
+                "lists them.",
             )
         return str(given)
 

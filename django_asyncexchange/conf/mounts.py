@@ -42,6 +42,8 @@ class Problem:
     """The key of ``ASYNC_EXCHANGE``; ``""`` for the setting as a whole."""
     is_unknown: bool = False
     """Whether ``key`` does not exist."""
+    check_id: str = ""
+    """The system check that reports it, if not the one of ``key``."""
 
     def __str__(self) -> str:
         return f"{self.setting}: {self.message} {self.hint}"

@@ -24,8 +24,6 @@ from .mounts import mount as mount
 
 DEVELOPMENT_BACKENDS = ("django_sendfile.backends.simple", "django_sendfile.backends.development")
 """Values of ``SENDFILE_BACKEND`` that read the file in Python instead of leaving it to the web server."""
-WATCHED = {NAME, "INSTALLED_APPS", "Q_CLUSTER", "ROOT_URLCONF", "TASKS"}
-"""Settings that the cache depends on."""
 
 _cache: dict[str, Any] = {}
 """``ASYNC_EXCHANGE``, its validated values and its mounts: every request needs them, and validation takes time."""
@@ -45,11 +43,10 @@ def given() -> Mapping[str, Any]:
 
 
 @receiver(setting_changed, dispatch_uid="django_asyncexchange.conf")
-def clear_cache(*, setting: str, **kwargs: Any) -> None:
+def clear_cache(**kwargs: Any) -> None:
     """Clear the cache when a test overrides settings. A new dictionary: another thread may be filling the old one."""
     global _cache
-    if setting in WATCHED:
-        _cache = {}
+    _cache = {}
 
 
 class Conf(Keys):

@@ -37,7 +37,7 @@ from ..store import db_retry
 
 Found = tuple[Any, Any]
 """``request.user`` and ``request.auth``."""
-UNKNOWN = (Kind.NOBODY, Kind.STRANGER)
+UNKNOWN = (Kind.ANONYMOUS, Kind.UNKNOWN)
 
 
 class RequestUser(SessionAuthentication):
@@ -67,7 +67,7 @@ class AnyOf(BaseAuthentication):
         for each in (*mine, *(each for each in known if each not in mine)):
             try:
                 found = each.authenticate(request)
-                kind = Kind.NOBODY if found is None else _kind(found, request)
+                kind = Kind.ANONYMOUS if found is None else _kind(found, request)
             except db_retry.AWAY:
                 raise
             except Exception as error:
@@ -77,7 +77,7 @@ class AnyOf(BaseAuthentication):
                 continue
             if kind not in UNKNOWN:
                 return found  # type: ignore[no-any-return]
-            stranger = found if kind is Kind.STRANGER and stranger is None else stranger
+            stranger = found if kind is Kind.UNKNOWN and stranger is None else stranger
         refused = _most_relevant(refusals)
         if (found := found_by_submit_class(task, request)) is not None:
             self.view.refused = refused or (None if conf.ALLOW_ANONYMOUS else drf.NotAuthenticated())

@@ -1,9 +1,11 @@
-"""What runs the worker's function: django-q2, Celery, Django Tasks, or this process."""
+"""Executors send the id of a task to a worker: by django-q2, Celery or Django Tasks, or inline in this process."""
 
 from __future__ import annotations
 
 from .base import ENTRY_POINTS as ENTRY_POINTS
 from .base import Executor as Executor
+from .base import connect as connect
 from .base import load as load
 from .base import perform as perform
+from .base import setting_mistakes as setting_mistakes
 from .base import waiting as waiting

@@ -1,13 +1,15 @@
-"""What runs the workers' functions. An executor carries ids, nothing else: rows are the truth, a message is a hint.
+"""The base class of executors, and the functions by which the rest of the app uses the project's executor.
 
-It calls the function by a dotted name of ``ENTRY_POINTS``: brokers store these names, so they are a wire format.
+An executor sends ids to workers and nothing else: the row of a task is the truth, a message only a hint. Workers call a
+function by its dotted path in ``ENTRY_POINTS``. Brokers store these paths, so they never change.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +17,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from ..conf import conf
+from ..conf.mounts import Problem
 from ..sql.writes import PreparedInsert
 
 logger = logging.getLogger("django_asyncexchange")
@@ -23,26 +26,40 @@ ENTRY_POINTS = {
     "run": "django_asyncexchange.worker.run",
     "deliver": "django_asyncexchange.delivery.run",
 }
-"""Job → what is called with an id: of a task that is to be run, or of a delivery that is to be sent."""
-NAME = "django_asyncexchange.executors.Executor"
+"""Job → the function that a worker calls with an id: ``run`` with that of a task, ``deliver`` with a delivery's."""
 
 
 class Executor:
-    """Base class of what ``ASYNC_EXCHANGE["EXECUTOR"]`` names; made once per process, without arguments."""
+    """Base class of the class that ``ASYNC_EXCHANGE["EXECUTOR"]`` names.
+
+    The instance is made on first use, once per process and without arguments. The class itself may be imported at any
+    time, also before Django's apps are loaded.
+    """
 
     needs_worker: ClassVar[bool] = True
-    """Whether somebody else runs the calls. One that runs them within ``send`` needs none."""
+    """Whether calls wait for a worker process. False for one that runs them within ``send()``."""
+    requires_app: ClassVar[str] = ""
+    """The app that has to be in ``INSTALLED_APPS``; ``""`` for none."""
+
+    @classmethod
+    def connect(cls) -> None:
+        """Connect to signals of the queue's workers. Called when Django's apps are loaded, as ``AppConfig.ready()``."""
+
+    @classmethod
+    def setting_mistakes(cls) -> Iterator[Problem]:
+        """Mistakes in settings of the queue that would already break its import. No call is accepted with one."""
+        yield from ()
 
     def send(self, id: str, job: str = "run") -> None:
-        """Have ``ENTRY_POINTS[job](id)`` called soon, at least once. Raises where the broker refuses."""
+        """Have a worker call ``ENTRY_POINTS[job](id)`` at least once. Raises if the broker did not take the message."""
         raise NotImplementedError
 
     def is_transactional(self, alias: str) -> bool:
-        """Whether ``send`` commits and rolls back with the transaction open on the database ``alias``."""
+        """Whether a message is committed or rolled back with the current transaction on the database ``alias``."""
         return False
 
     def waiting(self) -> int | None:
-        """Messages in the queue of runs that nobody has taken yet; None where that is not known."""
+        """The number of messages of the job ``run`` that no worker has taken yet; None if that is not known."""
         return None
 
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
@@ -52,21 +69,62 @@ class Executor:
         return None
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """For ``manage.py check``: pairs of what is wrong with the settings of the queue, and what to do."""
+        """Pairs (what is wrong, what to do) of settings with which the queue cannot work.
+
+        No call is accepted with one, and ``manage.py check`` reports each as ``asyncexchange.E017``.
+        """
         yield from ()
+
+    def system_checks(self) -> Iterator[tuple[str, str, str]]:
+        """(check id, what is wrong, what to do) of everything else that ``manage.py check`` reports of the queue."""
+        yield from ()
+
+    def deployment_checks(self) -> Iterator[tuple[str, str, str]]:
+        """The same for ``manage.py check --deploy``."""
+        yield from ()
+
+    def supervisor(self, queues: Sequence[str], grace: float) -> Callable[[], None]:
+        """A function that runs the workers of ``queues`` (empty: of all) until SIGTERM, and then for ``grace`` seconds.
+
+        ``manage.py asyncexchange_worker`` calls it. Raises ImproperlyConfigured where workers cannot be started so.
+        """
+        raise ImproperlyConfigured(
+            f"{conf.EXECUTOR} has workers of its own: start them by the command of their queue, not by this one."
+        )
+
+    def is_supervised(self, queues: Sequence[str]) -> bool:
+        """Whether the ``supervisor()`` of ``queues`` runs on this machine, and all of its workers are well."""
+        return False
+
+
+def connect() -> None:
+    """Let the executor connect to the signals of its workers."""
+    with suppress(Exception):  # whatever is wrong with it, the system checks report
+        _class().connect()
+
+
+def setting_mistakes() -> Iterator[Problem]:
+    """Mistakes in settings that the executor reads besides ``ASYNC_EXCHANGE``."""
+    with suppress(ImproperlyConfigured):  # EXECUTOR itself is wrong, which is reported as that
+        yield from _class().setting_mistakes()
 
 
 def waiting() -> int | None:
-    """How many messages wait in the queue of runs; None where nobody knows."""
+    """The number of messages of the job ``run`` that no worker has taken yet; None if that is not known."""
     try:
         return load().waiting()
     except Exception:
-        logger.warning("the broker does not say how many messages wait in it", exc_info=True)
+        logger.warning("the number of waiting messages is not known", exc_info=True)
         return None
 
 
+def longest_run_limit() -> float:
+    """The longest ``RUN_LIMIT`` of all mounts, in seconds. Raises ImproperlyConfigured if one cannot be mounted."""
+    return max((mount.policy.run_limit.total_seconds() for mount in conf.mounts), default=0.0)
+
+
 def perform(job: str, id: str) -> None:
-    """Call what ``job`` stands for with ``id``, and leave no connection that is too old for the next call."""
+    """Call the function of ``job`` with ``id``, as a worker; close connections that are too old before and after."""
     close_old_connections()
     try:
         import_string(ENTRY_POINTS[job])(id)
@@ -75,13 +133,16 @@ def perform(job: str, id: str) -> None:
 
 
 def load() -> Executor:
-    """The project's executor."""
-    return _made(conf.EXECUTOR)
+    """The project's executor. Raises ImproperlyConfigured where ``EXECUTOR`` is wrong."""
+    return _instance(conf.EXECUTOR)
+
+
+def _class() -> type[Executor]:
+    cls: type[Executor] = import_string(conf.EXECUTOR)
+    return cls
 
 
 @functools.cache
-def _made(path: str) -> Executor:
-    executor = import_string(path)()
-    if not isinstance(executor, Executor):
-        raise ImproperlyConfigured(f"{path} is no executor. Make it a subclass of {NAME}.")
+def _instance(path: str) -> Executor:
+    executor: Executor = import_string(path)()
     return executor

@@ -1,7 +1,7 @@
-"""Celery. Only this module knows it.
+"""The executor that sends calls to Celery.
 
-The message holds a job and an id; it is acknowledged when the run is over, keeps no result, and one that comes again is
-a no-op. A child of the prefork pool runs calls in its main thread, so that a run limit interrupts them there.
+A message holds a job and an id. It is acknowledged when the run is over and keeps no result; redelivered, it changes
+nothing. Children of the prefork pool run calls in their main thread, where a run limit can interrupt them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from kombu.exceptions import OperationalError
 
 from ..conf import conf
 from . import maintenance
-from .base import Executor
+from .base import Executor, longest_run_limit
 from .base import perform as call
 
-ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-"""A connection that the broker has closed is opened again, once; a client waits for no broker that is away."""
+RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""Reconnect once, if the broker has closed the connection. Clients do not wait for a broker that is away."""
 
 
 @shared_task(name="asyncexchange.perform", acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def perform(job: str, id: str) -> None:
-    """What a worker runs. This name is stored in queues: never change it."""
+    """Celery's task. Queues store its name: never change it."""
     call(job, id)
 
 
@@ -33,10 +33,9 @@ class Celery(Executor):
     """Sends through the project's current Celery application, to the queue that ``QUEUES`` names for the job."""
 
     def send(self, id: str, job: str = "run") -> None:
-        perform.apply_async((job, id), queue=conf.QUEUES.get(job), retry=True, retry_policy=ONE_MORE)
+        perform.apply_async((job, id), queue=conf.QUEUES.get(job), retry=True, retry_policy=RETRY_POLICY)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """What the system checks say of the project's application: what is wrong, and what to do."""
         app = perform.app
         if app.main == "default" and not app.conf.broker_url:
             yield (
@@ -44,7 +43,7 @@ class Celery(Executor):
                 "Make one as Celery's documentation says, and import it in the project's __init__.py.",
             )
         ceiling = app.conf.task_time_limit
-        longest = max((mount.policy.run_limit.total_seconds() for mount in conf.mounts), default=0)
+        longest = longest_run_limit()
         if ceiling and ceiling <= longest:
             yield (
                 f"task_time_limit is {ceiling}: the hard limit has to exceed the longest RUN_LIMIT ({longest:g} s).",
@@ -52,11 +51,10 @@ class Celery(Executor):
             )
 
     def waiting(self) -> int | None:
-        """Messages that no worker has taken yet; None where the broker is away."""
         name = conf.QUEUES.get("run", perform.app.conf.task_default_queue)
         with perform.app.connection_or_acquire() as connection:
             try:
-                connection.ensure_connection(**ONE_MORE)
+                connection.ensure_connection(**RETRY_POLICY)
                 with connection.channel() as channel:
                     return int(channel.queue_declare(name, passive=True).message_count)
             except connection.channel_errors:  # Redis has no empty queues
@@ -65,11 +63,11 @@ class Celery(Executor):
                 return None
 
 
-def start_housekeeper(sender: Any = None, **kwargs: Any) -> None:
-    """Each process that runs calls has one: the children of a prefork pool, otherwise the worker itself."""
+def start_maintenance(sender: Any = None, **kwargs: Any) -> None:
+    """Start it in each process that runs calls: in the children of a prefork pool, otherwise in the worker itself."""
     if not getattr(getattr(sender, "pool", None), "uses_semaphore", False):
         maintenance.start()
 
 
-worker_process_init.connect(start_housekeeper, dispatch_uid="django_asyncexchange.housekeeper")
-worker_ready.connect(start_housekeeper, dispatch_uid="django_asyncexchange.housekeeper")
+worker_process_init.connect(start_maintenance, dispatch_uid="django_asyncexchange.maintenance")
+worker_ready.connect(start_maintenance, dispatch_uid="django_asyncexchange.maintenance")

@@ -1,4 +1,4 @@
-"""The name under which a project's ``Q_CLUSTER`` has the broker."""
+"""The broker under the dotted path that settings name."""
 
 from __future__ import annotations
 

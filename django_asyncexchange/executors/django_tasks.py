@@ -1,7 +1,7 @@
-"""Django's Tasks: ``django.tasks``, or its backport before Django 6.0. Only this module knows them.
+"""The executor that sends calls to Django Tasks: ``django.tasks``, or its backport before Django 6.0; any backend.
 
-One executor for every backend of that interface. It says nothing about leases, so a message whose worker died may stay
-"running" for ever there; the task itself is swept, and sent again with a new message.
+The interface knows no leases. So a message whose worker died may stay "running" for ever, while the call is recovered
+and sent again with a new message.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ else:
     from django_tasks import task  # type: ignore[no-redef]
 
 _sending = threading.local()
+"""``active`` in a thread that enqueues: a backend may run the task at once, in the web process."""
 
 
 @task
 def perform(job: str, id: str) -> None:
-    """What a worker runs. This name is stored in queues: never move it."""
-    if not getattr(_sending, "here", False):  # a backend that runs calls at once is no worker to keep house in
+    """The task of Django Tasks. Queues store its dotted path: never move it."""
+    if not getattr(_sending, "active", False):
         maintenance.start()
     call(job, id)
 
@@ -40,23 +41,22 @@ class DjangoTasks(Executor):
     """Sends through ``TASKS["default"]``, to the queue that ``QUEUES`` names for the job."""
 
     def send(self, id: str, job: str = "run") -> None:
-        _sending.here = True
+        _sending.active = True
         try:
             perform.using(queue_name=conf.QUEUES.get(job)).enqueue(job, id)
         finally:
-            _sending.here = False
+            _sending.active = False
 
     def is_transactional(self, alias: str) -> bool:
-        """With django-tasks-db in the same database, the row and its message commit or vanish together."""
+        """True for django-tasks-db in the same database."""
         rows = _rows()
         return rows is not None and router.db_for_write(rows.model) == alias
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """What the system checks say of the backend: what is wrong, and what to do."""
         known = perform.get_backend().queues
         if conf.REQUIRE_WORKER:
             yield (
-                "REQUIRE_WORKER refuses all calls: a worker of this interface is not heard of before its first one.",
+                "REQUIRE_WORKER refuses all calls: workers of Django Tasks are not known before their first call.",
                 "Remove REQUIRE_WORKER.",
             )
         for name in sorted(set(conf.QUEUES.values()) - set(known)) if known else ():
@@ -66,7 +66,7 @@ class DjangoTasks(Executor):
             )
 
     def waiting(self) -> int | None:
-        """Messages that no worker has taken yet, where the backend is django-tasks-db."""
+        """Known for django-tasks-db only."""
         rows = _rows()
         if rows is None:
             return None
@@ -74,7 +74,7 @@ class DjangoTasks(Executor):
 
 
 def _rows() -> Any:
-    """The messages of django-tasks-db, where that is the backend."""
+    """The manager of the messages of django-tasks-db; None for another backend."""
     if not apps.is_installed("django_tasks_db"):
         return None
     is_used = isinstance(perform.get_backend(), import_string("django_tasks_db.DatabaseBackend"))

@@ -1,4 +1,4 @@
-"""Runs the call at once, in the process that submitted it: for tests and for trying things out."""
+"""The executor that runs calls at once, in the process that accepts them: for tests and first steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .base import ENTRY_POINTS, Executor
 
 
 class Inline(Executor):
-    """No queue: the 202 leaves when the task is already finished."""
+    """No queue: the task is finished before its 202 is sent."""
 
     needs_worker = False
 

@@ -1,4 +1,4 @@
-"""Sweeping and pruning in a worker process, beside its main thread."""
+"""Recovers lost calls, sends waiting ones and prunes, in a thread of each worker process."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import threading
 from django.db import connections
 from django.utils.module_loading import import_string
 
-HOUSEKEEPER = "django_asyncexchange.worker.runner.keep_house"
-WORKER = "django_asyncexchange.worker.watchdog.this_is_a_worker"
+LOOP = "django_asyncexchange.worker.runner.keep_house"
+MARK_WORKER = "django_asyncexchange.worker.watchdog.mark_worker"
 
-_home = 0
-"""The process that has one; a forked child finds its parent's id here."""
+_pid = 0
+"""The process whose thread was started; in a forked child still that of its parent."""
 
 
 def start() -> None:
-    """Have this process look after what others left behind. Calling it again changes nothing."""
-    global _home
-    if _home == os.getpid():
+    """Start the maintenance thread of this worker process. Calling it again changes nothing."""
+    global _pid
+    if _pid == os.getpid():
         return
-    _home = os.getpid()
-    threading.Thread(target=_keep, name="asyncexchange-housekeeper", daemon=True).start()
+    _pid = os.getpid()
+    threading.Thread(target=_run, name="asyncexchange-maintenance", daemon=True).start()
 
 
-def _keep() -> None:
-    import_string(WORKER)()
+def _run() -> None:
+    import_string(MARK_WORKER)()
     try:
-        import_string(HOUSEKEEPER)(threading.Event())
+        import_string(LOOP)(threading.Event())
     finally:
         connections.close_all()

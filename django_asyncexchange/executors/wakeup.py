@@ -1,7 +1,7 @@
-"""Wake-up calls between whoever puts a message into the database and whoever waits for one.
+"""Wakes the worker that waits for a message in a database queue, when the message is committed.
 
-PostgreSQL passes them on, to every machine, with the commit. Elsewhere they go through named pipes, on this machine
-only: beside the SQLite file, or in this user's scratch directory. A lost one costs patience and nothing else.
+On PostgreSQL by NOTIFY, on every machine. On other databases by named pipes, on the same machine only: beside the
+SQLite file, or in the runtime directory of the user. A lost notification delays a message until the next poll.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from ..sql.queries import Slot
 from . import runtime_dir
 
 
-class Bell(Protocol):
-    """What a process waits for. Made before the first look into the queue: nothing is missed between the two."""
+class Listener(Protocol):
+    """Receives the notifications of one queue. To miss none, make it before the first look into the queue."""
 
     def wait(self, seconds: float) -> bool:
-        """Whether it rang within ``seconds``, or has since the last time. Raises where its database is away."""
+        """Whether there was a notification within ``seconds``, or since the last call. Raises the database's errors."""
 
     def close(self) -> None: ...
 
 
-CALL = Notify(Slot("channel", models.TextField()), Value(""))
-"""For a statement of PostgreSQL that tells it: it rings by itself then. ``channel`` is that of a queue."""
+NOTIFY = Notify(Slot("channel", models.TextField()), Value(""))
+"""Expression for a PostgreSQL statement that notifies by itself; its value ``channel`` is that of the queue."""
 
 
-def ring(alias: str, queue: str, *, has_called: bool = False) -> None:
-    """Wake whoever waits for ``queue`` in the database ``alias``, when the current transaction commits.
+def notify(alias: str, queue: str, *, is_notified: bool = False) -> None:
+    """Wake the listeners of ``queue`` in the database ``alias`` when the current transaction commits.
 
-    ``has_called``: a statement that tells ``CALL`` has done so already, where it could.
+    ``is_notified``: a statement with ``NOTIFY`` has done that on PostgreSQL already.
     """
     connection = connections[alias]
     if connection.vendor != "postgresql":
-        transaction.on_commit(lambda: _poke(alias, queue), using=alias, robust=True)
-    elif not has_called:
+        transaction.on_commit(lambda: _write_to_pipes(alias, queue), using=alias, robust=True)
+    elif not is_notified:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [channel(queue)])
 
 
-def bell(alias: str, queue: str) -> Bell:
-    """The best bell there is for ``queue`` in the database ``alias``. Raises where that database is away."""
+def listen(alias: str, queue: str) -> Listener:
+    """The best listener for ``queue`` in the database ``alias``. Raises the database's errors."""
     connection = connections[alias]
     if connection.vendor == "postgresql":
-        return Notification(connection, channel(queue))
+        return ChannelListener(connection, channel(queue))
     try:
-        return Pipe(_home(alias), _label(alias, queue))
+        return PipeListener(_pipe_directory(alias), _label(alias, queue))
     except OSError:
-        return Silence()
+        return NoListener()
 
 
-class Notification:
-    """LISTEN on a connection of its own."""
+class ChannelListener:
+    """PostgreSQL's LISTEN, on a connection of its own."""
 
     def __init__(self, connection: Any, channel: str) -> None:
         self._connection = connection.copy()
@@ -73,38 +73,38 @@ class Notification:
 
     def wait(self, seconds: float) -> bool:
         notifies = self._connection.connection.notifies
-        if not callable(notifies):  # psycopg 2 has a list of that name, and no way to wait for it
-            return Silence().wait(seconds)
+        if not callable(notifies):  # psycopg 2 has a list of that name, and cannot wait for it
+            return NoListener().wait(seconds)
         return sum(1 for _ in notifies(timeout=seconds, stop_after=1)) > 0
 
     def close(self) -> None:
         self._connection.close()
 
 
-class Pipe:
-    """A named pipe. It gets its name when it can be written to: one that cannot is dead, and is swept away."""
+class PipeListener:
+    """A named pipe. It is renamed into place when it has a reader: pipes without one are removed by ``notify()``."""
 
-    def __init__(self, home: Path, label: str) -> None:
+    def __init__(self, directory: Path, label: str) -> None:
         name = uuid.uuid4().hex
-        self._path, new = home / f"{label}-{name}", home / f"new-{name}"
+        self._path, new = directory / f"{label}-{name}", directory / f"new-{name}"
         os.mkfifo(new, 0o600)
-        self._end = os.open(new, os.O_RDWR | os.O_NONBLOCK)  # writing too: a pipe without writers is always readable
-        new.chmod(_mode(home))
+        self._fd = os.open(new, os.O_RDWR | os.O_NONBLOCK)  # also a writer: without any, a pipe is always readable
+        new.chmod(_mode(directory))
         new.rename(self._path)
 
     def wait(self, seconds: float) -> bool:
-        if not select.select([self._end], [], [], seconds)[0]:
+        if not select.select([self._fd], [], [], seconds)[0]:
             return False
-        os.read(self._end, 65536)
+        os.read(self._fd, 65536)
         return True
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
-        os.close(self._end)
+        os.close(self._fd)
 
 
-class Silence:
-    """No bell at all."""
+class NoListener:
+    """Where no notification can arrive: ``wait()`` sleeps, and the caller polls."""
 
     def wait(self, seconds: float) -> bool:
         time.sleep(seconds)
@@ -114,52 +114,51 @@ class Silence:
         pass
 
 
-def _poke(alias: str, queue: str) -> None:
-    label, home = f"{_label(alias, queue)}-", _place(alias)
-    with contextlib.suppress(OSError):  # also where nobody has ever waited
-        for name in os.listdir(home):
-            if name.startswith(label):
-                _write(f"{home}/{name}")
+def _write_to_pipes(alias: str, queue: str) -> None:
+    prefix, directory = f"{_label(alias, queue)}-", _directory_name(alias)
+    with contextlib.suppress(OSError):  # there is no directory before the first listener
+        for name in os.listdir(directory):
+            if name.startswith(prefix):
+                _write(f"{directory}/{name}")
 
 
 def _write(pipe: str) -> None:
     try:
-        end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # nobody reads it any more
+        if error.errno == errno.ENXIO:  # no reader any more
             Path(pipe).unlink(missing_ok=True)
         return
     try:
-        with contextlib.suppress(BlockingIOError):  # full: it rings already
-            os.write(end, b".")
+        with contextlib.suppress(BlockingIOError):  # full: its reader is notified already
+            os.write(fd, b".")
     finally:
-        os.close(end)
+        os.close(fd)
 
 
-def _place(alias: str) -> str:
-    """The directory of the pipes, which may be there."""
+def _directory_name(alias: str) -> str:
     connection: Any = connections[alias]
     if connection.vendor != "sqlite" or connection.is_in_memory_db():
         return str(runtime_dir.directory())
     return f"{connection.settings_dict['NAME']}-wake"
 
 
-def _home(alias: str) -> Path:
-    """The directory of the pipes: whoever may write the SQLite file may enter it."""
-    home = Path(_place(alias))
-    if not home.exists():
-        home.mkdir(exist_ok=True)
-        home.chmod(home.parent.stat().st_mode & 0o777)
-    return home
+def _pipe_directory(alias: str) -> Path:
+    """The directory of the pipes, made if missing, with the permissions of the SQLite file's directory."""
+    directory = Path(_directory_name(alias))
+    if not directory.exists():
+        directory.mkdir(exist_ok=True)
+        directory.chmod(directory.parent.stat().st_mode & 0o777)
+    return directory
 
 
-def _mode(home: Path) -> int:
-    """Who may enter ``home`` may write what is in it."""
-    return home.stat().st_mode & 0o666
+def _mode(directory: Path) -> int:
+    """Permissions of a pipe: whoever may enter ``directory`` may write to it."""
+    return directory.stat().st_mode & 0o666
 
 
 def channel(queue: str) -> str:
-    """The name under which PostgreSQL passes on the calls for ``queue``."""
+    """The PostgreSQL channel of ``queue``."""
     return f"asyncexchange_{_digest(queue)}"
 
 

@@ -1,4 +1,4 @@
-"""Who calls, and how a run becomes that caller again. Default hooks of the settings have their names here."""
+"""Identifies callers, and restores them in runs. The default hooks of the settings can be imported from here."""
 
 from __future__ import annotations
 

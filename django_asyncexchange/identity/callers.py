@@ -1,8 +1,7 @@
-"""Who calls, by one rule for submits and polls.
+"""Identifies the caller of a request, by the same rules for submits and polls.
 
-A caller is a row of the user model, an application that has a name (OAuth2's client credentials), whoever the project
-names by ``SNAPSHOT_USER``, whoever holds a key that one of Django Ninja's operations has accepted, or nobody. Anybody
-else is a stranger: no run could be made as that caller.
+A caller is a row of the user model, an application (OAuth2's client credentials), somebody whom the project names with
+``SNAPSHOT_USER``, the holder of an API key of Django Ninja, or anonymous. A run cannot act as anybody else.
 """
 
 from __future__ import annotations
@@ -22,81 +21,81 @@ from . import lookups, stamps
 
 
 class Kind(enum.Enum):
-    """What a caller is."""
+    """Kinds of callers. Names of members are part of stored stamps."""
 
-    NOBODY = enum.auto()
+    ANONYMOUS = enum.auto()
     USER = enum.auto()
     APPLICATION = enum.auto()
     NAMED = enum.auto()
     HOLDER = enum.auto()
-    """Who holds a key, where ``request.user`` is nobody."""
-    STRANGER = enum.auto()
-    """Somebody, whom nothing names."""
+    """The holder of an API key, where ``request.user`` is anonymous."""
+    UNKNOWN = enum.auto()
+    """Authenticated, but without a name by which a run could act."""
 
 
 @value
 class Caller:
-    """Whoever made a request."""
+    """The caller of a request."""
 
     kind: Kind
     row: Any = None
-    """The user, the application, or what a key belongs to."""
+    """The user, the application, or the row that an API key belongs to."""
     name: str = ""
-    """What ``SNAPSHOT_USER`` says, or a keyed digest of a key that belongs to no row."""
+    """The result of ``SNAPSHOT_USER``, or the stamp of an API key that belongs to no row."""
     is_holder: bool = False
-    """Whether a key says so, and ``request.user`` is nobody."""
+    """Whether the caller is known by an API key, and ``request.user`` is anonymous."""
 
 
 @value
 class Holder:
-    """What one of an operation's authenticators made of a request; see ``ninja``."""
+    """The result of an authenticator of a Django Ninja operation; see ``intake.ninja``."""
 
     authenticator: str
-    """Dotted name of the authenticator."""
+    """Dotted path of the authenticator."""
     found: Any
     """``request.auth``."""
     key: str = ""
-    """The credential itself; ``""`` where it is not known what that was."""
+    """The credential; ``""`` if it is not known."""
     is_repeatable: bool = False
-    """Whether it would say the same without what is not kept of a call."""
+    """Whether the authenticator gives the same result for the captured call, without its credentials."""
 
     @property
     def name(self) -> str:
-        return stamps.made("key", self.authenticator, self.key) if self.key else ""
+        return stamps.make("key", self.authenticator, self.key) if self.key else ""
 
     def is_named(self, name: str) -> bool:
-        """Whether ``name`` was made of this key, also with a former ``SECRET_KEY``."""
-        return bool(self.key) and stamps.fits(name, "key", self.authenticator, self.key)
+        """Whether ``name`` is the stamp of this key, also with a former ``SECRET_KEY``."""
+        return bool(self.key) and stamps.matches(name, "key", self.authenticator, self.key)
 
 
 HOLDER = "_asyncexchange_holder"
-"""Attribute of Django's request with its ``Holder``."""
+"""Attribute of Django's request: its ``Holder``."""
 
 
 def caller(request: Any) -> Caller:
-    """Who made ``request`` (Django's or DRF's)."""
+    """The caller of ``request`` (Django's or DRF's)."""
     user, auth = getattr(request, "user", None), getattr(request, "auth", None)
     if user is None and isinstance(auth, models.Model) and lookups.is_row(getattr(auth, "application", None)):
         return Caller(kind=Kind.APPLICATION, row=auth.application)  # type: ignore[attr-defined]
     if user is None or not getattr(user, "is_authenticated", True):
-        return without_a_user(request)
+        return caller_without_user(request)
     if lookups.is_row(user, get_user_model()):
         return Caller(kind=Kind.USER, row=user)
     name = _name_of(request)
-    return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.STRANGER)
+    return Caller(kind=Kind.NAMED, name=name) if name else Caller(kind=Kind.UNKNOWN)
 
 
-def without_a_user(request: Any) -> Caller:
-    """Somebody all the same, where the project or a key says so."""
+def caller_without_user(request: Any) -> Caller:
+    """The caller of a request without a user: named by the project, the holder of an API key, or anonymous."""
     if name := _name_of(request):
         return Caller(kind=Kind.NAMED, name=name)
     holder: Holder | None = getattr(request, HOLDER, None)
     if holder is None:
-        return Caller(kind=Kind.NOBODY)
+        return Caller(kind=Kind.ANONYMOUS)
     if lookups.is_row(holder.found):
         is_user = lookups.is_row(holder.found, get_user_model())
         return Caller(kind=Kind.USER if is_user else Kind.HOLDER, row=holder.found, is_holder=True)
-    return Caller(kind=Kind.HOLDER if holder.key else Kind.STRANGER, name=holder.name, is_holder=True)
+    return Caller(kind=Kind.HOLDER if holder.key else Kind.UNKNOWN, name=holder.name, is_holder=True)
 
 
 def _name_of(request: Any) -> str:
@@ -104,18 +103,18 @@ def _name_of(request: Any) -> str:
 
 
 def is_known(request: Any) -> bool:
-    """Whether ``request`` is somebody's, and whose can be said."""
-    return caller(request).kind not in (Kind.NOBODY, Kind.STRANGER)
+    """Whether ``request`` is neither anonymous nor of an unknown caller."""
+    return caller(request).kind not in (Kind.ANONYMOUS, Kind.UNKNOWN)
 
 
 def user_of(request: Any) -> Any:
-    """The row of the user model that ``request`` is made by, or None."""
+    """The user who made ``request``, a row of the user model; None for other callers."""
     who = caller(request)
     return who.row if who.kind is Kind.USER else None
 
 
 def owner_of(request: Any) -> Owner:
-    """The default account: every caller is alone in it, and callers of different kinds never meet."""
+    """The default ``OWNER``: one account for each caller."""
     who = caller(request)
     if who.kind is Kind.USER:
         return Owner(account=account_of(who.row), id=str(who.row.pk))
@@ -133,16 +132,17 @@ def owner_of(request: Any) -> Owner:
 
 
 def account_of(user: Any) -> str:
-    """The user's key; with its database or schema, where that is not the one of our tasks. A leading colon, which the
-    accounts of others have, is doubled.
+    """The account of ``user``: the primary key; with database and schema, if the tasks are in another one.
+
+    Accounts of other callers begin with a colon, so a leading colon of a key is doubled.
     """
-    if places := _abroad():
+    if places := _foreign_place():
         return ":".join(("", "user", *places, str(user.pk)))
     return f":{user.pk}" if str(user.pk).startswith(":") else str(user.pk)
 
 
-def _abroad() -> list[str]:
-    """Where the users are that a router or a middleware has chosen: nothing where the tasks are, too."""
+def _foreign_place() -> list[str]:
+    """(database, schema) of the user table that a router or middleware has chosen; without those of the tasks."""
     alias = router.db_for_write(get_user_model())
     schema = getattr(connections[alias], "schema_name", None) or "public"  # django-tenants
     is_other = alias != router.db_for_write(AsyncTask)
@@ -150,17 +150,17 @@ def _abroad() -> list[str]:
 
 
 def reference_to(user: Any) -> Any:
-    """The user's key, for a foreign key of our tables: None where the row lies elsewhere, or there is none."""
-    return None if user is None or _abroad() else user.pk
+    """The primary key of ``user`` for a foreign key of our tables; None if the row is in another database or schema."""
+    return None if user is None or _foreign_place() else user.pk
 
 
 def owner(request: Any) -> Owner:
-    """Whose account ``request`` belongs to, by the project's ``OWNER``."""
+    """The owner of tasks that ``request`` submits, by the project's ``OWNER``."""
     resolved: Owner = import_string(conf.OWNER)(request)
     return resolved
 
 
 def administers(request: Any) -> bool:
-    """The default ``WEBHOOK_ADMIN``: staff, and whoever is alone in an account."""
+    """The default ``WEBHOOK_ADMIN``: staff, and callers with an account of their own."""
     user = user_of(request)
     return bool(getattr(user, "is_staff", False)) or owner(request).account == owner_of(request).account

@@ -1,4 +1,4 @@
-"""Rows of the project's own models, asked for with each run: of its users, of its tokens."""
+"""Finds users and tokens of the project, by a statement that is prepared once."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from ..conf import conf
 from ..sql.queries import PreparedRows, Slot
 
 PLAIN: tuple[Any, ...] = (models.Manager, UserManager)
-"""Managers that always find the same rows. One of the project's own may hide some, or ask who is asking."""
+"""Managers that find the same rows for everybody. A project's own manager may filter by the current user or tenant."""
 
 
-def is_plain(model: type[models.Model]) -> bool:
-    """Whether the model's manager finds the same rows for everybody."""
+def has_plain_manager(model: type[models.Model]) -> bool:
+    """Whether the default manager of ``model`` finds the same rows for everybody."""
     return type(model._default_manager) in PLAIN
 
 
-def found(model: type[models.Model], name: str, wanted: Any) -> list[Any]:
-    """The rows that the model's manager finds, in the database that the project's routers name at this moment."""
-    if is_plain(model):
-        return _prepared(model, name, conf.project("USE_TZ")).all(router.db_for_read(model), wanted=wanted)
+def find(model: type[models.Model], field: str, value: Any) -> list[Any]:
+    """Rows of the default manager with ``field = value``, in the database that the routers choose."""
+    if has_plain_manager(model):
+        return _prepared(model, field, conf.project("USE_TZ")).all(router.db_for_read(model), value=value)
     manager: Any = model._default_manager
-    return list(manager.filter(**{name: wanted}))
+    return list(manager.filter(**{field: value}))
 
 
 def is_row(thing: Any, model: type[models.Model] = models.Model) -> bool:
-    """Whether ``thing`` is an instance of ``model`` that was read from or written to a database.
+    """Whether ``thing`` is an instance of ``model`` that was loaded from a database or saved.
 
-    One that a token's claims were made into is neither: its key proves nothing.
+    An instance that was made of the claims of a token is neither: its primary key proves nothing.
     """
     return isinstance(thing, model) and thing.pk is not None and not thing._state.adding
 
 
 @functools.cache
-def _prepared(model: type[models.Model], name: str, has_zones: bool) -> PreparedRows[Any]:
-    """``has_zones`` is the setting USE_TZ, by which Django chooses how dates are read; a test may override it."""
+def _prepared(model: type[models.Model], name: str, use_tz: bool) -> PreparedRows[Any]:
+    """Cached by ``use_tz`` too: Django translates dates by it, and a test may override it."""
     field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("wanted", field)}))
+    return PreparedRows(lambda: model._default_manager.filter(**{name: Slot("value", field)}))

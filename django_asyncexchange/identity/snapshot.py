@@ -1,7 +1,7 @@
-"""What a worker needs to become the caller again without a stored credential; who may not act any more does not.
+"""What is stored of a caller, so that a worker can act as that caller without a stored credential.
 
-Stored are the user's key, the path of the backend that knows the user, a keyed stamp of who that is, and a reference to
-the token in ``request.auth``, never its value. At run time all of them are asked again.
+That is the user's primary key, the path of the authentication backend, a stamp of the user, and a reference to the
+token in ``request.auth``, never its value. All of them are loaded and checked again when the call runs.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ from .callers import HOLDER, Caller, Holder, Kind, caller, owner, reference_to
 
 APPLICATION, NAMED, KEY = "application", "named", "key"
 BACKENDS = {Kind.APPLICATION: APPLICATION, Kind.NAMED: NAMED, Kind.HOLDER: KEY}
-"""What stands in the place of an authentication backend for callers whom no backend knows."""
+"""Stored in place of the path of an authentication backend, for callers without one."""
 SESSION = "rest_framework.authentication.SessionAuthentication"
 KEYS = "django_asyncexchange.intake.ninja.KeyAuthentication"
 ITSELF = "itself"
-"""Reference to a ``request.auth`` that is the user."""
+"""Reference to ``request.auth`` if that is the user itself."""
 
 
 @value
 class Identity:
-    """Who a captured call belongs to."""
+    """What is stored of the caller of a captured call."""
 
     owner: Owner
     user_pk: Any = None
     auth_backend: str = ""
-    """Dotted path of the authentication backend, or one of BACKENDS; ``""`` = submitted anonymously."""
+    """Dotted path of the authentication backend, or one of BACKENDS; ``""`` for an anonymous caller."""
     auth_reference: str = ""
-    """What SNAPSHOT_AUTH made of ``request.auth``."""
+    """The result of SNAPSHOT_AUTH for ``request.auth``."""
     name: str = ""
-    """What SNAPSHOT_USER made of a caller who is no row of the user model; the key of a user of another database."""
+    """The result of SNAPSHOT_USER; or the primary key of a user in another database."""
     stamp: str = ""
-    """Shows whether whoever is found at the run is still the same."""
+    """Shows whether the caller who is loaded for the run is still the same."""
     session_stamp: str = ""
-    """Shows whether the user's sessions are still valid, as a change of the password ends them."""
+    """Shows whether the user's sessions are still valid: a change of the password ends them."""
     authenticator: str = ""
     is_holder: bool = False
     auth: str = ""
     device: str = ""
-    """These four as in ``messages.Request``."""
+    """These four as in ``protocol.values.Request``."""
     authentication_class: str = ""
     """As in ``models.AsyncTask``."""
 
     @property
     def backend(self) -> str:
-        """The authentication backend that knows the user; ``""`` for whoever is none."""
+        """Dotted path of the user's authentication backend; ``""`` for other callers."""
         return "" if self.auth_backend in BACKENDS.values() else self.auth_backend
 
 
 def capture(request: Any, challenge: Headers = ()) -> Identity:
-    """The identity behind ``request`` (Django's or DRF's).
+    """The identity of the caller of ``request`` (Django's or DRF's).
 
-    Raises NotAuthenticated, with the headers ``challenge``, for nobody where only somebody may submit, and
-    CallerUnknown for a caller, or an ``auth``, that no run could have.
+    Raises NotAuthenticated with the headers ``challenge`` for an anonymous caller if ALLOW_ANONYMOUS is off, and
+    CallerUnknown for a caller or a ``request.auth`` that cannot be restored in a run.
     """
     who, auth = caller(request), getattr(request, "auth", None)
     holder: Holder | None = getattr(request, HOLDER, None)
-    _require_remembered(request, who, challenge)
+    _require_restorable(request, who, challenge)
     is_known = auth is None or (holder is not None and holder.is_repeatable)
     reference, text = ("", "") if is_known else _reference(request, who, holder)
     is_user = who.kind is Kind.USER
@@ -79,7 +79,7 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
         auth_reference=reference,
         name=str(who.row.pk) if is_user and user_pk is None else who.name,
         stamp=_stamp(who),
-        session_stamp=stamps.made("session", *session_hash(who.row)) if is_user else "",
+        session_stamp=stamps.make("session", *session_hash(who.row)) if is_user else "",
         authenticator=holder.authenticator if holder is not None and (who.is_holder or not is_known) else "",
         is_holder=who.is_holder,
         auth=text,
@@ -88,31 +88,31 @@ def capture(request: Any, challenge: Headers = ()) -> Identity:
     )
 
 
-def _require_remembered(request: Any, who: Caller, challenge: Headers) -> None:
-    """Raise NotAuthenticated or CallerUnknown for whoever may not be answered later, or cannot."""
-    if who.kind is Kind.STRANGER:
+def _require_restorable(request: Any, who: Caller, challenge: Headers) -> None:
+    """Raise NotAuthenticated or CallerUnknown for a caller whose calls cannot be answered later."""
+    if who.kind is Kind.UNKNOWN:
         holder: Holder | None = getattr(request, HOLDER, None)
         what = f"of type {_type(request.user)}" if holder is None else f"whom {holder.authenticator} knows"
         raise _unknown(f"callers {what}", "SNAPSHOT_USER and RESTORE_USER")
     is_unread = bool(request.META.get("HTTP_AUTHORIZATION")) and getattr(request, "auth", None) is None
-    if who.kind is Kind.NOBODY and is_unread:
+    if who.kind is Kind.ANONYMOUS and is_unread:
         raise _unknown(
             "calls with credentials that only their view can read", "SNAPSHOT_USER, RESTORE_USER and RUN_HEADERS"
         )
     is_nobody = not getattr(getattr(request, "user", None), "is_authenticated", False)
     if who.kind is Kind.NAMED and is_nobody and is_unread and not conf.RUN_HEADERS:
         raise _unknown("calls with credentials that only their view can read", "RUN_HEADERS")
-    if who.kind is Kind.NOBODY and not conf.ALLOW_ANONYMOUS:
+    if who.kind is Kind.ANONYMOUS and not conf.ALLOW_ANONYMOUS:
         raise NotAuthenticated(headers=challenge)
 
 
 def _reference(request: Any, who: Caller, holder: Holder | None) -> tuple[str, str]:
-    """(a reference to ``request.auth``, or ``request.auth`` as JSON). Raises CallerUnknown where there is neither."""
+    """(reference to ``request.auth``, or ``request.auth`` as JSON); the other is ``""``. Raises CallerUnknown."""
     if who.is_holder and who.kind is Kind.USER:
         return ITSELF, ""
     if reference := import_string(conf.SNAPSHOT_AUTH)(request):
         return reference, ""
-    if holder is not None and (text := tokens.plain(holder.found, holder.key)):
+    if holder is not None and (text := tokens.to_json(holder.found, holder.key)):
         return "", text
     raise _unknown(f"calls whose request.auth is of type {_type(request.auth)}", "SNAPSHOT_AUTH and RESTORE_AUTH")
 
@@ -125,11 +125,11 @@ def _device_of(user: Any) -> str:
 
 
 def _authentication_class(request: Any, who: Caller) -> str:
-    """What has authenticated DRF's ``request``, or would authenticate Django's at a task address."""
+    """The class that has authenticated DRF's ``request``, or would authenticate Django's at a task address."""
     if not isinstance(request, HttpRequest):
         authenticator = request.successful_authenticator
         path = _type(authenticator) if authenticator is not None else ""
-        return path if len(path) <= 255 else ""  # what the column holds
+        return path if len(path) <= 255 else ""  # the length of the column
     if who.is_holder:
         return KEYS
     return SESSION if who.kind is Kind.USER else ""
@@ -138,12 +138,12 @@ def _authentication_class(request: Any, who: Caller) -> str:
 def _stamp(who: Caller) -> str:
     if who.row is not None:
         model = get_user_model() if who.kind is Kind.USER else type(who.row)
-        return stamps.made(who.kind.name, *stamps.facts_of(who.row, model))
-    return stamps.made(who.kind.name, who.name) if who.name else ""
+        return stamps.make(who.kind.name, *stamps.facts_of(who.row, model))
+    return stamps.make(who.kind.name, who.name) if who.name else ""
 
 
 def session_hash(user: Any) -> tuple[str, ...]:
-    """What Django compares to end a user's sessions; a user model of one's own may have nothing of the kind."""
+    """The hash by which Django ends sessions of ``user``, in a tuple; empty if the user model has none."""
     return (user.get_session_auth_hash(),) if hasattr(user, "get_session_auth_hash") else ()
 
 
@@ -153,30 +153,30 @@ def _unknown(what: str, settings: str) -> CallerUnknown:
 
 
 def _type(thing: Any) -> str:
-    cls = thing.__class__  # of a lazy object, what it stands for
+    cls = thing.__class__  # not type(): of a lazy object, the class of what it wraps
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _backend_of(request: Any, user: Any) -> str:
-    """The session's backend, or the first that knows the user (a token's user has not logged in by any).
+    """The backend of the user's session; without one, as with a token, the first backend that finds the user.
 
-    Backends that only permit (django-axes, django-rules, django-guardian) know nobody.
+    Backends that only check permissions (django-axes, django-rules, django-guardian) have no ``get_user``.
     """
     session = getattr(request, "session", None)
-    said = getattr(user, "backend", None) or (session is not None and session.get(BACKEND_SESSION_KEY))
-    if said:
-        return str(said)
+    known = getattr(user, "backend", None) or (session is not None and session.get(BACKEND_SESSION_KEY))
+    if known:
+        return str(known)
     backends = [path for path in conf.project("AUTHENTICATION_BACKENDS") if hasattr(load_backend(path), "get_user")]
     if len(backends) == 1:
         return str(backends[0])
-    knowing = next((path for path in backends if load_backend(path).get_user(user.pk)), None)
-    if knowing is None:
+    found = next((path for path in backends if load_backend(path).get_user(user.pk)), None)
+    if found is None:
         raise _unknown("calls of a user whom no authentication backend knows", "one in AUTHENTICATION_BACKENDS")
-    return str(knowing)
+    return str(found)
 
 
-def written_into(call: Request, who: Identity) -> Request:
-    """``call`` with what is needed of ``who`` besides the columns of a task."""
+def add_to(call: Request, who: Identity) -> Request:
+    """``call`` with those values of ``who`` that have no column in the task."""
     return replace(
         call,
         caller=who.name,
@@ -190,7 +190,7 @@ def written_into(call: Request, who: Identity) -> Request:
 
 
 def of(task: Any, call: Request) -> Identity:
-    """Who submitted ``task``, whose captured call is ``call``."""
+    """The identity of the caller of ``task``, whose captured call is ``call``."""
     return Identity(
         owner=Owner(account=task.account, kind=task.owner_kind, id=task.owner_reference),
         user_pk=task.owner_id,

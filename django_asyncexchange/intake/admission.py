@@ -1,7 +1,7 @@
-"""Refuse now what would be refused anyway: eligibility, method, authentication, permission, throttle.
+"""Decides whether a call is accepted: eligibility, and the view's own checks of method, authentication and so on.
 
-The answer to a refused call is the view's own 4xx; nothing is stored. Object permissions and validation need the view
-itself, so they are left to the run.
+A refused call gets the view's own 4xx, and nothing is stored. Object permissions and validation need the view itself,
+so they are left to the run.
 """
 
 from __future__ import annotations
@@ -35,51 +35,52 @@ from ..store import db_retry
 from . import class_checks, decorator_checks, ninja
 
 MARK = "async_exchange"
-"""Attribute of a view that says whether it may be called asynchronously: True, False, or the names of its actions."""
+"""Attribute of a view: whether it may be called asynchronously. True, False, or names of its actions."""
 RETENTION = "async_exchange_retention"
-"""Attribute of a view: how long the answer of a successful call is kept, a ``timedelta``."""
+"""Attribute of a view: how long the result of a successful call is kept, a ``timedelta``."""
 REPEATABLE = "async_exchange_repeatable"
-"""Attribute of a view: whether its calls may be run again when a worker has died."""
-UNMET = (NotAuthenticated, CallerUnknown, CallNotStorable)
-"""Why a call cannot be answered later although its view may answer it at once."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
-"""Methods that may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
+"""Attribute of a view: whether its calls run again after their worker has died."""
+NOT_ASYNC = (NotAuthenticated, CallerUnknown, CallNotStorable)
+"""Errors of calls that cannot be answered later, although their view may answer them now."""
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+"""Safe methods, which may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
 
 
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
     """Whether the view may be called asynchronously in ``dialect``."""
-    mark = _mark(request, view_func)
+    mark = _mark_of(request, view_func)
     if mark is not None:
         return mark
     return dialect.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *dialect.policy.views))
 
 
-def _mark(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
-    mark = _said(request, view_func, MARK)
+def _mark_of(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
+    mark = _attribute(request, view_func, MARK)
     return mark if mark is None or isinstance(mark, bool) else _handler_name(request, view_func) in mark
 
 
 def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:
-    """How long the view wants the answer of a successful call to be kept; None = as the dialect's policy says."""
-    wanted: dt.timedelta | None = _said(request, view_func, RETENTION)
+    """How long the result of a successful call is kept; None for the dialect's policy."""
+    wanted: dt.timedelta | None = _attribute(request, view_func, RETENTION)
     return wanted
 
 
 def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
-    """Whether the call may be run again when its worker has died: as the view says, else by its method."""
-    said = _said(request, view_func, REPEATABLE)
-    return request.method in SAFE if said is None else bool(said)
+    """Whether the call runs again after its worker has died: the view's attribute, else by its method."""
+    wanted = _attribute(request, view_func, REPEATABLE)
+    return request.method in REPEATABLE_METHODS if wanted is None else bool(wanted)
 
 
-def _said(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
-    """What the view says itself: its handler first, then the function in the URLconf, then its class.
+def _attribute(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
+    """The attribute ``name`` of the view: of its handler, else of the function in the URLconf, else of its class.
 
-    Decorators hand on what is said below them, but for DRF's ``api_view`` and those of Ninja.
+    Decorators copy attributes of the view, except DRF's ``api_view`` and those of Ninja; below these, it is looked up.
     """
     cls = view_class(view_func)
     handler = getattr(cls, _handler_name(request, view_func), None)
-    places = (handler, view_func, cls, decorator_checks.of_api_view(handler), ninja.written(request, view_func))
-    return next((said for place in places if (said := getattr(place, name, None)) is not None), None)
+    places = (handler, view_func, cls, decorator_checks.of_api_view(handler))
+    found = (getattr(place, name, None) for place in (*places, ninja.operation_function(request, view_func)))
+    return next((value for value in found if value is not None), None)
 
 
 def view_class(view_func: Callable[..., Any]) -> Any:
@@ -88,7 +89,7 @@ def view_class(view_func: Callable[..., Any]) -> Any:
 
 
 def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
-    """The name of the method that answers: a viewset's action, or the HTTP method in lower case."""
+    """The name of the handler: the action of a viewset, or the HTTP method in lower case."""
     actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
     name = class_checks.method_name(view_class(view_func), request)
     return actions.get((request.method or "").lower(), actions.get(name, name))
@@ -105,13 +106,13 @@ def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:
 def refusal(
     request: HttpRequest, view_func: Callable[..., Any], args: Any, kwargs: Any, dialect: Dialect
 ) -> tuple[HttpResponseBase | None, snapshot.Identity | None]:
-    """(the view's own refusal, None), or (None, who calls, as the view authenticated it).
+    """(the view's own 4xx, None), or (None, the identity of the caller as the view authenticates it).
 
     Raises NotAuthenticated or CallerUnknown for a caller who may not, or cannot, be answered later.
     """
     cls = view_class(view_func)
-    if what := decorator_checks.withheld(request, view_func, cls):
-        log_once.once(f"calls of {_name(view_func)} are not accepted for later: its guard asks for {what}.")
+    if what := decorator_checks.missing_credential(request, view_func, cls):
+        log_once.once(f"calls of {_name(view_func)} are not accepted: a decorator or mixin of the view needs {what}.")
         raise CallerUnknown
     for place in (view_func, getattr(cls, "dispatch", None)):
         refused = decorator_checks.refusal(request, place, args, kwargs)
@@ -126,9 +127,9 @@ def refusal(
     if isinstance(cls, type) and issubclass(cls, APIView):
         view = _instance(request, view_func, args, kwargs)
         if not dialect.THROTTLED:
-            view.throttle_classes = []
+            skip_throttles(view)
         seen = view.initialize_request(request, *args, **kwargs)
-        who = _looked_first(seen) if dialect.OPTIONAL else None
+        who = _capture_before_throttles(seen) if dialect.OPTIONAL else None
         refused = _drf_refusal(view, seen, args, kwargs, validate=dialect.VALIDATES)
         if refused is not None:
             return refused, None
@@ -141,28 +142,37 @@ def refusal(
     return None, who or snapshot.capture(seen, challenge)
 
 
+def skip_throttles(view: Any) -> None:
+    """Have this instance of a DRF view check no throttles; its class is not changed."""
+    view.check_throttles = _pass
+
+
+def _pass(request: Any) -> None:
+    """In place of ``APIView.check_throttles``."""
+
+
 def _name(view: Any) -> str:
     return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
 
-def _looked_first(request: Any) -> snapshot.Identity:
-    """``snapshot.capture``, before a throttle has counted a call that may be left to the view."""
+def _capture_before_throttles(request: Any) -> snapshot.Identity:
+    """``snapshot.capture()``, before throttles count a call that may be left to the view."""
     before = getattr(request._request, "user", None)
     try:
         try:
             _ = request.user
-        except db_retry.AWAY:  # nothing is known of the caller: the client may come again
+        except db_retry.AWAY:  # the caller is not known: the client may try again
             raise
-        except Exception as error:  # the view will say it itself
+        except Exception as error:  # the view answers with it
             raise NotAuthenticated from error
         return snapshot.capture(request)
-    except UNMET:
-        request._request.user = before  # DRF has put there whom it found, or nobody
+    except NOT_ASYNC:
+        request._request.user = before  # DRF has replaced it
         raise
 
 
 def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> Any:
-    """The view as ``as_view`` would make it, up to the point where it would be dispatched."""
+    """An instance of the view as ``as_view()`` makes it, before its dispatch."""
     initkwargs = getattr(view_func, "initkwargs", None) or getattr(view_func, "view_initkwargs", {})
     view = view_class(view_func)(**initkwargs)
     actions = getattr(view_func, "actions", None)
@@ -175,7 +185,7 @@ def _instance(request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> A
 
 
 def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: bool) -> HttpResponseBase | None:
-    """What DRF would refuse before the view's own code: the first half of ``APIView.dispatch``."""
+    """The 4xx of DRF before the view's own code: the first half of ``APIView.dispatch()``."""
     view.request, view.headers = request, view.default_response_headers
     try:
         view.initial(request, *args, **kwargs)
@@ -194,9 +204,9 @@ def _drf_refusal(view: Any, request: Any, args: Any, kwargs: Any, *, validate: b
 
 
 def _validate(view: Any, request: Any) -> None:
-    """Raise what the view would raise about the call's content: its ``validate_async``, or a generic view's serializer.
+    """Raise the view's validation errors, by its ``validate_async()`` or the serializer of a generic view.
 
-    Nothing is saved. The view validates again when it runs.
+    Nothing is saved, and the view validates again in the run.
     """
     if hasattr(view, "validate_async"):
         view.validate_async(request)
@@ -209,13 +219,13 @@ def _validate(view: Any, request: Any) -> None:
 
 
 def require_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> None:
-    """Raise NotEligible where the view does not run asynchronously in ``dialect``."""
+    """Raise NotEligible if the view may not be called asynchronously in ``dialect``."""
     if not is_eligible(request, view_func, dialect):
         raise NotEligible(path=request.path_info)
 
 
 def idempotency_key(call: Call) -> str:
-    """The call's ``Idempotency-Key``, ``""`` for none. Raises IdempotencyKeyMalformed."""
+    """The ``Idempotency-Key`` of the call; ``""`` for none. Raises IdempotencyKeyMalformed."""
     key = call.header("Idempotency-Key")
     if key and not re.fullmatch(r"[!-~]{1,255}", key):
         raise IdempotencyKeyMalformed
@@ -223,9 +233,9 @@ def idempotency_key(call: Call) -> str:
 
 
 def callback(dialect: Dialect, call: Call) -> Callback | None:
-    """Where the call's end is to be reported. Raises CallbackRefused for an address that may not be called.
+    """Where the end of the call is reported. Raises CallbackRefused for an address that may not be called.
 
-    A callback that is merely preferred is passed over instead (RFC 7240 section 2).
+    A preference for such an address is ignored instead (RFC 7240 section 2).
     """
     wanted = dialect.callback(call)
     if wanted is None:

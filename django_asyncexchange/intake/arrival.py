@@ -1,7 +1,7 @@
-"""A call as it came, before any middleware: what is captured is that, because the run goes through all of them again.
+"""The request as it arrived, before any middleware. That is what is captured: a run passes all middlewares again.
 
-A WSGI server's environment is the very ``request.META`` that middlewares write to, so Django's ``request_started`` is
-where it is copied. Of a call that may be for us, what is read of its body is kept beside. ASGI's scope stays as it is.
+Middlewares change the WSGI environment, which is ``request.META``, so it is copied on Django's ``request_started``. The
+body of a request that a dialect may claim is recorded while it is read. ASGI's scope is not changed by middlewares.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ KEY = "django_asyncexchange.intake.arrival"
 SPOOL = 64 * 1024
 
 
-class Kept:
-    """``wsgi.input``, of which a copy is kept as it is read; up to ``limit`` bytes, none of a longer one."""
+class RecordingInput:
+    """``wsgi.input``, of which what is read is copied to ``file``; nothing, if it is longer than ``limit`` bytes."""
 
     def __init__(self, stream: Any, limit: int) -> None:
         self.stream, self.limit = stream, limit
-        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (who takes the call closes it)
+        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (closed with the request)
         self.is_over = False
 
     def read(self, *size: int) -> bytes:
-        return self._kept(self.stream.read(*size))
+        return self._record(self.stream.read(*size))
 
     def readline(self, *size: int) -> bytes:
-        return self._kept(self.stream.readline(*size))
+        return self._record(self.stream.readline(*size))
 
     def readlines(self, hint: int = -1) -> list[bytes]:
         return list(self)
@@ -50,10 +50,10 @@ class Kept:
         self.file.close()
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else this server's stream can do."""
+        """Other attributes of the server's stream."""
         return getattr(self.stream, name)
 
-    def _kept(self, data: bytes) -> bytes:
+    def _record(self, data: bytes) -> bytes:
         if not (self.is_over or self.file.closed):
             self.file.write(data)
             if self.file.tell() > self.limit:
@@ -62,39 +62,39 @@ class Kept:
         return data
 
 
-class Arrived:
-    """What the server gave, in ``META`` under ``KEY``. A class of its own, so that no page for developers lists it."""
+class OriginalEnviron:
+    """The server's environment, in ``META`` under ``KEY``. No dictionary, so that debug pages do not list it."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.environ = dict(environ)
-        self.body: Kept | None = None
+        self.body: RecordingInput | None = None
 
 
-def watch() -> None:
-    """See every call of this process before its middlewares do."""
-    request_started.connect(keep, dispatch_uid="django_asyncexchange.intake.arrival")
+def connect() -> None:
+    """Record every request of this process before its middlewares."""
+    request_started.connect(record, dispatch_uid="django_asyncexchange.intake.arrival")
 
 
-def keep(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
-    """Remember ``environ`` as it is, and see to it that the body of a call that may be for us is kept.
+def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    """Copy ``environ``, and record the body of a request that a dialect may claim.
 
-    Not of a deferred run, which says so under ``KEY``: it came long ago.
+    The request of a run has ``KEY`` already, and is not recorded.
     """
     if environ is None or KEY in environ:
         return
-    arrived = environ[KEY] = Arrived(environ)
-    if environ.get("CONTENT_LENGTH", "0") != "0" and _may_be_for_us(environ):
-        arrived.body = environ["wsgi.input"] = Kept(environ["wsgi.input"], conf.MAX_REQUEST_BYTES)
+    arrived = environ[KEY] = OriginalEnviron(environ)
+    if environ.get("CONTENT_LENGTH", "0") != "0" and _may_be_claimed(environ):
+        arrived.body = environ["wsgi.input"] = RecordingInput(environ["wsgi.input"], conf.MAX_REQUEST_BYTES)
 
 
-def _may_be_for_us(environ: dict[str, Any]) -> bool:
+def _may_be_claimed(environ: dict[str, Any]) -> bool:
     path = get_path_info(environ) or "/"
     return any(mount.may_want_async(path, environ) for mount in conf.mounts)
 
 
 @value
-class Arrival:
-    """A call before any middleware."""
+class OriginalRequest:
+    """A request before any middleware."""
 
     meta: Mapping[str, Any]
     scheme: str
@@ -104,61 +104,62 @@ class Arrival:
     """Below the script name, percent-decoded."""
     query: str
     """As ``META`` spells it."""
-    body: Kept | None = None
+    body: RecordingInput | None = None
     is_known: bool = True
-    """False where nobody has looked before the middlewares (``RequestFactory``): this is what they have left."""
+    """False if it was not recorded (``RequestFactory``): these are the values after the middlewares."""
 
 
-def text(meta: Mapping[str, Any], name: str) -> str:
-    """What ``META`` says under ``name``; ``""`` where that is no text: middlewares leave all sorts there."""
-    said = meta.get(name, "")
-    return said if isinstance(said, str) else ""
+def meta_text(meta: Mapping[str, Any], name: str) -> str:
+    """``META[name]``; ``""`` if it is missing or no string: middlewares store other objects there, too."""
+    value = meta.get(name, "")
+    return value if isinstance(value, str) else ""
 
 
-def of(request: HttpRequest) -> Arrival:
-    """How ``request`` came."""
+def of(request: HttpRequest) -> OriginalRequest:
+    """``request`` as it arrived."""
     if isinstance(request, ASGIRequest):
-        came = ASGIRequest(request.scope, io.BytesIO())
-        return _arrival(came.META, request.scope.get("scheme"), came.META["SCRIPT_NAME"], came.path_info)
-    arrived: Arrived | None = request.META.get(KEY)
+        original = ASGIRequest(request.scope, io.BytesIO())
+        return _original(original.META, request.scope.get("scheme"), original.META["SCRIPT_NAME"], original.path_info)
+    arrived: OriginalEnviron | None = request.META.get(KEY)
     if arrived is None:
         known = request.META.get("SCRIPT_NAME", "")
-        return _arrival(request.META, request.META.get("wsgi.url_scheme"), known, request.path_info, is_known=False)
+        return _original(request.META, request.META.get("wsgi.url_scheme"), known, request.path_info, is_known=False)
     environ = arrived.environ
     name, path = get_script_name(environ), get_path_info(environ) or "/"
-    return _arrival(environ, environ.get("wsgi.url_scheme"), name, path, body=arrived.body)
+    return _original(environ, environ.get("wsgi.url_scheme"), name, path, body=arrived.body)
 
 
-def _arrival(meta: Mapping[str, Any], scheme: str | None, script_name: str, path: str, **more: Any) -> Arrival:
-    return Arrival(
+def _original(meta: Mapping[str, Any], scheme: str | None, script_name: str, path: str, **more: Any) -> OriginalRequest:
+    return OriginalRequest(
         meta=meta,
         scheme=scheme or "http",
         method=meta.get("REQUEST_METHOD", "GET").upper(),
         script_name=script_name,
         path=path,
-        query=text(meta, "QUERY_STRING"),
+        query=meta_text(meta, "QUERY_STRING"),
         **more,
     )
 
 
-def aim(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str]:
-    """(path, raw query) that the synchronous call meant by ``call`` would have come with.
+def target(request: HttpRequest, dialect: Dialect, call: Call) -> tuple[str, str]:
+    """(path, raw query) with which the synchronous call would have arrived.
 
-    ``call`` is what the middlewares have left of it. Raises CallChanged where the trigger was not to be seen before.
+    ``call`` is the call after the middlewares. Raises CallChanged if one of them has added the trigger.
     """
-    came = of(request)
+    original = of(request)
     path, _ = dialect.target(call)
-    _, query = dialect.target(dataclasses.replace(call, query=came.query))
+    _, query = dialect.target(dataclasses.replace(call, query=original.query))
     if path == call.path:
-        return came.path, query
-    if not came.path.endswith(call.path):
+        return original.path, query
+    if not original.path.endswith(call.path):
         raise CallChanged
-    return came.path.removesuffix(call.path) + path, query
+    return original.path.removesuffix(call.path) + path, query
 
 
-def point(request: HttpRequest, path: str, query: str) -> None:
-    """Let ``request`` be one of this path and raw query."""
+def set_target(request: HttpRequest, path: str, query: str) -> None:
+    """Change the path and raw query of ``request``."""
     request.path_info = request.META["PATH_INFO"] = path
-    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.replace('/', '', 1)}"  # as Django has it
+    # As in WSGIRequest:
+    request.path = f"{request.META.get('SCRIPT_NAME', '').rstrip('/')}/{path.replace('/', '', 1)}"
     request.META["QUERY_STRING"] = query
-    request.__dict__.pop("GET", None)  # cached, if an earlier middleware looked at it
+    request.__dict__.pop("GET", None)  # cached, if an earlier middleware has read it

@@ -1,4 +1,4 @@
-"""ASGI's connection scope: what is kept of it with a call, and what a run is given (ASGI specification, HTTP)."""
+"""ASGI's connection scope: what is captured of it, and the scope of a run (ASGI specification, HTTP)."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from urllib.parse import quote
 
 from ..protocol.values import Request
 
-TOLD = ("http_version", "path", "root_path")
-"""What is kept as it is; ``method``, ``scheme``, ``query_string`` and ``headers`` are kept with every call."""
-ENDS = ("client", "server")
-UNESCAPED = "/:@!$&'()*+,;=~"
-"""Characters of a path that need no escape (RFC 3986 section 3.3)."""
+UNCHANGED = ("http_version", "path", "root_path")
+"""Captured unchanged; ``method``, ``scheme``, ``query_string`` and ``headers`` are captured for WSGI, too."""
+ADDRESSES = ("client", "server")
+SAFE = "/:@!$&'()*+,;=~"
+"""Characters of a path that need no percent-encoding (RFC 3986 section 3.3)."""
 
 
 def headers(scope: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The header lines, in order; names as WSGI spells them."""
+    """The header fields in order; names in the case that WSGI has."""
     return ((name.decode("latin-1").title(), text.decode("latin-1")) for name, text in scope.get("headers", ()))
 
 
-def said(scope: Mapping[str, Any], below: str, target: str) -> dict[str, Any]:
-    """What JSON can keep of ``scope``; its path ends in ``below``, and shall end in ``target``.
+def captured(scope: Mapping[str, Any], below: str, target: str) -> dict[str, Any]:
+    """What JSON can represent of ``scope``, with ``target`` in place of ``below`` at the end of its path.
 
-    What the server offers for one connection, as ``extensions`` and ``state``, is not the run's.
+    Without what belongs to one connection, as ``extensions`` and ``state``.
     """
-    kept = {name: scope[name] for name in TOLD if name in scope}
+    kept = {name: scope[name] for name in UNCHANGED if name in scope}
     kept["asgi"] = {name: text for name, text in scope.get("asgi", {}).items() if isinstance(text, str)}
-    kept |= {name: list(scope[name]) if scope[name] else None for name in ENDS if name in scope}
+    kept |= {name: list(scope[name]) if scope[name] else None for name in ADDRESSES if name in scope}
     if (raw := scope.get("raw_path")) is not None:
         kept["raw_path"] = raw.decode("latin-1")
     if target != below:
         kept["path"] = scope["path"].removesuffix(below) + target
     if target != below and "raw_path" in kept:
-        kept["raw_path"] = quote(kept["path"], safe=UNESCAPED)
+        kept["raw_path"] = quote(kept["path"], safe=SAFE)
     return kept
 
 
-def made(call: Request) -> dict[str, Any]:
-    """The scope of a call that came by ASGI."""
+def build(call: Request) -> dict[str, Any]:
+    """The scope for the run of a call that came by ASGI."""
     scope = {**(call.scope or {})}
-    scope |= {name: tuple(scope[name]) if scope[name] else None for name in ENDS if name in scope}
+    scope |= {name: tuple(scope[name]) if scope[name] else None for name in ADDRESSES if name in scope}
     if "raw_path" in scope:
         scope["raw_path"] = scope["raw_path"].encode("latin-1")
     return {

@@ -1,7 +1,7 @@
-"""From Django's request to our value, and from the value to a request that a worker can perform.
+"""Captures Django's request as a value, and rebuilds a request from it in a worker.
 
-``capture`` and ``rebuilt`` are each other's inverse, but for credentials, which are not kept, and for headers that
-belong to one connection or one representation.
+``capture()`` and ``rebuilt()`` are inverse to each other, except for credentials, which are not stored, and for headers
+of a single connection or representation.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from ..protocol import content_encoding, header_rules, time_zones
 from ..protocol.values import Request
 from . import arrival, asgi_scope, wsgi_environ
 from .arrival import SPOOL as SPOOL
-from .arrival import Arrival, Kept
+from .arrival import OriginalRequest, RecordingInput
 
-BODILY = ("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_CONTENT_ENCODING")
-"""Whoever changes a body says so here."""
+BODY_HEADERS = ("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_CONTENT_ENCODING")
+"""A middleware that changes the body changes these."""
 
 
 # Request → value ------------------------------------------------------------------------------------------------------
 
 
 def spool(request: HttpRequest) -> IO[bytes]:
-    """Read the request's body once, as it came, and leave it readable: by CSRF's form parsing, by DRF, by the view.
+    """Read the body as it arrived into a file, and leave it readable for CSRF's form parsing, DRF and the view.
 
-    Raises RequestTooLarge, and CallChanged where an earlier middleware has left nothing of it.
+    Raises RequestTooLarge; and CallChanged if an earlier middleware has consumed it.
     """
-    came = arrival.of(request)
+    original = arrival.of(request)
     limit = conf.MAX_REQUEST_BYTES
-    if _announced(came) > limit:
+    if _content_length(original) > limit:
         raise RequestTooLarge(limit=limit)
-    if came.body is not None:
-        return _kept(request, came, came.body)
-    _require_unchanged(request, came)
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (the caller closes it)
+    if original.body is not None:
+        return _recorded_body(request, original, original.body)
+    _require_unchanged(request, original)
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL)  # noqa: SIM115  (closed by the caller)
     while chunk := request.read(SPOOL):
         file.write(chunk)
         if file.tell() > limit:
@@ -57,15 +57,15 @@ def spool(request: HttpRequest) -> IO[bytes]:
     return file
 
 
-def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
-    """What was kept of ``body``, the rest of it too. What a middleware has made of it stays what the view reads."""
+def _recorded_body(request: HttpRequest, original: OriginalRequest, body: RecordingInput) -> IO[bytes]:
+    """The recorded ``body``, read to its end. The view reads what a middleware has put in its place, if any."""
     stream: Any = request
     is_own = isinstance(stream._stream, LimitedStream)
     others: list[bytes] = []
     while not (body.is_over or hasattr(request, "_body")) and (chunk := request.read(SPOOL)):
         if not is_own:
             others.append(chunk)
-    while not body.is_over and (missing := _announced(came) - body.file.tell()) > 0:
+    while not body.is_over and (missing := _content_length(original) - body.file.tell()) > 0:
         if not body.read(min(missing, SPOOL)):
             break  # the client is gone
     if body.is_over or sum(map(len, others)) > body.limit:
@@ -76,36 +76,36 @@ def _kept(request: HttpRequest, came: Arrival, body: Kept) -> IO[bytes]:
     return body.file
 
 
-def _require_unchanged(request: HttpRequest, came: Arrival) -> None:
-    """Raise CallChanged where the body is not there as it came. A file, as ASGI's is, may have been read."""
+def _require_unchanged(request: HttpRequest, original: OriginalRequest) -> None:
+    """Raise CallChanged if the body is not as it arrived. ASGI's body is a file, and may have been read."""
     is_file = isinstance(request, ASGIRequest)
-    if not (is_file or _announced(came)):
+    if not (is_file or _content_length(original)):
         return  # there is none
     is_read = getattr(request, "_read_started", False) and not hasattr(request, "_body")
     if is_read and not (is_file and reread(request)):
         raise CallChanged
-    if not came.is_known:
+    if not original.is_known:
         return
     body: bytes | None = getattr(request, "_body", None)
     size = None if body is None else len(body)
-    is_cut = size is not None and came.meta.get("CONTENT_LENGTH") and size != _announced(came)
-    if is_cut or any(request.META.get(name) != came.meta.get(name) for name in BODILY):
+    is_cut = size is not None and original.meta.get("CONTENT_LENGTH") and size != _content_length(original)
+    if is_cut or any(request.META.get(name) != original.meta.get(name) for name in BODY_HEADERS):
         raise CallChanged
 
 
 def rewind(request: HttpRequest, file: IO[bytes]) -> None:
-    """Let ``request`` be read from the start of ``file``, or of what a middleware has read or made of it already.
+    """Have ``request`` read ``file`` from its start; or the body that a middleware has read or replaced already.
 
-    Django has no public way to give a request another stream.
+    Django has no public API to replace the stream of a request.
     """
     file.seek(0)
     stream: Any = request
-    stream._stream = io.BytesIO(stream._body) if hasattr(request, "_body") else Lent(file)
+    stream._stream = io.BytesIO(stream._body) if hasattr(request, "_body") else BorrowedFile(file)
     stream._read_started = False
 
 
 def reread(request: HttpRequest) -> bool:
-    """Let ``request`` be read again from its own start, if that is possible; ASGI's body is a file."""
+    """Rewind the stream of ``request``, and return whether that is possible (ASGI's body is a file)."""
     stream: Any = request
     if not (hasattr(stream._stream, "seekable") and stream._stream.seekable()):
         return False
@@ -114,8 +114,8 @@ def reread(request: HttpRequest) -> bool:
     return True
 
 
-class Lent:
-    """A file that its reader cannot close (``request.body`` would), and that is merely empty once its lender has."""
+class BorrowedFile:
+    """A file that its reader does not close (``request.body`` would). Empty after its owner has closed it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -133,41 +133,41 @@ class Lent:
         return self.file.seek(offset, whence)
 
     def close(self) -> None:
-        """It is the lender's to close."""
+        """Left to the owner."""
 
 
-def _announced(came: Arrival) -> int:
-    """``Content-Length`` as Django reads it: 0 where it is no number."""
+def _content_length(original: OriginalRequest) -> int:
+    """``Content-Length`` as Django reads it: 0 if it is no number."""
     try:
-        return int(came.meta.get("CONTENT_LENGTH") or 0)
+        return int(original.meta.get("CONTENT_LENGTH") or 0)
     except (TypeError, ValueError):
         return 0
 
 
 def raw_query(request: HttpRequest) -> str:
-    """The query string as the client sent it. WSGI hands bytes beyond ASCII over as Latin-1."""
+    """The query string as the client sent it. WSGI has bytes beyond ASCII as Latin-1."""
     query: str = request.META.get("QUERY_STRING", "")
     return query.encode("latin-1", "replace").decode("utf-8", "replace") if isinstance(request, WSGIRequest) else query
 
 
 def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Request:
-    """The call, as it came, as a value that another process can perform; ``target`` is what ``arrival.aim`` says of it.
+    """The request as it arrived, as a value; ``target``: its path and raw query from ``arrival.target()``.
 
-    Raises RequestMalformed for a zero character, which no database stores as text.
+    Raises RequestMalformed for a NUL character, which databases do not store as text.
     """
-    came = arrival.of(request)
-    path, query = target or (came.path, came.query)
+    original = arrival.of(request)
+    path, query = target or (original.path, original.query)
     call = Request(
-        method=came.method,
-        scheme=came.scheme,
-        host=arrival.text(came.meta, "HTTP_HOST"),
-        script_name=came.script_name,
+        method=original.method,
+        scheme=original.scheme,
+        host=arrival.meta_text(original.meta, "HTTP_HOST"),
+        script_name=original.script_name,
         path=path,
-        query=header_rules.without_listed(_wsgi(request, query), conf.SECRET_NAMES),
-        headers=tuple(_captured_headers(request, came)),
-        remote_addr=arrival.text(came.meta, "REMOTE_ADDR"),
-        environ=tuple(wsgi_environ.said(came)),
-        scope=asgi_scope.said(request.scope, came.path, path) if isinstance(request, ASGIRequest) else None,
+        query=header_rules.without_listed(_query_for_wsgi(request, query), conf.SECRET_NAMES),
+        headers=tuple(_captured_headers(request, original)),
+        remote_addr=arrival.meta_text(original.meta, "REMOTE_ADDR"),
+        environ=tuple(wsgi_environ.captured(original)),
+        scope=asgi_scope.captured(request.scope, original.path, path) if isinstance(request, ASGIRequest) else None,
         language=translation.get_language() or "",
         time_zone=time_zones.named(timezone.get_current_timezone()),
     )
@@ -176,23 +176,23 @@ def capture(request: HttpRequest, target: tuple[str, str] | None = None) -> Requ
     return call
 
 
-def _wsgi(request: HttpRequest, query: str) -> str:
-    """The raw query as WSGI spells it. ASGI hands bytes beyond ASCII over as text."""
-    return wsgi_environ.latin(query) if isinstance(request, ASGIRequest) else query
+def _query_for_wsgi(request: HttpRequest, query: str) -> str:
+    """The raw query as WSGI represents it. ASGI has bytes beyond ASCII as text."""
+    return wsgi_environ.wsgi_string(query) if isinstance(request, ASGIRequest) else query
 
 
-def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str, str]]:
+def _captured_headers(request: HttpRequest, original: OriginalRequest) -> Iterator[tuple[str, str]]:
     cookie_language = conf.project("LANGUAGE_COOKIE_NAME") in request.COOKIES
     of_dialects = {name.lower() for mount in conf.mounts for name in mount.hidden_headers}
-    given: Iterable[tuple[str, Any]] = HttpHeaders(came.meta).items()
+    fields: Iterable[tuple[str, Any]] = HttpHeaders(original.meta).items()
     if is_asgi := isinstance(request, ASGIRequest):
-        given = asgi_scope.headers(request.scope)
+        fields = asgi_scope.headers(request.scope)
     unkept = header_rules.unkept(conf.SECRET_NAMES)
-    for name, text in given:
+    for name, text in fields:
         lower = name.lower().replace("_", "-")
         if is_asgi and lower == "content-length":
-            yield name, text  # the body is as long as it was
-        if not isinstance(text, str) or header_rules.is_harmful(lower, came.method) or lower in of_dialects:
+            yield name, text  # the body has the same length in the run
+        if not isinstance(text, str) or header_rules.is_harmful(lower, original.method) or lower in of_dialects:
             continue
         if unkept.match(lower) or (lower == "accept-language" and cookie_language):
             continue
@@ -202,7 +202,7 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
             text = content_encoding.gzip_only(text)
         if text or lower not in ("prefer", "accept-encoding"):
             yield name, text
-    if cookie_language:  # the cookie decided the language and is not stored
+    if cookie_language:  # the cookie has set the language, and is not stored
         yield "Accept-Language", translation.get_language() or ""
 
 
@@ -211,9 +211,9 @@ def _captured_headers(request: HttpRequest, came: Arrival) -> Iterator[tuple[str
 
 @contextlib.contextmanager
 def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest | ASGIRequest]:
-    """The call as Django would have received it, ready for a handler of the same kind.
+    """The request as Django would have received it, for a handler of the same kind (WSGI or ASGI).
 
-    CSRF is not checked again where it was at submit: what proves it is never stored. Otherwise whoever checks refuses.
+    CSRF is not checked again if it was at the submit: its token is never stored. Otherwise the check fails in the run.
     """
     with tempfile.SpooledTemporaryFile(SPOOL) as body:
         for chunk in chunks:
@@ -222,8 +222,8 @@ def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest | AS
         body.seek(0)
         request: Any
         if call.scope is None:
-            request = WSGIRequest(wsgi_environ.made(call, body, size))
+            request = WSGIRequest(wsgi_environ.build(call, body, size))
         else:
-            request = ASGIRequest(asgi_scope.made(call), body)
+            request = ASGIRequest(asgi_scope.build(call), body)
         request._dont_enforce_csrf_checks = call.is_checked
         yield request

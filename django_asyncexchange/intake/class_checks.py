@@ -1,4 +1,4 @@
-"""What Django's class-based views refuse before their handler: access mixins, methods that they do not have."""
+"""What Django's class-based views refuse before their handler: by access mixins, or because of the method."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ ACCESS: Mapping[type, Callable[[Any], bool]] = {
     PermissionRequiredMixin: lambda view: view.has_permission(),
     UserPassesTestMixin: lambda view: view.get_test_func()(),
 }
-"""What Django's access mixins test; a view may have several, and meets them in the order of its bases."""
+"""Access mixin → its test. A view may have several, in the order of its base classes."""
 DISPATCHING = frozenset({"django.views.generic.base", "django.contrib.auth.mixins", "rest_framework.views"})
-"""Modules whose ``dispatch`` we know: it asks what we ask here, then takes the method's handler."""
+"""Modules whose ``dispatch()`` does what is done here, and then calls the handler of the method."""
 
 
 def method_name(cls: Any, request: Any) -> str:
-    """The name of the method for the HTTP method: HEAD is answered by ``get`` where the class has no ``head``."""
+    """The name of the handler of the HTTP method: for HEAD ``get``, if the class has no ``head``."""
     name = (request.method or "").lower()
     return "get" if name == "head" and not hasattr(cls, "head") else name
 
 
 def refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
-    """What Django's class-based views and access mixins would refuse.
+    """The response with which Django's class-based views or access mixins refuse ``request``; None if they do not.
 
-    What a ``dispatch`` of the project's own would say, and whether it asks those behind it, is left to the run.
+    A ``dispatch()`` of the project, and mixins behind it, are left to the run.
     """
     for cls in type(view).__mro__:
         if cls in ACCESS and not ACCESS[cls](view):
             refused: HttpResponseBase = view.handle_no_permission()
             return refused
-        if _is_own(vars(cls).get("dispatch")):
+        if _is_of_project(vars(cls).get("dispatch")):
             return None
     if not is_method_known(view, request):
         return _awaited(view.http_method_not_allowed(request, *view.args, **view.kwargs))
@@ -47,17 +47,17 @@ def refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
 
 
 def dispatches_itself(cls: type) -> bool:
-    """Whether the project's own code decides which handler answers, if any."""
-    return any(_is_own(vars(base).get("dispatch")) for base in cls.__mro__)
+    """Whether a ``dispatch()`` of the project chooses the handler."""
+    return any(_is_of_project(vars(base).get("dispatch")) for base in cls.__mro__)
 
 
-def _is_own(dispatch: Any) -> bool:
-    """Whether this is neither absent, nor a framework's, nor a framework's behind decorators."""
+def _is_of_project(dispatch: Any) -> bool:
+    """Whether ``dispatch`` exists and is not one of Django or DRF, with or without decorators."""
     return dispatch is not None and inspect.unwrap(dispatch).__module__ not in DISPATCHING
 
 
 def _awaited(answer: Any) -> HttpResponseBase:
-    """An asynchronous view gives its answers as coroutines."""
+    """``answer``, awaited if it is a coroutine of an asynchronous view."""
 
     async def wait() -> HttpResponseBase:
         response: HttpResponseBase = await answer

@@ -1,4 +1,4 @@
-"""Whether a call would pass Django's own check for forgery (CSRF): its run, without a cookie, cannot be asked again."""
+"""Whether a call passes Django's CSRF check. Its run has no cookie, and cannot be checked."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..protocol.values import Request
 from . import capture
 
 BROWSERS = frozenset({"basic", "digest", "negotiate", "ntlm"})
-"""Schemes of ``Authorization`` whose credentials a browser sends along by itself."""
+"""Schemes of ``Authorization`` whose credentials a browser sends by itself."""
 
 
-def written_into(call: Request, request: Any) -> Request:
-    """``call`` with what came of the check; the body of ``request`` is read from its start, before it and after."""
+def add_to(call: Request, request: Any) -> Request:
+    """``call`` with the result of the check. The body of ``request`` is rewound before and after it."""
     capture.reread(request)
     checked = dataclasses.replace(call, is_checked=is_ruled_out(request))
     capture.reread(request)
@@ -26,20 +26,20 @@ def written_into(call: Request, request: Any) -> Request:
 
 
 def is_ruled_out(request: Any) -> bool:
-    """Whether no other site can have made a browser send ``request``: it was checked, would pass, or is no browser's.
+    """Whether ``request`` cannot be a forgery: it was checked, would pass the check, or does not come from a browser.
 
-    Asks without a trace: which view is exempt, and what is refused, is not decided here. The body of a form is read.
+    Has no side effects, but reads the body of a form. Exempt views and refusals are decided elsewhere.
     """
     if getattr(request, "csrf_processing_done", False):
         return True
     scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
     if scheme and scheme not in BROWSERS and not _has_login(request):
         return True
-    asked = copy.copy(request)
-    asked.META = {**request.META}
+    probe = copy.copy(request)
+    probe.META = {**request.META}
     check: Any = CSRFCheck(lambda request: HttpResponse())
-    check.process_request(asked)
-    return check.process_view(asked, None, (), {}) is None
+    check.process_request(probe)
+    return check.process_view(probe, None, (), {}) is None
 
 
 def _has_login(request: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Marks of views that no call meets, because a decorator above them does not hand them on.
+"""Finds marks of views that have no effect, because a decorator above the view does not copy them.
 
-``functools.wraps`` copies a view's attributes to the function around it. What is put around a view without it has the
-view at hand all the same: in a closure, as an argument of a partial, as an attribute of an object.
+``functools.wraps`` copies the attributes of a view to its wrapper. Wrappers without it still refer to the view: in a
+closure, as an argument of a partial, or as an attribute of an object.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from ..conf.urlconf import Address, addresses, may_be_listed
 from . import decorator_checks, ninja
 from .admission import MARK, view_class
 
-REACH = 1000
-"""Objects around a view that are looked at: some have a whole program at hand."""
-KINDS = (bool, set, frozenset, tuple, list)
-"""What a mark may be; an object that has every attribute says nothing."""
+MAX_OBJECTS = 1000
+"""Objects that are searched for a view: some refer to the whole program."""
+MARK_TYPES = (bool, set, frozenset, tuple, list)
+"""Types of a mark. Objects that return something for every attribute have none."""
 
 
-def unheard() -> Iterator[tuple[str, Address]]:
-    """(the name of a marked view, an address where its mark is not heard), each view once.
+def ineffective() -> Iterator[tuple[str, Address]]:
+    """(name of a marked view, an address where its mark has no effect), each view once.
 
-    A view whose mark is heard at another address may be meant to be something else here.
+    A view whose mark has an effect at another address is not reported.
     """
     known = [(address, list(_places(address.view))) for address in addresses()]
-    heard = {id(each) for _, places in known for place in places for each in _chain(place)}
-    told: set[int] = set()
+    effective = {id(each) for _, places in known for place in places for each in _chain(place)}
+    reported: set[int] = set()
     for address, places in known:
-        said = next((mark for place in places[:2] if (mark := _mark(place)) is not None), None)
+        mark_found = next((mark for place in places[:2] if (mark := _mark(place)) is not None), None)
         for place in places:
             if _mark(place) is not None:
                 continue
-            for view, mark in _beneath(place, heard):
-                if id(view) not in told and _is_missed(mark, said, address):
-                    told.add(id(view))
+            for view, mark in _marked_views_in(place, effective):
+                if id(view) not in reported and _has_no_effect(mark, mark_found, address):
+                    reported.add(id(view))
                     yield _name(view), address
 
 
@@ -47,16 +47,16 @@ def _name(view: Any) -> str:
     return f"{named.__module__}.{getattr(named, '__qualname__', type(named).__qualname__)}"
 
 
-def _is_missed(mark: Any, said: Any, address: Address) -> bool:
-    """Whether a call of ``address`` may be taken otherwise than ``mark`` has it, where the view itself has ``said``."""
-    if said is not None:
-        return bool(said) != bool(mark)
+def _has_no_effect(mark: Any, mark_found: Any, address: Address) -> bool:
+    """Whether calls of ``address`` are accepted contrary to ``mark``; ``mark_found`` is the mark that has an effect."""
+    if mark_found is not None:
+        return bool(mark_found) != bool(mark)
     taken = (mount.EVERY_VIEW or may_be_listed(address, (*conf.VIEWS, *mount.policy.views)) for mount in conf.mounts)
     return any(is_taken != bool(mark) for is_taken in taken)
 
 
 def _places(view: Any) -> Iterator[Any]:
-    """Where a mark of ``view`` is heard: itself, its class, its handlers, and the functions below DRF's and Ninja's."""
+    """Where a mark of ``view`` has an effect: itself, its class and handlers, and functions below DRF's and Ninja's."""
     cls = view_class(view)
     yield view
     yield cls
@@ -72,7 +72,7 @@ def _places(view: Any) -> Iterator[Any]:
 
 def _mark(place: Any) -> Any:
     mark = getattr(place, MARK, None)
-    return mark if type(mark) in KINDS else None
+    return mark if type(mark) in MARK_TYPES else None
 
 
 def _chain(place: Any) -> Iterator[Any]:
@@ -81,22 +81,22 @@ def _chain(place: Any) -> Iterator[Any]:
         place = getattr(place, "__wrapped__", None) if isinstance(place, types.FunctionType) else None
 
 
-def _beneath(place: Any, heard: set[int]) -> Iterator[tuple[Any, Any]]:
-    """(view, its mark) of what ``place`` has at hand; what is below a mark was heard there."""
+def _marked_views_in(place: Any, effective: set[int]) -> Iterator[tuple[Any, Any]]:
+    """(view, its mark) for marked views to which ``place`` refers; the search ends at a mark."""
     seen, ahead = {id(place): place}, [place]
-    while ahead and len(seen) < REACH:
-        for thing in _at_hand(ahead.pop()):
+    while ahead and len(seen) < MAX_OBJECTS:
+        for thing in _references(ahead.pop()):
             if not callable(thing) or isinstance(thing, type) or id(thing) in seen:
-                continue  # a class is at hand of each method that says super()
+                continue  # methods with super() refer to their class
             seen[id(thing)] = thing
             found = next((mark for each in _places(thing) if (mark := _mark(each)) is not None), None)
             if found is None:
                 ahead.append(thing)
-            elif id(thing) not in heard:
+            elif id(thing) not in effective:
                 yield thing, found
 
 
-def _at_hand(thing: Any) -> Iterator[Any]:
+def _references(thing: Any) -> Iterator[Any]:
     if isinstance(thing, functools.partial):
         yield from (thing.func, *thing.args, *thing.keywords.values())
     elif isinstance(thing, types.MethodType):

@@ -1,8 +1,8 @@
-"""Django Ninja, whose operations authenticate by themselves: asked at the submit, at the run and at the polls.
+"""Django Ninja: its operations authenticate by themselves, at the submit, in the run, and for the task addresses.
 
-At the submit an authenticator is asked a second time, without what is not kept of a call (``Authorization``, cookies).
-If it says the same, as for an API key in a header or in the query, the run is asked again as any call is. If not, what
-it has found is remembered, and the run is given that; who cannot be remembered is not accepted.
+At the submit an authenticator is called a second time, without what is not captured (``Authorization``, cookies). If
+the result is the same, as for an API key in another header or in the query, the run is authenticated as any call. If
+not, the result is stored and given to the run; a call whose result cannot be stored is not accepted.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ from ..conf import conf
 from ..identity import callers, lookups, restore, snapshot
 from ..identity.callers import HOLDER, Holder
 from ..protocol import header_rules
+from ..run_context import run_of
 from ..store import db_retry
 
 View = Callable[..., Any]
-PLACES = {"header": "headers", "query": "GET", "cookie": "COOKIES"}
-"""``in`` of an API key (OpenAPI) → the request's attribute."""
+REQUEST_ATTRIBUTES = {"header": "headers", "query": "GET", "cookie": "COOKIES"}
+"""``in`` of an API key (OpenAPI) → attribute of the request."""
 CHALLENGES = {"bearer": "Bearer", "basic": 'Basic realm="api"'}
 """Scheme of an authenticator (OpenAPI) → ``WWW-Authenticate``."""
-READY = "async_exchange_ready"
-"""Attribute of an operation that knows deferred runs."""
+KNOWS_RUNS = "async_exchange_ready"
+"""Attribute of an operation that is prepared for runs."""
 
 
 def view_of(view_func: Any) -> Any:
-    """Ninja's own view (``PathView``) behind ``view_func``, whatever decorates it; None where there is none."""
+    """Ninja's ``PathView`` behind ``view_func`` and its decorators; None for other views."""
     while isinstance(view_func, types.FunctionType):
         for cell in view_func.__closure__ or ():
-            with suppress(ValueError):  # of a variable that is gone
+            with suppress(ValueError):  # an empty cell
                 if type(cell.cell_contents).__module__ == "ninja.operation":
                     return cell.cell_contents
         view_func = getattr(view_func, "__wrapped__", None)
     return None
 
 
-def written(request: HttpRequest, view_func: Any) -> View | None:
-    """The function that was written for the operation of ``request``, below Ninja's decorators."""
+def operation_function(request: HttpRequest, view_func: Any) -> View | None:
+    """The project's function for the operation of ``request``, below Ninja's decorators."""
     view = view_of(view_func)
     operation = view._find_operation(request) if view is not None else None
     return operation.view_func if operation is not None else None
@@ -64,26 +65,26 @@ def written(request: HttpRequest, view_func: Any) -> View | None:
 def refusal(
     request: HttpRequest, view: Any, *, is_throttled: bool
 ) -> tuple[HttpResponseBase | None, snapshot.Identity | None]:
-    """(what Ninja would refuse before the operation's own code, None), or (None, who calls)."""
+    """(Ninja's 4xx before the operation's own code, None), or (None, the identity of the caller)."""
     operation = view._find_operation(request)
     if operation is None:
         return view._not_allowed(), None
-    refused = asked(request, operation)
+    refused = run_authenticators(request, operation)
     if refused is not None:
         return refused, None
-    who = snapshot.capture(request)  # before a throttle has counted a call that may be left to the view
+    who = snapshot.capture(request)  # before throttles count a call that may be left to the view
     return (operation._check_throttles(request) if is_throttled else None), who
 
 
-def asked(request: Any, operation: Any) -> HttpResponseBase | None:
-    """Ask the operation's authenticators in their order, and note who has passed; or their refusal."""
+def run_authenticators(request: Any, operation: Any) -> HttpResponseBase | None:
+    """Call the operation's authenticators in order, and set ``request.auth`` and the ``Holder``; or return the 401."""
     if operation.csrf_exempt:
         request._ninja_csrf_exempt = True
     if not operation.auth_callbacks:
         return None
     for authenticator in operation.auth_callbacks:
         try:
-            found = _said(authenticator, request)
+            found = _result(authenticator, request)
         except Exception as error:
             refused: HttpResponseBase = operation.api.on_exception(request, error)
             return refused
@@ -91,15 +92,15 @@ def asked(request: Any, operation: Any) -> HttpResponseBase | None:
             request.auth = found
             setattr(request, HOLDER, _holder(authenticator, request, found))
             return None
-    return _unknown(request, operation)
+    return _unauthorized(request, operation)
 
 
-def _unknown(request: Any, operation: Any) -> HttpResponseBase:
+def _unauthorized(request: Any, operation: Any) -> HttpResponseBase:
     refused: HttpResponseBase = operation.api.on_exception(request, import_string("ninja.errors.AuthenticationError")())
     return refused
 
 
-def _said(authenticator: View, request: Any) -> Any:
+def _result(authenticator: View, request: Any) -> Any:
     found = authenticator(request)
     return async_to_sync(_awaited)(found) if inspect.isawaitable(found) else found
 
@@ -113,7 +114,7 @@ def _holder(authenticator: View, request: Any, found: Any) -> Holder:
         authenticator=_name(authenticator),
         found=found,
         key=_key(authenticator, request),
-        is_repeatable=getattr(request, "async_task", None) is not None or _says_so_again(authenticator, request, found),
+        is_repeatable=run_of(request) is not None or _gives_same(authenticator, request, found),
     )
 
 
@@ -123,19 +124,19 @@ def _name(authenticator: Any) -> str:
 
 
 def _key(authenticator: Any, request: Any) -> str:
-    """The credential that ``authenticator`` has read."""
-    if place := PLACES.get(getattr(authenticator, "openapi_in", "")):
+    """The credential that ``authenticator`` reads from ``request``."""
+    if place := REQUEST_ATTRIBUTES.get(getattr(authenticator, "openapi_in", "")):
         return getattr(request, place).get(authenticator.param_name) or ""
-    said: str = request.headers.get(getattr(authenticator, "header", None) or "") or ""
+    header: str = request.headers.get(getattr(authenticator, "header", None) or "") or ""
     if hasattr(authenticator, "decode_authorization"):  # Basic
-        return ":".join(authenticator.decode_authorization(said))
-    return said.partition(" ")[2] or said
+        return ":".join(authenticator.decode_authorization(header))
+    return header.partition(" ")[2] or header
 
 
-def _says_so_again(authenticator: View, request: HttpRequest, found: Any) -> bool:
-    """Whether ``authenticator`` would say the same in a run."""
+def _gives_same(authenticator: View, request: HttpRequest, found: Any) -> bool:
+    """Whether ``authenticator`` gives the same result in a run."""
     try:
-        again = _said(authenticator, _as_in_a_run(request))
+        again = _result(authenticator, _without_credentials(request))
     except db_retry.AWAY:
         raise
     except Exception:
@@ -143,17 +144,17 @@ def _says_so_again(authenticator: View, request: HttpRequest, found: Any) -> boo
     return bool(again) and (again == found or (type(again) is type(found) and not lookups.is_row(found)))
 
 
-def _as_in_a_run(request: HttpRequest) -> Any:
-    """``request`` with what a run of it has."""
+def _without_credentials(request: HttpRequest) -> Any:
+    """A copy of ``request`` with what a run of it has."""
     bare: Any = copy.copy(request)
     unkept = header_rules.unkept(conf.SECRET_NAMES)
     bare.META = {
-        name: said
-        for name, said in request.META.items()
+        name: value
+        for name, value in request.META.items()
         if not (name.startswith("HTTP_") and unkept.match(name[5:].replace("_", "-").lower()))
     }
     bare.META["QUERY_STRING"] = header_rules.without_listed(bare.META.get("QUERY_STRING", ""), conf.SECRET_NAMES)
-    bare.environ = bare.META  # where WSGI's request looks for cookies and query
+    bare.environ = bare.META  # from which WSGIRequest reads cookies and query
     for name in ("headers", "COOKIES", "GET"):
         bare.__dict__.pop(name, None)
     bare.session = SessionBase()
@@ -164,54 +165,55 @@ def _as_in_a_run(request: HttpRequest) -> Any:
 # At the run -----------------------------------------------------------------------------------------------------------
 
 
-def prepare(request: HttpRequest, view_func: Any) -> None:
-    """Let the operation that ``request`` leads to know deferred runs. Throttles have fired at the submit."""
+def prepare_operation(request: HttpRequest, view_func: Any) -> None:
+    """Have the operation of ``request`` authenticate runs by their task, and skip throttles in runs.
+
+    Only this instance is changed. Throttles have counted the call at the submit.
+    """
     view = view_of(view_func)
     operation = None if view is None else view._find_operation(request)
-    if operation is None or hasattr(operation, READY):
+    if operation is None or hasattr(operation, KNOWS_RUNS):
         return
     authenticate, check_throttles = operation._run_authentication, operation._check_throttles
 
     def run_authentication(request: Any) -> Any:
-        return _proven(request, operation) if _is_run(request) else authenticate(request)
+        return authenticate(request) if run_of(request) is None else _authenticate_run(request, operation)
 
     async def arun_authentication(request: Any) -> Any:
-        return await (sync_to_async(_proven)(request, operation) if _is_run(request) else authenticate(request))
+        if run_of(request) is None:
+            return await authenticate(request)
+        return await sync_to_async(_authenticate_run)(request, operation)
 
     operation._run_authentication = arun_authentication if operation.is_async else run_authentication
-    operation._check_throttles = lambda request: None if _is_run(request) else check_throttles(request)
-    setattr(operation, READY, True)
+    operation._check_throttles = lambda request: check_throttles(request) if run_of(request) is None else None
+    setattr(operation, KNOWS_RUNS, True)
 
 
-def _is_run(request: Any) -> bool:
-    return getattr(request, "async_task", None) is not None
-
-
-def _proven(request: Any, operation: Any) -> HttpResponseBase | None:
-    """No more than the submit has proved: the same caller, by the same authenticator, asked anew if it can be."""
+def _authenticate_run(request: Any, operation: Any) -> HttpResponseBase | None:
+    """Authenticate a run as the caller of the submit, by the same authenticator, called again if possible."""
     who: snapshot.Identity = request._asyncexchange_who
     if not who.authenticator:
-        return asked(request, operation)
+        return run_authenticators(request, operation)
     if who.authenticator not in map(_name, operation.auth_callbacks):
-        return _unknown(request, operation)
+        return _unauthorized(request, operation)
     _, found = request._asyncexchange_owner
     if found is not None:
         request.auth = found
         return None
-    refused = asked(request, operation)
-    return _unknown(request, operation) if refused is None and not restore.is_same(who, request) else refused
+    refused = run_authenticators(request, operation)
+    return _unauthorized(request, operation) if refused is None and not restore.is_same_key(who, request) else refused
 
 
-# At the polls ---------------------------------------------------------------------------------------------------------
+# At the task addresses ------------------------------------------------------------------------------------------------
 
 
 class KeyAuthentication(BaseAuthentication):
-    """For the task addresses: whoever the authenticators of the project's operations know, where there is no user."""
+    """For the task addresses: authenticates by the authenticators of the project's operations, if there is no user."""
 
     is_meant = False
-    """Whether a key is asked for although there is a user."""
+    """Whether API keys count although there is a user."""
     account: str | None = None
-    """Whose task is asked for, where it is one: whoever of several knows the credential as theirs is heard."""
+    """The account of the requested task, if any: of several authenticators that accept a credential, its one counts."""
 
     def authenticate(self, request: Any) -> tuple[Any, Any] | None:
         bare = request._request
@@ -222,11 +224,11 @@ class KeyAuthentication(BaseAuthentication):
         known: Holder | None = None
         for authenticator in authenticators():
             try:
-                found = _said(authenticator, bare)
+                found = _result(authenticator, bare)
             except db_retry.AWAY:
                 raise
-            except Exception as error:  # a refusal of one that the caller may not have meant
-                if _is_forged(error, authenticator, bare):
+            except Exception as error:  # it may be meant for another authenticator
+                if _is_csrf_failure(error, authenticator, bare):
                     forged = exceptions.CsrfFailed(reason=str(error))
                 continue
             if not found or (self.is_meant and found == user):
@@ -251,21 +253,21 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def _account_of(request: HttpRequest, holder: Holder) -> str | None:
-    """Whose tasks ``holder`` may read; None for a stranger."""
-    asked: Any = copy.copy(request)
-    asked.user, asked.auth = AnonymousUser(), holder.found
-    setattr(asked, HOLDER, holder)
-    return None if callers.caller(asked).kind is callers.Kind.STRANGER else callers.owner(asked).account
+    """The account of ``holder``; None for an unknown caller."""
+    probe: Any = copy.copy(request)
+    probe.user, probe.auth = AnonymousUser(), holder.found
+    setattr(probe, HOLDER, holder)
+    return None if callers.caller(probe).kind is callers.Kind.UNKNOWN else callers.owner(probe).account
 
 
-def _is_forged(error: Exception, authenticator: Any, request: Any) -> bool:
-    """Whether a cookie was refused because of the CSRF check, which is made before anybody looks for the cookie."""
+def _is_csrf_failure(error: Exception, authenticator: Any, request: Any) -> bool:
+    """Whether a cookie was refused by the CSRF check, which precedes the check of the cookie."""
     is_cookie = getattr(authenticator, "openapi_in", "") == "cookie" and authenticator.param_name in request.COOKIES
     return is_cookie and getattr(error, "status_code", None) == 403
 
 
 def authenticators() -> tuple[View, ...]:
-    """Those of all operations of the project, each once."""
+    """The authenticators of all operations of the project, each once."""
     return _authenticators(get_urlconf() or conf.project("ROOT_URLCONF"))
 
 

@@ -1,4 +1,4 @@
-"""A server's environment (PEP 3333): what is kept of it with a call, and what a run is given."""
+"""The WSGI environment (PEP 3333): what is captured of it, and the environment of a run."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from ..conf import conf
 from ..protocol import header_rules
 from ..protocol.values import Request
 from . import arrival
-from .arrival import Arrival
+from .arrival import OriginalRequest
 
-ELSEWHERE = frozenset({"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "CONTENT_LENGTH"})
-"""What a server says of a call that is kept under another name."""
-MADE_OF = frozenset({"SCRIPT_URL", "REDIRECT_URL"})
-"""What Apache says of an address, and ``SCRIPT_NAME`` was made of."""
-UNSEEN = frozenset({"remote-user", "remote-ident", "auth-type"})
-"""What a server says of a user whom it has authenticated itself."""
+CAPTURED_ELSEWHERE = frozenset(
+    {"REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR", "CONTENT_LENGTH"}
+)
+"""Variables that are captured under another name."""
+DERIVED = frozenset({"SCRIPT_URL", "REDIRECT_URL"})
+"""Variables of Apache from which ``SCRIPT_NAME`` was derived."""
+SERVER_USER = frozenset({"remote-user", "remote-ident", "auth-type"})
+"""Variables about a user whom the server itself has authenticated."""
 
 
-def said(came: Arrival) -> Iterator[tuple[str, str | int]]:
-    """What the server says besides, but for what this process was started with (``runserver`` repeats that)."""
+def captured(original: OriginalRequest) -> Iterator[tuple[str, str | int]]:
+    """Other variables of the server, without those of this process (``runserver`` includes them)."""
     unkept = header_rules.unkept(conf.SECRET_NAMES)
-    for name, said in came.meta.items():
-        if name.startswith(("HTTP_", "CONTENT_", "wsgi.")) or name in ELSEWHERE or name in MADE_OF:
+    for name, value in original.meta.items():
+        if name.startswith(("HTTP_", "CONTENT_", "wsgi.")) or name in CAPTURED_ELSEWHERE or name in DERIVED:
             continue
-        if isinstance(said, bool) or not isinstance(said, str | int) or os.environ.get(name) == said:
+        if isinstance(value, bool) or not isinstance(value, str | int) or os.environ.get(name) == value:
             continue
         known_as = name.removeprefix("REDIRECT_").removeprefix("HTTP_").replace("_", "-").lower()
-        if known_as not in UNSEEN and not unkept.match(known_as):
-            yield name, said
-    if came.meta.get("CONTENT_LENGTH"):
-        yield "CONTENT_LENGTH", "0"  # there was one: the body says which
+        if known_as not in SERVER_USER and not unkept.match(known_as):
+            yield name, value
+    if original.meta.get("CONTENT_LENGTH"):
+        yield "CONTENT_LENGTH", "0"  # the run sets the length of its body
 
 
-def made(call: Request, body: IO[bytes], size: int) -> dict[str, Any]:
-    """WSGI's environment (PEP 3333). What the server said is missing in calls of an older version."""
+def build(call: Request, body: IO[bytes], size: int) -> dict[str, Any]:
+    """The environment for the run of ``call``. Calls of older versions have no variables of the server."""
     name, port = split_domain_port(call.host)
-    made: dict[str, Any] = {
+    environ: dict[str, Any] = {
         "SERVER_NAME": name.strip("[]"),
         "SERVER_PORT": port or ("443" if call.scheme == "https" else "80"),
         "SERVER_PROTOCOL": "HTTP/1.1",
         **dict(call.environ),
         "REQUEST_METHOD": call.method,
-        "SCRIPT_NAME": latin(call.script_name),
-        "PATH_INFO": latin(call.path),
+        "SCRIPT_NAME": wsgi_string(call.script_name),
+        "PATH_INFO": wsgi_string(call.path),
         "QUERY_STRING": call.query,
         "REMOTE_ADDR": call.remote_addr,
         "wsgi.version": (1, 0),
@@ -62,14 +64,14 @@ def made(call: Request, body: IO[bytes], size: int) -> dict[str, Any]:
     }
     for header, text in call.headers:
         key = header.upper().replace("-", "_")
-        made[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
+        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = text
     if call.host:
-        made["HTTP_HOST"] = call.host
+        environ["HTTP_HOST"] = call.host
     if size:
-        made["CONTENT_LENGTH"] = str(size)
-    return made
+        environ["CONTENT_LENGTH"] = str(size)
+    return environ
 
 
-def latin(text: str) -> str:
-    """``text`` as WSGI spells it: UTF-8 bytes in a Latin-1 string (PEP 3333)."""
+def wsgi_string(text: str) -> str:
+    """``text`` as WSGI represents it: UTF-8 bytes as Latin-1 (PEP 3333)."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")

@@ -16,6 +16,8 @@ from django.core.cache.backends.dummy import DummyCache
 from django.middleware.cache import FetchFromCacheMiddleware, UpdateCacheMiddleware
 from django.utils import cache
 
+from ..run_context import run_of
+
 HOOKS = ((FetchFromCacheMiddleware, "process_request"), (UpdateCacheMiddleware, "process_response"))
 """Methods by which the middleware, and ``cache_page``, read and write."""
 KEYS = ("_generate_cache_header_key", "_generate_cache_key")
@@ -55,14 +57,10 @@ class WithoutCache:
         return getattr(self._middleware, name)
 
 
-def _task_of(request: Any) -> Any:
-    return getattr(request, "async_task", None)
-
-
 def _without_cache(hook: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(hook)
     def passed(self: Any, request: Any, *args: Any) -> Any:
-        return hook(self if _task_of(request) is None else WithoutCache(self), request, *args)
+        return hook(self if run_of(request) is None else WithoutCache(self), request, *args)
 
     return passed
 
@@ -71,7 +69,7 @@ def _keyed_apart(generate: Callable[..., str]) -> Callable[..., str]:
     @functools.wraps(generate)
     def key(*args: Any, **named: Any) -> str:
         given = generate(*args, **named)
-        task = next((task for each in (*args, *named.values()) if (task := _task_of(each)) is not None), None)
-        return given if task is None else f"{given}.{task.id}.{task.attempt}"
+        run = next(filter(None, map(run_of, (*args, *named.values()))), None)
+        return given if run is None else f"{given}.{run.id}.{run.attempt}"
 
     return key

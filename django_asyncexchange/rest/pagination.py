@@ -15,6 +15,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 
 from ..conf import conf
+from ..run_context import run_of
 
 PAGE_FIELDS = frozenset({"limit", "offset", "next", "previous"})
 """Fields of DRF's own pagination classes, and of similar ones, that describe one page."""
@@ -24,8 +25,8 @@ class WholeCollectionMixin:
     """Paginates ordinary requests as its base class does; a deferred run gets the whole collection."""
 
     def is_whole(self, request: Any) -> bool:
-        """Whether ``request`` gets the whole collection: deferred runs do."""
-        return getattr(request, "async_task", None) is not None
+        """Whether ``request`` is a deferred run, which gets the whole collection."""
+        return run_of(request) is not None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         self.whole = self.is_whole(request)

@@ -19,6 +19,7 @@ from django.http import StreamingHttpResponse
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from ..run_context import run_of
 from . import consistent_read
 from .pagination import WholeCollectionMixin
 from .renderers import LinesRenderer
@@ -49,7 +50,7 @@ class WholeCollectionView:
     """Database alias for further queries in ``represent``, to see the same moment: ``.using(self.snapshot)``."""
 
     def list(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(request, "async_task", None) is None:
+        if run_of(request) is None:
             return super().list(request, *args, **kwargs)  # type: ignore[misc]
         return self.whole_collection(self.filter_queryset(self.get_queryset()))  # type: ignore[attr-defined]
 

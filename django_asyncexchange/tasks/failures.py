@@ -17,8 +17,11 @@ from django.dispatch import receiver
 
 from .. import encryption
 from ..redaction import MASK, is_secret, masked_url
+from ..run_context import run_of
 from ..store.bodies import Draft
 
+FAILURE = "_asyncexchange_failure"
+"""Attribute of the request of a run: what its view has raised."""
 LONGEST = 16 * 1024
 """Characters that are kept of a text, half of them of its end; and of each message, before it is looked through."""
 GAP = "\n…\n"
@@ -62,7 +65,13 @@ def _cut(text: str) -> str:
 
 @receiver(got_request_exception, dispatch_uid="django_asyncexchange.tasks.failures")
 def note(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """Django answers 500 for what a view raises: its run remembers it."""
-    run, error = getattr(request, "async_task", None), sys.exc_info()[1]
-    if run is not None and error is not None:
-        run.failure = described(error)
+    """Keep what the view of a run has raised: Django turns it into a 500."""
+    error = sys.exc_info()[1]
+    if error is not None and run_of(request) is not None:
+        setattr(request, FAILURE, described(error))
+
+
+def of(request: Any) -> str:
+    """What the view of ``request``, a run, has raised; ``""`` for nothing."""
+    text: str = getattr(request, FAILURE, "")
+    return text

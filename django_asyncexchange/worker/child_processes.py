@@ -1,7 +1,7 @@
-"""Processes that a view starts (``multiprocessing``): it may, and none of them outlives the worker that runs it.
+"""Lets views start processes with ``multiprocessing``, none of which outlives its worker.
 
-Queues make their workers daemons in the sense of ``multiprocessing``, which have no children: nobody would end those of
-a worker that is killed. Here each child looks whether its parent lives. A program that replaces it (``exec``) does not.
+Queues start their workers as daemonic processes, which may not have children: those of a killed worker would go on.
+Here each child checks whether its parent lives. A program that replaces it (``exec``) does not.
 """
 
 from __future__ import annotations
@@ -12,38 +12,40 @@ import signal
 import threading
 import time
 
-LOOK = 1.0
-"""Seconds between two looks."""
+CHECK_SECONDS = 1.0
+"""Seconds between two checks of the parent."""
 
 _parent = 0
-"""The process that forks."""
+"""Id of the process that forks."""
 
 
 def allow() -> None:
-    """Let this process, a worker, have children. Not to be called twice."""
+    """Allow this worker process to have children. Call it once."""
     multiprocessing.current_process().daemon = False
-    os.register_at_fork(before=_note, after_in_child=_follow)
+    os.register_at_fork(before=_remember_parent, after_in_child=_watch_parent)
 
 
 def kill(but: set[multiprocessing.process.BaseProcess]) -> None:
-    """End the children of this process, ``but`` for those."""
+    """Kill the children of this process, except those in ``but``."""
     ended = set(multiprocessing.active_children()) - but
     for child in ended:
         child.kill()
     for child in ended:
-        child.join(LOOK)
+        child.join(CHECK_SECONDS)
 
 
-def _note() -> None:
+def _remember_parent() -> None:
     global _parent
     _parent = os.getpid()
 
 
-def _follow() -> None:
-    threading.Thread(target=_look, args=(_parent,), name="asyncexchange-follower", daemon=True).start()
+def _watch_parent() -> None:
+    threading.Thread(
+        target=_exit_with_parent, args=(_parent,), name="asyncexchange-parent-watcher", daemon=True
+    ).start()
 
 
-def _look(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(LOOK)
+        time.sleep(CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from ..store import bodies, db_retry
 from ..store.values import Claim, Ended
 from ..tasks import failures, lifecycle, recovery
 from . import watchdog
-from .context import Run
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -30,8 +30,8 @@ def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return db_retry.outlast(partial(work, *args, **kwargs), FINISHING)
 
 
-def interrupted(claim: Claim, run: Run | None, error: BaseException) -> None:
-    """End a run that was interrupted: by us, by the time limit of whatever runs us, or by a view that leaves."""
+def interrupted(claim: Claim, run: WatchedRun | None, error: BaseException) -> None:
+    """End a run that was interrupted by us, by the time limit of whatever runs us, or by a view that leaves."""
     logger.warning("task %s: interrupted, %s", claim.task.pk, run.reason if run else "from outside", exc_info=True)
     if run is not None and run.reason is State.CANCEL:
         patiently(lifecycle.confirm_cancel, claim, run.progress)
@@ -40,7 +40,7 @@ def interrupted(claim: Claim, run: Run | None, error: BaseException) -> None:
         failed(claim, run, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION, error)
 
 
-def failed(claim: Claim, run: Run | None, reason: Reason, error: BaseException) -> None:
+def failed(claim: Claim, run: WatchedRun | None, reason: Reason, error: BaseException) -> None:
     """End a run that has no response."""
     patiently(lifecycle.fail, claim, reason, failures.described(error), run.progress if run else None)
 
@@ -72,4 +72,4 @@ def unrecorded(claim: Claim | None, error: Exception) -> None:
             logger.exception("task %s: it is left to its lease", claim.task.pk)
             error = another
     if isinstance(error, (*db_retry.AWAY, *db_retry.SPOILT)) and not db_retry.is_away():
-        watchdog.leave()
+        watchdog.kill_worker()

@@ -1,7 +1,7 @@
-"""The event loop of a thread that runs calls, which lives as long as the thread does.
+"""The event loop of a thread that runs calls. It lives as long as the thread.
 
-Projects keep clients, pools and locks of asyncio in their modules, and those belong to the loop in which they were
-first used. A server has one for all of its calls, and so has a worker.
+Projects keep clients, pools and locks of asyncio in modules, and those belong to the loop in which they were first
+used. A server has one loop for all calls, and so has a worker.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import partial
 from typing import Any
 
 Generator = AsyncGenerator[Any, None]
-Tenants = list[Callable[[], object]]
+Callbacks = list[Callable[[], object]]
 
-ENDS_WITHIN = 1.0
-"""For how many seconds whoever leaves waits for the thread of the loop."""
+JOIN_SECONDS = 1.0
+"""Seconds to wait for the loop's thread at its end."""
 
 
 class EventLoop:
@@ -30,39 +30,39 @@ class EventLoop:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
-        self.tenants: Tenants = []
-        """Whom to tell that a task has raised what ends an event loop (SystemExit): nobody between two runs."""
+        self.on_exit: Callbacks = []
+        """Called when a task raises what ends an event loop (SystemExit). Empty between two runs."""
         is_over = threading.Event()
-        args = self.loop, is_over, self.tenants
-        thread = threading.Thread(target=_live, args=args, name="asyncexchange-loop", daemon=True)
+        args = self.loop, is_over, self.on_exit
+        thread = threading.Thread(target=_run, args=args, name="asyncexchange-loop", daemon=True)
         weakref.finalize(self, _end, self.loop, is_over, thread, self.pid)
         thread.start()
 
-    def tell(self, what: Callable[..., object], *args: Any) -> None:
-        """Call it there, in an empty context."""
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback`` in the loop's thread, in an empty context."""
         with suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(what, *args, context=Context())
+            self.loop.call_soon_threadsafe(callback, *args, context=Context())
 
 
-_of_this_thread = threading.local()
+_local = threading.local()
 
 
-def mine() -> EventLoop:
-    """This thread's; another one where a run of this thread is within a run."""
-    known: EventLoop | None = getattr(_of_this_thread, "loop", None)
-    if known is None or known.pid != os.getpid():  # a fork leaves the other thread behind
-        known = _of_this_thread.loop = EventLoop()
-    return EventLoop() if known.tenants else known
+def of_this_thread() -> EventLoop:
+    """The event loop of this thread; a new one for a run within a run of this thread."""
+    known: EventLoop | None = getattr(_local, "loop", None)
+    if known is None or known.pid != os.getpid():  # a fork does not inherit the loop's thread
+        known = _local.loop = EventLoop()
+    return EventLoop() if known.on_exit else known
 
 
-def _live(loop: asyncio.AbstractEventLoop, is_over: threading.Event, tenants: Tenants) -> None:
+def _run(loop: asyncio.AbstractEventLoop, is_over: threading.Event, on_exit: Callbacks) -> None:
     asyncio.set_event_loop(loop)
     while not is_over.is_set():
         try:
-            loop.run_forever()  # a view may have stopped it, which is nothing to us
+            loop.run_forever()  # again, if a view has stopped it
         except BaseException:
-            for tell in tenants:
-                tell()
+            for callback in on_exit:
+                callback()
     loop.close()
 
 
@@ -70,26 +70,26 @@ def _end(loop: asyncio.AbstractEventLoop, is_over: threading.Event, thread: thre
     if pid == os.getpid():
         is_over.set()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(ENDS_WITHIN)
+        thread.join(JOIN_SECONDS)
 
 
 class Generators:
-    """The asynchronous generators that are begun inside this context, in the loop's thread; closed with it.
+    """Closes the asynchronous generators that are started inside this context, in the loop's thread.
 
-    One that nobody reads any more is closed at once, in a task: that may take queries.
+    One that is garbage-collected is closed at once, in a task: it may execute queries.
     """
 
     def __init__(self, events: EventLoop) -> None:
         self._events = events
-        self._begun: weakref.WeakSet[Generator] = weakref.WeakSet()
+        self._started: weakref.WeakSet[Generator] = weakref.WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> None:
         self._before = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self._begun.add, finalizer=partial(self._events.tell, self._close))
+        sys.set_asyncgen_hooks(firstiter=self._started.add, finalizer=partial(self._events.call_soon, self._close))
 
     async def __aexit__(self, *_: object) -> None:
-        for generator in self._begun:
+        for generator in self._started:
             self._close(generator)
         if self._closing:
             await asyncio.wait(self._closing)

@@ -1,4 +1,4 @@
-"""Ends what a thread is doing in its databases, from another thread."""
+"""Cancels the database statements of a thread, from another thread."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from django.db.backends.signals import connection_created
 
 logger = logging.getLogger("django_asyncexchange")
 
-_opened: defaultdict[int, weakref.WeakSet[Any]] = defaultdict(weakref.WeakSet)
-"""Thread → its connections, which Django shows to that thread only."""
+_of_threads: defaultdict[int, weakref.WeakSet[Any]] = defaultdict(weakref.WeakSet)
+"""Thread → its connections, which Django gives to that thread only."""
 
 
-def note(*, connection: Any, **kwargs: Any) -> None:
-    _opened[threading.get_ident()].add(connection)
+def _remember(*, connection: Any, **kwargs: Any) -> None:
+    _of_threads[threading.get_ident()].add(connection)
 
 
-connection_created.connect(note, dispatch_uid="django_asyncexchange.worker.query_cancel")
+connection_created.connect(_remember, dispatch_uid="django_asyncexchange.worker.query_cancel")
 
 
 def of_this_thread() -> weakref.WeakSet[Any]:
-    """The connections of this thread, those to come included."""
-    known = _opened[threading.get_ident()]
+    """The connections of this thread, and those that it will open."""
+    known = _of_threads[threading.get_ident()]
     for connection in connections.all(initialized_only=True):
         known.add(connection)
     return known
 
 
-def cancel(opened: weakref.WeakSet[Any]) -> None:
-    """Cancel the statements that run on these connections; on one that does nothing, nothing happens."""
-    for connection in list(opened):
+def cancel(of_thread: weakref.WeakSet[Any]) -> None:
+    """Cancel the current statement of each connection, if it has one."""
+    for connection in list(of_thread):
         if connection.connection is not None:
             try:
                 CANCEL.get(connection.vendor, lambda connection: None)(connection)
@@ -56,9 +56,9 @@ def _sqlite(connection: Any) -> None:
 
 
 def _mysql(connection: Any) -> None:
-    number = connection.connection.thread_id()
+    thread_id = connection.connection.thread_id()
     with contextlib.closing(connections.create_connection(connection.alias)) as other, other.cursor() as cursor:
-        cursor.execute(f"KILL QUERY {int(number)}")
+        cursor.execute(f"KILL QUERY {int(thread_id)}")
 
 
 CANCEL = {"postgresql": _postgresql, "sqlite": _sqlite, "mysql": _mysql}

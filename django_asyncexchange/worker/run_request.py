@@ -1,7 +1,7 @@
-"""A run's request: whoever asks it who is calling, hears of the owner.
+"""The request of a run: ``request.user`` and ``request.auth`` are those of the task's owner, also for DRF.
 
-The owner is looked up when somebody first asks, and at the latest before the view begins: inside the middleware chain,
-where a middleware of the project has chosen the tenant, and with it the database.
+The owner is loaded on first access, at the latest before the view: inside the middleware chain, where a middleware of
+the project has chosen the tenant, and with it the database.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, cached_property
 
-from ..identity.restore import found, headers_of
+from ..identity.restore import headers_of, load
 from ..identity.snapshot import Identity
 from ..identity.tokens import IdentityLost
 from . import run_session
@@ -26,15 +26,15 @@ else:
     Base = object
 
 
-class Acting(Base):
-    """What is added to Django's class of a request: the names under which Django and DRF ask who is calling."""
+class RunRequestMixin(Base):
+    """Added to Django's request class: the attributes by which Django and DRF learn who is calling."""
 
     _asyncexchange_look: Callable[[], tuple[Any, Any]]
     _asyncexchange_who: Identity
 
     @cached_property
     def _asyncexchange_owner(self) -> tuple[Any, Any] | None:
-        """(``request.user``, ``request.auth``) as DRF has them; None where the owner may not act any more."""
+        """(``request.user``, ``request.auth``) as of DRF; None if the owner may not act any more."""
         try:
             return self._asyncexchange_look()
         except IdentityLost:
@@ -42,13 +42,13 @@ class Acting(Base):
 
     @cached_property
     def _cached_user(self) -> Any:
-        """``request.user`` of Django itself, where an application is nobody, and so is who may not act."""
+        """Django's ``request.user``: anonymous for an application, and for an owner who may not act any more."""
         user, _ = self._asyncexchange_owner or (None, None)
         return AnonymousUser() if user is None else user
 
     @cached_property
     def _force_auth_user(self) -> Any:
-        """DRF asks no authentication class where this or the token is not None."""
+        """DRF uses no authentication class if this or the token is not None."""
         user, token = self._asyncexchange_owner or (None, None)
         return None if token is None and isinstance(user, AnonymousUser) else user
 
@@ -58,7 +58,7 @@ class Acting(Base):
 
     @property
     def auser(self) -> Callable[[], Any]:
-        """As AuthenticationMiddleware sets it; but the look that it takes is not one into the session."""
+        """As AuthenticationMiddleware sets it, but without access to the session."""
         if "auser" not in self.__dict__:
             raise AttributeError("This request has no auser.")
         ask: Callable[[], Any] = self.__dict__["auser"]
@@ -75,7 +75,7 @@ class Acting(Base):
 
     @property
     def session(self) -> Any:
-        """As SessionMiddleware sets it, but for keeping anything."""
+        """As SessionMiddleware sets it, but never saved."""
         if "session" not in self.__dict__:
             raise AttributeError("This request has no session.")
         return self.__dict__["session"]
@@ -83,14 +83,14 @@ class Acting(Base):
     @session.setter
     def session(self, store: Any) -> None:
         who = self._asyncexchange_who
-        self.__dict__["session"] = run_session.unkept(store, who.backend, who.device)
+        self.__dict__["session"] = run_session.as_run_session(store, who.backend, who.device)
 
 
 def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
-    """Make ``request`` one of ``who``'s; ``patiently`` calls what it is given, as often as that makes sense."""
+    """Make ``request`` one of the caller ``who``. ``patiently(function, …)`` retries while the database is away."""
     cls: Any = type(request)
-    request.__class__ = _acting(cls)
-    request._asyncexchange_look = lambda: patiently(found, who)
+    request.__class__ = _run_request_class(cls)
+    request._asyncexchange_look = lambda: patiently(load, who)
     request._asyncexchange_who = who
     request.user = SimpleLazyObject(lambda: request._cached_user)
     try:
@@ -100,23 +100,23 @@ def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
         request._asyncexchange_owner = None
 
 
-def stands(request: Any) -> bool:
-    """Whether the owner may act. From now on it takes no database to say who that is."""
+def is_owner_active(request: Any) -> bool:
+    """Whether the owner may still act. Later accesses need no database."""
     if request._asyncexchange_owner is None:
         return False
     user = request._asyncexchange_owner[0]
     user = AnonymousUser() if user is None else user
-    if not getattr(request.user, "is_authenticated", False):  # RemoteUserMiddleware, for one, has missed its header
+    if not getattr(request.user, "is_authenticated", False):  # for example, RemoteUserMiddleware found no header
         request.user = user
     request._cached_user = request._acached_user = user
     return True
 
 
-def is_lost(request: Any) -> bool:
-    """Whether somebody has asked for the owner, and there is none any more."""
+def is_owner_lost(request: Any) -> bool:
+    """Whether the owner was loaded and may not act any more."""
     return request.__dict__.get("_asyncexchange_owner", ()) is None
 
 
 @functools.cache
-def _acting(cls: type[HttpRequest]) -> type[HttpRequest]:
-    return type(cls.__name__, (Acting, cls), {})
+def _run_request_class(cls: type[HttpRequest]) -> type[HttpRequest]:
+    return type(cls.__name__, (RunRequestMixin, cls), {})

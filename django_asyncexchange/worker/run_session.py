@@ -1,7 +1,7 @@
-"""The session of a run: there is no browser to come back with it.
+"""The session of a run: empty, and never saved, since no browser has its cookie.
 
-It reads as a new visitor's. What a view writes into it would be lost, so that is an error; what belongs to Django's own
-ways (a login, messages, the language) or to a middleware is forgotten. No row is ever written.
+What a view writes into it would be lost, so that raises SessionNotKept. What Django itself writes (a login, messages,
+the language), or a middleware, is dropped.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ class SessionNotKept(Exception):
         super().__init__(f"{what}: a call that is answered later has no session that is kept.")
 
 
-class Unkept(Base):
-    """What is changed in the project's class of sessions."""
+class RunSessionMixin(Base):
+    """Added to the project's session class."""
 
-    is_the_views = False
-    """Whether the view is at work."""
+    is_in_view = False
+    """Whether the view is running."""
     backend = ""
-    """Of the run's owner."""
+    """The authentication backend of the run's owner."""
 
     def is_empty(self) -> bool:
         return True  # SessionMiddleware neither saves it nor sends a cookie
 
     def create(self) -> None:
-        self._refuse("request.session.create()")
+        self._refuse_in_view("request.session.create()")
 
     def save(self, must_create: bool = False) -> None:
-        self._refuse("request.session.save()")
+        self._refuse_in_view("request.session.save()")
 
     def delete(self, session_key: str | None = None) -> None:
-        if session_key is not None:  # another one
+        if session_key is not None:  # of another session
             super().delete(session_key)
 
     def clear(self) -> None:
         super().clear()
-        self._session_cache = Data(self)
+        self._session_cache = RunSessionData(self)
 
     def cycle_key(self) -> None:
-        """There is none: nothing to be done at a login."""
+        """There is no key to be cycled at a login."""
 
     async def acreate(self) -> None:
         self.create()
@@ -68,13 +68,13 @@ class Unkept(Base):
     async def acycle_key(self) -> None:
         self.cycle_key()
 
-    def _refuse(self, what: str) -> None:
-        if self.is_the_views:
+    def _refuse_in_view(self, what: str) -> None:
+        if self.is_in_view:
             raise SessionNotKept(what)
 
 
-class Data(dict[str, Any]):
-    """What is in such a session. Keys that begin with an underscore are Django's (documentation of sessions)."""
+class RunSessionData(dict[str, Any]):
+    """The items of the session. Keys with a leading underscore are Django's (documentation of sessions)."""
 
     def __init__(self, session: Any) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ class Data(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not key.startswith("_"):
-            self.session._refuse(f"request.session[{key!r}]")
+            self.session._refuse_in_view(f"request.session[{key!r}]")
         super().__setitem__(key, value)
 
     def __missing__(self, key: str) -> str:
-        """Whose name a header gives at every request (RemoteUserMiddleware) is asked for the backend of its login."""
+        """RemoteUserMiddleware, which gets the user from a header, reads the backend of the login from the session."""
         if key == BACKEND_SESSION_KEY and self.session.backend:
             backend: str = self.session.backend
             return backend
@@ -98,18 +98,18 @@ class Data(dict[str, Any]):
 
 
 DEVICE = "otp_device_id"
-"""Where django-otp looks for the device by which a user was verified; it asks whether that is still the user's."""
+"""The key by which django-otp finds the device that has verified the user."""
 
 
-def unkept(store: Any, backend: str = "", device: str = "") -> Any:
-    """``store`` as the session of a run whose owner ``backend`` knows and ``device`` has verified (django-otp).
+def as_run_session(store: Any, backend: str = "", device: str = "") -> Any:
+    """``store`` as the session of a run. ``backend`` and ``device``: of its owner (authentication, django-otp).
 
-    Anything but a session of Django's is left as it is.
+    Only Django's sessions are changed.
     """
     if isinstance(store, SessionBase):
-        store.__class__ = _unkept(type(store))
+        store.__class__ = _run_session_class(type(store))
         store.backend = backend  # type: ignore[attr-defined]
-        store._session_key, store._session_cache = None, Data(store)  # type: ignore[attr-defined]
+        store._session_key, store._session_cache = None, RunSessionData(store)  # type: ignore[attr-defined]
         if device:
             store[DEVICE] = device
             store.modified = False
@@ -117,19 +117,19 @@ def unkept(store: Any, backend: str = "", device: str = "") -> Any:
 
 
 @contextlib.contextmanager
-def refusing(request: Any) -> Iterator[None]:
-    """While the view of ``request`` is at work."""
+def refuse_writes(request: Any) -> Iterator[None]:
+    """While the view of ``request`` runs, writes to its session raise SessionNotKept."""
     session = getattr(request, "session", None)
-    if not isinstance(session, Unkept):
+    if not isinstance(session, RunSessionMixin):
         yield
         return
-    session.is_the_views = True
+    session.is_in_view = True
     try:
         yield
     finally:
-        session.is_the_views = False
+        session.is_in_view = False
 
 
 @functools.cache
-def _unkept(cls: type[SessionBase]) -> type[SessionBase]:
-    return type(cls.__name__, (Unkept, cls), {})
+def _run_session_class(cls: type[SessionBase]) -> type[SessionBase]:
+    return type(cls.__name__, (RunSessionMixin, cls), {})

@@ -30,12 +30,12 @@ from ..protocol.values import Request
 from ..responses import http
 from ..store import bodies, db_sessions
 from ..store.values import Claim
-from ..tasks import dispatch, lifecycle, presence, pruning, recovery
+from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
 from ..webhooks import delivery
 from . import asgi, endings, handlers, run_request, watchdog
-from .context import Run
 from .endings import FINISHING
 from .endings import patiently as _patiently
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -69,7 +69,7 @@ def _perform(claim: Claim, until: float) -> Claim | None:
     sessions, run = db_sessions.Sessions(), None
     try:
         call = task.captured
-        with sessions, watchdog.over(claim, limit) as run, _surroundings(call), _request(claim, call) as request:
+        with sessions, watchdog.watch(claim, limit) as run, _surroundings(call), _request(claim, call) as request:
             if claim.has_body_elsewhere and not _patiently(lifecycle.is_current, claim):
                 return None  # cancelled since, and its body deleted: perhaps it was not read whole
             with _answered(run, call, request) as (answer, chunks):
@@ -92,7 +92,7 @@ def _perform(claim: Claim, until: float) -> Claim | None:
     else:
         sessions.settle()
         goes_on = not sessions.used and time.monotonic() < until
-        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": run.failure}
+        said = {"status": status, "reason_phrase": phrase, "headers": headers, "failure": failures.of(request)}
         ended = endings.answered(claim, **said, draft=draft, progress=run.progress, claims_next=goes_on)
         return ended.next if ended else None
     return None
@@ -105,27 +105,27 @@ def _request(claim: Claim, call: Request) -> contextlib.AbstractContextManager[H
 
 
 @contextlib.contextmanager
-def _answered(run: Run, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _answered(run: WatchedRun, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
-    request.async_task = run  # type: ignore[attr-defined]
-    run_request.begin(request, snapshot.of(run.task, call), _patiently)
+    request.async_task = run.context  # type: ignore[attr-defined]
+    run_request.begin(request, snapshot.of(run.claim.task, call), _patiently)
     run.begin()
     with _performed(run, call, request) as (response, chunks):
-        if run_request.is_lost(request):  # whatever a middleware has made of it
+        if run_request.is_owner_lost(request):  # whatever a middleware has made of it
             response, chunks = HttpResponse(status=401), []
         yield response, chunks
 
 
 def _performed(
-    run: Run, call: Request, request: HttpRequest
+    run: WatchedRun, call: Request, request: HttpRequest
 ) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
-        return asgi.answered(request, run, partial(_surroundings, call))
+        return asgi.response_of(request, run, partial(_surroundings, call))
     return _by_wsgi(run, request)
 
 
 @contextlib.contextmanager
-def _by_wsgi(run: Run, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
+def _by_wsgi(run: WatchedRun, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
     response = handlers.handler()(request)
     with contextlib.closing(response):
         yield response, run.counted(http.chunks_of(response), response)

@@ -1,7 +1,7 @@
-"""Where a run can be interrupted: not between taking a lock and the block that gives it back.
+"""Where a run can be interrupted: not between the acquisition of a lock and the block that releases it.
 
-An exception there leaves the lock held for as long as the process lives. Every setting of the language takes and gives
-back such a lock, and every line that is logged.
+An exception there leaves the lock acquired as long as the process lives. ``translation.activate()`` and every log
+record acquire such locks.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import dis
 from types import FrameType
 
 UNSAFE = {"acquire", "release", "_acquireLock", "_releaseLock", "__enter__", "__exit__", "__aenter__", "__aexit__"}
-"""Functions that are on their way into a block, or out of it."""
+"""Functions that enter or leave a ``with`` block, or acquire or release a lock."""
 CALLERS = {"django_asyncexchange.worker.handlers", "django_asyncexchange.worker.asgi"}
-"""Modules that call what is interrupted. What is below them on the stack is the worker's own."""
+"""Modules that call the code of the project. Frames below theirs are the worker's own."""
 
 
 def is_safe(frame: FrameType | None) -> bool:
-    """Whether an exception that is raised in ``frame`` now leaves every lock to the block that gives it back."""
-    if frame is not None and UNSAFE & _named_on_its_line(frame):
+    """Whether an exception in ``frame`` leaves no lock acquired."""
+    if frame is not None and UNSAFE & _names_on_its_line(frame):
         return False
     while frame is not None and frame.f_globals.get("__name__") not in CALLERS:
         if frame.f_code.co_name in UNSAFE:
@@ -26,7 +26,7 @@ def is_safe(frame: FrameType | None) -> bool:
     return True
 
 
-def _named_on_its_line(frame: FrameType) -> set[object]:
+def _names_on_its_line(frame: FrameType) -> set[object]:
     return {
         instruction.argval
         for instruction in dis.get_instructions(frame.f_code)

@@ -1,8 +1,7 @@
-"""Watches over the runs of this process: one thread beside them that keeps their leases and ends what has to end.
+"""One thread per process that watches its runs: extends leases, saves progress, interrupts.
 
-It looks a few times a second whether a run is still wanted, moves its lease on, records its progress, and interrupts
-one that was cancelled, has lost its lease or takes too long: first its statement in the database, then its thread, and
-in the end, in a worker, the process.
+A run that was cancelled, lost its lease or exceeds its run limit is interrupted: first its database statement, then
+its thread, and at last, in a process that only works for this app, the process.
 """
 
 from __future__ import annotations
@@ -26,72 +25,73 @@ from ..conf import conf
 from ..models import AsyncTask
 from ..models.querysets import after
 from ..protocol.states import Reason, State
+from ..run_context import Interrupted
 from ..store.values import Claim
 from ..tasks import cancel_file, lifecycle, run_file
 from . import child_processes, query_cancel, safepoints
-from .context import Interrupted as Interrupted
-from .context import Run
+from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
-TICK = 0.25
-"""Seconds between two looks."""
-PROGRESS_EVERY = 1.0
-"""Seconds between two records of progress."""
-AGAIN = 1.0
+INTERVAL = 0.25
+"""Seconds between two checks of all runs."""
+PROGRESS_INTERVAL = 1.0
+"""Seconds between two writes of a run's progress."""
+INTERRUPT_INTERVAL = 1.0
 """Seconds between two interruptions of one run."""
-PUT_OFF = 8
-"""How often an interruption waits for a place where it leaves no lock held."""
-PATIENCE = 3.0
-"""How long a run may ignore that it is interrupted, in seconds, before its worker process ends itself."""
-IDLE = 20
-"""After so many looks at nothing the watcher waits until it is woken: meanwhile a run begins without waking it."""
+MAX_DEFERRALS = 8
+"""How often an interruption waits for a point where it leaves no lock held."""
+KILL_AFTER = 3.0
+"""Seconds that an interrupted run may go on before its worker process kills itself."""
+IDLE_CHECKS = 20
+"""After so many checks without a run the thread sleeps until it is woken. A run that begins before need not wake it."""
 BEYOND_UTF8MB3 = re.compile("[\U00010000-\U0010ffff]")
-"""Signs that a column of MySQL with an old character set cannot hold."""
+"""Characters that MySQL's ``utf8mb3`` cannot store."""
 CEILING = 15.0
-"""By how many seconds a run may outlast its limit where nothing inside the process can interrupt it."""
+"""Seconds beyond its limit after which a run is ended from outside, where nothing in its process can interrupt it."""
 
 
-_runs: set[Run] = set()
+_runs: set[WatchedRun] = set()
 _lock = threading.Lock()
 _awake = threading.Event()
-_watcher: tuple[int, threading.Thread] | None = None
-_own: list[int] = []
-"""The process that only works for us, and may end itself. Never a web server."""
-_last_words: list[Callable[[], object]] = []
+_thread: tuple[int, threading.Thread] | None = None
+_worker: list[int] = []
+"""Id of this process, if it only works for this app and may kill itself. Never a web server."""
+_before_kill: list[Callable[[], object]] = []
 
 
-def this_is_a_worker(last_words: Callable[[], object] = bool) -> None:
-    """Say that this process has nothing else to do than running calls. ``last_words``: called before it leaves."""
+def mark_worker(before_kill: Callable[[], object] = bool) -> None:
+    """Declare that this process only works for this app, and may kill itself; ``before_kill`` is called first."""
     if not is_worker():
         child_processes.allow()
-    _own[:], _last_words[:] = [os.getpid()], [last_words]
+    _worker[:], _before_kill[:] = [os.getpid()], [before_kill]
 
 
 def is_worker() -> bool:
-    return _own == [os.getpid()]
+    """Whether this process was declared to be a worker; a fork of one is none."""
+    return _worker == [os.getpid()]
 
 
-def leave() -> None:
-    """End this process, where it only works for us: it cannot any more. Whoever has started it starts another.
+def kill_worker() -> None:
+    """Kill this process, if it is a worker: it cannot save results any more. Its parent starts another.
 
-    From inside, in the middle of a call: a worker of django-q2 holds no lock of its queue then.
+    Called from within a call, when a worker of django-q2 holds no lock of its queue.
     """
     if is_worker():
-        logger.critical("this worker cannot write down what it does, and leaves")
-        for tell in _last_words:
-            tell()
+        logger.critical("this worker cannot save what it does; its process ends")
+        for call in _before_kill:
+            call()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def over(claim: Claim, limit: float) -> Iterator[Run]:
-    """Watch over the run of ``claim``, in this thread, for at most ``limit`` seconds.
+def watch(claim: Claim, limit: float) -> Iterator[WatchedRun]:
+    """Watch the run of ``claim`` in this thread, for at most ``limit`` seconds.
 
-    Raises Interrupted inside, or what a database raises whose statement was cancelled. Beside the main thread only
-    statements can be interrupted; a view there has to ask.
+    Raises Interrupted inside, or what a database raises for a cancelled statement. In other threads than the main one
+    only statements can be interrupted; Python code there has to check ``request.async_task.is_cancelled``.
     """
-    run, before = Run(claim, limit), set(multiprocessing.active_children())
+    run, before = WatchedRun(claim, limit), set(multiprocessing.active_children())
     with contextlib.ExitStack() as stack:
         stack.enter_context(_interruptible(run))
         if is_worker():
@@ -101,12 +101,12 @@ def over(claim: Claim, limit: float) -> Iterator[Run]:
             _start()
         try:
             yield run
-            run.catch_up()
+            run.raise_deferred()
         except Exception:
-            run.catch_up()
+            run.raise_deferred()
             raise
         finally:
-            with run.guard:  # not a moment too late: nothing may hit what follows
+            with run.lock:  # no interruption may hit the code after this
                 run.is_over = True
             with _lock:
                 _runs.discard(run)
@@ -115,8 +115,8 @@ def over(claim: Claim, limit: float) -> Iterator[Run]:
 
 
 @contextlib.contextmanager
-def _interruptible(run: Run) -> Iterator[None]:
-    """SIGUSR2 to the main thread wakes what blocks there: sleep, sockets, locks. SIGALRM is left to django-q2."""
+def _interruptible(run: WatchedRun) -> Iterator[None]:
+    """Let SIGUSR2 interrupt the main thread, also in a sleep or on a socket or lock. SIGALRM is django-q2's."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -124,9 +124,9 @@ def _interruptible(run: Run) -> Iterator[None]:
     def interrupt(_: int, frame: FrameType | None) -> None:
         if run.reason is None or run.is_over:
             return
-        if run.put_off < PUT_OFF and not run.is_blocked() and not safepoints.is_safe(frame):
-            run.put_off += 1
-            run.signalled = 0.0  # the next look tries again
+        if run.deferrals < MAX_DEFERRALS and not run.is_blocked() and not safepoints.is_safe(frame):
+            run.deferrals += 1
+            run.signalled = 0.0  # the next check tries again
         else:
             raise Interrupted
 
@@ -138,11 +138,11 @@ def _interruptible(run: Run) -> Iterator[None]:
 
 
 def _start() -> None:
-    """One watcher for each process; a fork leaves it behind."""
-    global _watcher
-    if _watcher is None or _watcher[0] != os.getpid() or not _watcher[1].is_alive():
-        thread = threading.Thread(target=_watch, name="asyncexchange-watcher", daemon=True)
-        _watcher = os.getpid(), thread
+    """Start the thread, one for each process: a fork does not inherit it."""
+    global _thread
+    if _thread is None or _thread[0] != os.getpid() or not _thread[1].is_alive():
+        thread = threading.Thread(target=_watch, name="asyncexchange-watchdog", daemon=True)
+        _thread = os.getpid(), thread
         thread.start()
     _awake.set()
 
@@ -153,67 +153,70 @@ def _watch() -> None:
         with _lock:
             runs = list(_runs)
             idle = 0 if runs else idle + 1
-            if idle == IDLE:
+            if idle == IDLE_CHECKS:
                 _awake.clear()
-        if idle == 1:  # nobody is kept from dropping the database, as a test runner does at its end
+        if idle == 1:  # an open connection would keep a test runner from dropping its database
             connections.close_all()
-        if idle < IDLE:
-            time.sleep(TICK)
+        if idle < IDLE_CHECKS:
+            time.sleep(INTERVAL)
             for run in runs:
-                _look(run)
+                _check(run)
         else:
             _awake.wait()
             idle = 0
 
 
-def _look(run: Run) -> None:
+def _check(run: WatchedRun) -> None:
     if run.is_over:
         return
     try:
         if run.reason is None:
-            run.reason, run.interrupted = _objection(run), time.monotonic()
+            run.reason, run.interrupted = _reason_to_end(run), time.monotonic()
         if run.reason is not None:
             _interrupt(run)
     except Exception:
-        logger.warning("task %s: its run could not be looked after; it is tried again", run.id, exc_info=True)
+        logger.warning("task %s: its run could not be checked; the next check follows", run.id, exc_info=True)
         connections.close_all()
 
 
-def _objection(run: Run) -> Reason | State | None:
-    """Why the run should end; None while all is well."""
+def _reason_to_end(run: WatchedRun) -> Reason | State | None:
+    """Why the run has to end; None while it may go on."""
     if run.age > run.limit:
         return Reason.RUN_TIMEOUT
     if run.is_private:
         return None
-    return None if not cancel_file.is_up(run.id) and _is_ours(run) else State.CANCEL
+    return None if not cancel_file.is_up(run.id) and _is_current(run) else State.CANCEL
 
 
-def _is_ours(run: Run) -> bool:
-    """Look, and move the lease on or record progress where it is time to. False = cancelled, or taken over."""
+def _is_current(run: WatchedRun) -> bool:
+    """Whether the attempt is still this run's; False if it was cancelled or another worker took it over.
+
+    Extends the lease and saves progress where that is due, with the same statement.
+    """
     mine = AsyncTask.objects.filter(pk=run.id, attempt=run.attempt, state=State.PROCESSING)
     changes = _changes(run)
     if not changes:
         return bool(mine.exists())
     if not cancel_file.are_used():
-        return _written(run, mine, changes)
+        return _save(run, mine, changes)
     try:
         with connections[router.db_for_write(AsyncTask)].cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 100")
         return bool(mine.update(**changes))
-    except OperationalError:  # the run itself is writing
-        run.recorded = None
+    except OperationalError:  # the run itself holds SQLite's write lock
+        run.written_progress = None
         return True
 
 
-def _written(run: Run, mine: Any, changes: dict[str, Any]) -> bool:
-    """Write them; without what was reported where the database cannot hold that: a report never costs the lease."""
+def _save(run: WatchedRun, mine: Any, changes: dict[str, Any]) -> bool:
+    """Save ``changes``; without a message that the database cannot store, so that no message costs the lease."""
     try:
         return bool(mine.update(**changes))
     except (DatabaseError, ValueError):
         message = changes.get("progress_message")
         if not message:
             raise
-        logger.warning("task %s: its progress could not be recorded as it is", run.id, exc_info=True)
+        logger.warning("task %s: the message of its progress could not be saved", run.id, exc_info=True)
     try:
         return bool(
             mine.update(**{**changes, "progress_message": BEYOND_UTF8MB3.sub("\N{REPLACEMENT CHARACTER}", message)})
@@ -222,35 +225,38 @@ def _written(run: Run, mine: Any, changes: dict[str, Any]) -> bool:
         return bool(mine.update(**{**changes, "progress_message": ""}))
 
 
-def _changes(run: Run) -> dict[str, Any]:
-    """What is to be written of the run by now."""
+def _changes(run: WatchedRun) -> dict[str, Any]:
+    """The columns that are due to be saved."""
     now = time.monotonic()
     changes: dict[str, Any] = {}
-    if now - run.renewed >= conf.LEASE_SECONDS / 6 and not cancel_file.are_used():  # its pid proves a life there
+    if now - run.renewed >= conf.LEASE_SECONDS / 6 and not cancel_file.are_used():  # there its process id is enough
         run.renewed = now
         changes["lease_until"] = after(dt.timedelta(seconds=conf.LEASE_SECONDS))
     progress = run.progress
-    if progress is not None and progress != run.recorded and now - run.told >= PROGRESS_EVERY:
-        run.told, run.recorded = now, progress
+    if progress is not None and progress != run.written_progress and now - run.progress_written >= PROGRESS_INTERVAL:
+        run.progress_written, run.written_progress = now, progress
         changes["progress_done"] = progress.done
         changes["progress_total"] = progress.total
         changes["progress_message"] = progress.message
     return changes
 
 
-def _interrupt(run: Run) -> None:
-    """Once a second: what the first time has raised is still being unwound, rolled back and closed."""
-    if time.monotonic() - run.signalled < AGAIN:
+def _interrupt(run: WatchedRun) -> None:
+    """Interrupt the statement and the thread of ``run``, and kill the process of one that goes on regardless.
+
+    At most once a second: the first exception is still being unwound, and its transaction rolled back.
+    """
+    if time.monotonic() - run.signalled < INTERRUPT_INTERVAL:
         return
-    with run.guard:
+    with run.lock:
         if run.is_over:
             return
         run.signalled = time.monotonic()
         if run.thread == threading.main_thread().ident:
             signal.pthread_kill(run.thread, signal.SIGUSR2)  # before its statement fails, which a view may catch
         query_cancel.cancel(run.connections)
-    if is_worker() and time.monotonic() - run.interrupted > PATIENCE:
-        logger.error("task %s: its run ignores that it is over; its worker process ends", run.id)
+    if is_worker() and time.monotonic() - run.interrupted > KILL_AFTER:
+        logger.error("task %s: its run ignores its interruption; its worker process ends", run.id)
         if run.reason is Reason.RUN_TIMEOUT:
             lifecycle.fail(run.claim, Reason.RUN_TIMEOUT)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -100,7 +100,7 @@ class Reasons(Members):
     enum = Reason
 
 
-CHECKS = Path(__file__).parents[2] / "django_asyncexchange" / "checks"
+PACKAGE = Path(__file__).parents[2] / "django_asyncexchange"
 DIALECTS = {name: import_string(path) for name, path in BUILT_IN.items()}
 
 
@@ -204,7 +204,7 @@ SIZES = [(1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"), (1, "")]
 
 class Checks(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        source = (CHECKS / "registry.py").read_text(encoding="utf-8")
+        source = (PACKAGE / "conf/check_ids.py").read_text(encoding="utf-8")
         [body] = (node.body for node in ast.parse(source).body if getattr(node, "name", "") == "CheckId")
         ids = {node.targets[0].id: ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign)}  # type: ignore[attr-defined]
         texts, deploy = sentences(source, "CheckId"), before_deployment()
@@ -216,9 +216,10 @@ def before_deployment() -> set[str]:
     """The names of the checks that need ``--deploy``."""
     functions = (
         node
-        for path in CHECKS.glob("*.py")
+        for path in (*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("executors/**/*.py"))
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef) and any("deploy=True" in ast.unparse(each) for each in node.decorator_list)
+        if isinstance(node, ast.FunctionDef)
+        if node.name == "deployment_checks" or any("deploy=True" in ast.unparse(each) for each in node.decorator_list)
     )
     nodes_of = (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Attribute))
     return {node.attr for node in nodes_of if ast.unparse(node.value) == "CheckId"}

@@ -12,7 +12,7 @@ from django.core import checks
 from django.test import override_settings
 
 from django_asyncexchange.checks import CheckId
-from django_asyncexchange.checks.databases import _is_mended
+from django_asyncexchange.checks.databases import _is_fixed
 
 from ..services import exchange
 
@@ -266,7 +266,7 @@ def test_an_id_is_used_once():
 
 
 @pytest.mark.parametrize(
-    ("version", "is_mended"),
+    ("version", "is_fixed"),
     [
         ((3, 40, 1), False),
         ((3, 44, 5), False),
@@ -280,8 +280,8 @@ def test_an_id_is_used_once():
         ((4, 0, 0), True),
     ],
 )
-def test_an_old_sqlite_is_known(version, is_mended):
-    assert _is_mended(version) == is_mended
+def test_an_old_sqlite_is_known(version, is_fixed):
+    assert _is_fixed(version) == is_fixed
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_an_old_sqlite_is_named_before_a_deployment_only():
     lite = databases(ENGINE="django.db.backends.sqlite3")
     with override_settings(**lite):
         named = {deploy: CheckId.SQLITE_OLD in found(deploy) for deploy in (False, True)}
-    assert named == {False: False, True: not _is_mended(sqlite3.sqlite_version_info)}
+    assert named == {False: False, True: not _is_fixed(sqlite3.sqlite_version_info)}
 
 
 @pytest.mark.parametrize(

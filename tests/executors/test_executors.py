@@ -55,11 +55,11 @@ def test_a_connection_that_is_too_old_does_not_see_the_next_call():
     assert connection.close_at != 0
 
 
-def test_a_process_has_one_housekeeper_and_a_fork_another(monkeypatch):
+def test_process_starts_one_maintenance_thread_and_a_fork_another(monkeypatch):
     begun = []
     monkeypatch.setattr(maintenance.threading, "Thread", lambda **given: begun.append(given) or threading.Event())
     monkeypatch.setattr(threading.Event, "start", lambda self: None, raising=False)
-    monkeypatch.setattr(maintenance, "_home", os.getppid())
+    monkeypatch.setattr(maintenance, "_pid", os.getppid())
     maintenance.start()
     maintenance.start()
     assert len(begun) == 1

@@ -355,7 +355,7 @@ def test_a_name_of_a_key_that_was_changed_in_the_call_is_nobodys():
     request.user = AnonymousUser()
     holder = Holder(authenticator=who.authenticator, found="secret-of-two", key="secret-of-two")
     setattr(request, HOLDER, holder)
-    assert not restore.is_same(dataclasses.replace(who, name=holder.name), request)
+    assert not restore.is_same_key(dataclasses.replace(who, name=holder.name), request)
 
 
 def test_a_password_that_is_part_of_what_was_found_is_not_kept():

@@ -833,5 +833,5 @@ def test_asgi_server_and_client_are_the_same_in_the_run(asgi):
 def test_a_query_that_a_middleware_has_read_is_read_anew_by_permissions():
     request = RequestFactory().get("/works/?async=true&a=1")
     assert request.GET["async"] == "true"
-    arrival.point(request, "/works/", "a=1")
+    arrival.set_target(request, "/works/", "a=1")
     assert request.GET.dict() == {"a": "1"}

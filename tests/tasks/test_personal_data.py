@@ -224,7 +224,7 @@ def test_a_file_that_resists_is_told_and_tried_again(monkeypatch):
 
     with monkeypatch.context() as broken:
         broken.setattr(storages["asyncexchange"], "delete", refuse)
-        with pytest.raises(CommandError, match="1 tasks have a file"):
+        with pytest.raises(CommandError, match="1 tasks have files"):
             forget("anna")
     pruning.prune()
     assert rows() == NOTHING

@@ -269,7 +269,7 @@ from django.urls import resolve
 resolve("/holds/")
 handlers.handler()
 watchdog.CEILING = 0.3
-watchdog.this_is_a_worker()
+watchdog.mark_worker()
 runner.run(sys.argv[1])
 """
 
@@ -290,7 +290,7 @@ def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(ca
 
 
 def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
-    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+    monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
     task = stored()
     runner.run(str(task.pk))
     assert fresh(task).state == State.DONE
@@ -302,7 +302,7 @@ class TestBeginnings:
 
     @pytest.fixture(autouse=True)
     def ours(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "_own", [os.getpid()])
+        monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
 
     def killed(self, monkeypatch, *, at):
         """A POST whose worker dies there: its file stays, and its process is gone."""

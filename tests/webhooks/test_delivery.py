@@ -1081,7 +1081,7 @@ class TestCommand:
         return webhook
 
     def test_what_was_given_up_is_sent_once_more(self, kept):
-        assert self.run() == "1 deliveries are sent once more\n"
+        assert self.run() == "1 deliveries are sent again\n"
         assert Delivery.objects.filter(state=Delivery.WAITING).count() == 1
 
     def test_all_can_be_sent_once_more(self, kept):

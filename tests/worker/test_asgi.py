@@ -170,7 +170,7 @@ async def streams_in_one_context(request):
         token = VARIABLE.set("the stream's")
         async with asyncio.timeout(PATIENCE):
             for _ in range(3):
-                yield b"x" * asgi.PORTION
+                yield b"x" * asgi.CHUNK_SIZE
                 names = [group.name async for group in Group.objects.all()]
                 assert names == []
         assert VARIABLE.get() == "the stream's"
@@ -635,7 +635,7 @@ def test_the_trigger_is_not_in_the_query_of_the_scope(settings):
 
 
 def test_a_call_that_came_by_wsgi_has_no_scope():
-    assert asgi_scope.made(captured())["headers"] == []
+    assert asgi_scope.build(captured())["headers"] == []
     with capture.rebuilt(captured(), []) as request:
         assert not hasattr(request, "scope")
 
@@ -750,7 +750,7 @@ def test_what_a_run_by_asgi_leaves_in_its_context_is_gone_in_the_next():
 
 def test_an_asynchronous_stream_is_read_by_the_task_of_its_view():
     task = ended(sent("/streams_in_one_context/"))
-    assert (task.state, answer(task)[3 * asgi.PORTION :]) == ("DONE", b"the view's")
+    assert (task.state, answer(task)[3 * asgi.CHUNK_SIZE :]) == ("DONE", b"the view's")
 
 
 def test_a_synchronous_stream_has_the_context_of_its_view():
@@ -789,7 +789,7 @@ def test_a_task_that_does_not_end_is_cancelled_before_the_run_limit_and_the_answ
     with limited(1.0, EXECUTOR=IDLE, ALLOW_ANONYMOUS=True):
         task = ended(task)
     assert (task.state, answer(task), names()) == ("DONE", b"accepted", {"cleaned up"})
-    assert "1 tasks of its view do not end, and are cancelled" in caplog.text
+    assert "1 tasks of its view have not ended, and are cancelled" in caplog.text
 
 
 def test_a_stream_may_wait_for_a_task_that_makes_queries():
@@ -803,15 +803,15 @@ def threads():
 
 def test_a_run_leaves_no_thread_and_no_task_behind():
     ended(sent("/waits_in_a_thread/"))
-    assert threads() <= {"asyncexchange-loop", "asyncexchange-watcher"}
-    assert asyncio.all_tasks(event_loops.mine().loop) == set()
+    assert threads() <= {"asyncexchange-loop", "asyncexchange-watchdog"}
+    assert asyncio.all_tasks(event_loops.of_this_thread().loop) == set()
     assert not SyncToAsync.context_to_thread_executor
-    assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not event_loops.mine().loop
+    assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not event_loops.of_this_thread().loop
 
 
 def test_a_thread_that_ends_takes_its_event_loop_with_it():
-    loops_of = [event_loops.mine().loop]
-    thread = threading.Thread(target=lambda: loops_of.append(event_loops.mine().loop))
+    loops_of = [event_loops.of_this_thread().loop]
+    thread = threading.Thread(target=lambda: loops_of.append(event_loops.of_this_thread().loop))
     thread.start()
     thread.join()
     assert loops_of[0] is not loops_of[1]

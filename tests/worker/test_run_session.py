@@ -159,7 +159,7 @@ def test_what_a_middleware_writes_is_forgotten_with_the_run(anna, settings):
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
     settings.SESSION_FILE_PATH = str(tmp_path)
-    store = run_session.unkept(backend.SessionStore("k" * 32))
+    store = run_session.as_run_session(backend.SessionStore("k" * 32))
     store["_auth_user_id"] = "1"
     store.cycle_key()
     store.flush()
@@ -170,5 +170,5 @@ def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
 
 def test_another_session_can_be_deleted(anna):
     key = Session.objects.get().session_key
-    run_session.unkept(db.SessionStore()).delete(key)
+    run_session.as_run_session(db.SessionStore()).delete(key)
     assert not Session.objects.exists()

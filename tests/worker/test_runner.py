@@ -286,8 +286,8 @@ def lasting(monkeypatch):
 def left(monkeypatch):
     """How often a worker has left; this process is one."""
     told = []
-    monkeypatch.setattr(watchdog, "_own", [os.getpid()])
-    monkeypatch.setattr(watchdog, "_last_words", [lambda: told.append("words")])
+    monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
+    monkeypatch.setattr(watchdog, "_before_kill", [lambda: told.append("words")])
     monkeypatch.setattr(watchdog.os, "kill", lambda pid, number: told.append((pid, number)))
     return told
 
@@ -355,7 +355,7 @@ def test_no_worker_leaves_because_of_an_id_of_nothing(left, id):
 
 
 def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch):
-    monkeypatch.setattr(watchdog, "_own", [])
+    monkeypatch.setattr(watchdog, "_worker", [])
     task = stored()
     with connection.execute_wrapper(refuse_writing):
         runner.run(str(task.pk))

@@ -28,7 +28,7 @@ from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import cancel_file, lifecycle
 from django_asyncexchange.worker import runner, watchdog
-from django_asyncexchange.worker.context import Run
+from django_asyncexchange.worker.watched_run import WatchedRun
 
 from ..services import IDLE, PATIENCE, captured, exchange, meanwhile, stage, stored, until
 
@@ -249,7 +249,7 @@ def test_no_flag_is_left():
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL drops no database that is in use")
 def test_no_connection_is_left_between_two_runs(monkeypatch):
-    monkeypatch.setattr(watchdog, "IDLE", 10**9)
+    monkeypatch.setattr(watchdog, "IDLE_CHECKS", 10**9)
     connections.close_all()
 
     def sessions():
@@ -266,7 +266,7 @@ def test_no_connection_is_left_between_two_runs(monkeypatch):
 
 
 def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
-    monkeypatch.setattr(watchdog, "TICK", 0.02)
+    monkeypatch.setattr(watchdog, "INTERVAL", 0.02)
     for _ in range(12):
         stage.reset()
         task = stored(to="/translates/")
@@ -311,7 +311,7 @@ def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay
     """Nobody else can see its task: a project's own tests run like that."""
     with transaction.atomic():
         task = stored(to="/reports/")
-        joined = meanwhile(lambda: (time.sleep(3 * watchdog.TICK), stage.released.set()))
+        joined = meanwhile(lambda: (time.sleep(3 * watchdog.INTERVAL), stage.released.set()))
         runner.run(str(task.pk))
         joined()
     task.refresh_from_db()
@@ -370,13 +370,13 @@ def test_whatever_is_reported_harms_no_run(which):
 
 @pytest.mark.parametrize("done", [None, "many", float("nan"), object()])
 def test_a_report_of_no_number_raises_nothing(done):
-    run = Run(Claim(task=stored()), 60)
+    run = WatchedRun(Claim(task=stored()), 60)
     run.report(done, done, done)
     assert (run.progress.done, run.progress.total) == (0, None)
 
 
 def test_an_answer_that_counts_wrongly_harms_nobody():
-    run = Run(Claim(task=stored()), 60)
+    run = WatchedRun(Claim(task=stored()), 60)
     answer = StreamingHttpResponse()
     answer.progress = Wrong()
     run.counted([], answer)
@@ -394,11 +394,11 @@ def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
     monkeypatch.setattr(cancel_file, "are_used", lambda: False)
     claim = lifecycle.claim(stored().pk)
     AsyncTask.objects.update(lease_until=timezone.now())
-    run = Run(claim, 60)
-    run.renewed = run.told = -1e9
+    run = WatchedRun(claim, 60)
+    run.renewed = run.progress_written = -1e9
     run.report(3, 12, "да \U0001f600")
     with connection.execute_wrapper(refuse):
-        assert watchdog._objection(run) is None
+        assert watchdog._reason_to_end(run) is None
     claim.task.refresh_from_db()
     assert claim.task.lease_until > timezone.now()
     assert (claim.task.progress_done, claim.task.progress_message) == (3, "да \ufffd")
@@ -445,10 +445,10 @@ def test_a_view_knows_its_task():
     assert bytes(task.response_body().content) == f"{task.pk} PROCESSING 1 False".encode()
 
 
-def test_there_is_one_watcher_for_a_process():
+def test_a_process_has_one_watchdog_thread():
     for _ in range(3):
         runner.run(str(stored(to="/knows/").pk))
-    assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watcher"][1:]
+    assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watchdog"][1:]
 
 
 # Processes of their own ----------------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ STUBBORN = """
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = sys.argv[2]
     settings.ROOT_URLCONF = "tests.project.stubborn"
     from django_asyncexchange.worker import runner, watchdog
-    watchdog.this_is_a_worker()
+    watchdog.mark_worker()
     runner.run(sys.argv[1])
     print("survived", flush=True)
 """

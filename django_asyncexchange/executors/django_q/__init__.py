@@ -1,13 +1,9 @@
-"""django-q2: its brokers, what guards its clusters, and what keeps them alive."""
+"""django-q2: the executor, its brokers, the guard and the supervisor of its clusters, its settings and system checks.
+
+Nothing here imports django-q2 when the executor's class is imported: that needs loaded apps and a correct
+``Q_CLUSTER``.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
-
-def __getattr__(name: str) -> Any:
-    """``DjangoQ``, when somebody asks for it: without django-q2 among INSTALLED_APPS its models cannot be imported."""
-    if name == "DjangoQ":
-        return import_module(f"{__name__}.executor").DjangoQ
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+from .executor import DjangoQ as DjangoQ

@@ -1,4 +1,4 @@
-"""What the keys of ``Q_CLUSTER`` take that this app depends on, without django-q2: it reads them at its import."""
+"""The keys of ``Q_CLUSTER`` and what they take. Without django-q2, which reads them when it is imported."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...conf import conf
+from ...conf.check_ids import CheckId
 from ...conf.mounts import Problem, suggestion
 from ...protocol.validators import Boolean, Integer, Mistake, Seconds, Text, Validator, shown
 
-OURS = "django_asyncexchange.executors.django_q."
 NAME = Text(text="a name", pattern=r".+", example="myproject")
 VALUES: Mapping[str, Validator] = {
     "name": NAME,
@@ -46,9 +46,9 @@ CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
 
 
 def mistakes() -> Iterator[Problem]:
-    """What is wrong with ``Q_CLUSTER``, where django-q2 is the executor and it is there."""
+    """What is wrong with ``Q_CLUSTER``, if there is one."""
     given = conf.project("Q_CLUSTER")
-    if given is None or not str(conf.raw.get("EXECUTOR", OURS)).startswith(OURS):
+    if given is None:
         return
     if not isinstance(given, Mapping):
         yield _wrong("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
@@ -81,4 +81,4 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _wrong(place: str, wrong: str, hint: str) -> Problem:
-    return Problem(setting=place, message=wrong, hint=hint, key="Q_CLUSTER")
+    return Problem(setting=place, message=wrong, hint=hint, check_id=CheckId.CLUSTER_WRONG)

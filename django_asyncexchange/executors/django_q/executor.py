@@ -1,107 +1,115 @@
-"""django-q2, the default. Only this module knows it.
+"""The executor that sends calls to django-q2. It is the default one.
 
-What it is told: an id, no result row (``save=False``), acknowledge whatever happens (retries are ours, and a redelivery
-of a claimed task is a no-op).
+A message holds an id, asks for no result row (``save=False``), and is acknowledged also if it fails: this app retries
+by itself, and a message about a claimed task changes nothing.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
-from django.utils.module_loading import import_string
-from django_q.brokers import Broker, get_broker
-from django_q.brokers.orm import ORM
-from django_q.conf import Conf
-from django_q.signals import post_spawn
-from django_q.tasks import async_task
+from django.core.exceptions import ImproperlyConfigured
 
 from ...conf import conf
+from ...conf.mounts import Problem
+from ...protocol import process_id
 from ...sql.writes import PreparedInsert, can_write_together
-from .. import maintenance
 from ..base import ENTRY_POINTS, Executor
-from . import clusters, guard, messages
+from . import checks, cluster_settings, clusters, messages, supervisor
 
-MOST = 10_000
-"""Messages that are looked at, of those that wait."""
-BLOCKING = 1.0
-"""For how many seconds Redis itself keeps whoever asks an empty queue waiting."""
+MAX_COUNTED = 10_000
+"""Waiting messages that are read to count those of the job ``run``."""
 
 
 class DjangoQ(Executor):
     """Sends through the cluster of ``Q_CLUSTER``, or the one that ``QUEUES`` names for the job."""
 
+    requires_app = "django_q"
+
     def __init__(self) -> None:
+        from django_q.brokers import get_broker
+        from django_q.conf import Conf
+        from django_q.tasks import async_task
+
+        self._get_broker, self._conf, self._async_task = get_broker, Conf, async_task
         self._local = threading.local()
+
+    @classmethod
+    def connect(cls) -> None:
+        if not next(cls.setting_mistakes(), None):
+            import_module(f"{__package__}.guard")  # needs the models of django-q2
+
+    @classmethod
+    def setting_mistakes(cls) -> Iterator[Problem]:
+        return cluster_settings.mistakes()
 
     def send(self, id: str, job: str = "run") -> None:
         self._send(id, job, self._broker(job))
 
     def _send(self, id: str, job: str, broker: Any) -> None:
         options = {"broker": broker, "save": False, "ack_failure": True, "task_name": id}
-        async_task(ENTRY_POINTS[job], id, q_options=options)
+        self._async_task(ENTRY_POINTS[job], id, q_options=options)
 
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
         """What ``send`` of a run would write, and how; None where the broker is not one that tells."""
         broker: Any = self._broker("run")
-        if not hasattr(broker, "written") or Conf.SYNC or not can_write_together(Conf.ORM):
+        if not hasattr(broker, "written") or self._conf.SYNC or not can_write_together(self._conf.ORM):
             return None
         paper = Paper(broker.list_key)
         self._send(id, "run", paper)
         return broker.written(paper.message)  # type: ignore[no-any-return]
 
     def is_transactional(self, alias: str) -> bool:
-        """With the ORM broker in the same database, the row and its message commit or vanish together."""
-        return bool(alias == Conf.ORM)
+        """True for the ORM broker in the same database."""
+        return bool(alias == self._conf.ORM)
 
     def waiting(self) -> int:
-        """Messages about calls that no cluster has taken yet: the project may have others in the same queue."""
+        """Count this app's messages only: the project may have others in the same queue."""
         broker: Any = self._broker("run")
         if not hasattr(broker, "payloads"):
             return int(broker.queue_size())
-        return sum(map(messages.is_run, broker.payloads(MOST)))
+        return sum(map(messages.is_run, broker.payloads(MAX_COUNTED)))
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """What the system checks say of ``Q_CLUSTER``: what is wrong, and what to do."""
-        given = conf.project("Q_CLUSTER") or {}
-        known = {clusters.default(), *(given.get("ALT_CLUSTERS") or {})}
-        for name in sorted(set(conf.QUEUES.values()) - known):
-            yield (
-                f"QUEUES names {name!r}, which is no cluster that could be started.",
-                f"Add 'ALT_CLUSTERS': {{{name!r}: {{}}}} to Q_CLUSTER.",
-            )
-        path, alias = given.get("broker_class"), given.get("orm")
-        try:
-            broker = import_string(path) if path else ORM if alias else None
-        except ImportError as error:
-            yield f"Q_CLUSTER['broker_class'] cannot be imported: {error}", "Name a class that is there."
-            return
-        is_orm = isinstance(broker, type) and issubclass(broker, ORM)
-        if is_orm and not alias:
-            yield "Q_CLUSTER['broker_class'] keeps messages in a database, and none is named.", "Set 'orm': 'default'."
-        if alias and not is_orm:
-            yield (
-                "Q_CLUSTER names a database by 'orm', and its broker_class does not keep messages there.",
-                "Remove 'orm'; or name the broker that belongs to it.",
-            )
-        redis = given.get("redis")
-        patience = redis.get("socket_timeout") if isinstance(redis, dict) else None
-        if patience is not None and patience <= BLOCKING:
-            yield (
-                f"the socket_timeout of Redis is {patience}: whoever waits for a message is cut off each time.",
-                "Set it to 5, or remove it.",
-            )
+        return checks.unusable()
 
-    def _broker(self, job: str) -> Broker:
-        """One broker per queue, thread and process: a new one per call means a new connection per call."""
+    def system_checks(self) -> Iterator[tuple[str, str, str]]:
+        return checks.system_checks()
+
+    def deployment_checks(self) -> Iterator[tuple[str, str, str]]:
+        return checks.deployment_checks()
+
+    def supervisor(self, queues: Sequence[str], grace: float) -> Callable[[], None]:
+        try:
+            is_guarded = supervisor.has_guarded_broker()
+        except ImportError as error:
+            raise ImproperlyConfigured(f"Q_CLUSTER['broker_class'] cannot be imported: {error}") from error
+        if not is_guarded:
+            raise ImproperlyConfigured(
+                "Q_CLUSTER['broker_class'] has to be 'django_asyncexchange.executors.django_q_broker.WakingBroker', or "
+                "'…django_q_redis.WakingRedis' with Redis: others do not notice when their cluster hangs."
+            )
+        if why := process_id.without_locks():
+            raise ImproperlyConfigured(
+                f"This machine gives processes no locks to share: {why}. Mount a writable /dev/shm."
+            )
+        return supervisor.Supervisor(queues or clusters.queues(), grace).run
+
+    def is_supervised(self, queues: Sequence[str]) -> bool:
+        return supervisor.is_well(queues or clusters.queues())
+
+    def _broker(self, job: str) -> Any:
+        """The broker of the queue of ``job``, one for each thread and process: each has connections of its own."""
         if getattr(self._local, "pid", None) != os.getpid():
             self._local.brokers, self._local.pid = {}, os.getpid()
-        known: dict[str | None, Broker] = self._local.brokers
+        known: dict[str | None, Any] = self._local.brokers
         name = conf.QUEUES.get(job)
         if name not in known:
-            known[name] = get_broker(name)
+            known[name] = self._get_broker(name)
         return known[name]
 
 
@@ -116,14 +124,3 @@ class Paper:
     def enqueue(self, message: str) -> int:
         self.message = message
         return 0
-
-
-def start_worker(**kwargs: Any) -> None:
-    """In each worker process. It keeps house, unless the guard of its cluster does."""
-    if guard.is_on():
-        guard.start_worker()
-    else:
-        maintenance.start()
-
-
-post_spawn.connect(start_worker, dispatch_uid="django_asyncexchange.worker")

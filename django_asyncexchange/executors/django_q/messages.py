@@ -1,19 +1,21 @@
-"""The messages of django-q2, as they lie in its queues: a pickle, signed."""
+"""Messages as django-q2 puts them into its queues: pickled and signed."""
 
 from __future__ import annotations
 
 import zlib
 
 from django.core.signing import BadSignature, TimestampSigner, b64_decode
-from django_q.conf import Conf
 
 from ..base import ENTRY_POINTS
 
 
 def freshly_signed(payload: str | bytes) -> str | bytes:
-    """``payload``, signed with today's SECRET_KEY if one of SECRET_KEY_FALLBACKS has signed it: django-q2 knows only
-    the one, and throws others away.
+    """``payload``, signed again with SECRET_KEY if it was signed with one of SECRET_KEY_FALLBACKS.
+
+    django-q2 knows SECRET_KEY only, and drops messages of other keys.
     """
+    from django_q.conf import Conf
+
     signer = TimestampSigner(key=Conf.SECRET_KEY, salt=Conf.PREFIX)
     if not signer.fallback_keys:
         return payload
@@ -24,7 +26,7 @@ def freshly_signed(payload: str | bytes) -> str | bytes:
 
 
 def is_run(payload: str | bytes) -> bool:
-    """Whether it wants a call to be run. Nothing is unpickled for that: it may be anybody's."""
+    """Whether the message is one of the job ``run``. Nothing is unpickled: messages of others may be in the queue."""
     text = payload.encode() if isinstance(payload, str) else payload
     pickled = text.partition(b":")[0]
     try:

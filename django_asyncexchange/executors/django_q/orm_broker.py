@@ -1,7 +1,7 @@
-"""A broker for django-q2 whose queue is in the database: ``Q_CLUSTER["broker_class"]``, with ``"orm"`` as before.
+"""A broker for django-q2 with its queue in the database: ``Q_CLUSTER["broker_class"]``, together with ``"orm"``.
 
-The messages are those of django-q2's own broker, in the same table. They are handed out in the order of their arrival,
-a commit wakes whoever waits for them, and what goes wrong is survived. Their dates are the database's, in UTC: the
+It uses the table and the messages of django-q2's ORM broker. Messages are taken in order, workers are woken by the
+commit, and errors of the database do not stop the cluster. Dates are compared with the database's clock, in UTC: the
 clocks of web servers and workers differ.
 """
 
@@ -29,30 +29,32 @@ from ...sql.writes import PreparedInsert
 from .. import wakeup
 from ..base import ENTRY_POINTS
 from . import stall_detector
-from .guard import Guarded
+from .guard import GuardedBroker
 from .messages import freshly_signed
 
-PATIENCE = 1.0
-"""Seconds between two looks into an empty queue whose bell works."""
+POLL_INTERVAL = 1.0
+"""Seconds between two polls of an empty queue whose notifications arrive."""
 BATCH = 500
 
-MESSAGE = PreparedInsert(OrmQ, PreparedValues(lambda: OrmQ.objects.values("id", call=wakeup.CALL)), lock=Now())
+MESSAGE = PreparedInsert(OrmQ, PreparedValues(lambda: OrmQ.objects.values("id", call=wakeup.NOTIFY)), lock=Now())
 
 
-class WakingBroker(Guarded, ORM):  # type: ignore[misc]
-    _bell: wakeup.Bell | None = None
-    _pause = PATIENCE
-    _tidied = 0.0
+class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
+    """django-q2's ORM broker with notifications and a guard."""
+
+    _listener: wakeup.Listener | None = None
+    _interval = POLL_INTERVAL
+    _cleaned = 0.0
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
-        """django-q2's own closes the connections first, each time."""
+        """Without closing the connections first, as django-q2's broker does each time."""
         return OrmQ.objects.using(Conf.ORM)
 
     def enqueue(self, task: str) -> int:
         message = self._message(task)
         MESSAGE.insert(message, using=Conf.ORM, channel=wakeup.channel(self.list_key))
-        wakeup.ring(Conf.ORM, self.list_key, has_called=True)
+        wakeup.notify(Conf.ORM, self.list_key, is_notified=True)
         return int(message.pk)
 
     def written(self, task: str) -> tuple[PreparedInsert, Mapping[str, Any]]:
@@ -63,7 +65,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return OrmQ(key=self.list_key, payload=task)
 
     def payloads(self, most: int) -> Iterator[str]:
-        """Those of the messages that wait, the oldest first, at most so many."""
+        """Payloads of at most ``most`` waiting messages, oldest first."""
         rows = self._waiting().order_by("pk").values_list("payload", flat=True)
         yield from rows[:most].iterator(chunk_size=BATCH)
 
@@ -77,25 +79,25 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return self.get_connection().filter(key=self.list_key, lock__lte=Now())
 
     def _held(self) -> Any:
-        """Messages that were handed out."""
+        """Messages that a cluster has taken."""
         return self.get_connection().filter(key=self.list_key, lock__gt=Now())
 
     def take(self) -> list[tuple[int, str]]:
-        if self._bell is None:
-            self._bell = wakeup.bell(Conf.ORM, self.list_key)
-        if time.monotonic() - self._tidied >= conf.SWEEP_SECONDS:
-            self._tidied = time.monotonic()
-            self.tidy()
+        if self._listener is None:
+            self._listener = wakeup.listen(Conf.ORM, self.list_key)
+        if time.monotonic() - self._cleaned >= conf.SWEEP_SECONDS:
+            self._cleaned = time.monotonic()
+            self.delete_finished()
         if messages := self._claim():
             return messages
-        rang = self._bell.wait(self._pause)
+        is_notified = self._listener.wait(self._interval)
         messages = self._claim()
-        if rang or messages:  # what came without a bell shows that it is not heard here: look more often
-            self._pause = PATIENCE if rang else min(PATIENCE, Conf.POLL)
+        if is_notified or messages:  # a message without a notification: poll as often as django-q2 does
+            self._interval = POLL_INTERVAL if is_notified else min(POLL_INTERVAL, Conf.POLL)
         return messages
 
     def _claim(self) -> list[tuple[int, str]]:
-        """The oldest messages, until ``retry`` runs out."""
+        """Take the oldest messages, and lock them for ``retry`` seconds."""
         waiting, held = self._waiting(), dt.timedelta(seconds=Conf.RETRY)
         oldest = waiting.order_by("pk").values_list("pk", "payload")
         if connections[Conf.ORM].features.has_select_for_update_skip_locked:
@@ -106,7 +108,7 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
             return messages
         messages = list(oldest[: Conf.BULK])
         numbers = [number for number, _ in messages]
-        lock = Value(utc_now() + held, output_field=UTCDateTimeField())  # known beforehand: it tells whose they are
+        lock = Value(utc_now() + held, output_field=UTCDateTimeField())  # made here, to recognise the own rows by it
         if not messages or waiting.filter(pk__in=numbers).update(lock=lock) == len(messages):
             return messages
         mine = set(self._numbered(numbers).filter(lock=lock).values_list("pk", flat=True))
@@ -115,12 +117,12 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
     def _numbered(self, numbers: list[int]) -> Any:
         return self.get_connection().filter(pk__in=numbers)
 
-    def give_back(self, messages: list[int]) -> None:
+    def release(self, messages: list[int]) -> None:
         if self._numbered(messages).update(lock=Now()):
-            wakeup.ring(Conf.ORM, self.list_key)
+            wakeup.notify(Conf.ORM, self.list_key)
 
     def delete(self, task_id: int) -> None:
-        """Never raises: it would take the monitor or the pusher with it. What stays is found by ``tidy``."""
+        """Never raises: that would end the monitor or the pusher. ``delete_finished()`` deletes what is left."""
         for _ in range(2):
             try:
                 super().delete(task_id)
@@ -128,9 +130,9 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
             except (DatabaseError, InterfaceError):
                 connections[Conf.ORM].close()
 
-    def tidy(self) -> int:
-        """Delete messages about tasks that have ended: their monitor has died over them. Returns how many."""
-        rows = self._held().filter(lock__lte=after(dt.timedelta(seconds=Conf.RETRY - stall_detector.PATIENCE)))
+    def delete_finished(self) -> int:
+        """Delete messages about finished tasks, left by a monitor that died. Returns their number."""
+        rows = self._held().filter(lock__lte=after(dt.timedelta(seconds=Conf.RETRY - stall_detector.STALL_SECONDS)))
         about = {number: _task_of(payload) for number, payload in rows.values_list("pk", "payload")[:BATCH]}
         tasks = {task for task in about.values() if task is not None}
         if not tasks:
@@ -140,14 +142,14 @@ class WakingBroker(Guarded, ORM):  # type: ignore[misc]
         return int(self._numbered(over).delete()[0]) if over else 0
 
     def reconnect(self) -> None:
-        bell, self._bell = self._bell, None
+        listener, self._listener = self._listener, None
         super().reconnect()
-        if bell is not None:
-            bell.close()
+        if listener is not None:
+            listener.close()
 
 
 def _task_of(payload: str) -> uuid.UUID | None:
-    """The task that a message wants to be run; None where it wants something else."""
+    """The task of a message of the job ``run``; None for other messages."""
     try:
         message = SignedPackage.loads(freshly_signed(payload))
         return uuid.UUID(message["args"][0]) if message["func"] == ENTRY_POINTS["run"] else None

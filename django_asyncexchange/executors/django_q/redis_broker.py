@@ -1,6 +1,6 @@
-"""A broker for django-q2 whose queue is in Redis: ``Q_CLUSTER["broker_class"]``, with ``"redis"`` as before.
+"""A broker for django-q2 with its queue in Redis: ``Q_CLUSTER["broker_class"]``, together with ``"redis"``.
 
-Redis wakes whoever waits by itself. The cluster is guarded like one whose queue is in the database.
+Redis wakes waiting workers by itself. The cluster is guarded as one with its queue in the database.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ from typing import Any
 
 from django_q.brokers.redis_broker import Redis
 
-from .guard import Guarded
+from .guard import GuardedBroker
 
-READING = 5.0
-"""For how many seconds a server that says nothing is listened to, unless the project says it."""
+SOCKET_TIMEOUT = 5.0
+"""Seconds to wait for an answer of the server, unless the project has a ``socket_timeout``."""
 
 
-class WakingRedis(Guarded, Redis):  # type: ignore[misc]
+class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
+    """django-q2's Redis broker with a guard and read timeouts."""
+
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
         self._numbers = itertools.count(time.time_ns())
-        """Messages have none here; these are larger than those of a pusher that came before."""
+        """Ids: Redis has none. They are larger than those of an earlier pusher."""
         self._taken: dict[int, Any] = {}
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
-        """One whose reads end: older versions of redis-py wait for ever for a server that has vanished."""
+        """A connection with a timeout: older versions of redis-py wait for ever for a server that has vanished."""
         connection = Redis.get_connection(list_key)
         options = connection.connection_pool.connection_kwargs
         if options.get("socket_timeout") is None:
-            options["socket_timeout"] = READING
+            options["socket_timeout"] = SOCKET_TIMEOUT
         return connection
 
     def payloads(self, most: int) -> list[bytes]:
-        """Those of the messages that wait, the oldest first, at most so many."""
+        """Payloads of at most ``most`` waiting messages, oldest first."""
         return list(self.connection.lrange(self.list_key, 0, most - 1))
 
     def take(self) -> list[tuple[int, Any]]:
@@ -47,11 +49,11 @@ class WakingRedis(Guarded, Redis):  # type: ignore[misc]
         return [(number, found[1])]
 
     def _forget(self) -> None:
-        """Payloads are kept while they may have to be given back."""
-        waiting = {*self._book().waiting(), *list(self._taken)[-1:]}
+        """Drop payloads that need not be released any more."""
+        waiting = {*self._started_detector().waiting(), *list(self._taken)[-1:]}
         self._taken = {number: payload for number, payload in self._taken.items() if number in waiting}
 
-    def give_back(self, messages: list[int]) -> None:
+    def release(self, messages: list[int]) -> None:
         payloads = [self._taken[number] for number in reversed(messages) if number in self._taken]
         if payloads:
             self.connection.lpush(self.list_key, *payloads)

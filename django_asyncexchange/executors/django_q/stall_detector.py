@@ -1,7 +1,8 @@
-"""What happened to the messages of one cluster, and whether it is wedged.
+"""Notices that a cluster of django-q2 hangs, from what happens to its messages.
 
-A process that dies while it waits on a queue between processes takes the queue's lock with it. Its successors wait for
-ever, and look idle: messages are handed over and nobody starts them, or have ended and nobody acknowledges them.
+A process that is killed while it waits on a multiprocessing queue never releases the lock of that queue. Those that
+replace it wait for ever and look idle: messages are put into the queue and no worker starts them, or calls have ended
+and the monitor does not acknowledge them.
 """
 
 from __future__ import annotations
@@ -11,65 +12,72 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-PATIENCE = 15.0
-"""For how many seconds nothing moves in a cluster that could, before it counts as wedged."""
-FAILURES = 3
-"""So many calls in a row whose workers could not write them down, and their cluster counts as failing."""
+STALL_SECONDS = 15.0
+"""Seconds without progress, although progress is possible, after which a cluster hangs."""
+MAX_FAILURES = 3
+"""Calls in a row whose workers could not save the outcome, after which a cluster is failing."""
 
 
 class Event(enum.IntEnum):
+    """What processes of the cluster report about a message."""
+
     STARTED = 1
-    """By a worker."""
+    """Worker: the call begins."""
     ENDED = 2
-    """By a worker; an acknowledgement follows."""
+    """Worker: the call has ended, and the monitor will acknowledge its message."""
     DROPPED = 3
-    """By a worker; nothing follows."""
+    """Worker: the call has ended, and its message is not acknowledged."""
     ACKNOWLEDGED = 4
-    """By the monitor."""
+    """Monitor: the message is deleted."""
     FAILED = 5
-    """By a worker that could not write down what became of a call, and leaves."""
+    """Worker: the outcome of the call cannot be saved, and this process exits."""
 
 
-class Wedge(enum.StrEnum):
+class Stall(enum.StrEnum):
+    """How a cluster hangs."""
+
     TASKS = "a worker is free, and messages are not started"
     RESULTS = "the monitor is gone, and messages are not acknowledged"
 
 
-class Ledger:
-    """Kept in the pusher, by its main thread and its guard."""
+class StallDetector:
+    """Follows the messages of one cluster. Used by two threads of the pusher: its main thread and its guard.
 
-    def __init__(self, workers: int, patience: float, is_alive: Callable[[int], bool]) -> None:
-        self._workers, self._patience, self._is_alive = workers, patience, is_alive
+    ``workers``: their number. ``seconds``: how long nothing may move. ``is_alive``: whether a process id is alive.
+    """
+
+    def __init__(self, workers: int, seconds: float, is_alive: Callable[[int], bool]) -> None:
+        self._workers, self._seconds, self._is_alive = workers, seconds, is_alive
         self._lock = threading.Lock()
         self._waiting: dict[int, None] = {}
         self._running: dict[int, int] = {}
         """Process → message."""
         self._ended: dict[int, None] = {}
         self._monitor = self._failures = 0
-        self._stalled: dict[Wedge, float] = {}
-        """Since when it looks like it."""
+        self._suspected: dict[Stall, float] = {}
+        """Kind of stall → when its signs appeared."""
 
-    def hand_over(self, messages: Iterable[int]) -> None:
-        """These are on their way to the workers."""
+    def add(self, messages: Iterable[int]) -> None:
+        """Messages that are being put into the queue of the workers."""
         with self._lock:
             self._waiting.update(dict.fromkeys(messages))
 
-    def take_back(self, message: int) -> None:
-        """This one is not, after all."""
+    def discard(self, message: int) -> None:
+        """A message that no worker will get after all."""
         with self._lock:
             self._waiting.pop(message, None)
 
-    def note(self, event: Event, process: int, message: int) -> None:
-        """Write down what ``process`` tells of ``message``."""
+    def record(self, event: Event, process: int, message: int) -> None:
+        """What ``process`` has reported about ``message``."""
         with self._lock:
             if event is Event.STARTED:
-                _pass(self._waiting, message)
+                _remove_up_to(self._waiting, message)
                 self._running[process] = message
-                self._stalled.pop(Wedge.TASKS, None)
+                self._suspected.pop(Stall.TASKS, None)
             elif event is Event.ACKNOWLEDGED:
-                _pass(self._ended, message)
+                _remove_up_to(self._ended, message)
                 self._monitor = process
-                self._stalled.pop(Wedge.RESULTS, None)
+                self._suspected.pop(Stall.RESULTS, None)
             elif event is Event.FAILED:
                 self._failures += 1
             else:
@@ -85,39 +93,39 @@ class Ledger:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker runs something."""
+        """Whether a worker runs a call."""
         with self._lock:
             return bool(self._busy())
 
     @property
     def is_failing(self) -> bool:
-        """Whether calls are taken and none ends."""
+        """Whether calls begin and none ends."""
         with self._lock:
-            return self._failures >= FAILURES
+            return self._failures >= MAX_FAILURES
 
-    def wedge(self) -> Wedge | None:
-        """What nothing has moved in for too long; None while all is well."""
+    def stall(self) -> Stall | None:
+        """How the cluster hangs; None while it does not."""
         now = time.monotonic()
         with self._lock:
             signs = {
-                Wedge.TASKS: bool(self._waiting) and len(self._busy()) < self._workers,
-                Wedge.RESULTS: bool(self._ended) and not (self._monitor and self._is_alive(self._monitor)),
+                Stall.TASKS: bool(self._waiting) and len(self._busy()) < self._workers,
+                Stall.RESULTS: bool(self._ended) and not (self._monitor and self._is_alive(self._monitor)),
             }
-            for wedge, is_shown in signs.items():
-                if not is_shown:
-                    self._stalled.pop(wedge, None)
-                elif now - self._stalled.setdefault(wedge, now) >= self._patience:
-                    return wedge
+            for stall, has_signs in signs.items():
+                if not has_signs:
+                    self._suspected.pop(stall, None)
+                elif now - self._suspected.setdefault(stall, now) >= self._seconds:
+                    return stall
         return None
 
     def _busy(self) -> dict[int, int]:
-        """Without those who died over their message."""
+        """Running messages, without those whose worker has died."""
         self._running = {pid: message for pid, message in self._running.items() if self._is_alive(pid)}
         return self._running
 
 
-def _pass(queue: dict[int, None], message: int) -> None:
-    """Take ``message`` and what was before it out of ``queue``: they go in order, and a report may be lost."""
+def _remove_up_to(queue: dict[int, None], message: int) -> None:
+    """Remove ``message`` and those before it: messages are in order, and a report about one may be lost."""
     if message in queue:
         for earlier in list(queue):
             del queue[earlier]

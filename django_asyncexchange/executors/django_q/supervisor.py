@@ -1,7 +1,7 @@
-"""The parent of django-q2's clusters: starts one for each queue, again when it dies or is wedged, and ends them.
+"""The parent process of django-q2's clusters: starts one for each queue, and restarts those that die or hang.
 
-It speaks to the head of a cluster only, and kills whole groups only: a signal to a single one of the others is what
-wedges a cluster.
+It sends signals to the head of a cluster, or kills the whole process group: killing another single process is what
+makes a cluster hang.
 """
 
 from __future__ import annotations
@@ -20,114 +20,114 @@ from django.utils.module_loading import import_string
 from ...conf import conf
 from ...protocol import process_id
 from .. import runtime_dir
+from ..base import longest_run_limit
 from . import clusters
 from .clusters import Cluster
 
 logger = logging.getLogger("django_asyncexchange")
 
-GUARDED = "django_asyncexchange.executors.django_q.guard.Guarded"
-TICK = 0.5
-FRESH = 15.0
-"""For how many seconds a sign of life counts."""
-RESTED = 30.0
-"""A cluster that lived that many seconds is started again at once; others after ever longer pauses."""
-LONGEST_PAUSE = 30.0
-LETTING_GO = 60.0
-"""By how many seconds a wedged cluster's last run may outlast the longest run limit."""
+GUARDED = "django_asyncexchange.executors.django_q.guard.GuardedBroker"
+INTERVAL = 0.5
+HEARTBEAT_SECONDS = 15.0
+"""Seconds for which a heartbeat counts."""
+STABLE_SECONDS = 30.0
+"""A cluster that lived this long is restarted at once; others after increasing pauses."""
+MAX_PAUSE = 30.0
+STALLED_GRACE = 60.0
+"""Seconds beyond the longest run limit that the calls of a cluster that hangs may go on."""
 
 
 def has_guarded_broker() -> bool:
-    """Whether the clusters of this project tell how they are. Raises ImportError where their broker cannot be found."""
+    """Whether the broker of the project's clusters is one of ours. Raises ImportError if it cannot be imported."""
     path: str = (conf.project("Q_CLUSTER") or {}).get("broker_class") or ""
     return bool(path) and issubclass(import_string(path), import_string(GUARDED))
 
 
 class Supervisor:
-    """Keeps a cluster at work for each of ``names`` until it is told to stop, and then gives them ``grace`` seconds."""
+    """Runs a cluster for each of the queues ``names`` until SIGTERM or SIGINT, and then gives them ``grace`` seconds.
+
+    A second signal ends them at once.
+    """
 
     def __init__(self, names: Sequence[str], grace: float) -> None:
         self._names, self._grace = names, grace
         self._clusters: list[Cluster] = []
         self._due = dict.fromkeys(names, 0.0)
-        """Queue → when its next cluster may be started."""
+        """Queue → when its next cluster may start."""
         self._pauses = dict.fromkeys(names, 0.0)
-        self._told = 0
-        """How often it was told to stop."""
+        self._signals = 0
+        """Signals received."""
 
     def run(self) -> None:
-        with _signals(self._tell), vital_sign(self._names) as show:
+        with _on_signal(self._stop), heartbeat(self._names) as beat:
             try:
-                while not self._told:
-                    self._tick()
+                while not self._signals:
+                    self._check_all()
                     if all(any(one.is_well for one in self._serving(name)) for name in self._names):
-                        show()
+                        beat()
                 self._drain()
             finally:
                 for one in self._clusters:
-                    one.end()
+                    one.kill()
 
-    def _tell(self) -> None:
-        self._told += 1
+    def _stop(self) -> None:
+        self._signals += 1
 
     def _serving(self, name: str) -> list[Cluster]:
-        """The cluster that takes messages from the queue ``name``, if there is one."""
-        return [one for one in self._clusters if one.queue == name and not one.is_wedged]
+        """The cluster that takes messages of the queue ``name``, if there is one."""
+        return [one for one in self._clusters if one.queue == name and not one.is_stalled]
 
-    def _tick(self) -> None:
+    def _check_all(self) -> None:
         for name in self._names:
             if not self._serving(name) and time.monotonic() >= self._due[name]:
                 self._clusters.append(Cluster(name))
-        heard = select.select([one.ear for one in self._clusters], [], [], TICK)[0]
+        readable = select.select([one.status for one in self._clusters], [], [], INTERVAL)[0]
         for one in list(self._clusters):
-            if one.ear in heard:
-                one.listen()
-            self._look(one)
+            if one.status in readable:
+                one.read_status()
+            self._check(one)
         clusters.reap()
 
-    def _look(self, one: Cluster) -> None:
+    def _check(self, one: Cluster) -> None:
         now = time.monotonic()
-        if one.is_over or one.is_silent:
-            logger.error("the cluster %s %s", one.queue, "has died" if one.is_over else "is silent")
-            self._end(one)
-        elif one.is_wedged and one.deadline is None:
-            one.deadline = now + _longest_run() + LETTING_GO  # what it runs may end; another takes over
-        elif one.is_wedged and (one.is_done or now > (one.deadline or now)):
-            logger.warning("the cluster %s was wedged, and has been ended", one.queue)
-            self._end(one)
+        if one.is_dead or one.is_silent:
+            logger.error("the cluster %s %s", one.queue, "has died" if one.is_dead else "sends no status")
+            self._kill(one)
+        elif one.is_stalled and one.deadline is None:
+            one.deadline = now + longest_run_limit() + STALLED_GRACE  # its calls may end; another cluster takes over
+        elif one.is_stalled and (one.is_drained or now > (one.deadline or now)):
+            logger.warning("the cluster %s hung, and was killed", one.queue)
+            self._kill(one)
 
-    def _end(self, one: Cluster) -> None:
+    def _kill(self, one: Cluster) -> None:
         self._clusters.remove(one)
-        one.end()
-        if one.is_wedged:
-            return  # another is there already
-        is_rested = time.monotonic() - one.began > RESTED
-        pause = 0.0 if is_rested else min(LONGEST_PAUSE, max(1.0, 2 * self._pauses[one.queue]))
+        one.kill()
+        if one.is_stalled:
+            return  # another has started already
+        is_stable = time.monotonic() - one.began > STABLE_SECONDS
+        pause = 0.0 if is_stable else min(MAX_PAUSE, max(1.0, 2 * self._pauses[one.queue]))
         self._pauses[one.queue] = pause
         self._due[one.queue] = time.monotonic() + pause
 
     def _drain(self) -> None:
-        """Let all end what they have begun; told once more, or after the grace, no longer."""
+        """Let all clusters end the calls that they run, until the grace or a second signal."""
         deadline = time.monotonic() + self._grace
         for one in self._clusters:
-            if not one.is_wedged:
+            if not one.is_stalled:
                 one.stop()
-        while waiting := [one for one in self._clusters if not one.is_over and not one.is_done]:
-            if self._told > 1 or time.monotonic() > deadline:
-                logger.warning("what still runs is ended")
+        while waiting := [one for one in self._clusters if not one.is_dead and not one.is_drained]:
+            if self._signals > 1 or time.monotonic() > deadline:
+                logger.warning("the calls that still run are ended")
                 return
             for one in waiting:
-                one.listen()
+                one.read_status()
             time.sleep(0.05)
 
 
-def _longest_run() -> float:
-    return max((mount.policy.run_limit.total_seconds() for mount in conf.mounts), default=0.0)
-
-
 @contextlib.contextmanager
-def _signals(tell: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT say stop."""
-    before = {number: signal.signal(number, lambda *_: tell()) for number in (signal.SIGTERM, signal.SIGINT)}
+def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on SIGTERM and SIGINT."""
+    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -135,16 +135,16 @@ def _signals(tell: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _sign(names: Sequence[str]) -> Path:
-    """The file that a supervisor of this project, for these clusters, touches while all of them are well."""
+def _heartbeat_file(names: Sequence[str]) -> Path:
+    """The file that a supervisor of this project writes while its clusters ``names`` are all well."""
     name = conf.signer("supervisor").sign(" ".join([os.environ.get("DJANGO_SETTINGS_MODULE", ""), *sorted(names)]))
     return runtime_dir.directory() / f"supervisor-{name[:16]}"
 
 
 @contextlib.contextmanager
-def vital_sign(names: Sequence[str]) -> Iterator[Callable[[], object]]:
-    """A function that shows that all is well."""
-    file = _sign(names)
+def heartbeat(names: Sequence[str]) -> Iterator[Callable[[], object]]:
+    """A function to be called while all clusters are well; the heartbeat ends with the block."""
+    file = _heartbeat_file(names)
     try:
         yield lambda: file.write_text(process_id.me())
     finally:
@@ -152,10 +152,10 @@ def vital_sign(names: Sequence[str]) -> Iterator[Callable[[], object]]:
 
 
 def is_well(names: Sequence[str]) -> bool:
-    """Whether this project's supervisor of these clusters, on this machine, has heard of late that they are well."""
-    file = _sign(names)
+    """Whether a supervisor of these clusters of this project runs on this machine, and all of them are well."""
+    file = _heartbeat_file(names)
     try:
         name, age = file.read_text(), time.time() - file.stat().st_mtime
     except FileNotFoundError:
         return False
-    return age < FRESH and not process_id.is_gone(name)
+    return age < HEARTBEAT_SECONDS and not process_id.is_gone(name)

@@ -1,6 +1,7 @@
-"""The line between a supervisor and the cluster that it has started: two pipes that end with their owners.
+"""Two pipes between the supervisor and a cluster that it has started. Each ends with its owner.
 
-The cluster sees at once that its supervisor is gone, however it died, and tells it every second how it is.
+Through one the cluster notices at once that its supervisor is gone, however it died. Through the other it sends its
+status every second.
 """
 
 from __future__ import annotations
@@ -9,44 +10,45 @@ import contextlib
 import os
 import select
 
-VARIABLE = "ASYNCEXCHANGE_LIFELINE"
-WELL, FAILING, BUSY, DONE = b".", b"?", b"!", b"-"
-"""All is well; calls are taken and none ends; wedged, with runs that still go on; and nothing is left to wait for."""
+VARIABLE = "ASYNCEXCHANGE_SUPERVISOR_PIPES"
+"""Environment variable with the two file descriptors."""
+WELL, FAILING, STALLED, DRAINED = b".", b"?", b"!", b"-"
+"""Status: well; calls begin and none ends; hangs, with calls that still run; hangs, and no call runs any more."""
 
-_ends: tuple[int, int] | None = None
-"""What cannot be read from while the supervisor lives, and what it hears."""
+_fds: tuple[int, int] | None = None
+"""Readable when the supervisor is gone; where the status is written."""
 
 
-def adopt() -> None:
-    """Take the line that the environment names, if there is one. Programs that are started from here do not have it."""
-    global _ends
+def inherit() -> None:
+    """Take the pipes that the environment names, if any. Programs that are started from here do not inherit them."""
+    global _fds
     given = os.environ.pop(VARIABLE, "")
     if given:
-        reading, writing = map(int, given.split(","))
-        _ends = reading, writing
-        for end in _ends:
-            os.set_inheritable(end, False)
-        os.set_blocking(writing, False)
+        supervisor, status = map(int, given.split(","))
+        _fds = supervisor, status
+        for fd in _fds:
+            os.set_inheritable(fd, False)
+        os.set_blocking(status, False)
 
 
-def is_held() -> bool:
+def is_supervised() -> bool:
     """Whether a supervisor has started this process."""
-    return _ends is not None
+    return _fds is not None
 
 
-def is_cut() -> bool:
-    """Whether it is gone."""
-    return _ends is not None and bool(select.select([_ends[0]], [], [], 0)[0])
+def is_supervisor_gone() -> bool:
+    """Whether there was one, and it is gone."""
+    return _fds is not None and bool(select.select([_fds[0]], [], [], 0)[0])
 
 
-def wait(seconds: float, *others: int) -> None:
-    """Until the supervisor is gone, or one of the file descriptors ``others`` can be read."""
-    ends = [_ends[0]] if _ends else []
-    select.select([*ends, *others], [], [], seconds)
+def wait(seconds: float, *fds: int) -> None:
+    """Wait until the supervisor is gone, one of ``fds`` is readable, or ``seconds`` have passed."""
+    supervisor = [_fds[0]] if _fds else []
+    select.select([*supervisor, *fds], [], [], seconds)
 
 
-def say(word: bytes) -> None:
-    """Tell the supervisor. One that does not listen hears nothing."""
-    if _ends is not None:
+def send(status: bytes) -> None:
+    """Send ``status``. It is dropped if the supervisor does not read, or is gone."""
+    if _fds is not None:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(_ends[1], word)
+            os.write(_fds[1], status)

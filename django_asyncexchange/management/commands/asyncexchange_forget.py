@@ -1,4 +1,4 @@
-"""Delete all that is kept of a person."""
+"""Delete what is stored of a user: ``manage.py asyncexchange_forget``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ...tasks import personal_data
 
 
 class Command(BaseCommand):
-    help = "Cancel the calls of a user, and delete their tasks, requests, answers, deliveries and webhooks now."
+    help = "Cancel the calls of a user, and delete their tasks, requests, results, deliveries and webhooks now."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("user", help="the name of the user, as for a login; with --pk, the primary key")
-        parser.add_argument("--pk", action="store_true", help="USER is a primary key; the user may be deleted already")
+        parser.add_argument("user", help="name of the user, as for the login; with --pk, the primary key")
+        parser.add_argument("--pk", action="store_true", help="USER is a primary key, also of a deleted user")
 
     def handle(self, *args: Any, **options: Any) -> None:
         counts = personal_data.forget(whose(options["user"], is_key=options["pk"]))
         self.stdout.write("{tasks} tasks and {webhooks} webhooks were deleted".format(**counts))
         if counts["left"]:
-            raise CommandError(f"{counts['left']} tasks have a file that could not be deleted; pruning tries it again")
+            raise CommandError(f"{counts['left']} tasks have files that could not be deleted; pruning tries it again")
 
 
 def whose(text: str, *, is_key: bool) -> personal_data.Person:
@@ -35,5 +35,5 @@ def whose(text: str, *, is_key: bool) -> personal_data.Person:
     except (ValueError, ValidationError):
         user = None
     if user is None:
-        raise CommandError(f"there is no user {text!r}; of one who is deleted, give the primary key with --pk")
+        raise CommandError(f"there is no user {text!r}; for a deleted one, give the primary key with --pk")
     return personal_data.person(user)

@@ -1,4 +1,4 @@
-"""Delete expired results and forgotten tasks: for cron, or any other scheduler."""
+"""Delete expired results and old tasks, for example from cron: ``manage.py asyncexchange_prune``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...tasks import pruning
 
 
 class Command(BaseCommand):
-    help = "Delete results past their deletion date and tasks past their window."
+    help = "Delete results past their deletion date, and tasks that are listed no longer."
 
     def handle(self, *args: Any, **options: Any) -> None:
         gone = {"bodies": 0, "tasks": 0}

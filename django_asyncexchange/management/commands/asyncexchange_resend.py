@@ -1,4 +1,4 @@
-"""Send deliveries of webhooks once more: after a receiver was down for longer than it was tried for."""
+"""Send webhook deliveries again, after a receiver was down for too long: ``manage.py asyncexchange_resend``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...webhooks import delivery
 
 
 class Command(BaseCommand):
-    help = "Send deliveries that were given up, or all that are over, once more, with their ids and bodies."
+    help = "Send failed deliveries of webhooks again, with the same ids and bodies."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--webhook", help="only those of the webhook with this id")
-        parser.add_argument("--since", help="only those made since then: 2026-11-24T00:00:00Z")
-        parser.add_argument("--all", action="store_true", help="those that have arrived as well")
+        parser.add_argument("--since", help="only those created since then: 2026-11-24T00:00:00Z")
+        parser.add_argument("--all", action="store_true", help="also those that have arrived")
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = Delivery.objects.all() if options["all"] else Delivery.objects.filter(state=Delivery.FAILED)
@@ -27,7 +27,7 @@ class Command(BaseCommand):
             rows = rows.filter(webhook=key_of(options["webhook"]))
         if options["since"]:
             rows = rows.filter(created__gte=moment_of(options["since"]))
-        self.stdout.write(f"{delivery.resend(rows)} deliveries are sent once more")
+        self.stdout.write(f"{delivery.resend(rows)} deliveries are sent again")
 
 
 def key_of(text: str) -> uuid.UUID:
@@ -41,4 +41,4 @@ def moment_of(text: str) -> dt.datetime:
     try:
         return iso8601.moment_of(text)
     except ValueError:
-        raise CommandError(f"{text!r} is not a moment with its time zone, like 2026-11-24T00:00:00Z") from None
+        raise CommandError(f"{text!r} is no date with a time and a time zone, like 2026-11-24T00:00:00Z") from None

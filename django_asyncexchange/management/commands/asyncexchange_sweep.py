@@ -1,4 +1,4 @@
-"""Recover what dead workers and lost messages left behind, send what waits or is due: for cron, or the like."""
+"""Recover lost calls, and send waiting ones, for example from cron: ``manage.py asyncexchange_sweep``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...webhooks import delivery
 
 
 class Command(BaseCommand):
-    help = "Recover lost runs, send forgotten and waiting calls and deliveries to the workers again."
+    help = "Recover calls whose worker has died, and send waiting calls and deliveries to the workers again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         counts = {**recovery.recover(), "sent": dispatch.sweep(), "reminded": delivery.sweep()}

@@ -22,12 +22,12 @@ import os, signal, subprocess, sys, time
 environment = {{key: os.environ.get(key, "") for key in ("Q_CLUSTER_NAME", "PYTHONPATH")}}
 open("{home}/environment", "w").write(repr(environment))
 open("{home}/words", "w").write(" ".join(sys.argv[1:]))
-line, mouth = map(int, os.environ["{variable}"].split(","))
+supervisor, status = map(int, os.environ["{variable}"].split(","))
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 open("{home}/child", "w").write(str(child.pid))
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 for word in {words!r}:
-    os.write(mouth, word.encode())
+    os.write(status, word.encode())
 if {lasts}:
     time.sleep(60)
 """
@@ -51,7 +51,7 @@ def start(tmp_path, monkeypatch):
     yield start
     for one in started:
         if one._head.returncode is None:
-            one.end()
+            one.kill()
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def is_alive(pid):
 
 
 def heard(cluster):
-    cluster.listen()
-    return cluster.is_well, cluster.is_wedged, cluster.is_done
+    cluster.read_status()
+    return cluster.is_well, cluster.is_stalled, cluster.is_drained
 
 
 @pytest.mark.parametrize(
@@ -93,17 +93,17 @@ def test_one_that_says_nothing_for_long_is_silent(start, monkeypatch):
     cluster = start(".")
     until(lambda: heard(cluster)[0])
     assert not cluster.is_silent
-    monkeypatch.setattr(clusters, "SILENCE", 0)
+    monkeypatch.setattr(clusters, "MAX_SILENCE", 0)
     assert cluster.is_silent
-    cluster.end()
+    cluster.kill()
 
 
-def test_its_head_is_over_when_it_has_left_and_keeps_its_number(start):
+def test_its_head_is_dead_when_it_has_left_and_keeps_its_number(start):
     cluster = start(lasts=False)
-    until(lambda: cluster.is_over)
-    assert cluster.is_over
+    until(lambda: cluster.is_dead)
+    assert cluster.is_dead
     assert Path(f"/proc/{cluster._head.pid}").exists()
-    cluster.end()
+    cluster.kill()
     assert not Path(f"/proc/{cluster._head.pid}").exists()
 
 
@@ -112,7 +112,7 @@ def test_a_signal_to_stop_goes_to_the_head_alone(start, child):
     pid = child()
     until(lambda: (Path(f"/proc/{cluster._head.pid}/status").read_text().split("SigCgt:")[1].split()[0])[-4] != "0")
     cluster.stop()
-    until(lambda: cluster.is_over)
+    until(lambda: cluster.is_dead)
     assert is_alive(pid)
 
 
@@ -120,7 +120,7 @@ def test_with_its_end_nobody_of_it_is_left(start, child):
     cluster = start()
     pid = child()
     assert os.getpgid(pid) == cluster._head.pid
-    cluster.end()
+    cluster.kill()
     until(lambda: not is_alive(pid))
 
 
@@ -128,9 +128,9 @@ def test_nobody_of_it_is_left_whose_head_has_died_before(start, child):
     cluster = start()
     pid = child()
     os.kill(cluster._head.pid, signal.SIGKILL)
-    until(lambda: cluster.is_over)
+    until(lambda: cluster.is_dead)
     assert is_alive(pid)
-    cluster.end()
+    cluster.kill()
     until(lambda: not is_alive(pid))
 
 

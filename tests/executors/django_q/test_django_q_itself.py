@@ -24,7 +24,7 @@ from django_q.signing import SignedPackage
 
 from django_asyncexchange.executors import ENTRY_POINTS
 from django_asyncexchange.executors.django_q.executor import DjangoQ
-from django_asyncexchange.executors.maintenance import HOUSEKEEPER
+from django_asyncexchange.executors.maintenance import LOOP
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies
@@ -129,7 +129,7 @@ def test_the_entry_point_is_the_worker():
 
 
 def test_the_housekeeper_is_found_by_its_name():
-    assert import_string(HOUSEKEEPER) is runner.keep_house
+    assert import_string(LOOP) is runner.keep_house
 
 
 def test_a_message_names_the_entry_point_and_one_id():

@@ -8,8 +8,8 @@ import pytest
 
 from django_asyncexchange.executors.django_q import guard as guard
 from django_asyncexchange.executors.django_q import supervisor_pipe
-from django_asyncexchange.executors.django_q.guard import Guarded
-from django_asyncexchange.executors.django_q.stall_detector import Event, Wedge
+from django_asyncexchange.executors.django_q.guard import GuardedBroker
+from django_asyncexchange.executors.django_q.stall_detector import Event, Stall
 
 from .test_supervisor_pipe import Supervisor
 
@@ -28,33 +28,33 @@ def pipe(monkeypatch):
 @pytest.fixture
 def supervisor(monkeypatch):
     supervisor = Supervisor(monkeypatch)
-    supervisor_pipe.adopt()
+    supervisor_pipe.inherit()
     yield supervisor
     supervisor.die()
     for end in supervisor.given:
         os.close(end)
 
 
-class Book:
-    """A ledger that says what it is told to."""
+class Detector:
+    """A detector that returns what a test wants."""
 
-    wedged: Wedge | None = None
+    stalled: Stall | None = None
     is_busy = is_failing = False
 
-    def wedge(self):
-        return self.wedged
+    def stall(self):
+        return self.stalled
 
     def waiting(self):
         return [1, 2]
 
 
-class Broker(Guarded):
+class Broker(GuardedBroker):
     list_key = "calls"
 
     def __init__(self):
         self.returned = []
 
-    def give_back(self, messages):
+    def release(self, messages):
         self.returned += messages
 
 
@@ -64,11 +64,11 @@ def broker():
 
 
 def test_workers_and_the_monitor_are_heard_in_order(pipe):
-    guard.note_start({"ack_id": 7})
-    guard.note_end({"ack_id": 7, "success": True})
-    guard.note_start({"ack_id": 8})
-    guard.note_end({"ack_id": 8, "success": False})
-    guard.note_end({"ack_id": 9, "success": False, "ack_failure": True})
+    guard.report_start({"ack_id": 7})
+    guard.report_end({"ack_id": 7, "success": True})
+    guard.report_start({"ack_id": 8})
+    guard.report_end({"ack_id": 8, "success": False})
+    guard.report_end({"ack_id": 9, "success": False, "ack_failure": True})
     guard.report(Event.ACKNOWLEDGED, 7)
     me = os.getpid()
     assert guard._reports() == [
@@ -95,56 +95,56 @@ def test_outside_of_a_cluster_nobody_reports(pipe, monkeypatch):
     assert not guard.is_on()
 
 
-def test_a_cluster_that_is_well_says_so(broker, supervisor):
-    broker._look(Book())
-    assert (supervisor.heard(), broker.retired) == (supervisor_pipe.WELL, False)
+def test_cluster_reports_that_it_is_well(broker, supervisor):
+    broker._check(Detector())
+    assert (supervisor.received(), broker.is_retired) == (supervisor_pipe.WELL, False)
 
 
-@pytest.mark.parametrize(("is_busy", "word"), [(True, supervisor_pipe.BUSY), (False, supervisor_pipe.DONE)])
-def test_one_that_is_wedged_says_whether_it_still_runs_something(broker, supervisor, is_busy, word):
-    book = Book()
-    book.wedged, book.is_busy = Wedge.TASKS, is_busy
-    broker._look(book)
-    assert (supervisor.heard(), broker.retired) == (word, True)
+@pytest.mark.parametrize(("is_busy", "word"), [(True, supervisor_pipe.STALLED), (False, supervisor_pipe.DRAINED)])
+def test_stalled_cluster_reports_whether_calls_still_run(broker, supervisor, is_busy, word):
+    detector = Detector()
+    detector.stalled, detector.is_busy = Stall.TASKS, is_busy
+    broker._check(detector)
+    assert (supervisor.received(), broker.is_retired) == (word, True)
 
 
-def test_one_that_is_wedged_stays_so(broker, supervisor):
-    book = Book()
-    book.wedged = Wedge.RESULTS
-    broker._look(book)
-    book.wedged = None
-    broker._look(book)
-    assert supervisor.heard() == supervisor_pipe.DONE * 2
+def test_stalled_cluster_stays_retired(broker, supervisor):
+    detector = Detector()
+    detector.stalled = Stall.RESULTS
+    broker._check(detector)
+    detector.stalled = None
+    broker._check(detector)
+    assert supervisor.received() == supervisor_pipe.DRAINED * 2
 
 
-@pytest.mark.parametrize(("wedge", "returned"), [(Wedge.TASKS, [1, 2]), (Wedge.RESULTS, [])])
-def test_messages_that_no_worker_can_start_are_given_back_once(broker, supervisor, wedge, returned):
-    book = Book()
-    book.wedged = wedge
-    broker._look(book)
-    broker._look(book)
+@pytest.mark.parametrize(("stall", "returned"), [(Stall.TASKS, [1, 2]), (Stall.RESULTS, [])])
+def test_messages_that_no_worker_can_start_are_released_once(broker, supervisor, stall, returned):
+    detector = Detector()
+    detector.stalled = stall
+    broker._check(detector)
+    broker._check(detector)
     assert broker.returned == returned
 
 
-def test_messages_that_cannot_be_given_back_are_not_the_end(broker, supervisor, caplog):
+def test_failed_release_is_logged(broker, supervisor, caplog):
     def refuse(messages):
         raise ConnectionError("no queue")
 
-    broker.give_back = refuse
-    book = Book()
-    book.wedged = Wedge.TASKS
-    broker._look(book)
-    assert supervisor.heard() == supervisor_pipe.DONE
-    assert "could not be given back" in caplog.text
+    broker.release = refuse
+    detector = Detector()
+    detector.stalled = Stall.TASKS
+    broker._check(detector)
+    assert supervisor.received() == supervisor_pipe.DRAINED
+    assert "could not be released" in caplog.text
 
 
-def test_without_a_supervisor_a_wedge_is_only_written_down(broker, monkeypatch, caplog):
-    monkeypatch.setattr(supervisor_pipe, "_ends", None)
-    book = Book()
-    book.wedged = Wedge.TASKS
-    broker._look(book)
-    assert (broker.retired, broker.returned) == (False, [])
-    assert "the cluster calls is wedged: a worker is free, and messages are not started" in caplog.text
+def test_stall_without_a_supervisor_is_only_logged(broker, monkeypatch, caplog):
+    monkeypatch.setattr(supervisor_pipe, "_fds", None)
+    detector = Detector()
+    detector.stalled = Stall.TASKS
+    broker._check(detector)
+    assert (broker.is_retired, broker.returned) == (False, [])
+    assert "the cluster calls hangs: a worker is free, and messages are not started" in caplog.text
 
 
 @pytest.mark.parametrize("is_sentinel", [True, False])
@@ -158,13 +158,13 @@ def test_a_process_whose_parent_is_another_than_its_clusters_is_headless(monkeyp
 
 
 def test_a_worker_that_leaves_says_over_which_message(pipe):
-    guard.note_start({"ack_id": 7})
-    guard.note_failure()
+    guard.report_start({"ack_id": 7})
+    guard.report_failure()
     assert guard._reports()[-1] == (Event.FAILED, os.getpid(), 7)
 
 
-def test_a_cluster_that_ends_no_call_says_so(broker, supervisor):
-    book = Book()
-    book.is_failing = True
-    broker._look(book)
-    assert (supervisor.heard(), broker.retired) == (supervisor_pipe.FAILING, False)
+def test_cluster_reports_that_no_call_ends(broker, supervisor):
+    detector = Detector()
+    detector.is_failing = True
+    broker._check(detector)
+    assert (supervisor.received(), broker.is_retired) == (supervisor_pipe.FAILING, False)

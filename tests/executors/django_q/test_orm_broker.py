@@ -43,7 +43,7 @@ CALLS = "calls"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch, tmp_path):
     """Nobody waits long for an empty queue, or after an error; pipes go to a directory of this test."""
-    monkeypatch.setattr(WakingBroker, "_pause", 0.01)
+    monkeypatch.setattr(WakingBroker, "_interval", 0.01)
     monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0,))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -54,8 +54,8 @@ def opened():
     try:
         yield broker
     finally:
-        if broker._bell is not None:
-            broker._bell.close()
+        if broker._listener is not None:
+            broker._listener.close()
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_of_several_that_take_no_two_get_the_same_message(broker):
 
     def take(_):
         with opened() as mine:
-            mine._tidied = float("inf")
+            mine._cleaned = float("inf")
             connection.ensure_connection()
             barrier.wait(PATIENCE)
             try:
@@ -158,43 +158,43 @@ def test_of_two_that_have_seen_the_same_messages_one_gets_them(broker, monkeypat
     assert payloads(broker.dequeue()) == ["b"]
 
 
-def test_what_is_given_back_is_handed_out_again_and_announced(broker):
+def test_released_messages_are_taken_again_and_notify(broker):
     queued(broker, *"abc")
     [one, two, _] = [number for number, _ in broker.dequeue()]
-    bell = wakeup.bell("default", CALLS)
-    broker.give_back([one, two])
-    assert bell.wait(PATIENCE)
-    bell.close()
+    listener = wakeup.listen("default", CALLS)
+    broker.release([one, two])
+    assert listener.wait(PATIENCE)
+    listener.close()
     assert payloads(broker.dequeue()) == ["a", "b"]
 
 
-# Bells ----------------------------------------------------------------------------------------------------------------
+# Notifications --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def bell():
-    bell = wakeup.bell("default", CALLS)
-    yield bell
-    bell.close()
+def listener():
+    listener = wakeup.listen("default", CALLS)
+    yield listener
+    listener.close()
 
 
-def test_a_message_rings_with_the_commit_and_not_before(broker, bell):
+def test_message_notifies_with_the_commit(broker, listener):
     with transaction.atomic():
         broker.enqueue("a")
-        assert not bell.wait(0.1)
-    assert bell.wait(PATIENCE)
+        assert not listener.wait(0.1)
+    assert listener.wait(PATIENCE)
 
 
-def test_a_message_that_was_rolled_back_neither_waits_nor_rings(broker, bell):
+def test_message_that_was_rolled_back_does_not_notify(broker, listener):
     with transaction.atomic():
         broker.enqueue("a")
         transaction.set_rollback(True)
-    assert (bell.wait(0.1), OrmQ.objects.count()) == (False, 0)
+    assert (listener.wait(0.1), OrmQ.objects.count()) == (False, 0)
 
 
-def test_a_message_outside_of_a_transaction_rings_at_once(broker, bell):
+def test_message_outside_of_a_transaction_notifies_at_once(broker, listener):
     broker.enqueue("a")
-    assert bell.wait(PATIENCE)
+    assert listener.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -207,21 +207,21 @@ def calls(broker, monkeypatch):
 
 
 @pytest.mark.parametrize("body", [b"", b"a body"])
-def test_a_call_that_is_accepted_has_a_message_and_rings(calls, bell, body):
+def test_accepted_call_has_a_message_and_notifies(calls, listener, body):
     task = submitted([body], dialect="prefer")
-    assert bell.wait(PATIENCE)
+    assert listener.wait(PATIENCE)
     [message] = OrmQ.objects.all()
     assert (orm_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
     assert [bodies.read(each) for each in Body.objects.filter(task=task)] == [body] * bool(body)
 
 
-def test_a_call_that_waits_for_its_turn_has_no_message_and_does_not_ring(calls):
+def test_call_that_waits_for_its_turn_has_no_message_and_does_not_notify(calls):
     first = [submitted(dialect="prefer") for _ in range(2)]
-    bell = wakeup.bell("default", CALLS)
+    listener = wakeup.listen("default", CALLS)
     third = submitted(dialect="prefer")
-    assert ([task.sent is None for task in (*first, third)], bell.wait(0.1)) == ([False, False, True], False)
+    assert ([task.sent is None for task in (*first, third)], listener.wait(0.1)) == ([False, False, True], False)
     assert {orm_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
-    bell.close()
+    listener.close()
 
 
 def test_a_call_whose_message_is_refused_is_not_accepted(calls):
@@ -235,13 +235,13 @@ def test_a_call_whose_message_is_refused_is_not_accepted(calls):
     assert (AsyncTask.objects.count(), Body.objects.count(), OrmQ.objects.count()) == (0, 0, 0)
 
 
-def test_whoever_waits_is_woken_by_the_commit(monkeypatch):
-    monkeypatch.setattr(WakingBroker, "_pause", 10 * PATIENCE)
+def test_waiting_worker_is_woken_by_the_commit(monkeypatch):
+    monkeypatch.setattr(WakingBroker, "_interval", 10 * PATIENCE)
     listening = threading.Event()
 
     def take():
         with opened() as mine:
-            mine._bell = wakeup.bell("default", CALLS)
+            mine._listener = wakeup.listen("default", CALLS)
             listening.set()
             try:
                 return payloads(mine.dequeue())
@@ -255,33 +255,33 @@ def test_whoever_waits_is_woken_by_the_commit(monkeypatch):
         assert taken.result(PATIENCE) == ["a"]
 
 
-class Bell:
-    """Does something while it is waited for, and says whether it rang."""
+class FakeListener:
+    """Does something while it is waited for, and returns whether it was notified."""
 
-    def __init__(self, rings, meanwhile=lambda: None):
-        self.rings, self.meanwhile = rings, meanwhile
+    def __init__(self, is_notified, meanwhile=lambda: None):
+        self.is_notified, self.meanwhile = is_notified, meanwhile
 
     def wait(self, seconds):
         self.meanwhile()
-        return self.rings
+        return self.is_notified
 
     def close(self):
         pass
 
 
-def test_what_comes_without_a_bell_is_found_and_looked_for_more_often_from_then_on(broker):
+def test_broker_polls_faster_after_a_missed_notification(broker):
     def arrive():
         OrmQ.objects.create(key=CALLS, payload="a", lock=Now())
 
-    broker._bell = Bell(False, arrive)
+    broker._listener = FakeListener(False, arrive)
     assert payloads(broker.dequeue()) == ["a"]
-    assert broker._pause == Conf.POLL
-    broker._bell = Bell(False)
+    assert broker._interval == Conf.POLL
+    broker._listener = FakeListener(False)
     broker.dequeue()
-    assert broker._pause == Conf.POLL
-    broker._bell = Bell(True)
+    assert broker._interval == Conf.POLL
+    broker._listener = FakeListener(True)
     broker.dequeue()
-    assert broker._pause == orm_broker.PATIENCE
+    assert broker._interval == orm_broker.POLL_INTERVAL
 
 
 # What goes wrong ------------------------------------------------------------------------------------------------------
@@ -300,12 +300,12 @@ def test_the_longer_it_is_away_the_more_seldom_it_is_asked(broker, monkeypatch, 
     with broken():
         for _ in range(4):
             broker.dequeue()
-    pauses = [record.getMessage().rpartition("next look in ")[2] for record in caplog.records]
+    pauses = [record.getMessage().rpartition("next attempt in ")[2] for record in caplog.records]
     assert pauses == ["0.0 s", "0.01 s", "0.02 s", "0.02 s"]
     broker.dequeue()
     with broken(), caplog.at_level(logging.WARNING):
         broker.dequeue()
-    assert "next look in 0.0 s" in caplog.records[-1].getMessage()
+    assert "next attempt in 0.0 s" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs a server that ends connections")
@@ -322,14 +322,14 @@ def test_connections_that_the_server_has_ended_are_opened_again(broker):
     assert payloads(broker.dequeue()) == ["a"]
 
 
-def test_after_an_error_there_is_another_bell(broker):
+def test_broker_has_a_new_listener_after_an_error(broker):
     broker.dequeue()
-    before = broker._bell
+    before = broker._listener
     with broken():
         broker.dequeue()
-    assert broker._bell is None
+    assert broker._listener is None
     broker.dequeue()
-    assert broker._bell not in (None, before)
+    assert broker._listener not in (None, before)
 
 
 def test_an_acknowledgement_is_tried_twice(broker):
@@ -350,14 +350,14 @@ def test_a_message_that_nobody_can_read_is_taken_away_and_not_waited_for(broker)
     queued(broker, "a", "b")
     [number, other] = [number for number, _ in broker.dequeue()]
     broker.fail(number)
-    assert broker._book().waiting() == [other]
+    assert broker._started_detector().waiting() == [other]
     assert OrmQ.objects.get().pk == other
 
 
 def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeypatch):
-    monkeypatch.setattr(guard, "PULSE", 0)
+    monkeypatch.setattr(guard, "INTERVAL", 0)
     queued(broker, "a")
-    broker.retired = True
+    broker.is_retired = True
     assert broker.dequeue() is None
     with opened() as other:
         assert payloads(other.dequeue()) == ["a"]
@@ -365,17 +365,17 @@ def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeyp
 
 def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker):
     queued(broker, "a")
-    broker._bell, broker._tidied = Bell(False), float("inf")
+    broker._listener, broker._cleaned = FakeListener(False), float("inf")
     claim = broker._claim
 
     def retire():
         messages = claim()
-        broker.retired = True
+        broker.is_retired = True
         return messages
 
     broker._claim = retire
     assert broker.dequeue() is None
-    assert broker._book().waiting() == []
+    assert broker._started_detector().waiting() == []
     with opened() as other:
         assert payloads(other.dequeue()) == ["a"]
 
@@ -415,13 +415,13 @@ def test_messages_about_tasks_that_have_ended_are_deleted(broker):
         left_locked(SignedPackage.dumps({"func": "django_asyncexchange.worker.run", "args": ("no id",)}), 20),
         left_locked("unreadable", 20),
     ]
-    assert broker.tidy() == 1
+    assert broker.delete_finished() == 1
     assert list(OrmQ.objects.order_by("pk").values_list("pk", flat=True)) == kept
 
 
 def test_nothing_to_tidy_is_one_query(broker, django_assert_num_queries):
     with django_assert_num_queries(1):
-        assert broker.tidy() == 0
+        assert broker.delete_finished() == 0
 
 
 def test_who_takes_messages_tidies_now_and_then(broker):
@@ -430,7 +430,7 @@ def test_who_takes_messages_tidies_now_and_then(broker):
     left_locked(message_about(stored(State.DONE)), 20)
     broker.dequeue()
     assert OrmQ.objects.count() == 1
-    broker._tidied = 0
+    broker._cleaned = 0
     broker.dequeue()
     assert OrmQ.objects.count() == 0
 

@@ -80,7 +80,7 @@ def test_what_is_given_back_comes_first_and_in_its_order(broker):
     for message in "abc":
         broker.enqueue(message)
     [one, _], [two, _] = taken(broker), taken(broker)
-    broker.give_back([one, two])
+    broker.release([one, two])
     assert [taken(broker)[1] for _ in range(3)] == ["a", "b", "c"]
 
 
@@ -90,7 +90,7 @@ def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker,
 
     def retire():
         messages = take()
-        broker.retired = True
+        broker.is_retired = True
         return messages
 
     broker.take = retire
@@ -104,10 +104,10 @@ def test_messages_are_kept_as_long_as_nobody_has_started_them(broker):
     for message in "abc":
         broker.enqueue(message)
     [one, _], [two, _] = taken(broker), taken(broker)
-    broker._book().note(Event.STARTED, WORKER, one)
+    broker._started_detector().record(Event.STARTED, WORKER, one)
     [three, _] = taken(broker)
     assert set(broker._taken) == {two, three}
-    broker.give_back([one])
+    broker.release([one])
     assert broker.queue_size() == 0
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_goes_away_costs_a_look(broker, url, name, monkeypatch, ca
 
 def test_a_server_that_has_vanished_is_not_listened_to_for_ever(monkeypatch, name):
     """It answers nothing: its machine is gone, or a firewall has forgotten the connection."""
-    monkeypatch.setattr(redis_broker, "READING", 0.2)
+    monkeypatch.setattr(redis_broker, "SOCKET_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         once = Retry(NoBackoff(), 0)
         monkeypatch.setattr(Conf, "REDIS", {"port": silent.getsockname()[1], "socket_timeout": None, "retry": once})

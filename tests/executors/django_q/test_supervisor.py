@@ -152,7 +152,7 @@ def test_one_of_several_queues_may_be_named(tmp_path):
         assert not command.is_well()
 
 
-def test_what_runs_may_end_within_the_grace_and_is_ended_after_it(tmp_path):
+def test_calls_may_end_within_the_grace_and_are_ended_after_it(tmp_path):
     command = Command(tmp_path)
     with command.running("--grace", "1") as process:
         task = begun()
@@ -160,11 +160,11 @@ def test_what_runs_may_end_within_the_grace_and_is_ended_after_it(tmp_path):
         process.terminate()
         assert process.wait(STARTING) == 0
     assert group_of(head) == []
-    assert "what still runs is ended" in command.log
+    assert "the calls that still run are ended" in command.log
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING  # whoever sweeps next sees that it is lost
 
 
-def test_told_twice_it_waits_no_longer(tmp_path):
+def test_second_signal_ends_it_at_once(tmp_path):
     command = Command(tmp_path)
     with command.running("--grace", "600") as process:
         task = begun()
@@ -222,7 +222,7 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(tmp_path):
 # Without one ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_broker_that_does_not_tell_is_refused():
+def test_broker_without_a_guard_is_refused():
     with override_settings(Q_CLUSTER={"orm": "default"}), pytest.raises(CommandError) as refusal:
         call_command("asyncexchange_worker")
     assert WAKING in str(refusal.value)
@@ -256,7 +256,7 @@ def test_ours_are_not(path):
         assert supervisor.has_guarded_broker()
 
 
-class TestSign:
+class TestHeartbeat:
     @pytest.fixture(autouse=True)
     def scratch(self, tmp_path, monkeypatch):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -264,37 +264,37 @@ class TestSign:
     def check(self, *names):
         call_command("asyncexchange_worker", *names, "--check")
 
-    def test_where_there_is_none_the_check_fails(self):
+    def test_check_fails_without_a_supervisor(self):
         with pytest.raises(CommandError, match="No worker"):
             self.check()
 
-    def test_one_that_shows_that_all_is_well_is_well(self):
-        with supervisor.vital_sign(["tests"]) as show:
+    def test_supervisor_with_a_heartbeat_is_well(self):
+        with supervisor.heartbeat(["tests"]) as beat:
             with pytest.raises(CommandError):
                 self.check()
-            show()
+            beat()
             self.check()
         with pytest.raises(CommandError):
             self.check()
 
     def test_the_order_of_its_queues_does_not_matter(self):
-        with supervisor.vital_sign(["one", "two"]) as show:
-            show()
+        with supervisor.heartbeat(["one", "two"]) as beat:
+            beat()
             self.check("two", "one")
 
-    def test_a_sign_that_is_old_does_not_count(self, monkeypatch):
-        with supervisor.vital_sign(["tests"]) as show:
-            show()
-            monkeypatch.setattr(supervisor, "FRESH", 0)
+    def test_old_heartbeat_does_not_count(self, monkeypatch):
+        with supervisor.heartbeat(["tests"]) as beat:
+            beat()
+            monkeypatch.setattr(supervisor, "HEARTBEAT_SECONDS", 0)
             with pytest.raises(CommandError):
                 self.check()
 
-    def test_the_sign_of_one_that_was_killed_does_not_count(self):
+    def test_heartbeat_of_a_killed_supervisor_does_not_count(self):
         with subprocess.Popen([sys.executable, "-c", ""]) as dead:
             dead.wait()
-        with supervisor.vital_sign(["tests"]) as show:
-            show()
-            supervisor._sign(["tests"]).write_text(f"{process_id.machine()}/{dead.pid}/1")
+        with supervisor.heartbeat(["tests"]) as beat:
+            beat()
+            supervisor._heartbeat_file(["tests"]).write_text(f"{process_id.machine()}/{dead.pid}/1")
             with pytest.raises(CommandError):
                 self.check()
 
@@ -305,13 +305,13 @@ class TestSign:
 class Double:
     """A cluster that began at ``began``, and that is as a test wants it."""
 
-    is_over = is_silent = is_well = is_wedged = is_done = False
+    is_dead = is_silent = is_well = is_stalled = is_drained = False
     deadline = None
 
     def __init__(self, began):
         self.queue, self.began, self.ended = "tests", began, False
 
-    def end(self):
+    def kill(self):
         self.ended = True
 
 
@@ -331,7 +331,7 @@ class Clock:
         """Let the supervisor see it like that."""
         for name, value in changes.items():
             setattr(one, name, value)
-        self.supervisor._look(one)
+        self.supervisor._check(one)
         return one.ended
 
     def pause(self):
@@ -343,42 +343,42 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-def test_one_that_dies_again_and_again_is_started_after_ever_longer_pauses(clock):
+def test_cluster_that_keeps_dying_is_restarted_after_increasing_pauses(clock):
     pauses = []
     for _ in range(7):
-        clock.look(clock.start(), is_over=True)
+        clock.look(clock.start(), is_dead=True)
         pauses.append(clock.pause())
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_one_that_has_lived_for_a_while_is_started_again_at_once(clock):
+def test_stable_cluster_is_restarted_at_once(clock):
     for lived, pause in (1, 1), (31, 0), (1, 1):
         one = clock.start()
         clock.now += lived
-        assert clock.look(one, is_over=True)
+        assert clock.look(one, is_dead=True)
         assert clock.pause() == pause
 
 
-def test_one_that_is_silent_is_ended(clock):
+def test_silent_cluster_is_killed(clock):
     one = clock.start()
     assert not clock.look(one)
     assert clock.look(one, is_silent=True)
 
 
-def test_one_that_is_wedged_is_ended_when_nothing_runs_in_it_any_more(clock):
+def test_stalled_cluster_is_killed_when_no_call_runs_any_more(clock):
     one = clock.start()
-    assert not clock.look(one, is_wedged=True)
+    assert not clock.look(one, is_stalled=True)
     assert clock.supervisor._serving("tests") == []
     clock.now += 60
     assert not clock.look(one)
-    assert clock.look(one, is_done=True)
+    assert clock.look(one, is_drained=True)
     assert clock.supervisor._due["tests"] == 0  # another is there already
 
 
-def test_one_that_is_wedged_and_never_done_is_ended_after_the_longest_run(clock):
+def test_stalled_cluster_is_killed_after_the_longest_run(clock):
     one = clock.start()
-    clock.look(one, is_wedged=True)
-    clock.now += 300 + supervisor.LETTING_GO
+    clock.look(one, is_stalled=True)
+    clock.now += 300 + supervisor.STALLED_GRACE
     assert not clock.look(one)
     clock.now += 1
     assert clock.look(one)

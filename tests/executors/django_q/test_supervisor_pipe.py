@@ -15,23 +15,23 @@ from ...services import PATIENCE
 
 
 class Supervisor:
-    """What a supervisor holds: one end that it never writes to, and one that it listens at."""
+    """What a supervisor holds: a pipe that it never writes to, and one that it reads the status from."""
 
     def __init__(self, monkeypatch):
-        theirs, self.line = os.pipe()
-        self.ear, mouth = os.pipe()
-        os.set_blocking(self.ear, False)
-        self.ends = {self.line, self.ear}
-        self.given = (theirs, mouth)
-        monkeypatch.setenv(supervisor_pipe.VARIABLE, f"{theirs},{mouth}")
-        monkeypatch.setattr(supervisor_pipe, "_ends", None)
+        supervisor_end, self.supervisor = os.pipe()
+        self.status, status_end = os.pipe()
+        os.set_blocking(self.status, False)
+        self.fds = {self.supervisor, self.status}
+        self.given = (supervisor_end, status_end)
+        monkeypatch.setenv(supervisor_pipe.VARIABLE, f"{supervisor_end},{status_end}")
+        monkeypatch.setattr(supervisor_pipe, "_fds", None)
 
-    def heard(self):
-        return os.read(self.ear, 1_000_000)
+    def received(self):
+        return os.read(self.status, 1_000_000)
 
     def die(self):
-        while self.ends:
-            os.close(self.ends.pop())
+        while self.fds:
+            os.close(self.fds.pop())
 
 
 @pytest.fixture
@@ -45,27 +45,27 @@ def supervisor(monkeypatch):
         os.close(end)
 
 
-def test_a_process_that_no_supervisor_has_started_has_none(monkeypatch):
+def test_process_without_a_supervisor_is_not_supervised(monkeypatch):
     monkeypatch.delenv(supervisor_pipe.VARIABLE, raising=False)
-    supervisor_pipe.adopt()
-    assert (supervisor_pipe.is_held(), supervisor_pipe.is_cut()) == (False, False)
+    supervisor_pipe.inherit()
+    assert (supervisor_pipe.is_supervised(), supervisor_pipe.is_supervisor_gone()) == (False, False)
     supervisor_pipe.wait(0)
-    supervisor_pipe.say(supervisor_pipe.WELL)
+    supervisor_pipe.send(supervisor_pipe.WELL)
 
 
-def test_it_is_not_cut_while_the_supervisor_lives(supervisor):
-    supervisor_pipe.adopt()
-    assert (supervisor_pipe.is_held(), supervisor_pipe.is_cut()) == (True, False)
+def test_supervisor_is_not_gone_while_it_lives(supervisor):
+    supervisor_pipe.inherit()
+    assert (supervisor_pipe.is_supervised(), supervisor_pipe.is_supervisor_gone()) == (True, False)
 
 
-def test_it_is_cut_when_the_supervisor_is_gone(supervisor):
-    supervisor_pipe.adopt()
+def test_supervisor_is_gone_when_its_pipes_are_closed(supervisor):
+    supervisor_pipe.inherit()
     supervisor.die()
-    assert supervisor_pipe.is_cut()
+    assert supervisor_pipe.is_supervisor_gone()
 
 
-def test_who_waits_sees_the_supervisor_go(supervisor):
-    supervisor_pipe.adopt()
+def test_wait_ends_when_the_supervisor_is_gone(supervisor):
+    supervisor_pipe.inherit()
     waiting = threading.Thread(target=supervisor_pipe.wait, args=(10 * PATIENCE,))
     waiting.start()
     supervisor.die()
@@ -73,8 +73,8 @@ def test_who_waits_sees_the_supervisor_go(supervisor):
     assert not waiting.is_alive()
 
 
-def test_who_waits_may_wait_for_something_else_too(supervisor):
-    supervisor_pipe.adopt()
+def test_wait_ends_when_another_descriptor_is_readable(supervisor):
+    supervisor_pipe.inherit()
     reading, writing = os.pipe()
     os.write(writing, b"x")
     supervisor_pipe.wait(10 * PATIENCE, reading)
@@ -82,28 +82,28 @@ def test_who_waits_may_wait_for_something_else_too(supervisor):
     os.close(writing)
 
 
-def test_the_supervisor_hears_what_is_said(supervisor):
-    supervisor_pipe.adopt()
-    supervisor_pipe.say(supervisor_pipe.WELL)
-    supervisor_pipe.say(supervisor_pipe.BUSY)
-    assert supervisor.heard() == b".!"
+def test_supervisor_receives_the_status(supervisor):
+    supervisor_pipe.inherit()
+    supervisor_pipe.send(supervisor_pipe.WELL)
+    supervisor_pipe.send(supervisor_pipe.STALLED)
+    assert supervisor.received() == b".!"
 
 
-def test_a_supervisor_that_does_not_listen_holds_nobody_up(supervisor):
-    supervisor_pipe.adopt()
+def test_supervisor_that_does_not_read_blocks_nobody(supervisor):
+    supervisor_pipe.inherit()
     for _ in range(70_000):
-        supervisor_pipe.say(supervisor_pipe.WELL)
-    assert supervisor.heard().strip(supervisor_pipe.WELL) == b""
+        supervisor_pipe.send(supervisor_pipe.WELL)
+    assert supervisor.received().strip(supervisor_pipe.WELL) == b""
 
 
-def test_nobody_minds_a_supervisor_that_is_gone(supervisor):
-    supervisor_pipe.adopt()
+def test_status_for_a_supervisor_that_is_gone_is_dropped(supervisor):
+    supervisor_pipe.inherit()
     supervisor.die()
-    supervisor_pipe.say(supervisor_pipe.WELL)
+    supervisor_pipe.send(supervisor_pipe.WELL)
 
 
-def test_programs_that_are_started_from_there_do_not_have_it(supervisor):
-    supervisor_pipe.adopt()
+def test_programs_that_are_started_do_not_inherit_the_pipes(supervisor):
+    supervisor_pipe.inherit()
     assert supervisor_pipe.VARIABLE not in os.environ
     look = f"import os\nfor end in {supervisor.given}:\n  try: os.fstat(end)\n  except OSError: print('not here')"
     seen = subprocess.run(
