@@ -23,7 +23,7 @@ class AsyncExchangeConfig(AppConfig):
     def ready(self) -> None:
         from .tasks import personal_data
 
-        personal_data.watch()
+        personal_data.connect()
         http_caches.keep_apart_from_runs()
         # The executor's module connects to its workers' signals when imported. The system checks report a wrong one.
         with suppress(ImproperlyConfigured):

@@ -255,7 +255,7 @@ def failure(request: HttpRequest, intent: Intent, error: Exception) -> HttpRespo
     """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
-    is_away = isinstance(error, db_retry.AWAY)
+    is_away = isinstance(error, db_retry.UNAVAILABLE)
     return problem(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
 
 

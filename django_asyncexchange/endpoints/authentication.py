@@ -68,7 +68,7 @@ class AnyOf(BaseAuthentication):
             try:
                 found = each.authenticate(request)
                 kind = Kind.NOBODY if found is None else _kind(found, request)
-            except db_retry.AWAY:
+            except db_retry.UNAVAILABLE:
                 raise
             except Exception as error:
                 refusals.append((known.index(each), _worded(each, error)))
@@ -100,7 +100,7 @@ def guest(task: AsyncTask | None, request: Any) -> Found | None:
     try:
         found: Found | None = own().authenticate(request)
         return found if found is not None and _kind(found, request) not in UNKNOWN else None
-    except db_retry.AWAY:
+    except db_retry.UNAVAILABLE:
         raise
     except Exception:  # to be answered as for a task that does not exist
         return None
@@ -133,7 +133,7 @@ def _kind(found: Found, request: Any) -> callers.Kind:
 
 def _needs_no_class(task: AsyncTask | None, request: Any) -> bool:
     """Whether the caller is none of the classes' business: named by ``SNAPSHOT_USER``, or reading nobody's task."""
-    if conf.ALLOW_ANONYMOUS and task is not None and task.is_of_nobody:
+    if conf.ALLOW_ANONYMOUS and task is not None and task.is_anonymous:
         return True
     return _kind((AnonymousUser(), None), request) is Kind.NAMED
 

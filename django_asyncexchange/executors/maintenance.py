@@ -8,7 +8,7 @@ import threading
 from django.db import connections
 from django.utils.module_loading import import_string
 
-HOUSEKEEPER = "django_asyncexchange.worker.runner.keep_house"
+HOUSEKEEPER = "django_asyncexchange.worker.runner.run_maintenance"
 WORKER = "django_asyncexchange.worker.watchdog.this_is_a_worker"
 
 _home = 0

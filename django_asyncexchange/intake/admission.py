@@ -151,7 +151,7 @@ def _looked_first(request: Any) -> snapshot.Identity:
     try:
         try:
             _ = request.user
-        except db_retry.AWAY:  # nothing is known of the caller: the client may come again
+        except db_retry.UNAVAILABLE:  # nothing is known of the caller: the client may come again
             raise
         except Exception as error:  # the view will say it itself
             raise NotAuthenticated from error

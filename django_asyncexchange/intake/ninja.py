@@ -136,7 +136,7 @@ def _says_so_again(authenticator: View, request: HttpRequest, found: Any) -> boo
     """Whether ``authenticator`` would say the same in a run."""
     try:
         again = _said(authenticator, _as_in_a_run(request))
-    except db_retry.AWAY:
+    except db_retry.UNAVAILABLE:
         raise
     except Exception:
         return False
@@ -223,7 +223,7 @@ class KeyAuthentication(BaseAuthentication):
         for authenticator in authenticators():
             try:
                 found = _said(authenticator, bare)
-            except db_retry.AWAY:
+            except db_retry.UNAVAILABLE:
                 raise
             except Exception as error:  # a refusal of one that the caller may not have meant
                 if _is_forged(error, authenticator, bare):

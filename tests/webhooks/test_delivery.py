@@ -1065,7 +1065,7 @@ class TestRetention:
 
     def test_only_tasks_are_counted(self):
         subscribed("http://127.0.0.1:9/")
-        assert pruning.forget([finished()]) == 1
+        assert pruning.delete_finished([finished()]) == 1
 
 
 class TestCommand:
