@@ -112,7 +112,7 @@ class AsyncExchangeMiddleware:
         if intent.task_id is None or not intent.patience:
             return response
         wait = sync_to_async(accepted.spared, thread_sensitive=False)
-        task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
+        task = await wait(partial(waiting.until_final_in_thread, intent.task_id, intent.patience))
         return await sync_to_async(accepted.spared)(partial(intent.early, request, task)) or response
 
     def process_view(

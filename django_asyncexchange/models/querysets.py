@@ -166,7 +166,7 @@ class BodyQuerySet(models.QuerySet[Any]):
         """Request bodies of finished tasks whose request was erased: a crash left them behind."""
         return self.filter(kind="request", task__state__in=FINAL, task__request={})
 
-    def kept_for(self, dialect: str, account: str) -> int:
+    def total_size(self, dialect: str, account: str) -> int:
         """Total size in bytes of one account's bodies on one mount, tracebacks excluded."""
         mine = self.filter(task__dialect=dialect, task__account=account).exclude(kind="failure")
         return int(mine.aggregate(total=models.Sum("size"))["total"] or 0)
@@ -205,11 +205,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
 class AccountQuerySet(models.QuerySet[Any]):
     def lock(self, dialect: str, account: str) -> None:
-        """Lock one account, on every database, until the transaction ends: the holder may count its tasks and insert
-        one.
+        """Lock one account on every database until the transaction ends, to count its tasks and insert another.
 
-        An existing row is only updated, because MySQL's upsert also locks the gap next to it, where others want to
-        insert.
+        An existing row is only updated: MySQL's upsert also locks the gap next to it, where others want to insert.
         """
         if not self.filter(dialect=dialect, account=account).update(touched=Now()):
             _upsert(self.model(dialect=dialect, account=account, touched=Now()), ["dialect", "account"], "touched")

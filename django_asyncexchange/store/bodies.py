@@ -167,12 +167,12 @@ def columns(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) ->
     return {"task_id": task_id, "kind": kind, "attempt": attempt, **stored}
 
 
-def request_of(task_id: uuid.UUID) -> Body | None:
+def request_body(task_id: uuid.UUID) -> Body | None:
     """The request body of the task, or None."""
     return statements.REQUEST_BODY.first(task=task_id)
 
 
-def drop_request(task_id: uuid.UUID) -> None:
+def delete_request(task_id: uuid.UUID) -> None:
     """Delete the request body in the current transaction; one in a file, after the commit."""
     if not statements.DELETE_BODY.delete(task=task_id):
         rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
@@ -189,7 +189,7 @@ def discard(draft: Draft) -> None:
     attached = Body.objects.using(router.db_for_write(Body)).filter(pk=draft.reserved, task__isnull=False)
     try:
         if not attached.exists():
-            _erase(Body(pk=draft.reserved, name=draft.name))
+            _delete(Body(pk=draft.reserved, name=draft.name))
     except (DatabaseError, InterfaceError):
         logger.warning("unused body could not be deleted; the sweep will delete it", exc_info=True)
 
@@ -280,10 +280,10 @@ def delete(rows: models.QuerySet[Body]) -> int:
     """Delete these bodies, files first; return their number. If a file cannot be deleted, its row is kept for the next
     time.
     """
-    return sum(_erase(body) for body in rows.only("pk", "name")[:BATCH])
+    return sum(_delete(body) for body in rows.only("pk", "name")[:BATCH])
 
 
-def _erase(body: Body) -> bool:
+def _delete(body: Body) -> bool:
     target = storage()
     if body.name and target is not None:
         try:

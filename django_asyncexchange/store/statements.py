@@ -146,9 +146,7 @@ MARK_SENT = PreparedUpdate(lambda: _of_id().due().filter(unindexed(UNSENT)), sen
 
 @functools.cache
 def waiting(share: int) -> PreparedRows[tuple[Any, int]]:
-    """The oldest ``share`` waiting tasks of an account; each with the number of tasks of the account that are
-    dispatched.
-    """
+    """The oldest ``share`` waiting tasks of an account, each with the number of the account's dispatched tasks."""
     rows = _oldest(slot("dialect"), slot("account")).only("pk")
     return PreparedRows(
         lambda: rows.annotate(dispatched=CountUpTo(DISPATCHED, "share"))[:share],

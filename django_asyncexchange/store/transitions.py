@@ -187,14 +187,14 @@ def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterat
 
 def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: int) -> None:
     if ending.deletes_body and (claim is None or claim.has_body is not False):
-        bodies.drop_request(key)
+        bodies.delete_request(key)
     for draft, kind in ((ending.result, Body.RESPONSE), (ending.failure, Body.FAILURE)):
         if draft is not None:
             bodies.attach(draft, task_id=key, kind=kind, attempt=attempt)
 
 
 def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
-    """``ended`` in one statement; None if there are webhooks, a callback, a traceback or files."""
+    """``ended`` in one statement; None if it takes more: webhooks, a callback, a traceback or files."""
     task = claim.task
     result = ending.result if ending.result and ending.result.size else None
     has_files = claim.has_unread_body or (result is not None and result.reserved)

@@ -13,32 +13,32 @@ MULTIPART = "multipart/"
 
 
 class Content:
-    """Chunks of a body, digested as they are iterated. A multipart body is digested part by part, because clients
-    choose another boundary each time (RFC 2046 section 5.1.1).
+    """Iterates the chunks of a body and digests them. A multipart body is digested part by part, because clients choose
+    another boundary each time (RFC 2046 section 5.1.1).
     """
 
     def __init__(self, chunks: Iterable[bytes], call: Request) -> None:
         self._chunks = chunks
         media, parameters = parse_header_parameters(header(call.headers, "Content-Type") or "")
         boundary = parameters.pop("boundary", "") if media.startswith(MULTIPART) else ""
-        self._between = b"--" + boundary.encode("utf-8", "replace") if boundary else b""
+        self._delimiter = b"--" + boundary.encode("utf-8", "replace") if boundary else b""
         self._parts = hashlib.sha256()
         self.media_type = "\0".join([media, *(f"{name}={text}" for name, text in sorted(parameters.items()))])
         """With its parameters, but without the boundary."""
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._digested() if self._between else iter(self._chunks)
+        return self._digested() if self._delimiter else iter(self._chunks)
 
     def _digested(self) -> Iterator[bytes]:
         part, rest = hashlib.sha256(), b""
         for chunk in self._chunks:
             yield chunk
-            *ended, rest = (rest + chunk).split(self._between)
+            *ended, rest = (rest + chunk).split(self._delimiter)
             for end in ended:
                 part.update(end)
                 self._parts.update(part.digest())
                 part = hashlib.sha256()
-            ready = max(0, len(rest) - len(self._between) + 1)  # the rest may be the beginning of a boundary
+            ready = max(0, len(rest) - len(self._delimiter) + 1)  # the rest may be the beginning of a boundary
             part.update(rest[:ready])
             rest = rest[ready:]
         part.update(rest)
@@ -46,7 +46,7 @@ class Content:
 
     def digest(self, plain: str) -> str:
         """The digest of the body, once iterated. ``plain``: the digest of its bytes."""
-        return self._parts.hexdigest() if self._between else plain
+        return self._parts.hexdigest() if self._delimiter else plain
 
 
 def of(call: Request, content: Content, plain: str, *more: str) -> str:

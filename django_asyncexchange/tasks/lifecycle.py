@@ -49,7 +49,7 @@ def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
         message=message,
         needs_transaction=is_transactional and message is None,
     ) as accepted:
-        outbox.announce(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
+        outbox.add(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
         if is_transactional and task.sent is not None and not accepted.has_message:
             executor.send(str(task.pk))
     announce(task_submitted, task)
@@ -63,7 +63,7 @@ def claim(task_id: uuid.UUID | str) -> Claim | None:
     terms = (*(_terms(mount.name, mount.policy) for mount in conf.mounts), _terms("", conf.policy("")))
     with transitions.claimed(task_id, worker=process_id.me(), terms=terms) as found:
         if isinstance(found, Claim):
-            outbox.announce(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
+            outbox.add(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
             announce(task_started, found.task)
             return found
     if found is not None:
@@ -184,7 +184,7 @@ def release(claim: Claim) -> bool:
         if released is None:
             return False
         task, has_webhooks = released
-        outbox.announce(task, Webhook.UPDATE, has_webhooks=has_webhooks)
+        outbox.add(task, Webhook.UPDATE, has_webhooks=has_webhooks)
     return True
 
 
@@ -244,7 +244,7 @@ def _end(
     with transitions.ended(task, ending, claim) as ended:
         if ended is None:
             return None
-        outbox.announce(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
+        outbox.add(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
         announce(task_finished, ended.task)
         dialect = conf.mounted(task.dialect) if ended.others_wait else None
         if dialect is not None:

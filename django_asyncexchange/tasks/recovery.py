@@ -62,8 +62,8 @@ def handle_lost(claim: Claim) -> str:
     never_started = never_started and process_id.is_gone(task.worker)  # a live process may still start it
     attempts = max(conf.policy(task.dialect).attempts, MIN_CLAIMS if never_started else 0)
     again = (task.is_repeatable or never_started) and task.attempt < attempts
-    won = lifecycle.release(claim) if again else lifecycle.fail(claim, Reason.LOST)
-    if not won:
+    is_done = lifecycle.release(claim) if again else lifecycle.fail(claim, Reason.LOST)
+    if not is_done:
         return ""
     logger.warning("task %s: attempt %d lost, %s", task.pk, task.attempt, "again" if again else "ended")
     return "again" if again else "lost"

@@ -181,7 +181,7 @@ def _check_limits(dialect: Dialect, account: str) -> None:
     if capacity is not None and unfinished.count() >= capacity:
         raise CapacityExceeded(capacity=capacity, headers=RETRY_AFTER)
     stored_bytes = dialect.policy.stored_bytes
-    if stored_bytes is not None and Body.objects.kept_for(dialect.name, account) >= stored_bytes:
+    if stored_bytes is not None and Body.objects.total_size(dialect.name, account) >= stored_bytes:
         raise StorageExceeded(headers=RETRY_AFTER)
     rate = dialect.policy.rate
     recent = AsyncTask.objects.of_mount(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
@@ -206,5 +206,5 @@ def rerun(task: AsyncTask) -> AsyncTask:
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )
-    again, _ = submit(submission, bodies.stream(bodies.request_of(task.pk)))
+    again, _ = submit(submission, bodies.stream(bodies.request_body(task.pk)))
     return again

@@ -35,7 +35,7 @@ def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
             length = min(length * 2, LONGEST_PAUSE)
 
 
-def until_final_elsewhere(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
+def until_final_in_thread(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
     """``until_final`` in a thread of its own, whose connections are closed at the end."""
     try:
         return until_final(task_id, seconds)

@@ -23,7 +23,7 @@ from . import subscriptions
 logger = logging.getLogger("django_asyncexchange")
 
 
-def announce(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
+def add(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
     """Insert the deliveries of the events ``actions``: to webhooks, if the account ``has_webhooks``, and to the
     callback.
 

@@ -101,7 +101,7 @@ def _run_call(claim: Claim, until: float) -> Claim | None:
 
 def _request(claim: Claim, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
     if claim.has_unread_body:
-        return capture.rebuilt(call, bodies.stream(with_retries(bodies.request_of, claim.task.pk)))
+        return capture.rebuilt(call, bodies.stream(with_retries(bodies.request_body, claim.task.pk)))
     return capture.rebuilt(call, claim.body())
 
 
