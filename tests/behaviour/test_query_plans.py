@@ -135,7 +135,7 @@ def test_nobody_looks_through_all_that_waits(flood):
     few = 4 * share
     assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
     assert most_rows(lambda: claim_next(dialect)) < few
-    assert most_rows(lambda: dispatch.send_next(dialect, "flooder")) < few
+    assert most_rows(lambda: dispatch.dispatch_account(dialect, "flooder")) < few
     task = stored(dialect="prefer", account="flooder")
     assert most_rows(lambda: lifecycle.claim(task.pk)) < few
     claimed = lifecycle.claim(task.pk)

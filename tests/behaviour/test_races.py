@@ -201,7 +201,7 @@ def test_of_two_transactions_that_wait_for_each_other_both_are_done():
     def changing(*tasks):
         begun = []
 
-        @db_retry.again_if_deadlocked
+        @db_retry.retry_deadlocks
         def change():
             with transaction.atomic():
                 for task in tasks:

@@ -105,7 +105,7 @@ def test_a_repeated_call_finds_the_first_ones_task(anna, idle):
 
 def test_limits_are_counted():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=LIMITED, REQUIRE_WORKER=True)):
-        presence.announce()
+        presence.record_heartbeat()
         task = submitted([b"x"])
         submit.rerun(task)
     assert AsyncTask.objects.count() == 2
@@ -169,5 +169,5 @@ def test_a_task_that_ends_gives_the_next_its_turn(idle):
         draft = bodies.write([b"{}"], limit=100)
         assert lifecycle.finish(claim, status=200, reason_phrase="OK", headers=(), draft=draft)
         assert AsyncTask.objects.exclude(sent=None).count() == 2
-        pruning.forget([first])
+        pruning.delete_finished([first])
     assert dt.timedelta() < soon() - AsyncTask.objects.get().created

@@ -102,9 +102,9 @@ def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_en
 
 
 def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * statements.SMALL)):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * statements.SMALL_BODY)):
         for _ in range(2):
-            anna.post("/answers/200/", "a" * (statements.SMALL + 1), **FORM)
+            anna.post("/answers/200/", "a" * (statements.SMALL_BODY + 1), **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
     read = ["SELECT body", "SELECT asynctask"]
@@ -122,7 +122,7 @@ def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
 
 
 def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeypatch):
-    monkeypatch.setattr(dispatch, "SLICE", 3600)
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
         for _ in range(4):
             anna.get("/answers/200/", headers=LATER)
@@ -153,10 +153,10 @@ def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():
     dialect = conf.dialect("prefer")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
         stored(dialect="prefer", account="one")
-        dispatch.send_next(dialect, "one")
+        dispatch.dispatch_account(dialect, "one")
         stored(dialect="prefer", account="one")
         send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
-        assert asked(lambda: dispatch.send_next(dialect, "one")) == ["SELECT asynctask", *send]
+        assert asked(lambda: dispatch.dispatch_account(dialect, "one")) == ["SELECT asynctask", *send]
 
 
 def test_a_message_is_one_statement_with_the_bell(anna):

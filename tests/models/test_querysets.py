@@ -93,7 +93,7 @@ def test_a_task_is_created_at_the_time_of_the_database():
 
 def test_tasks_of_other_mounts_are_left_out():
     stored(dialect="kladana")
-    assert not AsyncTask.objects.speaking("moysklad").exists()
+    assert not AsyncTask.objects.of_mount("moysklad").exists()
 
 
 def test_tasks_of_other_accounts_are_left_out():
@@ -127,7 +127,7 @@ def test_a_task_is_forgotten_from_its_purge_date_on():
     forgotten = stored(State.DONE, purge_date=soon(seconds=-1))
     stored(State.DONE, purge_date=soon(minutes=1))
     stored()
-    assert list(AsyncTask.objects.forgotten()) == [forgotten]
+    assert list(AsyncTask.objects.purgeable()) == [forgotten]
 
 
 def test_newest_tasks_come_first():

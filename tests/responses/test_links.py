@@ -137,7 +137,7 @@ def test_a_link_opens_no_other_task(clock, anna):
 def test_a_link_to_a_task_that_was_deleted_is_refused(clock, anna):
     task = done(anna)
     path = handed_out(task, anna)
-    assert pruning.forget([task]) == 1
+    assert pruning.delete_finished([task]) == 1
     assert ask(path).status_code == 403
 
 

@@ -226,7 +226,10 @@ def test_head_is_answered_here(bucket):
 def test_an_address_that_would_work_for_no_second_is_none(bucket):
     in_bucket()
     said = {"content_type": "", "disposition": ""}
-    assert [bool(bodies.address(Body.objects.get(), seconds=seconds, **said)) for seconds in (0, 1)] == [False, True]
+    assert [bool(bodies.presigned_url(Body.objects.get(), seconds=seconds, **said)) for seconds in (0, 1)] == [
+        False,
+        True,
+    ]
 
 
 def test_a_forged_link_leads_nowhere(bucket):

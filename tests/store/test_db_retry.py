@@ -36,25 +36,25 @@ def no_pause(monkeypatch):
 
 @pytest.mark.parametrize("error", [OperationalError("broken"), InterfaceError("closed")])
 def test_what_fails_with_a_connection_that_has_broken_is_done_with_another(error):
-    assert db_retry.outlast(Work(error), PATIENCE) == "done"
+    assert db_retry.retry_while_unavailable(Work(error), PATIENCE) == "done"
 
 
 def test_what_a_database_that_is_there_refuses_for_good_is_raised():
     errors = [OperationalError(f"the packet is too large ({number})") for number in range(9)]
-    with pytest.raises(OperationalError, match=str(db_retry.CHANCES)):
-        db_retry.outlast(Work(*errors), PATIENCE)
+    with pytest.raises(OperationalError, match=str(db_retry.RETRIES_WHILE_UP)):
+        db_retry.retry_while_unavailable(Work(*errors), PATIENCE)
 
 
 @pytest.mark.parametrize("error", [IntegrityError, DataError, RuntimeError])
 def test_a_mistake_is_raised_at_once(error):
     work = Work(error("wrong"), error("again"))
     with pytest.raises(error, match="wrong"):
-        db_retry.outlast(work, PATIENCE)
+        db_retry.retry_while_unavailable(work, PATIENCE)
 
 
 def test_a_transaction_of_the_caller_is_not_done_by_halves():
     with transaction.atomic(), pytest.raises(OperationalError):
-        db_retry.outlast(Work(OperationalError("broken")), PATIENCE)
+        db_retry.retry_while_unavailable(Work(OperationalError("broken")), PATIENCE)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="another process's lock on the file")
@@ -65,7 +65,7 @@ def test_a_database_that_somebody_else_holds_is_waited_for():
 
         def write():
             tries.append(1)
-            if len(tries) == db_retry.CHANCES + 3:
+            if len(tries) == db_retry.RETRIES_WHILE_UP + 3:
                 other.execute("ROLLBACK")
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA busy_timeout = 10")
@@ -73,20 +73,23 @@ def test_a_database_that_somebody_else_holds_is_waited_for():
                 cursor.execute("DROP TABLE held")
             return "written"
 
-        assert db_retry.outlast(write, PATIENCE) == "written"
+        assert db_retry.retry_while_unavailable(write, PATIENCE) == "written"
     other.close()
 
 
 def test_patience_has_an_end(monkeypatch):
-    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
+    monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: True)
     with pytest.raises(OperationalError):
-        db_retry.outlast(Work(*[OperationalError("away")] * 999), 0.05)
+        db_retry.retry_while_unavailable(Work(*[OperationalError("away")] * 999), 0.05)
 
 
 def test_a_database_that_is_away_is_waited_for(monkeypatch):
-    away = threading.Semaphore(db_retry.CHANCES + 5)
-    monkeypatch.setattr(db_retry, "_is_away", lambda connection: away.acquire(blocking=False))
-    assert db_retry.outlast(Work(*[OperationalError("away")] * (db_retry.CHANCES + 5)), PATIENCE) == "done"
+    away = threading.Semaphore(db_retry.RETRIES_WHILE_UP + 5)
+    monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: away.acquire(blocking=False))
+    assert (
+        db_retry.retry_while_unavailable(Work(*[OperationalError("away")] * (db_retry.RETRIES_WHILE_UP + 5)), PATIENCE)
+        == "done"
+    )
 
 
 # Beside ---------------------------------------------------------------------------------------------------------------
@@ -95,14 +98,14 @@ def test_a_database_that_is_away_is_waited_for(monkeypatch):
 def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_thread_open():
     connection.ensure_connection()
     mine = connection.connection
-    assert db_retry.outlast_beside(Work(OperationalError("broken")), PATIENCE) == "done"
+    assert db_retry.retry_in_thread(Work(OperationalError("broken")), PATIENCE) == "done"
     assert connection.connection is mine
     assert connection.is_usable()
 
 
 def test_what_is_raised_beside_is_raised_here():
     with pytest.raises(RuntimeError, match="wrong"):
-        db_retry.outlast_beside(Work(RuntimeError("wrong")), PATIENCE)
+        db_retry.retry_in_thread(Work(RuntimeError("wrong")), PATIENCE)
 
 
 def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
@@ -126,7 +129,7 @@ def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with pytest.raises(InterruptedError):
-            db_retry.outlast_beside(work, PATIENCE)
+            db_retry.retry_in_thread(work, PATIENCE)
     finally:
         assert quiet.wait(PATIENCE)
         signal.signal(signal.SIGUSR1, before)
@@ -146,7 +149,7 @@ def deadlock():
 
 
 def test_a_deadlocked_transaction_is_begun_again():
-    assert db_retry.again_if_deadlocked(Work(*[deadlock() for _ in range(db_retry.ROUNDS - 1)]))() == "done"
+    assert db_retry.retry_deadlocks(Work(*[deadlock() for _ in range(db_retry.DEADLOCK_ATTEMPTS - 1)]))() == "done"
 
 
 @pytest.mark.parametrize("name", ["sqlstate", "pgcode"])
@@ -154,22 +157,22 @@ def test_a_deadlock_is_known_in_the_words_of_both_releases_of_psycopg(name):
     error = OperationalError("deadlock detected")
     error.__cause__ = Exception("deadlock detected")
     setattr(error.__cause__, name, "40P01")
-    assert db_retry.again_if_deadlocked(Work(error))() == "done"
+    assert db_retry.retry_deadlocks(Work(error))() == "done"
 
 
 def test_a_transaction_that_is_always_deadlocked_is_given_up():
-    work = Work(*[deadlock() for _ in range(db_retry.ROUNDS + 1)])
+    work = Work(*[deadlock() for _ in range(db_retry.DEADLOCK_ATTEMPTS + 1)])
     with pytest.raises(OperationalError, match="Deadlock"):
-        db_retry.again_if_deadlocked(work)()
+        db_retry.retry_deadlocks(work)()
     assert len(work.errors) == 1
 
 
 def test_another_error_of_a_transaction_is_raised_at_once():
     work = Work(OperationalError("broken"), OperationalError("again"))
     with pytest.raises(OperationalError, match="broken"):
-        db_retry.again_if_deadlocked(work)()
+        db_retry.retry_deadlocks(work)()
 
 
 def test_a_deadlock_inside_a_transaction_of_the_caller_is_for_the_caller():
     with transaction.atomic(), pytest.raises(OperationalError, match="Deadlock"):
-        db_retry.again_if_deadlocked(Work(deadlock()))()
+        db_retry.retry_deadlocks(Work(deadlock()))()

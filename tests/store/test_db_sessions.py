@@ -303,7 +303,7 @@ def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):
     ],
 )
 def test_what_may_outlast_its_transaction_is_told_by_its_words(sql, lasts):
-    assert db_sessions.may_last(sql) is lasts
+    assert db_sessions.may_change_session(sql) is lasts
 
 
 def test_a_transaction_of_the_callers_own_stays_open_whatever_the_run_does(lasting):

@@ -18,7 +18,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.signals import task_started
-from django_asyncexchange.sql.writes import RETURNING
+from django_asyncexchange.sql.writes import RETURNING_VENDORS
 from django_asyncexchange.store import bodies, statements, transitions
 from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import dispatch, lifecycle
@@ -41,7 +41,7 @@ def shared(executor=IDLE, share=SHARE):
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):
     """The ids that were sent, in order; a slice is over with each call."""
-    monkeypatch.setattr(dispatch, "SLICE", 0)
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 0)
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=shared()):
         yield Idle.sent
@@ -135,7 +135,7 @@ def test_a_flood_runs_to_its_end(sent):
 @pytest.fixture
 def long(monkeypatch):
     """A slice that lasts."""
-    monkeypatch.setattr(dispatch, "SLICE", 3600)
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
 
 
 @pytest.fixture
@@ -163,7 +163,9 @@ def kept_open():
             signal.connect(close_old_connections)
 
 
-tells = pytest.mark.skipif(connection.vendor not in RETURNING, reason="a database without RETURNING: each call is sent")
+tells = pytest.mark.skipif(
+    connection.vendor not in RETURNING_VENDORS, reason="a database without RETURNING: each call is sent"
+)
 
 
 @tells
@@ -232,7 +234,7 @@ def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     finally:
         statement._compiled.clear()
     assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
-    assert "the next call could not be claimed; it is sent" in caplog.text
+    assert "next call could not be claimed; it is sent" in caplog.text
     assert sent == ids
 
 
@@ -303,7 +305,7 @@ def test_a_broker_that_fails_leaves_the_next_task_waiting_and_the_sweep_sends_it
     with override_settings(ASYNC_EXCHANGE=shared(BROKEN)):
         finish(ids[0])
     assert (sent, task_of(ids[-1]).state, task_of(ids[-1]).sent) == (ids[:-1], State.PENDING, None)
-    assert f"task {ids[-1]} could not be queued; it is tried again" in caplog.text
+    assert f"task {ids[-1]} could not be queued; it is retried" in caplog.text
     assert dispatch.sweep() == 1
     assert sent == ids
 
@@ -318,7 +320,7 @@ def test_a_broker_that_fails_stops_no_answer_from_being_stored(sent, caplog):
 def test_a_turn_and_its_message_are_committed_together_or_not_at_all():
     [id] = waiting(1)
     with override_settings(ASYNC_EXCHANGE=shared(TORN)), pytest.raises(ConnectionError):
-        dispatch.send_next(conf.dialect("solitude"), "one")
+        dispatch.dispatch_account(conf.dialect("solitude"), "one")
     assert task_of(id).sent is None
 
 
@@ -359,7 +361,7 @@ def test_tasks_that_end_at_once_send_nothing_twice_and_lose_nothing(crowd, sent)
 def test_racers_exceed_the_share_by_no_more_than_their_number(sent):
     waiting(4 * RACERS)
     dialect = conf.dialect("solitude")
-    together(*[lambda: dispatch.send_next(dialect, "one")] * RACERS)
+    together(*[lambda: dispatch.dispatch_account(dialect, "one")] * RACERS)
     assert SHARE <= at_work() <= SHARE + RACERS
     assert len(set(sent)) == len(sent) == at_work()
 

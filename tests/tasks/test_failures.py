@@ -177,7 +177,7 @@ def test_what_is_no_secret_of_a_message_is_kept():
 
 def test_it_is_bounded():
     text = kept(ran("screams"))
-    assert "ValueError" in text and len(text) < 3 * failures.LONGEST
+    assert "ValueError" in text and len(text) < 3 * failures.MAX_LENGTH
 
 
 @pytest.mark.parametrize("text", ["half a pair: \ud800", "a zero: \0"], ids=["surrogate", "zero"])
@@ -230,7 +230,7 @@ def test_it_goes_with_the_answer():
 
 def test_it_does_not_count_as_kept_for_the_account():
     task = ran("quits")
-    assert kept(task) and Body.objects.kept_for(task.dialect, task.account) == 0
+    assert kept(task) and Body.objects.total_size(task.dialect, task.account) == 0
 
 
 def test_of_a_late_failure_nothing_is_kept():

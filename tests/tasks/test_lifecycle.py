@@ -193,7 +193,7 @@ def test_a_call_that_the_broker_refuses_is_accepted_and_waits(caplog):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
         task = submitted()
     assert AsyncTask.objects.values("pk", "state", "sent").get() == {"pk": task.pk, "state": "PENDING", "sent": None}
-    assert f"task {task.pk} could not be queued; it is tried again" in caplog.text
+    assert f"task {task.pk} could not be queued; it is retried" in caplog.text
 
 
 def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():

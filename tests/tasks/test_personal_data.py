@@ -231,7 +231,7 @@ def test_a_file_that_resists_is_told_and_tried_again(monkeypatch):
 
 
 def test_proxies_of_the_user_model_are_heard_of_too():
-    personal_data.watch()
+    personal_data.connect()
     user, _, _ = left_by("anna")
     Proxied.objects.get(pk=user.pk).delete()
     pruning.prune()

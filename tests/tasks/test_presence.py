@@ -89,22 +89,22 @@ def test_a_call_that_was_accepted_before_is_found_by_its_key():
 def test_a_worker_says_that_it_is_there_each_time_it_keeps_house(monkeypatch):
     stop = threading.Event()
     stop.set()
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     first = Worker.objects.get(name=process_id.machine()).heard
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     assert Worker.objects.get().heard > first
     assert submitted().pk
 
 
 def test_where_it_is_not_asked_for_nobody_writes_and_nobody_looks(django_assert_num_queries):
     with override_settings(ASYNC_EXCHANGE=exchange(REQUIRE_WORKER=False)), django_assert_num_queries(0):
-        presence.announce()
-        assert not presence.is_missed()
+        presence.record_heartbeat()
+        assert not presence.is_missing()
 
 
 def test_a_look_is_one_query(django_assert_num_queries):
     with django_assert_num_queries(1):
-        presence.is_missed()
+        presence.is_missing()
 
 
 def test_what_runs_calls_at_once_needs_no_worker():
@@ -125,7 +125,7 @@ def test_machines_that_are_gone_are_forgotten():
 @pytest.fixture
 def polled(anna, monkeypatch):
     """Polls a call that was sent to the workers two minutes ago."""
-    monkeypatch.setattr(presence, "_looked", -presence.AGAIN)
+    monkeypatch.setattr(presence, "_last_check", -presence.CHECK_SECONDS)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, REQUIRE_WORKER=False)):
         address = anna.get("/ran/", headers={"Prefer": "respond-async"})["Location"]
         AsyncTask.objects.update(sent=soon(minutes=-2))
@@ -134,7 +134,7 @@ def polled(anna, monkeypatch):
 
 def test_a_poll_of_a_call_that_nobody_runs_is_one_line_in_the_log(polled, caplog):
     assert [polled().status_code, polled().status_code] == [202, 202]
-    assert caplog.text.count("no call is running: is manage.py asyncexchange_worker there?") == 1
+    assert caplog.text.count("no call is running: is manage.py asyncexchange_worker running?") == 1
 
 
 def test_nothing_is_said_where_another_call_is_running(polled, caplog):

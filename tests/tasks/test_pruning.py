@@ -156,7 +156,7 @@ def housekeeper():
 
     def keep():
         try:
-            runner.keep_house(stop)
+            runner.run_maintenance(stop)
         finally:
             connections.close_all()
 
@@ -184,7 +184,7 @@ def test_the_housekeeper_goes_on_after_a_mistake(housekeeper, caplog):
     settings_now = exchange(SWEEP_SECONDS=0.01, PRUNE_SECONDS=0.01)
     with override_settings(ASYNC_EXCHANGE={**settings_now, "DIALECTS": {"nothing": {}}}):
         housekeeper()
-        until(lambda: "it is tried again" in caplog.text)
+        until(lambda: "it is retried" in caplog.text)
         with override_settings(ASYNC_EXCHANGE=settings_now):
             until(lambda: not AsyncTask.objects.exists())
 
@@ -193,5 +193,5 @@ def test_the_housekeeper_leaves_when_told_to_stop():
     stored(State.DONE, purge_date=soon(seconds=-1))
     stop = threading.Event()
     stop.set()
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     assert AsyncTask.objects.count() == 1

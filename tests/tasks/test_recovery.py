@@ -220,7 +220,7 @@ class TestInterpretersThatAreHeld:
 
     @pytest.fixture(autouse=True)
     def leased(self, monkeypatch):
-        monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+        monkeypatch.setattr(cancel_file, "is_used", lambda: False)
 
     def test_a_run_whose_process_is_seen_to_live_is_not_lost(self):
         task = alive(seconds=-5)
@@ -314,7 +314,7 @@ class TestBeginnings:
         with monkeypatch.context() as patch:
             patch.setattr(*at, die)
             patch.setattr(lifecycle, "fail", die)
-            patch.setattr(recovery, "give_up", die)
+            patch.setattr(recovery, "handle_lost", die)
             patch.setattr(run_file.Path, "unlink", lambda self, missing_ok=False: None)
             runner.run(str(task.pk))
         machine = process_id.me().rsplit("/", 2)[0]
@@ -335,7 +335,7 @@ class TestBeginnings:
         assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
     def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
-        monkeypatch.setattr(run_file, "_begin", lambda file, path: os.unlink(path))
+        monkeypatch.setattr(run_file, "_mark_started", lambda file, path: os.unlink(path))
         self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
         assert recovery.recover()["lost"] == 1
 
@@ -355,7 +355,7 @@ class TestBeginnings:
 
     def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
         task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
-        AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
+        AsyncTask.objects.update(attempt=recovery.MIN_CLAIMS)
         path = run_file._file(task)
         path.rename(run_file._file(AsyncTask.objects.get()))
         assert recovery.recover()["lost"] == 1

@@ -180,7 +180,7 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            outbox.announce(task, "PROCESSED", has_webhooks=True)
+            outbox.add(task, "PROCESSED", has_webhooks=True)
             thread.start()
             thread.join(0.5)  # it gets as far as it gets
         thread.join()
@@ -215,7 +215,7 @@ class TestEvents:
     def test_a_dialect_without_webhooks_asks_no_table_for_them(self, django_assert_num_queries):
         task = stored(State.PROCESSING, dialect="solitude", account="one")
         with django_assert_num_queries(0):
-            outbox.announce(task, "PROCESSED", has_webhooks=True)
+            outbox.add(task, "PROCESSED", has_webhooks=True)
 
 
 # How it is delivered -------------------------------------------------------------------------------------------------
@@ -1063,7 +1063,7 @@ class TestRetention:
 
     def test_only_tasks_are_counted(self):
         subscribed("http://127.0.0.1:9/")
-        assert pruning.forget([finished()]) == 1
+        assert pruning.delete_finished([finished()]) == 1
 
 
 class TestCommand:

@@ -227,7 +227,7 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
     task = stored()
     with connection.execute_wrapper(refuse):
         assert runner.run(str(task.pk)) is None
-    assert "the response could not be stored" in caplog.text
+    assert "response could not be stored" in caplog.text
 
 
 # Outages --------------------------------------------------------------------------------------------------------------
@@ -340,8 +340,8 @@ def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
 
 
 def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatch):
-    monkeypatch.setattr(endings, "FINISHING", 0.02)
-    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
+    monkeypatch.setattr(endings, "DATABASE_WAIT", 0.02)
+    monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: True)
     task = stored()
     with connection.execute_wrapper(refuse_writing):
         runner.run(str(task.pk))
@@ -626,7 +626,7 @@ def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkey
         return claimed
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
-    task, size = stored(to=captured(method="POST")), statements.SMALL + 1  # too large to be read with the claim
+    task, size = stored(to=captured(method="POST")), statements.SMALL_BODY + 1  # too large to be read with the claim
     Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
     assert (ended(task).state, runs()) == ("CANCEL", 0)
 

@@ -244,7 +244,7 @@ def test_no_flag_is_left():
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
     joined()
-    assert not cancel_file.is_up(task.pk)
+    assert not cancel_file.is_requested(task.pk)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL drops no database that is in use")
@@ -391,7 +391,7 @@ def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
             raise DataError("Incorrect string value")
         return execute(sql, params, many, context)
 
-    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "is_used", lambda: False)
     claim = lifecycle.claim(stored().pk)
     AsyncTask.objects.update(lease_until=timezone.now())
     run = WatchedRun(claim, 60)
@@ -423,7 +423,7 @@ def test_the_status_shows_it(client, admin_user):
 
 def test_a_long_run_keeps_its_lease(settings, monkeypatch):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "LEASE_SECONDS": 3}
-    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "is_used", lambda: False)
     task = stored(to="/reports/")
     first = []
 
@@ -494,7 +494,7 @@ def test_a_worker_whose_run_ignores_everything_ends_itself():
 def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
     stop = threading.Event()
     stop.set()
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     assert not watchdog.is_worker()
 
 

@@ -129,7 +129,7 @@ def test_the_entry_point_is_the_worker():
 
 
 def test_the_housekeeper_is_found_by_its_name():
-    assert import_string(LOOP) is runner.keep_house
+    assert import_string(LOOP) is runner.run_maintenance
 
 
 def test_a_message_names_the_entry_point_and_one_id():
