@@ -99,8 +99,12 @@ class Executor:
 
 def connect() -> None:
     """Let the executor connect to the signals of its workers."""
-    with suppress(Exception):  # whatever is wrong with it, the system checks report
+    try:
         _class().connect()
+    except ImproperlyConfigured:  # EXECUTOR is wrong: reported by the system checks
+        pass
+    except Exception:
+        logger.exception("%s cannot connect to the signals of its workers", conf.EXECUTOR)
 
 
 def setting_mistakes() -> Iterator[Problem]:

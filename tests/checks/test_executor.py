@@ -7,6 +7,7 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from django_asyncexchange import executors
 from django_asyncexchange.checks import CheckId
 from django_asyncexchange.executors import Executor
 from django_asyncexchange.executors.django_q import DjangoQ
@@ -24,6 +25,12 @@ class OwnCluster(DjangoQ):
 class Broken(Executor):
     def __init__(self) -> None:
         raise ConnectionError("no broker there")
+
+
+class Unconnected(Executor):
+    @classmethod
+    def connect(cls):
+        raise ImportError("no module named queue")
 
 
 class Uninstalled(Executor):
@@ -58,6 +65,18 @@ def test_executor_that_cannot_be_made_is_reported_once(deploy):
         messages = checks.run_checks(include_deployment_checks=deploy)
     [message] = [message for message in messages if message.id == CheckId.EXECUTOR_WRONG]
     assert "ConnectionError: no broker there" in message.msg
+
+
+def test_executor_that_cannot_connect_is_logged_and_the_project_starts(caplog):
+    with named(Unconnected):
+        executors.connect()
+    assert "Unconnected cannot connect to the signals of its workers" in caplog.text
+
+
+def test_executor_that_is_not_there_is_left_to_the_checks(caplog):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="tests.nowhere.Nothing")):
+        executors.connect()
+    assert caplog.text == ""
 
 
 def test_executor_without_its_app_is_reported():

@@ -31,6 +31,7 @@ class DjangoQ(Executor):
     requires_app = "django_q"
 
     def __init__(self) -> None:
+        # Here, because django-q2 needs loaded apps and a correct Q_CLUSTER.
         from django_q.brokers import get_broker
         from django_q.conf import Conf
         from django_q.tasks import async_task
