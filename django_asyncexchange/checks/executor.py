@@ -12,7 +12,7 @@ from .registry import CheckId, Finding, registered
 @registered()
 def check_executor() -> Iterator[Finding]:
     path = conf.EXECUTOR
-    if next(executors.setting_mistakes(), None):
+    if next(executors.setting_problems(), None):
         return  # reported by check_settings; with them the executor may not even be made
     try:
         executor = executors.load()
@@ -27,7 +27,7 @@ def check_executor() -> Iterator[Finding]:
 
 @registered(deploy=True)
 def check_executor_for_deployment() -> Iterator[Finding]:
-    if next(executors.setting_mistakes(), None):
+    if next(executors.setting_problems(), None):
         return
     try:
         executor = executors.load()

@@ -7,5 +7,5 @@ from .base import Executor as Executor
 from .base import connect as connect
 from .base import load as load
 from .base import perform as perform
-from .base import setting_mistakes as setting_mistakes
+from .base import setting_problems as setting_problems
 from .base import waiting as waiting

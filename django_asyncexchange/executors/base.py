@@ -110,7 +110,7 @@ def connect() -> None:
 def setting_mistakes() -> Iterator[Problem]:
     """Mistakes in settings that the executor reads besides ``ASYNC_EXCHANGE``."""
     with suppress(ImproperlyConfigured):  # EXECUTOR itself is wrong, which is reported as that
-        yield from _class().setting_mistakes()
+        yield from _class().setting_problems()
 
 
 def waiting() -> int | None:

@@ -48,7 +48,7 @@ class WatchedRun:
         self.written_progress: Progress | None = None
         self._reported: Progress | None = None
         self._source: Any = None
-        self.context = _context(task, self)
+        self.context = _context(claim.task, self)
         """``request.async_task``."""
 
     @property

@@ -54,7 +54,7 @@ def test_subclass_of_an_executor_has_its_checks():
         assert found() == {CheckId.CLUSTER_MISSING}
 
 
-def test_subclass_of_an_executor_has_its_setting_mistakes():
+def test_subclass_of_an_executor_has_its_setting_problems():
     with named(OwnCluster), override_settings(Q_CLUSTER={"workers": "2"}):
         assert found() == {CheckId.CLUSTER_WRONG}
 

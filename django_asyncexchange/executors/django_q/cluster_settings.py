@@ -51,16 +51,16 @@ def mistakes() -> Iterator[Problem]:
     if given is None:
         return
     if not isinstance(given, Mapping):
-        yield _wrong("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
+        yield _problem("Q_CLUSTER", f"{shown(given)} is no dictionary.", CURE)
         return
     yield from _of("Q_CLUSTER", given)
     alias, known = given.get("orm"), conf.project("DATABASES", {})
     if alias and alias not in known:
-        yield _wrong("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", suggestion(alias, known))
+        yield _problem("Q_CLUSTER['orm']", f"DATABASES has no {alias!r}.", suggestion(alias, known))
     others = given.get("ALT_CLUSTERS") or {}
     if not isinstance(others, Mapping) or not all(isinstance(other, Mapping) for other in others.values()):
         hint = "Write dictionaries by name: {'webhooks': {'workers': 2}}."
-        yield _wrong("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", hint)
+        yield _problem("Q_CLUSTER['ALT_CLUSTERS']", f"{shown(others)} has no settings by name.", hint)
         return
     for name, other in others.items():
         yield from _of(f"Q_CLUSTER['ALT_CLUSTERS'][{name!r}]", other)
@@ -71,13 +71,13 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
     for key, value in given.items():
         meant = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
         if key not in known and meant:
-            yield _wrong(f"{place}[{key!r}]", "django-q2 has no such key.", f"Did you mean {meant[0]!r}?")
+            yield _problem(f"{place}[{key!r}]", "django-q2 has no such key.", f"Did you mean {meant[0]!r}?")
         if key not in VALUES or value is None:
             continue
         try:
             VALUES[key](value)
         except Mistake as error:
-            yield _wrong(f"{place}[{key!r}]", str(error), error.hint)
+            yield _problem(f"{place}[{key!r}]", str(error), error.hint)
 
 
 def _wrong(place: str, wrong: str, hint: str) -> Problem:

@@ -41,7 +41,7 @@ class DjangoQ(Executor):
 
     @classmethod
     def connect(cls) -> None:
-        if not next(cls.setting_mistakes(), None):
+        if not next(cls.setting_problems(), None):
             import_module(f"{__package__}.guard")  # needs the models of django-q2
 
     @classmethod
