@@ -44,7 +44,7 @@ def problems() -> Iterator[Problem]:
         yield Problem(
             setting=f"{NAME}[{key!r}]", message="there is no such key.", hint=hint, key=str(key), is_unknown=True
         )
-    yield from executors.setting_mistakes()
+    yield from executors.setting_problems()
     own = [wrong for setting in conf.settings() if (wrong := setting.problem(found))]
     yield from own
     if "DIALECTS" not in {wrong.key for wrong in own}:

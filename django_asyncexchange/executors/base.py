@@ -46,7 +46,7 @@ class Executor:
         """Connect to signals of the queue's workers. Called when Django's apps are loaded, as ``AppConfig.ready()``."""
 
     @classmethod
-    def setting_mistakes(cls) -> Iterator[Problem]:
+    def setting_problems(cls) -> Iterator[Problem]:
         """Mistakes in settings of the queue that would already break its import. No call is accepted with one."""
         yield from ()
 
@@ -107,7 +107,7 @@ def connect() -> None:
         logger.exception("%s cannot connect to the signals of its workers", conf.EXECUTOR)
 
 
-def setting_mistakes() -> Iterator[Problem]:
+def setting_problems() -> Iterator[Problem]:
     """Mistakes in settings that the executor reads besides ``ASYNC_EXCHANGE``."""
     with suppress(ImproperlyConfigured):  # EXECUTOR itself is wrong, which is reported as that
         yield from _class().setting_problems()

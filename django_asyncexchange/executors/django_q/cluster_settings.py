@@ -80,5 +80,5 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
             yield _problem(f"{place}[{key!r}]", str(error), error.hint)
 
 
-def _wrong(place: str, wrong: str, hint: str) -> Problem:
+def _problem(place: str, wrong: str, hint: str) -> Problem:
     return Problem(setting=place, message=wrong, hint=hint, check_id=CheckId.CLUSTER_WRONG)

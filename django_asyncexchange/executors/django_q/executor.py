@@ -45,7 +45,7 @@ class DjangoQ(Executor):
             import_module(f"{__package__}.guard")  # needs the models of django-q2
 
     @classmethod
-    def setting_mistakes(cls) -> Iterator[Problem]:
+    def setting_problems(cls) -> Iterator[Problem]:
         return cluster_settings.mistakes()
 
     def send(self, id: str, job: str = "run") -> None:
