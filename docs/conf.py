@@ -1,4 +1,4 @@
-"""Sphinx settings. ``_ext/house.py`` makes the parts that are generated from the code."""
+"""Sphinx settings. ``_ext/directives.py`` makes the parts that are generated from the code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ author = "django-asyncexchange contributors"
 copyright = "2026, django-asyncexchange contributors"
 version = release = metadata["version"]
 
-extensions = ["house"]
+extensions = ["directives"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {version}"

@@ -22,7 +22,7 @@ from django_asyncexchange.checks import CheckId
 from django_asyncexchange.conf import check_ids, conf
 from django_asyncexchange.conf.keys import Keys
 from django_asyncexchange.conf.mounts import BUILT_IN
-from django_asyncexchange.dialects.base import Policy
+from django_asyncexchange.dialects.base import DeliveryRules, Policy
 from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
 from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
 from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "docs" / "_ext"))
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = {State: ".. states::", Reason: ".. reasons::"}
-HOUSE = runpy.run_path(str(ROOT / "docs" / "_ext" / "house.py"))
+DIRECTIVES = runpy.run_path(str(ROOT / "docs" / "_ext" / "directives.py"))
 """What makes the generated parts."""
 PICTURES = sys.modules["pictures"]
 PACKAGE = "django_asyncexchange"
@@ -50,25 +50,25 @@ def reference() -> str:
 
 def test_every_setting_has_a_sentence():
     assert ".. settings::" in page("settings")
-    texts = HOUSE["sentences"](inspect.getsource(Keys), "Keys")
+    texts = DIRECTIVES["sentences"](inspect.getsource(Keys), "Keys")
     assert [name for name in conf.names() if not texts.get(name)] == []
 
 
 @pytest.mark.parametrize("policy", [Policy, RemapPolicy, MailRuPolicy])
 def test_every_option_of_a_mount_has_a_sentence(policy):
     assert ".. options::" in page("settings")
-    assert [row[0] for row in HOUSE["options"](policy, "") if not row[3]] == []
+    assert [row[0] for row in DIRECTIVES["options"](policy, "") if not row[3]] == []
 
 
 def test_every_check_has_a_sentence():
     assert ".. checks::" in page("checks")
-    texts = HOUSE["sentences"](inspect.getsource(check_ids), "CheckId")
+    texts = DIRECTIVES["sentences"](inspect.getsource(check_ids), "CheckId")
     assert [check.name for check in CheckId if not texts.get(check.name)] == []
 
 
 def test_what_is_checked_before_a_deployment_only_is_documented_as_that():
-    assert {"STORAGE_MISSING", "SQLITE_OLD"} <= HOUSE["before_deployment"]() <= {check.name for check in CheckId}
-    assert "VALUE_WRONG" not in HOUSE["before_deployment"]()
+    assert {"STORAGE_MISSING", "SQLITE_OLD"} <= DIRECTIVES["before_deployment"]() <= {check.name for check in CheckId}
+    assert "VALUE_WRONG" not in DIRECTIVES["before_deployment"]()
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,22 @@ def test_what_is_checked_before_a_deployment_only_is_documented_as_that():
     ],
 )
 def test_a_default_is_said_as_people_say_it(value, text):
-    assert HOUSE["shown"](value) == text
+    assert DIRECTIVES["shown"](value) == text
 
 
 def test_defaults_that_differ_between_dialects_are_listed():
-    rows = {name: dict(zip(BUILT_IN, values, strict=True)) for name, *values in HOUSE["differing"]()}
+    rows = {name: dict(zip(BUILT_IN, values, strict=True)) for name, *values in DIRECTIVES["differing"]()}
     assert (rows["RETENTION"]["prefer"], rows["RETENTION"]["moysklad"]) == ("1 day", "1 hour")
     assert "LINK_LIFETIME" not in rows
+
+
+def test_delivery_rules_are_said_as_people_say_them():
+    rules = DeliveryRules(
+        total_timeout=1.5, success_statuses=frozenset({200, 204}), schedule=(0, 30), immediate_retries=3
+    )
+    said = DIRECTIVES["delivery"]("mine", rules)
+    retries = "after 30 seconds; 3 times at once after another status"
+    assert said == ("mine", "200 or 204 within 1.5 seconds", retries, "5 days")
 
 
 def named_defaults() -> list[tuple[str, str]]:
@@ -103,7 +112,7 @@ def named_defaults() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "value"), named_defaults())
 def test_default_in_a_text_is_that_of_the_code(name, value):
-    assert value == HOUSE["shown"](getattr(Keys, name).default).strip("`")
+    assert value == DIRECTIVES["shown"](getattr(Keys, name).default).strip("`")
 
 
 def test_defaults_in_texts_are_found():
@@ -172,7 +181,7 @@ def test_decision_chart_names_each_dialect_and_executor():
 
 def test_limit_of_the_decision_chart_is_the_default():
     [question] = [question for choice in PICTURES.CHOICES for question, _ in choice.questions if "KiB" in question]
-    assert HOUSE["shown"](Keys.INLINE_BYTES.default) in question
+    assert DIRECTIVES["shown"](Keys.INLINE_BYTES.default) in question
 
 
 def readme_command(name: str) -> str:

@@ -3,8 +3,8 @@
 ``state-machine``, ``call-sequence`` and ``decision-chart`` are the drawings of ``pictures``. ``states`` and ``reasons``
 list members with their docstrings, ``promises`` shows ``promises.toml`` with the tests that carry each number.
 ``settings`` has a row for each key of ``conf.keys.Keys``, ``options`` for each option of a mount, ``checks`` for each
-system check, ``dialect-defaults`` for each option whose default depends on the dialect, and ``cluster-settings`` shows
-what ``defaults.q_cluster()`` returns.
+system check, ``dialect-defaults`` for each option whose default depends on the dialect, ``delivery-rules`` for each set
+of rules by which webhooks are delivered, and ``cluster-settings`` shows what ``defaults.q_cluster()`` returns.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sphinx.util.docutils import SphinxDirective
 from django_asyncexchange.conf.keys import Keys
 from django_asyncexchange.conf.mounts import BUILT_IN
 from django_asyncexchange.defaults import q_cluster
+from django_asyncexchange.dialects.base.delivery_rules import DeliveryRules
 from django_asyncexchange.dialects.base.policy import PATH, Policy
 from django_asyncexchange.protocol.states import Reason, State
 from tests.promises import Promise, marked, outcomes, promises
@@ -172,6 +173,28 @@ def differing() -> Iterator[tuple[str, ...]]:
             yield (field.name.upper(), *values)
 
 
+class Deliveries(SphinxDirective):
+    """How each set of rules that ``DELIVERY`` can name delivers webhooks and callbacks."""
+
+    def run(self) -> list[nodes.Node]:
+        head = ("``DELIVERY``", "Success", "Retries", "Disabled after")
+        known = {name: rules for dialect in DIALECTS.values() for name, rules in dialect.DELIVERY_RULES.items()}
+        return parsed(self, listed(head, (16, 26, 40, 18), (delivery(name, rules) for name, rules in known.items())))
+
+
+def delivery(name: str, rules: DeliveryRules) -> tuple[str, str, str, str]:
+    """A row: which response counts and how fast, what is tried again, and when a webhook is disabled."""
+    statuses = sorted(rules.success_statuses)
+    success = "any 2xx" if statuses == list(range(200, 300)) else " or ".join(map(str, statuses))
+    schedule = Keys.WEBHOOK_SCHEDULE.default if rules.schedule is None else rules.schedule
+    pauses = ", ".join(shown(dt.timedelta(seconds=pause)) for pause in list(schedule)[1:])
+    retries = [f"after {pauses}"] if pauses else []
+    retries += [f"{rules.immediate_retries} times at once after another status"] if rules.immediate_retries else []
+    retries += [] if rules.retries_timeouts else ["not after a timeout"]
+    within = f"{success} within {rules.total_timeout:g} seconds"
+    return name, within, "; ".join(retries), shown(rules.disabled_after)
+
+
 class ClusterSettings(SphinxDirective):
     """What ``defaults.q_cluster()`` returns."""
 
@@ -288,5 +311,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("options", Options)
     app.add_directive("checks", Checks)
     app.add_directive("dialect-defaults", DialectDefaults)
+    app.add_directive("delivery-rules", Deliveries)
     app.add_directive("cluster-settings", ClusterSettings)
     return {"parallel_read_safe": True}
