@@ -1,4 +1,4 @@
-"""The application of the benchmarks. Where somebody listens, the end of each task is told."""
+"""The application of the benchmarks: reports the end of each task to the measuring process."""
 
 from __future__ import annotations
 

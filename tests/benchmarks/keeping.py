@@ -54,7 +54,7 @@ def measure() -> Iterator[Figure]:
 
 
 def waiting() -> Iterator[Figure]:
-    """An account's look for its next call; nobody has analysed the tables since the calls came."""
+    """Claiming an account's next call, with no ANALYZE since the calls were stored."""
     dialect = conf.dialect("prefer")
     for alias, calls in (("large", FLOOD), ("default", TRICKLE)):
         with tables.of(alias):
@@ -86,7 +86,7 @@ def always(work: Callable[[], object]) -> Callable[[str, int], Callable[[], obje
 
 
 def claiming(alias: str, calls: int) -> Callable[[], object]:
-    """Claims one of tasks that were submitted for it."""
+    """Claims one of the tasks submitted for it."""
     needed = calls * ROUNDS + max(5, calls // 10) + 1
     with tables.of(alias), override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
         door, tokens = Door(), itertools.cycle(f"token-{number}" for number in range(1, 101))

@@ -1,4 +1,4 @@
-"""The settings, and what a mount makes of its entry."""
+"""The settings, and mounts made from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_mounts_are_made_once_for_each_value_of_the_dict(settings):
 
 def test_a_project_without_the_dict_has_the_default_dialect(settings, monkeypatch):
     del settings.ASYNC_EXCHANGE
-    monkeypatch.setattr("django_asyncexchange.conf.settings._known", {})  # Django tells nobody of what is deleted
+    monkeypatch.setattr("django_asyncexchange.conf.settings._known", {})  # Django sends no signal for a deleted setting
     assert [mount.name for mount in conf.mounts] == ["prefer"]
     assert conf.mounts is conf.mounts
 

@@ -1,6 +1,6 @@
-"""Wake-up calls: PostgreSQL's NOTIFY, or pipes beside the SQLite file or in a directory of this user's.
+"""Wakeups: NOTIFY on PostgreSQL, or pipes beside the SQLite file or in a directory of this user.
 
-They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
+The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class TestPipes:
         (second if first is bell else first).close()
 
     def test_it_has_its_name_only_when_it_can_be_rung(self, bell, monkeypatch):
-        """Otherwise a ring in between would sweep it away."""
+        """Otherwise a notification in between would delete it."""
 
         def refuse(*args):
             raise OSError("no file is left to open")
@@ -122,7 +122,7 @@ class TestPipes:
 class TestHome:
     @pytest.fixture
     def file(self, tmp_path, monkeypatch):
-        """The database lies somewhere else."""
+        """A database file in a directory of its own."""
         home = tmp_path / "data"
         home.mkdir()
         monkeypatch.setitem(connection.settings_dict, "NAME", str(home / "db.sqlite3"))

@@ -1,4 +1,4 @@
-"""Files that the how-to's show are asked of the programs that read them: nginx, systemd, PostgreSQL, a bucket."""
+"""Files in the how-to's are checked by the programs that read them: nginx, systemd, PostgreSQL, an S3 bucket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.xdist_group("first
 
 
 def program(name: str) -> str:
-    """Where it is; what Debian has for administrators included."""
+    """The path of a program, also in Debian's directories for administrators."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or unavailable(f"{name} is not installed")
 
 
@@ -133,7 +133,7 @@ def test_systemd_has_nothing_against_the_unit(tmp_path):
 
 
 def commands() -> tuple[list[str], list[str]]:
-    """What the image starts, and what it asks."""
+    """The command of the image, and its health check."""
     image = shown("deploy", "FROM python").replace("\\\n", "")
     run, check = (json.loads(found) for found in re.findall(r"CMD (\[.+\])", image))
     return run, check

@@ -1,4 +1,4 @@
-"""Statements that are translated once and filled again and again."""
+"""Statements that are compiled once and executed with new parameters."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_insert_may_depend_on_how_many_there_are_already():
     insert = PreparedInsert(AsyncTask, sent=alone)
     tasks = of_account("one", "one", "two")
     for task in tasks:
-        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # asked before where it would lock
+        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # counted before a lock
     written = AsyncTask.objects.in_bulk()
     assert [written[task.pk].sent is not None for task in tasks] == [True, False, True]
 
@@ -105,15 +105,13 @@ def of_account(*names):
 
 @pytest.fixture(params=["telling", "asked"])
 def statements(request, monkeypatch):
-    """How many it takes to write and to know: one where the database tells, another for MySQL and an old SQLite."""
+    """The number of statements that write and read back: one with RETURNING, two on MySQL and an old SQLite."""
     if request.param == "asked":
         if connection.vendor == "postgresql":
             pytest.skip("PostgreSQL always tells")
         monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
-        monkeypatch.delitem(
-            vars(AsyncTask._meta), "db_returning_fields", raising=False
-        )  # Django has kept what it could
-        monkeypatch.setattr(transitions.ACCEPT.statement, "_ready", {})  # and so have we
+        monkeypatch.delitem(vars(AsyncTask._meta), "db_returning_fields", raising=False)  # Django caches its answer
+        monkeypatch.setattr(transitions.ACCEPT.statement, "_ready", {})  # and so do we
     yield 1 if tells("default") else 2
     vars(AsyncTask._meta).pop("db_returning_fields", None)
 
@@ -128,7 +126,7 @@ def test_a_task_is_told_with_its_insert_when_it_was_sent_and_who_listens(stateme
         transitions.accept(task, share)
     row = AsyncTask.objects.get(pk=task.pk)
     assert (task.created, task.sent, task.is_heard) == (row.created, row.sent, is_heard)
-    assert (task.sent is not None, len(queries)) == (is_sent, 2 * statements - 1)  # asked before, and again
+    assert (task.sent is not None, len(queries)) == (is_sent, 2 * statements - 1)  # counted before, and read back
 
 
 def test_an_insert_tells_the_key(statements):
@@ -222,7 +220,7 @@ def bodies_of(task):
 
 @pytest.fixture
 def rename():
-    """Renames the worker of a task, with what goes and what comes."""
+    """Sets the worker of a task, deletes its request and inserts a body."""
     rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
     told = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
     requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
@@ -260,7 +258,7 @@ def test_a_chain_is_written_whole_or_not_at_all(rename):
 
 @pytest.fixture
 def accept():
-    """Accepts a task, unless its account has one already, with a body and, where it was sent, another."""
+    """Inserts a task, unless its account has one already, with a body and, if it was sent, another."""
     told = PreparedRows(lambda: AsyncTask.objects.values("created", "sent"))
     insert, body = PreparedInsert(AsyncTask, told), PreparedInsert(Body)
     return PreparedChain(insert, body, body, unless=OF_ACCOUNT, last_if="sent")

@@ -1,4 +1,4 @@
-"""Calls are refused while nobody is there to run them, where the project wants it so."""
+"""With ``REQUIRE_WORKER``, calls are refused while no worker is present."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ def test_machines_that_are_gone_are_forgotten():
     assert Worker.objects.get().name == "else"
 
 
-# A poll of what nobody runs ------------------------------------------------------------------------------------------
+# Polls without a running worker --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def polled(anna, monkeypatch):
-    """Polls a call that was sent to the workers two minutes ago."""
+    """Polls a call that was dispatched two minutes ago."""
     monkeypatch.setattr(presence, "_looked", -presence.AGAIN)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, REQUIRE_WORKER=False)):
         address = anna.get("/ran/", headers={"Prefer": "respond-async"})["Location"]

@@ -1,4 +1,4 @@
-"""Idempotency keys, shared capacity and the queue's time limit, over HTTP and in the store."""
+"""Idempotency keys, shared capacity and the queue limit, over HTTP and in the store."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class TestQueueLimit:
 
 
 def test_a_submit_without_capacity_and_key_is_one_insert(django_assert_num_queries):
-    asked = 0 if tells("default") else 2  # how many are at work, and what was written
+    asked = 0 if tells("default") else 2  # the number of dispatched tasks, and the inserted row
     around = 0 if chains("default") else 2  # BEGIN and COMMIT
     with django_assert_num_queries(1 + around + asked):
         submitted(dialect="solitude")

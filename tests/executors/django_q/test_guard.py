@@ -1,4 +1,4 @@
-"""What the guard of a cluster hears from its processes, and what it tells the supervisor."""
+"""What a cluster's guard learns from its processes, and what it reports to the supervisor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def supervisor(monkeypatch):
 
 
 class Book:
-    """A ledger that says what it is told to."""
+    """A stall detector with preset answers."""
 
     wedged: Wedge | None = None
     is_busy = is_failing = False

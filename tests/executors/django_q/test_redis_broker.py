@@ -1,4 +1,4 @@
-"""The waking broker on a real Redis: order, what is given back, and servers that are away."""
+"""The waking broker on a real Redis: order, returned messages and servers that are away."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_server_that_goes_away_costs_a_look(broker, url, name, monkeypatch, ca
 
 
 def test_a_server_that_has_vanished_is_not_listened_to_for_ever(monkeypatch, name):
-    """It answers nothing: its machine is gone, or a firewall has forgotten the connection."""
+    """It never answers: its machine is gone, or a firewall has dropped the connection."""
     monkeypatch.setattr(redis_broker, "READING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         once = Retry(NoBackoff(), 0)

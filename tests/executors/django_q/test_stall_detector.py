@@ -1,4 +1,4 @@
-"""The ledger of a cluster's messages: when it says that the cluster is wedged, and when not."""
+"""The stall detector: when it reports that a cluster is stalled, and when not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MONITOR, ONE, TWO = 1, 2, 3
 
 
 class Cluster:
-    """A ledger with a clock and processes that a test may move and kill."""
+    """A stall detector whose clock and processes a test may move and kill."""
 
     def __init__(self, monkeypatch):
         self.now, self.dead = 1000.0, set()
@@ -20,7 +20,7 @@ class Cluster:
         self.book = Ledger(2, PATIENCE, lambda process: process not in self.dead)
 
     def after(self, seconds):
-        """What it looks like ``seconds`` later."""
+        """The verdict ``seconds`` later."""
         self.book.wedge()
         self.now += seconds
         return self.book.wedge()

@@ -1,4 +1,4 @@
-"""The line between a supervisor and its cluster, on real pipes."""
+"""The pipes between a supervisor and its cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...services import PATIENCE
 
 
 class Supervisor:
-    """What a supervisor holds: one end that it never writes to, and one that it listens at."""
+    """The supervisor's ends: one that it never writes to, and one that it reads."""
 
     def __init__(self, monkeypatch):
         theirs, self.line = os.pipe()
