@@ -1,6 +1,6 @@
-"""No test is decided by how long something takes on this machine, and none sleeps until a period has passed.
+"""No test depends on the duration of something on this machine, and none sleeps until a period has passed.
 
-Read from the tests' source: an ``assert`` that compares what a clock has said, and whatever sleeps. Figures are for
+Read from the tests' source: each ``assert`` that compares times, and each sleep. Speed is measured in
 ``tests/benchmarks``, which compares them side by side.
 """
 
@@ -70,7 +70,7 @@ def is_a_date(function: ast.expr) -> bool:
 
 
 def measured(function: ast.AST) -> set[str]:
-    """The names within ``function`` that hold what a clock has said, or what was computed from it."""
+    """The names in ``function`` that hold a time, or a value computed from one."""
     known: set[str] = set()
     while True:
         more = set(known)
@@ -118,7 +118,7 @@ def sleeps(function: ast.AST) -> bool:
 
 
 def found(is_so, words: str) -> set[str]:
-    """``file::function`` of each innermost function of the tests of which it is so; they have one of ``words``."""
+    """``file::function`` of each innermost function of the tests with that property, in files with one of ``words``."""
     places = set()
     for path in sorted(TESTS.rglob("*.py")):
         place, text = path.relative_to(TESTS).as_posix(), path.read_text(encoding="utf-8")

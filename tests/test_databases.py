@@ -1,6 +1,6 @@
-"""What says something about a database, once more on PostgreSQL and on MariaDB, in processes of their own.
+"""Tests that depend on the database, run again on PostgreSQL and on MariaDB, in processes of their own.
 
-The short form plays the races; ``--full`` plays all of it.
+The short form runs the races, ``--full`` all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The marks say what they say, and change nothing else. What they do to a call is in test_admission."""
+"""The marks themselves. Their effect on calls: test_admission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Q_CLUSTER`` as the app gives it."""
+"""``q_cluster()``, the default ``Q_CLUSTER``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_no_check_has_anything_against_the_cluster(overrides):
     with override_settings(**given):
         found = checks.run_checks(include_deployment_checks=True)
     ours = {message.id for message in found if message.id.startswith("asyncexchange.")}
-    assert ours - {CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED} == set()  # the database of the tests
+    assert ours - {CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED} == set()  # about the database of the tests
 
 
 def test_an_override_wins():

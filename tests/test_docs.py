@@ -1,4 +1,4 @@
-"""The documentation is tested: what the code defines is in the reference, and the README's commands are those of CI."""
+"""The documentation is complete: the reference has what the code defines, and CI runs the README's commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captured requests at rest: unreadable, gone when the task is over, whole while it runs."""
+"""Captured requests at rest: encrypted, deleted with the end of the task, complete while it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIZES = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in the database", 
 
 
 def later(*keys, **changes):
-    """Nothing runs until the test runs it; requests are encrypted with ``keys``."""
+    """Nothing runs until the test runs it; ``keys`` are the ENCRYPTION_KEYS."""
     return override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ENCRYPTION_KEYS=keys, **changes))
 
 
@@ -51,7 +51,7 @@ def run(task):
 
 
 def raw():
-    """The captured request as the database has it."""
+    """The captured request as stored in the database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT request FROM asyncexchange_asynctask")
         [(text,)] = cursor.fetchall()
@@ -59,7 +59,7 @@ def raw():
 
 
 def raw_body():
-    """The only captured body as the database or the storage has it."""
+    """The only captured body as stored in the database or the storage."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT content, name FROM asyncexchange_body WHERE kind = %s", ["request"])
         [(content, name)] = cursor.fetchall()
@@ -75,13 +75,13 @@ def files():
 
 
 def seen(task):
-    """What the view saw of the body."""
+    """The body that the view has seen."""
     return json.loads(bodies.read(task.response_body()))["body"].encode()
 
 
 @pytest.fixture(autouse=True)
 def clean():
-    """No test leaves files behind."""
+    """Delete the files that the test has left behind."""
     before = files()
     yield
     for path in files() - before:
@@ -224,7 +224,7 @@ def test_a_changed_request_is_not_run():
         assert (run(task), runs()) == ("ERROR", 0)
 
 
-# Erased ---------------------------------------------------------------------------------------------------------------
+# Deletion -------------------------------------------------------------------------------------------------------------
 
 
 def done(task):

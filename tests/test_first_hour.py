@@ -1,4 +1,4 @@
-"""README and quickstart are done to the letter, from an empty directory, with nothing of this tree but its wheel."""
+"""README and quickstart, followed exactly from an empty directory with the wheel only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JWT = (
 
 
 def quickstart():
-    """Its blocks, and JWT before server and worker are started for the second time."""
+    """The blocks of the quickstart, with JWT installed before server and worker are restarted."""
     page = list(blocks(ROOT / "docs" / "quickstart.rst"))
     restart = max(at for at, block in enumerate(page) if "runserver" in block.text)
     return [*page[:restart], *JWT, *page[restart:]]
@@ -45,7 +45,7 @@ def environment(tmp_path_factory, wheel):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory, environment):
-    """Who has done what the README says."""
+    """A user who has followed the README."""
     with newcomer(tmp_path_factory.mktemp("readme") / "empty", environment) as person:
         person.follow(blocks(ROOT / "README.rst"))
         yield person
@@ -53,7 +53,7 @@ def reader(tmp_path_factory, environment):
 
 @pytest.fixture(scope="module")
 def beginner(tmp_path_factory, environment):
-    """Who has done what the quickstart says, and knows JWT."""
+    """A user who has followed the quickstart, with JWT."""
     with newcomer(tmp_path_factory.mktemp("quickstart") / "empty", environment) as person:
         person.follow(quickstart())
         yield person

@@ -1,4 +1,4 @@
-"""The Russian texts: complete, compiled, and given to whoever reads that language."""
+"""The Russian translation: complete, compiled, and chosen by Accept-Language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door: which calls it takes, what it does to them, and that it leaves all others alone."""
+"""The middleware: which calls it accepts, what it does to them, and that it leaves all others alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREFER = "django_asyncexchange.dialects.prefer.Prefer"
 
 
 class PreferHere(Prefer):
-    """Heeds a preference under its own prefix alone."""
+    """Covers its own prefix only."""
 
     covers = Dialect.covers
 
@@ -48,20 +48,20 @@ def client(anna):
 
 @pytest.fixture
 def listed(settings):
-    """The reports of the zoo may be called asynchronously in MoySklad's language."""
+    """The reports of the zoo may be called asynchronously in MoySklad's dialect."""
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/api/remap/1.2/zoo/*", "/kladana/*"]}
 
 
 def seen(client, accepted):
-    """What the view of ``tests.project.views.place`` saw in its deferred run."""
+    """What the view ``tests.project.views.place`` saw in its deferred run."""
     return json.loads(client.get(accepted.json()["result"]).json()["content"])
 
 
-# Calls that are not for us --------------------------------------------------------------------------------------------
+# Synchronous calls ----------------------------------------------------------------------------------------------------
 
 
 class Unreadable(io.RawIOBase):
-    """A body that nobody may touch."""
+    """A body that must not be read."""
 
     def read(self, *args):
         raise AssertionError("the body was read")
@@ -140,7 +140,7 @@ def test_a_query_outside_every_mount_that_knows_it_is_the_views_own(client, db):
     assert client.get("/zoo/place/?async=true").json()["query"] == [["async", ["true"]]]
 
 
-# Which dialect takes a call -------------------------------------------------------------------------------------------
+# Which dialect accepts a call -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -165,7 +165,7 @@ class TestMounts:
         assert self.dialects() == ["moysklad"]
 
     def test_of_two_preferences_the_one_of_these_paths_alone_wins(self, client, settings, moved_mounts):
-        """However long the other's prefix is: its tasks are there, and its calls are everywhere."""
+        """Even if the other's prefix is longer: it is for its tasks, and its calls are everywhere."""
         everywhere = {"CLASS": PREFER, "PREFIX": "/a/much/longer/prefix"}
         mounts = {
             "everywhere": everywhere,
@@ -320,7 +320,7 @@ class TestRun:
         assert client.get(accepted.json()["replay"]).json()["fields"] == {"a": ["1"]}
 
 
-# Where it stands ------------------------------------------------------------------------------------------------------
+# Order of middleware --------------------------------------------------------------------------------------------------
 
 OURS = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
 

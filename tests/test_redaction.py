@@ -1,4 +1,4 @@
-"""What people are shown of a call loses its secrets, by one list of names."""
+"""Secrets of a call are masked for readers, by one list of names."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_the_project_does_not_keep_is_not_shown(settings):
     assert is_secret("x_company_number")
 
 
-# Where it is shown ----------------------------------------------------------------------------------------------------
+# Where masked values are shown ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The short form leaves out combinations, and no value of any axis."""
+"""The short form leaves out combinations, but no value of any axis."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_promise(number):
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    """Without the plugins of everything that is installed."""
+    """Disable all installed plugins."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 def played(pytester, *options):
-    """(test, parameters) of what runs."""
+    """(test, parameters) of each collected test."""
     pytester.makeini("[pytest]\nmarkers = product(*axes): .\n    full: .\n    seed(*ids): .\n")
     pytester.makeconftest('pytest_plugins = ["tests.sampling", "tests.promises"]')
     pytester.makepyfile(TESTS)
@@ -108,4 +108,4 @@ def test_what_runs_on_the_versions_in_between_exists():
 @pytest.mark.xdist_group("samples")
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs everything")
 def test_tests_of_a_group_run_in_one_process(request):
-    assert request.node.nodeid.endswith("@samples")  # what pytest-xdist adds, and distributes by
+    assert request.node.nodeid.endswith("@samples")  # pytest-xdist adds the group, and distributes by it

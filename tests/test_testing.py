@@ -1,4 +1,4 @@
-"""What a project's tests use: accepted calls run inside a test, whatever its transactions; webhooks are kept."""
+"""Helpers for a project's tests: accepted calls run inside a test, with or without a transaction; recorded webhooks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BROKERS = [
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    """Set up first and asked last: the settings are as before, in whatever order a test has changed them."""
+    """Set up first and checked last: the settings are restored, in whatever order a test has changed them."""
     before = conf.raw
     yield
     assert conf.raw == before
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.urls("tests.services")
 
 
 class Calls(testing.AsyncExchangeTestMixin):
-    """The tests of somebody's project, in each kind of test case."""
+    """Tests of a project, in each kind of test case."""
 
     def setUp(self):
         super().setUp()
@@ -185,7 +185,7 @@ def hooked(anna, client):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Nothing is sent."""
+    """Sending raises."""
 
     def refused(*args, **kwargs):
         raise AssertionError("something was sent")

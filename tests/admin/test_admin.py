@@ -105,7 +105,7 @@ def page(client: Client, address: str, status: int = 200) -> str:
 
 
 def act(client: Client, action: str, *tasks: AsyncTask, **more: str) -> str:
-    """The page after the action, its text unescaped."""
+    """The page after the action, with its text unescaped."""
     chosen = {"action": action, "_selected_action": [str(task.pk) for task in tasks], **more}
     answer = client.post(LIST, chosen, follow=True)
     assert answer.status_code == 200
@@ -220,7 +220,7 @@ def many_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE TABLE asyncexchange_asynctask" if connection.vendor == "mysql" else "ANALYZE")
         yield
-        AsyncTask.objects.all()._raw_delete(connection.alias)  # without a cascade that finds nothing, row by row
+        AsyncTask.objects.all()._raw_delete(connection.alias)  # no cascade, which would find nothing row by row
         User.objects.filter(pk__in=[owner.pk for owner in owners]).delete()
 
 
@@ -275,7 +275,7 @@ class TestManyRows:
         self, site: Client, django_assert_num_queries: Any, state: State, count: int
     ):
         task = AsyncTask.objects.filter(state=state).order_by("created")[ROWS // 20]
-        page(site, detail(task))  # Django looks the content type up once
+        page(site, detail(task))  # caches the content type
         with django_assert_num_queries(count):  # session, user, task, owner, both bodies
             page(site, detail(task))
 

@@ -1,4 +1,4 @@
-"""The administration over whatever real runs leave behind, with the app's own defaults: no page is a server error.
+"""The admin over everything that real runs leave behind, with default settings: no page is a server error.
 
 As a module it is also a URLconf.
 """
@@ -74,12 +74,12 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def defaults(settings: Any) -> None:
-    """The app's own, but for the executor: runs come when a test wants them."""
+    """Default settings except the executor: tests run the tasks."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True, **owners.HOOKS)
 
 
 def called(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
-    """Submitted over HTTP; not run yet."""
+    """A task submitted over HTTP and not run."""
     before = set(AsyncTask.objects.values_list("pk", flat=True))
     method = more.pop("method", "get")
     answer = getattr(client, method)(path, headers={"Prefer": "respond-async", **more.pop("headers", {})}, **more)
@@ -95,7 +95,7 @@ def ran(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
 
 
 def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
-    """Every end that a call can come to, by name."""
+    """Tasks of every outcome, by name."""
     form = {"city": HOSTILE, "scan": SimpleUploadedFile(f"{HOSTILE}.png", b"\0\xff" * 50_000)}
     left = {
         "waiting": called(anna),
@@ -150,7 +150,7 @@ def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
 
 
 def left_by_others() -> dict[str, AsyncTask]:
-    """By callers who are no users, while they are known and when nobody knows them any more."""
+    """Tasks of callers who are no users, existing and deleted."""
     group = Group.objects.create(name="a group's key")
     callers = {
         "an application": (owners.application("an application"), "/by/oauth/"),
@@ -212,7 +212,7 @@ def webhooks(anna: Client) -> list[Webhook]:
 
 
 def staff(*verbs: str) -> Client:
-    """Who may do this much; ``superuser`` may everything."""
+    """A staff client with these permissions; ``superuser`` has all."""
     user = User.objects.create(username="clerk", is_staff=True, is_superuser="superuser" in verbs)
     names = [f"{verb}_{model}" for verb in verbs for model in MODELS]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -228,13 +228,13 @@ def page(client: Client, address: str) -> str:
 
 
 def links(text: str, address: str) -> set[str]:
-    """The pages of this app that ``text`` leads to, but for histories: those are all alike."""
+    """The pages of this app that ``text`` links to, without histories, which are all alike."""
     found = {urldefrag(urljoin(address, link))[0] for link in LINK.findall(html.unescape(text))}
     return {link for link in found if link.startswith(SITE) and not link.endswith(("/add/", "/delete/", "/history/"))}
 
 
 def walk(client: Client, ahead: set[str], *, further: bool) -> set[str]:
-    """Ask for these pages, and for those that they lead to; returns all of them."""
+    """Request these pages, and with ``further`` those that they link to; returns all URLs."""
     seen: set[str] = set()
     while ahead:
         seen.add(address := ahead.pop())
@@ -315,7 +315,7 @@ BUTTON = re.compile(r'action="(\S+/act/(\w+)/)">.*?<button type="submit"( disabl
 
 
 def buttons(client: Client, address: str) -> dict[str, tuple[str, bool]]:
-    """Address by name of those on a page, and whether they can be pressed."""
+    """Name → (URL, enabled) of the buttons on a page."""
     found = BUTTON.findall(page(client, address))
     return {name: (urljoin(address, target), not disabled) for target, name, disabled in found}
 
@@ -400,7 +400,7 @@ def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):
     assert MISSED not in page(client, f"{SITE}asynctask/")
 
 
-# On a small screen
+# Small screens
 
 LIST = """[
     document.querySelector(".results").clientWidth,
@@ -438,7 +438,7 @@ def test_a_failed_task_with_long_names_fits_a_small_screen(tmp_path: Path):
 
 @pytest.fixture
 def long_names() -> dict[str, Any]:
-    """A webhook and a delivery, by their models."""
+    """A webhook and a delivery, by model name."""
     task = with_long_names(state=State.DONE)
     url = f"https://example.com/{'x' * 500}"
     webhook = Webhook.objects.create(dialect="prefer", account=task.account, url=url, action="PROCESSED")

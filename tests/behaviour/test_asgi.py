@@ -1,4 +1,4 @@
-"""Under ASGI the same: Django's asynchronous client, and a real server."""
+"""Django's asynchronous test client and a real ASGI server give the same answers as WSGI."""
 
 from __future__ import annotations
 
@@ -169,6 +169,6 @@ def test_moysklad_from_end_to_end(browser, listed):
 
 
 def address(headers, name):
-    """Path and query of an absolute address in ``headers``."""
+    """Path and query of the absolute URL in header ``name``."""
     text = next(text for key, text in headers if key.lower() == name.lower())
     return "/" + text.split("/", 3)[3]

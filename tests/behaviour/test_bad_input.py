@@ -1,4 +1,4 @@
-"""Whatever comes in over HTTP, what goes out is a 2xx or 4xx in the shape of its dialect."""
+"""Any HTTP input is answered with a 2xx or a 4xx in the format of its dialect."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ grammar = st.lists(pieces, max_size=12).map("".join)
 
 @pytest.fixture(scope="module")
 def worded():
-    """Whether a document is an error as MoySklad's clients know it."""
+    """Whether a response is an error document of MoySklad."""
 
     def check(response):
         errors = json.loads(response.content)["errors"]
@@ -66,7 +66,7 @@ def worded():
 
 @pytest.fixture
 def anna(admin_user):
-    """A client that is logged in and has some tasks."""
+    """A logged-in client with one task in each state."""
     client = Client(raise_request_exception=True)
     client.force_login(admin_user)
     for state in State:
@@ -140,7 +140,7 @@ HEADERS = st.sampled_from(
 
 
 def environ(headers):
-    """``headers`` as a server would pass them on."""
+    """``headers`` as WSGI environ keys."""
     names = {name: name.upper().replace("-", "_") for name in headers}
     return {
         upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}": headers[name]

@@ -1,4 +1,4 @@
-"""Parity: whatever a view is like, its answer replayed is its answer given at once."""
+"""Parity: the replayed response of any view equals its synchronous response."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ Its address has an ETag and parts besides, where the call succeeded.
 
 
 def parity(later, now):
-    """Whether two lists of headers are the same, but for ours and the framing.
+    """Assert that two lists of headers are equal, apart from ours and the framing.
 
-    Reading a task depends on its reader, so its ``Vary`` may name ``Cookie`` as well.
+    Reading a task depends on who reads, so its ``Vary`` may name ``Cookie`` as well.
     """
     given = {name.lower() for name, _ in now}
     ours = [pair for pair in OURS if pair[0].lower() not in given]
@@ -236,7 +236,7 @@ def test_a_body_without_a_content_type_is_replayed_without_one(client):
     assert "Content-Type" not in later(client, "/zoo/no-type/").headers
 
 
-# A report, in MoySklad's language -------------------------------------------------------------------------------------
+# A report in MoySklad's dialect ---------------------------------------------------------------------------------------
 
 REPORTS = ["unicode/", "latin/", "binary/", "large/", "stream/", "async-stream/", "file/", "template/", "compressed/"]
 REPORTS += ["place/?%D0%B8=%D1%8F&b=2", "rest-function/?a=1", "groups/", "empty/", "async-class/", "duplicates/"]
@@ -282,7 +282,7 @@ def test_a_downloaded_report_does_not_keep_the_reason_phrase_of_another_status(c
     assert (file.status_code, file.reason_phrase) == (200, "OK")
 
 
-# Over a wire ----------------------------------------------------------------------------------------------------------
+# Over a real server ---------------------------------------------------------------------------------------------------
 
 CONNECTION = {"date", "server", "connection", "transfer-encoding", "set-cookie"}
 """What belongs to the server and its connection, or to the session."""

@@ -1,7 +1,7 @@
-"""Canaries: whatever proves an identity is sent along, and then searched for in all that is kept and all that is said.
+"""Canaries: each credential is sent along, and then searched for in everything that is stored, queued or logged.
 
-Two tables are left out: Django's ``django_session`` holds session keys and REST framework's ``authtoken_token`` holds
-tokens, before any call and without us; so do the statements that look there.
+Two tables are left out: Django's ``django_session`` holds session keys and REST framework's ``authtoken_token``
+holds tokens, before any call and without us; statements on these tables are left out of the log as well.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def rows() -> Iterator[tuple[str, bytes]]:
 
 
 def messages() -> Iterator[tuple[str, bytes]]:
-    """What is in the queue, unpacked."""
+    """The queued messages, unpacked."""
     for message in OrmQ.objects.all():
         yield "a message", repr(SignedPackage.loads(message.payload)).encode()
 
@@ -119,7 +119,7 @@ def files() -> Iterator[tuple[str, bytes]]:
 
 
 class Listener(logging.Handler):
-    """Keeps all that is logged, and what an error was logged with."""
+    """Keeps everything that is logged, tracebacks included."""
 
     def __init__(self):
         super().__init__(logging.DEBUG)
@@ -133,7 +133,7 @@ class Listener(logging.Handler):
 
 @contextlib.contextmanager
 def listening():
-    """All loggers of the process speak up, whatever their level."""
+    """Enable all loggers of the process at level DEBUG."""
     listener = Listener()
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
     before = [(logger, logger.level, logger.disabled) for logger in loggers]
@@ -162,7 +162,7 @@ def logs():
 
 
 def found(canaries, logs):
-    """Where any of ``canaries`` sits, anywhere."""
+    """Where any of ``canaries`` is stored, queued or logged."""
     places = [*rows(), *messages(), *files(), *logs]
     assert len(places) > 20
     return {(where, canary) for where, text in places for canary in canaries if canary.encode() in text}
@@ -178,7 +178,7 @@ def anna(db):
 
 @pytest.fixture
 def client(anna):
-    """Anna's browser; CSRF is checked."""
+    """Anna's browser, with CSRF checks."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(anna)
     client.cookies.load(COOKIES)
@@ -187,7 +187,7 @@ def client(anna):
 
 @pytest.fixture(autouse=True)
 def clean():
-    """No test leaves files behind for the next to find."""
+    """Delete the files that the test has left behind."""
     before = {where for where, _ in files()}
     yield
     place = settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
@@ -197,7 +197,7 @@ def clean():
 
 
 def ask(client, dialect, to="digests", body="json", **headers):
-    """Submit with every canary there is; all of them."""
+    """Submit a call with every canary; return the canaries."""
     secret = "&".join(f"{name}={text}" for name, text in QUERY.items())
     headers = {"Authorization": "Bearer canary-authorization", **HEADERS, **headers}
     if dialect == "moysklad":
@@ -303,6 +303,6 @@ def test_the_search_finds_what_is_kept(client, logs):
     baits = {f"bait-in-a-{place}" for place in ("query", "log", "message")}
     assert {canary for _, canary in found(baits, logs)} == baits
     assert any("bait-in-a-header" in str(task.captured) for task in AsyncTask.objects.all())
-    assert any(text.startswith(b"gAAAA") for _, text in files())  # how what is sealed begins
+    assert any(text.startswith(b"gAAAA") for _, text in files())  # how sealed text begins
     assert any(name == "django.db.backends" for name, _ in logs)
     assert Body.objects.exclude(name="").exists()

@@ -1,4 +1,4 @@
-"""A database that fails while a client asks: the client is told to come again, and nothing is done by halves."""
+"""A database that fails during a request: the client gets a 503, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOYSKLAD = "/api/remap/1.2"
 
 @pytest.fixture(autouse=True)
 def few_at_work(settings):
-    """One call of an account has its turn at a time, so that its end gives the next one's."""
+    """One call of an account runs at a time, so that its end dispatches the next."""
     mounts = {
         "prefer": {"PREFIX": "/async", "SHARE": 1},
         "moysklad": {"PREFIX": MOYSKLAD, "SHARE": 1, "CAPACITY": None},
@@ -38,7 +38,7 @@ def client():
 
 
 def waiting(client):
-    """The oldest of two calls: the other one waits for its end."""
+    """The older of two calls; the other is not dispatched until it ends."""
     for _ in range(2):
         assert client.post("/ran/", headers={"Prefer": "respond-async"}).status_code == 202
     return AsyncTask.objects.earliest("created", "pk")
@@ -51,7 +51,7 @@ def done(client):
 
 
 def everything():
-    """All tasks with their states, and how many bodies."""
+    """All tasks with their states, and the number of bodies."""
     return sorted(AsyncTask.objects.values_list("pk", "state")), Body.objects.count()
 
 

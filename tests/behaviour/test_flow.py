@@ -1,4 +1,4 @@
-"""Whole journeys through HTTP, with the worker at our own pace: what a client of a protocol can rely on."""
+"""Whole calls over HTTP with the worker run by hand: what clients of the protocols rely on."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_call_beyond_the_capacity_is_not_accepted(anna):
 
 
 class TestAnonymous:
-    """Where callers without an identity may submit, whoever knows an id may read it, and nothing more."""
+    """With ``ALLOW_ANONYMOUS``, anyone who knows a task's id may read it, and nothing more."""
 
     @pytest.fixture(autouse=True)
     def allowed(self, idle):

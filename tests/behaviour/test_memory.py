@@ -1,4 +1,4 @@
-"""Memory does not grow with the size of a body: real workers and web servers, measured in processes of their own."""
+"""Memory does not grow with the size of a body: real workers and web servers in processes of their own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def bucket() -> Iterator[dict[str, Any]]:
 
 
 def peak_of_run(storage: dict[str, Any], *tasks: AsyncTask) -> int:
-    """The most memory of a worker that runs ``tasks``, all of which succeed; without any, of an idle one."""
+    """The peak memory of a worker that runs ``tasks`` successfully; without tasks, of an idle one."""
     with apart("run", storage, tasks=[task.pk for task in tasks]) as process:
         peak = int(said(process))
     assert all(AsyncTask.objects.get(pk=task.pk).state == State.DONE for task in tasks)
@@ -104,7 +104,7 @@ def answered(size: int, content_type: str) -> str:
 
 
 def peak_of_download(storage: dict[str, Any], server: str, address: str, size: int, **headers: str) -> int:
-    """The most memory of a web server that sends the file at ``address``, of ``size`` megabytes."""
+    """The peak memory of a web server that sends the file at ``address``, of ``size`` megabytes."""
     with apart("serve", storage, server=server) as process:
         port = int(said(process))
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before PostgreSQL: each statement may go to another session."""
+"""A real PgBouncer in transaction mode before PostgreSQL: each statement may run in another session."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def database(postgres_url):
 
 @pytest.fixture
 def pooled_url(database, free_port):
-    """Its URL behind PgBouncer, which has one session for everybody."""
+    """Its URL behind PgBouncer, which shares one session among all clients."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         unavailable("PgBouncer is not installed")

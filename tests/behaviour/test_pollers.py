@@ -1,4 +1,4 @@
-"""Pollers that other people wrote finish against a real server: azure-core's, and a few lines of requests."""
+"""Pollers of other people's finish against a real server: azure-core's, and a few lines of requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.b
 
 
 class Things(APIView):
-    """Makes, changes and deletes; a thing called ``taken`` is refused."""
+    """Creates, updates and deletes; the name ``taken`` is refused."""
 
     authentication_classes: ClassVar[list[Any]] = [BasicAuthentication]
     permission_classes: ClassVar[list[Any]] = [IsAuthenticated]
@@ -83,7 +83,7 @@ def server():
 
 
 class Transport(RequestsTransport):
-    """The SDK's own transport; where it would sleep between two polls, something happens instead."""
+    """The SDK's own transport; where it would sleep between two polls, the next step runs instead."""
 
     def __init__(self, *steps: Any) -> None:
         super().__init__()
@@ -99,22 +99,22 @@ class Transport(RequestsTransport):
 
 
 def nothing():
-    """Another poll will find the task as it was."""
+    """The next poll finds the task unchanged."""
 
 
 def run():
-    """The worker runs the task that was submitted last."""
+    """The worker runs the task submitted last."""
     runner.run(Idle.sent[-1])
 
 
 def cancel():
-    """Somebody else cancels it."""
+    """Another client cancels it."""
     lifecycle.cancel(AsyncTask.objects.get(pk=Idle.sent[-1]))
 
 
 @pytest.fixture
 def begin(server):
-    """``begin(step, ...)``: a call made later, and the poller that follows it; the steps happen between polls."""
+    """``begin(step, ...)``: an asynchronous call and its poller; the steps run between polls."""
     clients = []
 
     def call(*steps, method="POST", path="/things/", headers=PREFER, data=THING, **options):
@@ -132,12 +132,12 @@ def begin(server):
 
 
 def slept(poller):
-    """For how long the poller wanted to sleep between its polls."""
+    """How long the poller wanted to sleep between its polls."""
     return poller.polling_method()._client._pipeline._transport.slept
 
 
 def last_request(poller):
-    """The path of the last request that the poller made."""
+    """The path of the poller's last request."""
     return poller.polling_method()._pipeline_response.http_response.request.url.partition("//")[2].partition("/")[2]
 
 
@@ -245,7 +245,7 @@ class TestCisco:
 
 @pytest.fixture
 def session(server):
-    """A client of ``requests`` that is signed in, and knows the server."""
+    """An authenticated session of ``requests`` that knows the server's URL."""
     with requests.Session() as session:
         session.auth = ("anna", "secret")
         session.base = server
@@ -253,7 +253,7 @@ def session(server):
 
 
 def follow(session, address, steps):
-    """What a client of RFC 7240 does: ask until the answer is no 202, then go where it leads."""
+    """Poll as a client of RFC 7240: until the answer is no longer 202, then follow the redirect."""
     statuses = []
     while (response := session.get(address, allow_redirects=False)).status_code == 202:
         statuses.append(response.json()["state"])

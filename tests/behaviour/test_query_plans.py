@@ -1,4 +1,4 @@
-"""No operation reads the whole table of tasks, as PostgreSQL plans it. At a million rows: ``tests/benchmarks``."""
+"""No operation scans the whole task table on PostgreSQL. With a million rows: ``tests/benchmarks``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS, ACCOUNTS = 20_000, 500
 
 @pytest.fixture(scope="module")
 def grown(django_db_setup, django_db_blocker):
-    """A table as it grows in use, in a transaction around those of the tests."""
+    """A task table as it grows in use, in a transaction around those of the tests."""
     with django_db_blocker.unblock(), transaction.atomic():
         tables.fill("default", ROWS, ACCOUNTS)
         yield
@@ -40,7 +40,7 @@ def grown(django_db_setup, django_db_blocker):
 
 @pytest.fixture
 def caller(grown, client):
-    """One of many accounts."""
+    """A client of one of many accounts."""
     client.force_login(User.objects.get(pk=7))
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         yield client
@@ -89,7 +89,7 @@ FLOOD = 3000
 
 @pytest.fixture
 def flood(caller):
-    """Thousands of calls of two accounts, of which the server knows nothing yet: it has been analysed before them."""
+    """Thousands of calls of two accounts, inserted after the last ANALYZE."""
     waiting = stored(dialect="prefer", account="flooder")
     same = ", ".join(field.column for field in AsyncTask._meta.concrete_fields if field.name not in ("id", "account"))
     copy = f"SELECT gen_random_uuid(), %s, {same} FROM {tables.TASKS}, generate_series(1, %s) WHERE id = %s"
@@ -99,7 +99,7 @@ def flood(caller):
 
 
 def most_rows(work):
-    """The most rows of a table, or entries of an index, that a part of the statements of ``work`` has looked at."""
+    """The most rows or index entries that one plan node of the statements of ``work`` has read."""
     with CaptureQueriesContext(connection) as queries, transaction.atomic():
         work()
         transaction.set_rollback(True)

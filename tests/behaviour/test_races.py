@@ -1,4 +1,4 @@
-"""Who wins when several want the same: threads with connections of their own, on every database there is.
+"""Who wins a race: threads with their own connections, on every database.
 
 The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 
 def together(*works):
-    """Let all ``works`` begin at the same moment, each with a connection of its own; what they return."""
+    """Start all ``works`` at the same moment, each with its own connection; return their results."""
     barrier = threading.Barrier(len(works))
 
     def work(one):
@@ -189,7 +189,7 @@ def test_several_may_prune_at_once():
     for _ in range(20):
         stored(State.DONE, answer=b"{}", deletion_date="2020-01-01T00:00Z", purge_date="2020-01-01T00:00Z")
     together(*[pruning.prune] * 4)
-    pruning.prune()  # a body that one still held back a task's deletion by another
+    pruning.prune()  # for a body whose lock had another's deletion of the task skipped
     assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""A project whose router sends reads to a replica that lags behind: ours are made where they are written."""
+"""A router that sends reads to a lagging replica: our queries go to the database that is written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITED = {"moysklad": {"PREFIX": "/api/remap/1.2", "CAPACITY": 4, "RATE": 100, 
 
 
 class Router:
-    """As Django's documentation has it for replicas."""
+    """The primary/replica router of Django's documentation."""
 
     def db_for_read(self, model, **hints):
         return "replica" if model._meta.app_label == "asyncexchange" else None
@@ -71,7 +71,7 @@ def posted(client, **headers):
 
 
 def shown(client, address):
-    """The status; the answer is read no further."""
+    """The status; the body is not read."""
     with contextlib.closing(client.get(address)) as response:
         return response.status_code
 

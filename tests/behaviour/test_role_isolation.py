@@ -1,7 +1,7 @@
-"""Who sees whose tasks: every role at every address of every dialect, generated from the URL table.
+"""Who sees whose tasks: each role at each endpoint of each dialect, generated from the URLconf.
 
-What a role may not see is answered, byte for byte, like what does not exist. A new address or dialect is in the matrix
-as soon as it is routed; only for a new role or a new kind of address somebody has to say what is expected.
+A hidden task is answered, byte for byte, like one that does not exist. A new endpoint or dialect is in the matrix as
+soon as it is routed; only a new role or a new kind of endpoint needs an expectation here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Address:
     def is_for(self, role):
         """Whether ``role`` may see the owner's task here."""
         if self.route.public:
-            return False  # who has no signed link sees nothing, whoever that is
+            return False  # without a signed link nobody sees anything
         return role.sees_personal if self.mount.PER_OWNER else role.sees_shared
 
 
@@ -122,7 +122,7 @@ def of_owner(people, address, state):
 
 
 def seen(response):
-    """Everything that a client sees of ``response``."""
+    """Everything in ``response`` that a client sees."""
     return response.status_code, response.reason_phrase, list(response.items()), response.content
 
 
@@ -215,7 +215,7 @@ def test_the_permission_of_an_officer_ends_at_once_when_it_is_taken_away(people)
         assert client.generic(address.method, address.path(task.pk)).status_code == 404
 
 
-# Its completeness -----------------------------------------------------------------------------------------------------
+# Completeness of the matrix -------------------------------------------------------------------------------------------
 
 
 def test_every_dialect_is_in_the_matrix():

@@ -1,4 +1,4 @@
-"""What each operation asks the database, statement by statement: one more is a decision, not an accident."""
+"""The SQL statements of each operation: one more is a decision, not an accident."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def anna(client, django_user_model):
 
 
 def asked(work: Callable[[], Any]) -> list[str]:
-    """The statements of ``work``: what they do, and the table."""
+    """The statements of ``work``, as verb and table."""
     with CaptureQueriesContext(connection) as queries:
         work()
     return [short(query["sql"]) for query in queries]
@@ -54,7 +54,7 @@ def asked(work: Callable[[], Any]) -> list[str]:
 
 def short(sql: str) -> str:
     while "COUNT" not in sql and (outer := re.sub(r"\([^()]*\)", "", sql)) != sql:
-        sql = outer  # without the questions within it
+        sql = outer  # without subqueries
     found = re.match(r'(?:SELECT.*? FROM|INSERT INTO|UPDATE|DELETE FROM) [`"]([a-z_]+)[`"]', sql, re.S)
     return f"{sql.split()[0]} {found[1].rpartition('_')[2]}" if found else sql.split()[0]
 
@@ -173,7 +173,7 @@ def test_asking_for_a_task_is_one_look(anna, state):
 
 @pytest.mark.parametrize("method", ["get", "delete"])
 def test_an_address_of_a_task_is_no_transaction_of_the_projects(anna, monkeypatch, method):
-    """On SQLite it would wait for the only write lock, which a run that writes has."""
+    """On SQLite a transaction would wait for the only write lock, which a writing run holds."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     task = stored(owner=anna.user, dialect="prefer")
     assert asked(lambda: getattr(anna, method)(f"/async/tasks/{task.pk}"))[:3] == ["SELECT asynctask", *WHO]

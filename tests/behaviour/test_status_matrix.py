@@ -1,7 +1,7 @@
-"""Every cell of every dialect: a task in this situation, asked for at that address, is answered so.
+"""Every cell of every dialect: how a task in a situation is answered at a route.
 
-The tables repeat the contract's rows (0.4, A3, A4, B3, B4, B6, D3, E3, E4, G) and are played over HTTP: through URLs,
-views and middleware. ``tests/dialects`` looks at the same answers as values.
+The tables are requested over HTTP: through URLs, views and middleware. ``tests/dialects`` looks at the same answers
+as values.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ TEXT = re.compile(r".+")
 
 
 class Answer(NamedTuple):
-    """What has to be seen of an answer; ``{id}`` and ``{base}`` stand for the task's and the mount's."""
+    """What is asserted of a response; ``{id}`` and ``{base}`` stand for the task's id and the mount's URL."""
 
     status: int
     headers: dict[str, Any]
@@ -119,13 +119,13 @@ class Answer(NamedTuple):
 
 
 def own(status: int, body: Any = b"", **headers: Any) -> Answer:
-    """An answer of the package's: never stored by a cache."""
+    """An answer of the package itself: never stored by a cache."""
     kind = {} if body == b"" else {"Content-Type": JSON}
     return Answer(status, {"Cache-Control": "no-store", **kind, **names(headers)}, body)
 
 
 def replay(status: int, body: bytes, content_type: str = JSON, **headers: Any) -> Answer:
-    """The view's answer: its own headers, and stored by nobody but its reader's cache."""
+    """The view's response: its own headers, and cached by its reader alone."""
     given = {"Cache-Control": "private, no-cache", "Content-Type": content_type, "X-Own": "kept"}
     return Answer(status, {**given, **names(headers)}, body)
 
@@ -135,7 +135,7 @@ def names(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def part(expected: Any, actual: Any) -> Any:
-    """``actual`` as far as ``expected`` speaks of it: equal to ``expected`` where all of that is so."""
+    """``actual`` reduced to what ``expected`` names: equal to ``expected`` where all of that matches."""
     if isinstance(expected, re.Pattern):
         return expected if isinstance(actual, str) and expected.fullmatch(actual) else actual
     if isinstance(expected, dict) and isinstance(actual, dict):
@@ -157,14 +157,14 @@ def filled(expected: Any, **places: str) -> Any:
 
 
 def seen(response: Any, expected: Answer) -> Answer:
-    """``response`` as far as ``expected`` speaks of it."""
+    """``response`` reduced to what ``expected`` names."""
     headers = {name: part(value, response.headers.get(name, ABSENT)) for name, value in expected.headers.items()}
     content = b"".join(response) if response.streaming else response.content
     body = content if isinstance(expected.body, bytes) else part(expected.body, json.loads(content))
     return Answer(response.status_code, headers, body)
 
 
-# Target@Mail.Ru: A3, A4 -----------------------------------------------------------------------------------------------
+# Target@Mail.Ru -------------------------------------------------------------------------------------------------------
 
 
 def record(status: str, **more: Any) -> dict[str, Any]:
@@ -225,7 +225,7 @@ MAILRU = {
     },
 }
 
-# MoySklad and Kladana: B3, B4, B5, B6 ---------------------------------------------------------------------------------
+# MoySklad and Kladana -------------------------------------------------------------------------------------------------
 
 
 def remap_task(state: str, **more: Any) -> dict[str, Any]:
@@ -328,7 +328,7 @@ REMAP = {
         "unknown": NO_TASK,
         "malformed": NO_ID,
     },
-    # Each at an address whose signature is right; for "foreign" it proves the right to the file.
+    # Each URL has a valid signature; for "foreign" it grants access to the file.
     "download": {
         "pending": BAD_LINK,
         "overdue": BAD_LINK,
@@ -357,7 +357,7 @@ REMAP = {
     },
 }
 
-# Cisco: D3 ------------------------------------------------------------------------------------------------------------
+# Cisco ----------------------------------------------------------------------------------------------------------------
 
 
 def progress(word: str) -> Answer:
@@ -413,7 +413,7 @@ CISCO_XML = {
 }
 """What a client that prefers XML gets: the root, and the text of the element that decides. A view's answer stays."""
 
-# Solitude: E3, E4 -----------------------------------------------------------------------------------------------------
+# Solitude -------------------------------------------------------------------------------------------------------------
 
 
 def envelope(run: bool, status_code: int, content: Any) -> Answer:
@@ -468,7 +468,7 @@ SOLITUDE = {
     },
 }
 
-# prefer: G ------------------------------------------------------------------------------------------------------------
+# prefer ---------------------------------------------------------------------------------------------------------------
 
 
 def document(state: str, link: str, **more: Any) -> dict[str, Any]:
@@ -616,19 +616,19 @@ CELLS: dict[str, dict[str, dict[str, Answer]]] = {
     "prefer": PREFER,
 }
 
-# Playing --------------------------------------------------------------------------------------------------------------
+# Requests -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def client():
-    """Anna's."""
+    """Anna's client."""
     client = Client(raise_request_exception=False, headers={"Accept-Language": "en"})
     client.force_login(User.objects.create(username="anna"))
     return client
 
 
 def prepared(dialect: str, situation: str) -> str:
-    """The id to ask for, after its task was stored."""
+    """Store the task of ``situation``; return the id to request."""
     if situation in SITUATIONS:
         return str(stored(owner=User.objects.get(username="anna"), dialect=dialect, **SITUATIONS[situation]).pk)
     if situation == "foreign":
@@ -637,7 +637,7 @@ def prepared(dialect: str, situation: str) -> str:
 
 
 def address(dialect: str, route: str, id: str) -> str:
-    """Where ``route`` of a task is, with a good signature where it needs one."""
+    """The URL of ``route`` for a task, signed where the route needs it."""
     mount = conf.dialect(dialect)
     given = mount.ROUTES[route]
     path = f"{mount.prefix}/{given.path.format(id=id)}"
@@ -679,7 +679,7 @@ def stored_state(id: str) -> str | None:
 
 
 def next_state(dialect: str, route: str, situation: str) -> str | None:
-    """What the row says after it was asked for: reading changes nothing, but for what waited too long."""
+    """The state of the row after the request: reading changes nothing, except for an overdue task."""
     if situation in STRANGE:
         return State.DONE if situation == "foreign" else None
     if (dialect, situation) == ("cisco", "overdue"):
@@ -737,7 +737,7 @@ def test_cisco_answers_in_xml(client, situation):
     assert (response["Content-Type"], tree.tag, tree.findtext(element)) == ("application/xml", root, text)
 
 
-# The tables are whole -------------------------------------------------------------------------------------------------
+# Completeness of the tables -------------------------------------------------------------------------------------------
 
 
 def test_every_dialect_has_its_table():
@@ -872,7 +872,7 @@ def test_every_dialect_has_a_kick_off():
     assert KICK_OFFS.keys() == CELLS.keys()
 
 
-# What is refused whatever the task's state ----------------------------------------------------------------------------
+# Refused in every state -----------------------------------------------------------------------------------------------
 
 UNAUTHENTICATED = {
     "mailru": own(401, {"error": TEXT, "code": "not_authenticated"}, WWW_Authenticate=TEXT),

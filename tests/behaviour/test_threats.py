@@ -1,4 +1,4 @@
-"""Threats that no other file proves: widened lists, open redirects, stored scripts in a real browser."""
+"""Threats not covered elsewhere: widened lists, open redirects, stored scripts in a real browser."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class TestRedirects:
 class TestBrowser:
     @pytest.fixture
     def browser(self, tmp_path):
-        """Opens an address in a real browser, which is killed, with its children, at the end."""
+        """Opens a URL in a real browser, which is killed, with its children, at the end."""
         program = shutil.which("chromium")
         if program is None:
             assert not os.environ.get("CI"), "CI has to have chromium"
@@ -159,7 +159,7 @@ class TestBrowser:
         return looking
 
     def test_a_script_in_a_stored_answer_does_not_run(self, people, browser, settings):
-        frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"  # which would hide what is to be shown
+        frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"  # would hide the frame that the test looks at
         settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != frames]
         client = signed_in(people[0])
         accepted = client.get("/api/remap/1.2/page?async=true")
@@ -167,5 +167,5 @@ class TestBrowser:
         TOLD.clear()
         frames_of = f"/frames/?src={quote(f'{link.path}?{link.query}')}"
         with wsgi_server() as port, browser(f"http://127.0.0.1:{port}{frames_of}"):
-            until(lambda: "/inline/" in TOLD)  # this browser does run scripts
+            until(lambda: "/inline/" in TOLD)  # proves that this browser runs scripts
         assert set(TOLD) == {"/inline/"}

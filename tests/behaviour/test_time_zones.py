@@ -1,4 +1,4 @@
-"""Dates are instants, whatever the project and its database call the time."""
+"""Dates are instants, whatever time zone the project and its database use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 @pytest.fixture
 def session(monkeypatch):
-    """A database whose sessions have another time than UTC."""
+    """A database whose sessions have a time zone other than UTC."""
     if connection.vendor != "mysql":
         pytest.skip("NOW() knows no zone but UTC there, or gives an instant")
     connection.close()
@@ -51,7 +51,7 @@ def naive():
 
 @pytest.fixture(params=["naive", "session"])
 def far(request):
-    """A project with ``USE_TZ = False`` far from Greenwich; a server of the database there."""
+    """A project with ``USE_TZ = False`` far from UTC, or a database session with another time zone."""
     request.getfixturevalue(request.param)
 
 
@@ -123,7 +123,7 @@ def test_webhooks_are_told_of_and_signed(far):
 def broker():
     broker = WakingBroker("tests")
     yield broker
-    broker.reconnect()  # closes its bell
+    broker.reconnect()  # closes its connection for notifications
 
 
 def test_a_message_is_handed_out_at_once_and_once(far, broker):
@@ -134,7 +134,7 @@ def test_a_message_is_handed_out_at_once_and_once(far, broker):
 
 
 def test_a_message_waits_for_nobody_whose_clock_is_behind(monkeypatch, broker):
-    """A web server's clock may be hours ahead of the one by which its messages are handed out."""
+    """A web server's clock may be hours ahead of the clock by which messages are handed out."""
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: ahead)

@@ -1,4 +1,4 @@
-"""A line from all workers to whoever measures: which message was done, and when by the clock of this machine."""
+"""A pipe from all workers to the measuring process: which message was done, and when by the monotonic clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _end: tuple[int, int] | None = None
 
 
 def tell(id: str) -> None:
-    """In a worker: ``id`` is done."""
+    """In a worker: report that ``id`` is done."""
     global _end
     path = os.environ.get(VARIABLE)
     if path:
@@ -28,7 +28,7 @@ def tell(id: str) -> None:
 
 
 class Line:
-    """The other end."""
+    """The reading end."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
@@ -36,7 +36,7 @@ class Line:
         self._end = os.open(path, os.O_RDWR)
 
     def heard(self, seconds: float) -> Iterator[tuple[str, float]]:
-        """What is told within ``seconds``, at the latest."""
+        """What is reported within ``seconds``."""
         if select.select([self._end], [], [], seconds)[0]:
             for key, moment in WORD.iter_unpack(os.read(self._end, WORD.size * 2000)):
                 yield str(uuid.UUID(bytes=key)), moment

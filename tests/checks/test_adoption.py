@@ -1,4 +1,4 @@
-"""What the check tells a project that has only begun to adopt the app. README and quickstart: ``test_first_hour``."""
+"""Checks in a project that has just added the app. README and quickstart: ``test_first_hour``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = ("README.rst", "docs/quickstart.rst", "docs/howto/executors.rst")
 
 
 def cluster_of(page: str) -> str:
-    """The first ``Q_CLUSTER`` that ``page`` shows."""
+    """The first ``Q_CLUSTER`` in ``page``."""
     shown = re.search(
         r"^ +(Q_CLUSTER = (?:\{.+?^ +\}|q_cluster\(.*?\)))$",
         (ROOT / page).read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""The system checks: each misconfiguration by its name, and nothing about correct settings."""
+"""System checks: each misconfiguration has its id, correct settings have none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FILES = "django.core.files.storage.FileSystemStorage"
 
 
 def found(deploy=False):
-    """The ids of our findings."""
+    """The ids of our messages."""
     messages = checks.run_checks(include_deployment_checks=deploy)
     return {message.id for message in messages if message.id.startswith("asyncexchange.")}
 
 
 def queued(**changes):
-    """django-q2 is the executor; ``Q_CLUSTER`` changed, or without a key where it is None."""
+    """Settings with django-q2 as executor and a changed ``Q_CLUSTER``; a None removes its key."""
     cluster = {**settings.Q_CLUSTER, "broker_class": WAKING, **changes}
     ready = {key: value for key, value in cluster.items() if value is not None}
     return {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": ready}
@@ -161,7 +161,7 @@ urlpatterns = []
 
 # Nobody connects: the checks only read these settings.
 pytestmark = [
-    pytest.mark.django_db,  # checks of models ask what the database can do
+    pytest.mark.django_db,  # some checks of models query the database's features
     pytest.mark.filterwarnings("ignore:Overriding setting DATABASES"),
 ]
 
@@ -361,7 +361,7 @@ def test_a_machine_without_shared_memory_is_named_where_django_q2_runs(monkeypat
 
 
 class TasksApart:
-    """Tasks in a database of their own, without anything else."""
+    """A router with the tasks in a database of their own."""
 
     def db_for_read(self, model, **hints):
         return "tasks" if model._meta.app_label == "asyncexchange" else "default"

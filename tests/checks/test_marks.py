@@ -1,4 +1,4 @@
-"""Marks that a decorator hides are named by ``manage.py check``; what is meant is not.
+"""``manage.py check`` names marks that a decorator hides, and no others.
 
 As a module it is also a URLconf, with one such mark.
 """
@@ -29,7 +29,7 @@ from ..services import exchange
 
 
 def hides(view: Any) -> Any:
-    """A decorator as people write it who do not know ``functools.wraps``."""
+    """A decorator without ``functools.wraps``."""
 
     def inner(request: Any) -> Any:
         return view(request)
@@ -42,7 +42,7 @@ def hands_on(view: Any) -> Any:
 
 
 class Hides:
-    """One that is an object."""
+    """A decorator that is an object."""
 
     def __init__(self, view: Any) -> None:
         self.view = view
@@ -56,7 +56,7 @@ def plain(request: Any) -> HttpResponse:
 
 
 def report(decorate: Any = allow_async) -> Any:
-    """A view of its own, so that nothing else is marked with it."""
+    """A new view for each mark."""
 
     def report(request: Any) -> HttpResponse:
         return plain(request)
@@ -95,7 +95,7 @@ class Project:
 
 
 def named(*patterns: Any, **changes: Any) -> list[str]:
-    """What is said of marks in a project with these addresses."""
+    """The messages about marks in a project with these URL patterns."""
     with override_settings(ROOT_URLCONF=Project(patterns), **changes):
         found = checks.run_checks(tags=[checks.Tags.urls])
     clear_url_caches()

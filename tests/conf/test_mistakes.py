@@ -1,4 +1,4 @@
-"""Fifty mistakes, one by one: each is named by ``manage.py check``, and no call is accepted that cannot be kept."""
+"""Fifty mistakes in settings: ``manage.py check`` names each, and no call is accepted that could not be kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings, and what a mount makes of its entry."""
+"""The settings, and mounts made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every dialect keeps, whatever its language: a suite to inherit, and the values to try a dialect with."""
+"""The contract of every dialect: a test class to inherit, and sample values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def call(method: str = "GET", path: str = "/report", query: str = "", **headers:
 
 
 def snapshot(state: State = State.DONE, **changes: Any) -> Snapshot:
-    """A task in ``state`` with everything that belongs to it."""
+    """A task in ``state`` with all of its fields."""
     values: dict[str, Any] = {
         "id": TASK_ID,
         "dialect": "dialect",
@@ -77,12 +77,12 @@ def document(response: Response | Replay) -> Any:
 
 
 def error_classes(root: type[AsyncExchangeError] = AsyncExchangeError) -> list[type[AsyncExchangeError]]:
-    """Everything below ``root``, parents first."""
+    """All subclasses of ``root``, parents first."""
     return [found for cls in root.__subclasses__() for found in (cls, *error_classes(cls))]
 
 
 def modules_of(dialect: type[Dialect]) -> set[Path]:
-    """The files that make up ``dialect``: its module, its parents' and their siblings of the same name."""
+    """The files of ``dialect``: its module, its parents' and their siblings of the same name."""
     files = {Path(inspect.getfile(cls)) for cls in dialect.__mro__ if issubclass(cls, Dialect)}
     return {sibling for file in files for sibling in file.parent.glob(f"{file.stem}*.py")}
 
@@ -116,7 +116,7 @@ class DialectContract:
         assert {word for word, count in counts.items() if count > 1} == self.shared_words
 
     def errors(self) -> list[type[AsyncExchangeError]]:
-        """All that can happen in this dialect: those about webhooks only where it has them."""
+        """The errors of this dialect: those about webhooks only if it has webhooks."""
         others = (exceptions.SubscriptionRefused, exceptions.SubscriptionNotFound)
         return [cls for cls in error_classes() if self.cls.SUBSCRIPTIONS or not issubclass(cls, others)]
 

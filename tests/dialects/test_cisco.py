@@ -1,4 +1,4 @@
-"""Cisco's wire: seed S003, table by table."""
+"""Cisco's dialect, table by table."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def tree(response: Response | Replay, media: str = XML) -> ElementTree.Element:
 
 
 def error_of(response: Response) -> tuple[int, str]:
-    """(status, errorType) of an error whose JSON shape is complete."""
+    """(status, errorType) of an error whose JSON format is complete."""
     [error] = document(response)["apiError"]
     assert list(error) == ["errorData", "errorMessage", "errorType"]
     assert error["errorMessage"]
     return response.status, error["errorType"]
 
 
-# Submitting (D1) -----------------------------------------------------------------------------------------------------
+# Submitting ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_trigger_is_in_the_query() -> None:
@@ -124,7 +124,7 @@ def test_the_policy() -> None:
     assert (Cisco.EVERY_VIEW, Cisco.VALIDATES, Cisco.PER_OWNER) == (True, True, True)
 
 
-# Progress (D2, D3) ---------------------------------------------------------------------------------------------------
+# Progress ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S003-2", "S003-10", "S003-11", "S003-12", "S003-13")
@@ -184,7 +184,7 @@ def test_which_states_a_word_stands_for(word: str, states: set[State]) -> None:
     assert {state for state in State if Cisco.WORDS[state] == word} == states
 
 
-# The end (D3, D4): every state ---------------------------------------------------------------------------------------
+# Final states --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S003-16", "S003-17", "S003-18", "S003-19", "S003-20")
@@ -246,7 +246,7 @@ def test_the_result_is_the_poll(cisco: Cisco) -> None:
         assert cisco.result(snapshot(state), at()) == cisco.status(snapshot(state), at())
 
 
-# Errors (D8) ---------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_every_text_is_there_in_russian(cisco: Cisco, accept: str) -> None:
         assert text in cisco.problem(error, at(accept, translate=russian().__getitem__)).body.decode()
 
 
-# Negotiation (D2) ----------------------------------------------------------------------------------------------------
+# Content negotiation -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

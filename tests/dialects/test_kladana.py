@@ -1,4 +1,4 @@
-"""Kladana is MoySklad with another policy (seed S002)."""
+"""Kladana is MoySklad with another policy."""
 
 from __future__ import annotations
 

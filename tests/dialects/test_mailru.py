@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's wire: seed S000, table by table."""
+"""Target@Mail.Ru's dialect, table by table."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refusal(mailru: MailRu, error: exceptions.AsyncExchangeError) -> tuple[int, 
     return response.status, document(response)
 
 
-# Submitting (A1) -----------------------------------------------------------------------------------------------------
+# Submitting ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_trigger_is_the_path() -> None:
@@ -129,7 +129,7 @@ def test_the_policy_is_a_day_in_moscow_without_limits() -> None:
     assert (MailRu.THROTTLED, MailRu.PER_OWNER) == (False, True)
 
 
-# Callback (A1, A7) ---------------------------------------------------------------------------------------------------
+# Callback ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-9")
@@ -215,7 +215,7 @@ def test_a_refusal_without_a_field_is_about_the_location(mailru: MailRu) -> None
     assert list(refusal(mailru, exceptions.CallbackRefused())[1]) == ["X-Callback-Location"]
 
 
-# The 202 (A2) --------------------------------------------------------------------------------------------------------
+# The 202 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-14", "S000-15", "S000-16", "S000-17")
@@ -231,7 +231,7 @@ def test_addresses_start_at_the_script_name_and_have_no_host(mailru: MailRu) -> 
     assert header(mailru.accepted(snapshot(), at("/site")).headers, "Location") == f"/site{STATUS}"
 
 
-# Status (A3): every state --------------------------------------------------------------------------------------------
+# Status of every state -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-3", "S000-18", "S000-20", "S000-21", "S000-31", "S000-32", "S000-34")
@@ -277,7 +277,7 @@ def test_the_status_of_an_answered_task_is_303_to_the_answer(mailru: MailRu, sta
 
 @pytest.mark.seed("S000-36")
 def test_what_happens_to_a_call_has_four_words(mailru: MailRu) -> None:
-    """A task cancelled by an administrator is ours: the protocol itself has no way to cancel (A3, A6)."""
+    """A task cancelled by an administrator is ours: the protocol itself cannot cancel."""
     tasks = [snapshot(state) for state in State if state is not State.CANCEL]
     words = {document(mailru.status(task, at()))["status"] for task in (*tasks, *map(lost, WITHOUT_ANSWER))}
     assert words == {"enqueued", "started", "done", "unknown"}
@@ -299,7 +299,7 @@ def test_which_states_a_word_stands_for(word: str, states: set[State]) -> None:
     assert {state for state in State if MailRu.WORDS[state] == word} == states
 
 
-# The seed's own samples ----------------------------------------------------------------------------------------------
+# Samples of the documentation ----------------------------------------------------------------------------------------
 
 
 def moscow(text: str) -> dt.datetime:
@@ -337,7 +337,7 @@ def test_dates_are_in_the_policys_zone() -> None:
     assert document(utc.status(snapshot(State.PENDING), at()))["created"] == "2021-02-16 12:28:00"
 
 
-# Result (A4): every state --------------------------------------------------------------------------------------------
+# Result of every state -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-2", "S000-29", "S000-30")
@@ -379,7 +379,7 @@ def test_both_resources_are_read_with_get(verb: str, address: str) -> None:
     assert (route.method, f"/async_api/{route.path.format(id=TASK_ID)}") == ("GET", address)
 
 
-# Errors (A8) ---------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""MoySklad's wire: seeds S001 and S002, table by table."""
+"""MoySklad's dialect, table by table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def refused(dialect: MoySklad, error: exceptions.AsyncExchangeError) -> tuple[in
     return errors(response)[0]["code"], response.status
 
 
-# Submitting (B1) -----------------------------------------------------------------------------------------------------
+# Submitting ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S001-4", "S002-13", "S002-16")
@@ -154,7 +154,7 @@ def test_its_numbers_are_the_published_ones() -> None:
     assert (policy.time_zone, policy.language) == ("Europe/Moscow", "ru")
 
 
-# The 202 (B2) --------------------------------------------------------------------------------------------------------
+# The 202 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S001-5", "S001-6", "S001-7", "S001-8", "S002-10", "S002-11", "S002-12")
@@ -167,7 +167,7 @@ def test_the_kick_off_has_two_addresses_and_no_body(moysklad: MoySklad) -> None:
     assert header(response.headers, "Retry-After") == "1"
 
 
-# Status (B3) ---------------------------------------------------------------------------------------------------------
+# Status --------------------------------------------------------------------------------------------------------------
 
 FIELDS = {"meta", "id", "accountId", "owner", "state", "request"}
 
@@ -315,7 +315,7 @@ def test_bodies_are_read_for_errors_only(moysklad: MoySklad, verb: str, state: S
     assert moysklad.reads(verb, state) is (state is State.API_ERROR and verb in {"status", "list"})
 
 
-# Result (B4) ---------------------------------------------------------------------------------------------------------
+# Result --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_an_api_error_is_the_calls_own_answer(moysklad: MoySklad) -> None:
 
 
 def link(dialect: MoySklad, task: Snapshot | None = None, **changes: Any) -> tuple[str, dict[str, str]]:
-    """(address without the query, query) of the link that a GET of the result hands out."""
+    """(URL without query, query) of the link in the result's redirect."""
     response = dialect.result(task or snapshot(), context(**changes))
     assert isinstance(response, Response)
     address = header(response.headers, "Location") or ""
@@ -484,7 +484,7 @@ def test_the_files_name_ends_as_its_content_is(moysklad: MoySklad, content_type:
     assert link(moysklad, task)[1]["filename"] == f"asynctask_{TASK_ID}_result.{suffix}"
 
 
-# List (B5) -----------------------------------------------------------------------------------------------------------
+# List ----------------------------------------------------------------------------------------------------------------
 
 
 def page(dialect: MoySklad, query: str = "", *rows: Snapshot, size: int | None = None) -> Any:
@@ -610,7 +610,7 @@ def test_an_unknown_state_is_answered_with_the_known_ones(moysklad: MoySklad) ->
     assert "PENDING, PROCESSING, DONE, API_ERROR, ERROR, CANCEL" in text
 
 
-# Cancel (B6) and errors (B8) -----------------------------------------------------------------------------------------
+# Cancel and errors ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S002-62")
@@ -664,7 +664,7 @@ def test_the_headers_of_an_error_travel_with_it(moysklad: MoySklad) -> None:
 
 
 def russian() -> dict[str, str]:
-    """The Russian catalogue: message → translation, both on one line each."""
+    """The Russian catalogue: msgid → msgstr, both in one line."""
     return dict(re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', CATALOG.read_text(encoding="utf-8"), re.MULTILINE))
 
 

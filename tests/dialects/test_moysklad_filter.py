@@ -1,4 +1,4 @@
-"""The list query of MoySklad: tables of queries and what they mean, and what no query can do."""
+"""MoySklad's list query: tables of queries and their meaning, and properties of all queries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def filters(condition: str) -> tuple[tuple[str, str], ...]:
     return listing("filter=" + quote(condition, safe="")).filters
 
 
-# The seed's own query ------------------------------------------------------------------------------------------------
+# The documented query ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S001-24", "S001-25", "S001-26")
@@ -275,7 +275,7 @@ def test_a_query_that_cannot_be_decoded_is_refused(query: str) -> None:
         listing(query)
 
 
-# What holds for any text ---------------------------------------------------------------------------------------------
+# Properties of all queries -------------------------------------------------------------------------------------------
 
 FIELDS = st.sampled_from([*PARAMETERS, "owner", ""])
 OPERATORS = st.sampled_from(["=", "!=", "<", ">", "<=", ">=", "~", "~=", "=~", ""])

@@ -1,4 +1,4 @@
-"""The webhook blocks of both documentations, to the letter: what is sent, what is answered, and what arrives."""
+"""The webhook samples of both documentations: what is sent, what is answered, and what is delivered."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ MESSAGE = """
 
 
 def shown(text: str, base: str) -> str:
-    """A documented document, with its fields in their order."""
+    """A documented document in its order of fields."""
     return json.dumps(json.loads(text.replace("{base}", base)))
 
 

@@ -1,4 +1,4 @@
-"""The default dialect's wire."""
+"""The prefer dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240 §2)."""
+"""The Prefer header (RFC 7240, section 2)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def values(header: str) -> dict[str, str]:
     return {name: preference.value for name, preference in parse(header).items()}
 
 
-# Reading -------------------------------------------------------------------------------------------------------------
+# Parsing -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        # RFC 7240 §2, its own examples
+        # the examples of RFC 7240, section 2
         ("respond-async, wait=10", {"respond-async": "", "wait": "10"}),
         ("foo; bar", {"foo": ""}),
         ('foo; bar=""', {"foo": ""}),
@@ -31,17 +31,17 @@ def values(header: str) -> dict[str, str]:
         ("respond-async, wait=100, handling=lenient", {"respond-async": "", "wait": "100", "handling": "lenient"}),
         ("priority=5", {"priority": "5"}),
         ('return=minimal; foo="some parameter"', {"return": "minimal"}),
-        # names without case, values with it
+        # names are case-insensitive, values are not
         ("Respond-Async, RETURN=Minimal", {"respond-async": "", "return": "Minimal"}),
         # the first of repeated ones wins
         ("wait=1, wait=2, Wait=3", {"wait": "1"}),
-        # white space around every mark
+        # white space around every separator
         ("  a  =  1  ;  p  =  2  ,\tb ", {"a": "1", "b": ""}),
-        # quoted strings keep their marks and lose their escapes
+        # quoted strings keep separators and lose their escapes
         (r'a="x, y; z=1", b', {"a": "x, y; z=1", "b": ""}),
         (r'a="say \"hi\" \\ \x", b', {"a": r'say "hi" \ x', "b": ""}),
         ('a="\\\\", b', {"a": "\\", "b": ""}),
-        # no value at all
+        # no value
         ("a=, b", {"a": "", "b": ""}),
         # several lines, some of them empty
         ("a,,, ,b,", {"a": "", "b": ""}),
@@ -107,7 +107,7 @@ def test_a_callback_is_a_preference_with_an_address() -> None:
     assert found["callback"].parameters == {"url": "https://example.com/done;now,please"}
 
 
-# Asking --------------------------------------------------------------------------------------------------------------
+# respond-async and wait ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -227,5 +227,5 @@ def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str
 )
 def test_a_hostile_header_is_read_in_linear_time(piece: str) -> None:
     header = "respond-async, x" + piece * (100_000 // len(piece)) + " wait"
-    with given_up_after(PATIENCE):  # quadratic would be minutes
+    with given_up_after(PATIENCE):  # quadratic time would be minutes
         parse(header)

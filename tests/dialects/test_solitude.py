@@ -1,4 +1,4 @@
-"""Solitude's wire (seed S004)."""
+"""Solitude's dialect."""
 
 from __future__ import annotations
 

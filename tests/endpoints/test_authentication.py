@@ -1,4 +1,4 @@
-"""Task addresses in projects whose REST framework has other defaults, and views with authentication of their own."""
+"""Task endpoints under other defaults of REST framework, and views with their own authentication."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HERE = __name__
 
 
 class Open(APIView):
-    """Has nothing of the project's defaults, so that only the task addresses could."""
+    """Overrides all defaults of the project, so that only the task endpoints use them."""
 
     async_exchange = True
     authentication_classes: Any = (SessionAuthentication,)
@@ -61,7 +61,7 @@ class Open(APIView):
 
 
 class ByKey(BaseAuthentication):
-    """Takes a name for a key, and insists on one."""
+    """Takes a username as key, and requires one."""
 
     def __init__(self, header: str = "X-Key") -> None:
         self.header = header
@@ -76,7 +76,7 @@ class ByKey(BaseAuthentication):
 
 
 class OfGet(Open):
-    """Chooses by the request: no URLconf tells how."""
+    """Chooses by the request, so that the URLconf does not tell."""
 
     authentication_classes = ()
 
@@ -115,13 +115,13 @@ urlpatterns = [
 
 
 class Dynamic:
-    """A URLconf with the view that chooses by the request, and nothing else."""
+    """A URLconf with a view that chooses by the request."""
 
     urlpatterns = (path("of-get/", OfGet.as_view()), path("plain/", plain), ours)
 
 
 class Anonymous:
-    """Views without authentication beside one that insists on it."""
+    """Views without authentication beside one that requires it."""
 
     urlpatterns = (path("none/", view()), path("key/", view(ByKey)), ours)
 
@@ -146,7 +146,7 @@ def later(settings):
 
 @pytest.fixture
 def project(settings, monkeypatch):
-    """A project with these settings of REST framework, as if it had just been started."""
+    """A project with these settings of REST framework, as if just started."""
 
     def starts(**given: Any) -> None:
         settings.REST_FRAMEWORK = given
@@ -203,7 +203,7 @@ def submitted(client, address):
 
 
 def is_a_journey(client, address, others):
-    """Whether everything can be done with a task by who submitted it, and nothing by these ``others``."""
+    """Whether the submitter can do everything with a task, and ``others`` nothing."""
     task = submitted(client, address)
     at = f"/async/tasks/{task.pk}"
     pending = client.get(at).status_code
@@ -408,7 +408,7 @@ class NotMarked(Open):
 
 
 class Closed:
-    """A view that is marked by nothing but the settings."""
+    """A view marked by the settings only."""
 
     urlpatterns = (path("api/v1/<int:number>/", NotMarked.as_view(), name="numbered"), ours)
 
@@ -459,7 +459,7 @@ ERRORS: dict[str, tuple[Exception, int]] = {
 
 
 def lists(mount):
-    """An address of ``mount`` that answers GET, and is not public."""
+    """A URL of ``mount`` that answers GET and is not public."""
     route = next(route for route in mount.ROUTES.values() if route.method == "GET" and not route.public)
     return f"{mount.prefix}/{route.path}".replace("{id}", str(uuid.uuid4()))
 
@@ -495,7 +495,7 @@ def test_a_failure_is_told_rather_than_the_refusal_of_another(settings, monkeypa
     assert (response.status_code, "Retry-After" in response) == (503, True)
 
 
-# Forgery --------------------------------------------------------------------------------------------------------------
+# CSRF -----------------------------------------------------------------------------------------------------------------
 
 WRITES = [
     ("DELETE", "/async/tasks/{}"),
@@ -521,7 +521,7 @@ def test_a_cancel_with_a_token_needs_no_csrf_token(anna):
     assert client.delete(f"/async/tasks/{submitted(client, '/token/').pk}").status_code == 204
 
 
-# A rate of our own ----------------------------------------------------------------------------------------------------
+# THROTTLE_RATE --------------------------------------------------------------------------------------------------------
 
 
 def test_a_rate_of_our_own_limits_each_caller(settings, anna, otto):

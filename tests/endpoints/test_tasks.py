@@ -1,4 +1,4 @@
-"""The task endpoints of every mounted dialect: who sees what, and in whose words."""
+"""The task endpoints of every dialect: who sees what, and in which format."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def as_(user):
 
 
 def seen(response):
-    """Everything that a client sees of ``response``."""
+    """Everything in ``response`` that a client sees."""
     return response.status_code, response.reason_phrase, list(response.items()), response.content
 
 
@@ -91,7 +91,7 @@ def of(address, state, owner):
 
 
 def is_worded(address, response):
-    """Whether an error has the shape that clients of the address's dialect expect."""
+    """Whether an error has the format of the endpoint's dialect."""
     mount = address.mount
     if isinstance(mount, Solitude) and response.status_code == 404:
         return (response.content, response["Solitude-Async"]) == (b"", "no")
@@ -101,7 +101,7 @@ def is_worded(address, response):
     return isinstance(document, dict) and bool(document)
 
 
-# Who sees what --------------------------------------------------------------------------------------------------------
+# Visibility -----------------------------------------------------------------------------------------------------------
 
 
 @each_of_one_task
@@ -187,7 +187,7 @@ def test_where_nobody_may_submit_nobody_may_read(people):
     assert found == [200, 404]
 
 
-# Addresses ------------------------------------------------------------------------------------------------------------
+# URLs -----------------------------------------------------------------------------------------------------------------
 
 
 MALFORMED = [
@@ -399,7 +399,7 @@ def report(people):
 
 
 def link(task, *, age=0.0):
-    """The address of the file as it was handed out ``age`` seconds ago."""
+    """The download URL as it was issued ``age`` seconds ago."""
     dialect = conf.dialect("moysklad")
     now = AsyncTask.objects.with_now().get(pk=task.pk).now - dt.timedelta(seconds=age)
     answer = dialect.result(task.snapshot(), render_context.context(RequestFactory().get("/"), dialect, now=now))
@@ -636,7 +636,7 @@ def test_a_list_does_not_read_bodies(people, state):
     assert not [sql for sql in queries_of(people) if Body._meta.db_table in sql]
 
 
-# Unchanged ------------------------------------------------------------------------------------------------------------
+# Conditional requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

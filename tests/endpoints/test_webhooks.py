@@ -1,4 +1,4 @@
-"""The webhook resources as clients meet them: MoySklad's and Kladana's entity, and the default dialect's."""
+"""The webhook endpoints over HTTP: MoySklad's and Kladana's entity, and prefer's resource."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ class TestEntity:
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": f"{__name__}.program"}
         assert made(client)["authorApplication"]["meta"]["type"] == "application"
         answer = sent(client, "POST", ENTITY, {**SEED, "url": "http://some_url.ru/2"})
-        assert code(answer) == 30007  # a program has one
+        assert code(answer) == 30007  # an application may have one
 
 
 def is_otto(request):
@@ -326,7 +326,7 @@ class TestMuting:
         assert not AsyncTask.objects.exists()
 
 
-# The default dialect -------------------------------------------------------------------------------------------------
+# prefer --------------------------------------------------------------------------------------------------------------
 
 
 HOOK = {"url": "https://example.com/hooks"}

@@ -1,4 +1,4 @@
-"""Solitude's buyer, at once and later."""
+"""Solitude's buyer, immediately and deferred."""
 
 from __future__ import annotations
 

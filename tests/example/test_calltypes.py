@@ -1,4 +1,4 @@
-"""Cisco's call types, at once and later, in XML and in JSON."""
+"""Cisco's call types, immediately and deferred, in XML and in JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def written(fields: dict[str, Any], media: str) -> str:
 
 
 def read(answer: requests.Response) -> dict[str, Any]:
-    """The fields of an answer, as texts."""
+    """The fields of a response, as strings."""
     media = answer.headers["Content-Type"].partition(";")[0]
     if media == JSON:
         return {name: str(value) for name, value in answer.json().items()}
@@ -51,7 +51,7 @@ def read(answer: requests.Response) -> dict[str, Any]:
 
 
 def send(site: Site, method: str, path: str, fields: Any = None, media: str = JSON) -> requests.Response:
-    """A call whose body and wanted answer are of the same media type."""
+    """A call whose body and accepted response have the same media type."""
     body = written(fields, media) if isinstance(fields, dict) else fields
     return site.call(method, path, data=body, headers={"Content-Type": media, "Accept": media})
 
@@ -65,12 +65,12 @@ def later(site: Site, method: str, path: str, fields: Any = None, media: str = J
 
 
 def polled(site: Site, accepted: requests.Response) -> requests.Response:
-    """The end of an accepted call, whatever it is."""
+    """The final response to an accepted call, whatever it is."""
     return site.until(lambda: site.get(accepted.headers["Location"]), lambda answer: answer.status_code != 202)
 
 
 def created(site: Site, media: str = JSON, **changes: Any) -> tuple[str, dict[str, Any]]:
-    """(address, fields) of a new call type."""
+    """(URL, fields) of a new call type."""
     fields = a_call_type(**changes)
     answer = send(site, "POST", CALL_TYPES, fields, media)
     assert (answer.status_code, answer.content) == (201, b"")

@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's campaigns, at once and later."""
+"""Target@Mail.Ru's campaigns, immediately and deferred."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def submit(site: Site, body: Any, token: str = "token-anna") -> requests.Respons
 
 
 def finished(site: Site, accepted: requests.Response, token: str = "token-anna") -> requests.Response:
-    """The status of an accepted call, once it is no longer on its way."""
+    """The final status of an accepted call."""
     return site.until(
         lambda: site.get(accepted.headers["Location"], token, allow_redirects=False),
         lambda answer: answer.status_code != 200 or answer.json()["status"] not in ("enqueued", "started"),

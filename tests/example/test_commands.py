@@ -15,7 +15,7 @@ TABLES = ("account", "member", "accesstoken", "store", "product", "counterparty"
 
 
 def contents(database: Path) -> dict[str, list[Any]]:
-    """Everything that the sample consists of, but for the numbers that the database gives."""
+    """All rows of the sample, without the ids that the database assigns."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
         return {table: [visible(row) for row in select(connection, table)] for table in TABLES}

@@ -1,4 +1,4 @@
-"""The remap API answers at once as its documentation prints it."""
+"""The remap API responds immediately as its documentation shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIRST_ROWS = (
 
 
 def expected_row(base: str, names: tuple[str, str], product: str, *stocks: int) -> dict[str, Any]:
-    """A row as the documentation prints it."""
+    """A row as the documentation shows it."""
     stores = ("86c857d6-0302-11e6-9464-e4de00000072", "850ee995-f504-11e5-8a84-bae500000160")
     return {
         "meta": {

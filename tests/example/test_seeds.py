@@ -1,4 +1,4 @@
-"""The calls of the protocols' own documents, to the letter but for host, token and id, against the running example."""
+"""The calls of the protocols' own documents, verbatim but for host, token and id, on the running example."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CANCEL_EN = f'curl -X PUT\n  "{KLADANA}/api/remap/1.2/async/{SAMPLE_ID}/cancel"'
 
 
 class Curl:
-    """Plays curl lines of a document: another host, a token that exists, the id at hand."""
+    """Runs curl lines of a document: with another host, an existing token, the current id."""
 
     def __init__(self, site: Site, token: str) -> None:
         self.site = site
@@ -117,7 +117,7 @@ def test_the_cancellation_of_the_reference(site: Site) -> None:
     curl = Curl(site, "token-otto")
     accepted = curl(SUBMIT_EN)
     cancelled = curl(CANCEL_EN, id_of(accepted))
-    # Where a cluster runs beside this server, it may have been faster: then the task is finished, which is 61007.
+    # With workers running beside this server, the task may be finished already, which is 61007.
     assert cancelled.status_code == 204 or cancelled.json()["errors"][0]["code"] == 61007
 
 

@@ -1,4 +1,4 @@
-"""A dialect that the package does not know: its case table, and its wire."""
+"""A dialect that is not part of the package: its case table, and over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks of the example project: who keeps them, and that they come."""
+"""Webhooks of the example project: who manages them, and that they are delivered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Celery and Django's Tasks are told, and what they tell us. ``journeys`` plays them with real workers."""
+"""The executors for Celery and Django Tasks: what they send, and what they run. Real workers: ``journeys``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TASKS = "django_asyncexchange.executors.django_tasks.DjangoTasks"
 QUEUES = {"deliver": "letters"}
 
 
-# What all have in common ----------------------------------------------------------------------------------------------
+# All executors --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [celery.perform, django_tasks.perform.func], ids=["Celery", "Tasks"])
@@ -65,7 +65,7 @@ def test_process_starts_one_maintenance_thread_and_a_fork_another(monkeypatch):
     assert len(begun) == 1
 
 
-# Names that others have stored ----------------------------------------------------------------------------------------
+# Names that queues and settings have stored ---------------------------------------------------------------------------
 
 
 def test_names_in_queues_lead_to_what_they_always_led_to():
@@ -107,7 +107,7 @@ def test_name_in_a_projects_settings_is_there(name):
 
 @contextlib.contextmanager
 def application(url, **settings):
-    """The project's Celery application, with its broker at ``url``."""
+    """The project's Celery application with the broker at ``url``."""
     before = celery_package.current_app._get_current_object()
     app = Celery("tests", broker=url, set_as_current=True)
     app.conf.update(settings)
@@ -210,7 +210,7 @@ def test_a_celery_worker_keeps_house_itself_unless_its_children_do(monkeypatch, 
     begun = []
     monkeypatch.setattr(maintenance, "start", lambda: begun.append(pool))
     consumer = type("Consumer", (), {"pool": concurrency.get_implementation(pool)(1)})
-    begun.clear()  # a solo pool is its own child
+    begun.clear()  # a solo pool runs in the main process
     celery.worker_ready.send(sender=consumer())
     assert len(begun) == keeps
 
@@ -222,7 +222,7 @@ def test_a_child_of_a_celery_worker_keeps_house(monkeypatch):
     assert begun == [True]
 
 
-# Django's Tasks -------------------------------------------------------------------------------------------------------
+# Django Tasks ---------------------------------------------------------------------------------------------------------
 
 PACKAGE = django_tasks.task.__module__.rpartition(".")[0]
 """``django.tasks``, or the backport."""
@@ -230,7 +230,7 @@ PACKAGE = django_tasks.task.__module__.rpartition(".")[0]
 
 @pytest.fixture
 def kept(settings):
-    """The messages, kept and not run."""
+    """The messages that the dummy backend has kept."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS, QUEUES=QUEUES)
     settings.TASKS = {
         "default": {"BACKEND": f"{PACKAGE}.backends.dummy.DummyBackend", "QUEUES": ["default", "letters"]}

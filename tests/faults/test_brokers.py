@@ -1,4 +1,4 @@
-"""The broker is killed, emptied or away, and what had been told to it is forgotten. The rows are the truth."""
+"""The broker is killed, emptied or unreachable, and its messages are lost. The rows are the source of truth."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_broker_that_says_nothing_keeps_no_client_waiting_for_ever(rig, broker
     try:
         began = time.monotonic()
         for number in range(3):
-            assert rig.submit(("GET", "POST")[number % 2])  # the client itself waits for 30 s
+            assert rig.submit(("GET", "POST")[number % 2])  # the client itself times out after 30 s
         took = (time.monotonic() - began) / 3
     finally:
         broker.go_on()
@@ -89,7 +89,7 @@ def test_a_broker_that_says_nothing_keeps_no_client_waiting_for_ever(rig, broker
 
 @pytest.mark.parametrize("broker", [False], indirect=True, ids=["it forgets"])
 def test_a_web_server_that_dies_between_commit_and_broker_leaves_a_call_that_runs(rig, broker, told):
-    """Nobody got a 202; what was committed runs all the same, once, though no message was ever sent for it."""
+    """Nobody got a 202; the committed call still runs once, although its message was never sent."""
     rig.unserve()
     rig.serve(JOURNEY_EXECUTOR="tests.faults.site.Dying")
     assert rig.submit("POST") is None

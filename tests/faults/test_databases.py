@@ -1,4 +1,4 @@
-"""The database dies and comes back, or is held by somebody else. Nothing is accepted that is not stored."""
+"""The database crashes and comes back, or is locked by another process. Nothing is accepted that is not stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def server():
 
 @pytest.mark.parametrize("broker", ["messages in it", "messages on Redis"])
 def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, request):
-    """Web server and workers find it again by themselves. What it has not stored, nobody says is accepted."""
+    """Web server and workers reconnect by themselves. No call is accepted that was not stored."""
     beside = request.getfixturevalue("redis_beside") if broker == "messages on Redis" else ""
     with rigged(tmp_path, server.url, beside) as rig:
         rig.serve()
@@ -62,7 +62,7 @@ def redis_beside():
 
 
 def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, told):
-    """SQLite has one writer; whoever waits longer than the busy timeout gets an error."""
+    """SQLite has one writer; a wait beyond the busy timeout is an error."""
     url = databases("SQLite")
     with rigged(tmp_path, url, FAULT_BUSY_SECONDS="1") as rig:
         rig.serve()
@@ -87,7 +87,7 @@ def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, 
 
 
 def hold(file: str, seconds: float) -> None:
-    """Keep all others from writing."""
+    """Block all other writers."""
     with sqlite3.connect(file, timeout=30, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         threading.Event().wait(seconds)

@@ -1,4 +1,4 @@
-"""Workers that deliver are killed over it, and one receiver of 51 is a black hole: real workers, real receivers."""
+"""Delivering workers are killed, and one of 51 receivers hangs: real workers, real receivers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ADMINISTRATOR = {"Authorization": "Token token-anna"}
 
 @pytest.fixture
 def rig(request, databases, tmp_path):
-    """A site whose deliveries have a queue, and so a cluster, of their own."""
+    """A site with its own queue and cluster for deliveries."""
     broker, kind = request.param
     server = cells.address("TEST_REDIS_URL") if broker == REDIS else ""
     settings = {"DJANGO_SETTINGS_MODULE": "tests.faults.outbox", **getattr(request.function, "environment", {})}
@@ -57,7 +57,7 @@ def subscribe(rig, port):
 
 
 def told_of(rig, webhooks):
-    """What was to be told, by id."""
+    """The deliveries, by id."""
     return {row["id"]: row for row in json.loads(rig.ask("tests.faults.outbox", json.dumps(webhooks)))}
 
 
@@ -77,7 +77,7 @@ def below(pid):
 
 
 def holder(port, pids):
-    """Which of ``pids`` has the connection from the local ``port``."""
+    """The process of ``pids`` with the connection from the local ``port``."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     sockets = {f"socket:[{line[9]}]" for line in lines if int(line[1].rpartition(":")[2], 16) == port}
     for pid in pids:
@@ -88,7 +88,7 @@ def holder(port, pids):
 
 
 class Killer:
-    """Kills whoever delivers, over some of the messages: before they are answered, or while the answer is noted."""
+    """Kills the sender of some messages: before the response, or while it records the response."""
 
     def __init__(self, rig, every):
         self.rig, self.every = rig, every
@@ -157,7 +157,7 @@ def percentile(figures, part):
 
 
 def delays(rig, here, webhooks):
-    """How late each of fifty receivers heard of the ends of some calls, in seconds."""
+    """The delays of fifty receivers over several calls, in seconds."""
     here.messages.clear()
     for count in range(1, CALLS + 1):
         assert rig.submit("GET")
@@ -186,7 +186,7 @@ def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
         **{"p95 without it": f"{alone * 1000:.0f} ms", "p95 with it": f"{beside * 1000:.0f} ms"},
         heard=heard,
     )
-    assert heard >= GOOD  # all have heard of the first end before the one that hangs was given up
+    assert heard >= GOOD  # all good receivers had the first event before the hanging one was given up
 
 
 test_fifty_receivers_do_not_wait_for_one_that_hangs.environment = {"FAULT_PATIENCE": "120"}

@@ -1,4 +1,4 @@
-"""Keys are rotated and versions are mixed while calls wait. The rows survive what their messages do not."""
+"""Keys are rotated and versions are mixed while calls wait. Rows survive what their messages do not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def broker():
 
 
 def test_a_key_that_is_rotated_with_50_calls_in_the_queue_costs_none(rig, told):
-    """What the old key has signed, no worker believes, whatever the fallbacks say; they are sent again."""
+    """No worker accepts messages signed with the old key, whatever the fallbacks; they are sent again."""
     rig.cast.environment["FAULT_KEY"] = OLD
     rig.serve()
     for number in range(50):
@@ -42,7 +42,7 @@ def test_a_key_that_is_rotated_with_50_calls_in_the_queue_costs_none(rig, told):
 
 
 def test_what_other_versions_write_is_understood_or_sent_again(rig, told):
-    """Rows with fields that nobody knows here, claimed without a lease, and messages with a word too many."""
+    """Rows with unknown fields, claimed without a lease, and messages with an additional argument."""
     rig.serve()
     for number in range(40):
         assert rig.submit(("GET", "POST")[number % 2])

@@ -1,4 +1,4 @@
-"""Calls that harm the worker that runs them: they kill it, keep it, or do not let go of it."""
+"""Calls that harm their worker: they kill it, block it, or ignore interruptions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.service
 
 @on(*long_or_short(CELLS, FEW))
 def test_a_call_that_kills_its_worker_comes_to_an_end(rig, told):
-    """A safe one has as many attempts as the mount gives, an unsafe one has one; and others are run meanwhile."""
+    """A safe call has several attempts, an unsafe one has one; other calls run meanwhile."""
     safe, unsafe = rig.submit("GET", view="poisons"), rig.submit("POST", view="poisons")
     took = rig.recovers()
     verdict = rig.judge()
@@ -53,7 +53,7 @@ def test_a_call_that_takes_too_long_ends_and_its_worker_goes_on(hasty, told, vie
 
 @pytest.mark.parametrize("number", long_or_short([1, 2], [2]), ids=lambda number: f"{number} of 2 workers")
 def test_calls_that_keep_the_interpreter_to_themselves_lose_their_processes(hasty, told, number):
-    """Nothing inside can interrupt them. Each process ends 15 s after the limit, and with it the run."""
+    """Nothing inside can interrupt them. Each process is killed 15 s after the limit, and the run ends with it."""
     calls = [hasty.submit("POST", view="hogs") for _ in range(number)]
     until(lambda: all(hasty.traces(call) for call in calls), RECOVERY)
     pids = {pid for call in calls for pid in hasty.traces(call)}

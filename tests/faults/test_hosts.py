@@ -1,4 +1,4 @@
-"""Two hosts with workers, on Redis, PostgreSQL and S3. One is cut off in the middle of its runs, and comes back."""
+"""Two hosts with workers, on Redis, PostgreSQL and S3. One loses its network during its runs, and comes back."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_host_that_is_cut_off_costs_no_call(rig, net, told):
     rig.work(WORKER, *near)
     until(rig.whole, RECOVERY)
     took = []
-    with rig.stream(seconds=0.5, pause=0.6):  # as much as one host can do
+    with rig.stream(seconds=0.5, pause=0.6):  # the capacity of one host
         for seconds in AWAY:
             until(lambda: hosts_of(rig) == {"a", "b"}, RECOVERY)
             time.sleep(2)  # of traffic

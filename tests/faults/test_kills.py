@@ -1,4 +1,4 @@
-"""Every process of the workers is killed, idle and at work. The client's list of what was accepted is the oracle."""
+"""Every process of the workers is killed, idle and busy. The client's list of accepted calls is the oracle."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_whole_group_that_dies_with_all_that_it_had_fetched_costs_no_call(rig,
     with rig.flood(CALLS):
         until(lambda: len(rig.accepted) > CALLS // 4, RECOVERY)
         rig.kill("supervisor")
-        with contextlib.suppress(ProcessLookupError):  # it follows its supervisor by itself
+        with contextlib.suppress(ProcessLookupError):  # it may have followed its supervisor already
             os.killpg(head, signal.SIGKILL)
         rig.work()
         took = rig.recovers()
@@ -107,7 +107,7 @@ def test_kills_at_random_cost_no_call(rig, told):
             rig.kill(role)
             kills += 1
             threading.Event().wait(chance.uniform(1, 3))
-    verdict = rig.verdict(patience=STORM + 2 * RECOVERY)  # hardly anything ran meanwhile
+    verdict = rig.verdict(patience=STORM + 2 * RECOVERY)  # hardly anything ran during the kills
     told("kills at random", verdict, kills=kills, recovered=rig.recovers())
 
 

@@ -1,4 +1,4 @@
-"""A worker that is not dead, only slow: its lease runs out, somebody else runs the call, and then it wakes up."""
+"""A worker that is slow, not dead: its lease expires, another runs the call, and then it wakes up."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_o
 
 
 def is_at_work(rig, pid):
-    """Whether a process has a part in what comes now."""
+    """Whether the process takes part in new work."""
     calls = [rig.submit("GET", seconds=0.2) for _ in range(3)]
     until(lambda: all(rig.monitor(call) == "Succeeded" for call in calls), RECOVERY)
     return any(pid in rig.traces(call) for call in calls)
@@ -78,7 +78,7 @@ def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_a
 
 
 def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases, tmp_path, told):
-    """The queue's own clock runs from the moment of fetching: what is fetched and waits for a worker comes again."""
+    """The queue's retry clock starts at the fetch: a message that waits for a worker is redelivered."""
     with rigged(tmp_path, databases("PostgreSQL"), FAULT_RETRY="6", FAULT_RUN_LIMIT="4.5", FAULT_SHARE="6") as rig:
         rig.serve()
         rig.work()

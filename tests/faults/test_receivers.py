@@ -1,4 +1,4 @@
-"""Workers are killed while they tell receivers of the ends of calls, good receivers and all kinds of bad ones."""
+"""Workers are killed while they deliver to good receivers and to all kinds of bad ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAUSE = 2
 
 
 class Good:
-    """What good receivers were told of each call, and how long after its end."""
+    """What good receivers got for each call, and how long after its end."""
 
     def __init__(self) -> None:
         self.ids: dict[str, set[str]] = collections.defaultdict(set)

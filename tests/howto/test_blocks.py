@@ -1,7 +1,7 @@
-"""Whatever how-to's and reference show is done as it stands, beside a real server and worker, and is as it is shown.
+"""Everything that how-to's and reference show is done as shown, with a real server and worker, and compared.
 
 A block that is neither done nor listed fails: a new one of ``sh`` is entered, one of ``http``, ``json`` or ``none`` has
-to be in what the last command printed, and any other needs a story below, or a line in ``ELSEWHERE``.
+to be in the output of the last command, and any other needs a story below, or a line in ``ELSEWHERE``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ STORIES: dict[tuple[str, str], Story] = {}
 
 
 def story(page: str, beginning: str) -> Callable[[Story], Story]:
-    """What is special about a block: how it comes about, or how it is seen."""
+    """Register what is special about a block: how it comes about, or how it is compared."""
 
     def keep(told: Story) -> Story:
         STORIES[page, beginning] = told
@@ -103,7 +103,7 @@ def key(reader, block):
 
 @story("personal-data", "python manage.py asyncexchange_forget")
 def forgotten(reader, block):
-    """Anna has a call, and so had the user 17, who is gone."""
+    """Anna has a call, and so had user 17, who is deleted."""
     reader.accepted("/reports/stock")
     reader.python(
         "from django.contrib.auth.models import User\nfrom django.test import Client\n"
@@ -129,7 +129,7 @@ def pruned(reader, block):
 
 @story("storing-and-serving-results", "curl --continue-at -")
 def continued(reader, block):
-    """A download broke off after a while."""
+    """Resume an interrupted download."""
     result = reader.accepted("/api/remap/1.2/report/large?async=true")
     ready = until(lambda: redirected(reader.call("GET", result, allow_redirects=False)), PATIENCE, PAUSE)
     link = ready.headers["Location"]
@@ -171,7 +171,7 @@ def timed_out(reader, block):
 
 @story("cisco", "<asyncResult>")
 def in_xml(reader, block):
-    accept = "application/xml, */*;q=0.1"  # the view gives JSON only
+    accept = "application/xml, */*;q=0.1"  # the view returns JSON only
     waits = reader.call("POST", "/unifiedconfig/config/calltype?async=true", headers={"Accept": accept})
     for shown, real in zip(block.text.split("\n\n"), [waits.text, overdue(reader, accept)], strict=True):
         assert canonicalize(shown, strip_text=True) == canonicalize(real, strip_text=True)
@@ -225,7 +225,7 @@ def signed(reader, block):
 @story("webhooks", "python manage.py asyncexchange_resend")
 def resent(reader, block):
     def is_sent_again() -> bool:
-        """What arrived has to be written down first."""
+        """Repeat until the message that arrived has been recorded."""
         reader.type(block)
         return all(re.match(r"\d+ deliveries", each) for each in reader.printed) and reader.printed[-1][0] != "0"
 
@@ -239,7 +239,7 @@ def heard(reader, path):
 
 
 def asked(reader, block):
-    """The answer to the request that ``block`` is."""
+    """The response to the request in ``block``."""
     method, path, headers, body = parsed(block)
     return reader.call(method, path, headers=headers, data=reader.localized(body))
 
@@ -256,7 +256,7 @@ def parsed(block):
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
 def test_every_block_is_done_or_listed(page):
-    """Those of how-to's and reference are done here, or fail here."""
+    """Blocks of how-to's and reference are run here, or fail here."""
     assert page in PAGES or not others(page)
 
 

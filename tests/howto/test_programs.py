@@ -1,4 +1,4 @@
-"""Files that the how-to's show are asked of the programs that read them: nginx, systemd, PostgreSQL, a bucket."""
+"""Files in the how-to's are checked by the programs that read them: nginx, systemd, PostgreSQL, an S3 bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project for each executor, set up as the page about executors says: the workers that it starts run a call."""
+"""A project for each executor, set up as the page about executors says: its workers run a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callers of every kind, with the real packages: who is let in as whom, and who is not to be remembered."""
+"""Callers of every kind, with the real packages: whose identity is stored, and whose cannot be."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class View(APIView):
 
 
 class KeyAuthentication(BaseAuthentication):
-    """A project's own: the key itself is ``request.auth``."""
+    """A project's own: ``request.auth`` is the key itself."""
 
     def authenticate(self, request: Any) -> Any:
         key = request.headers.get("X-Key")
@@ -82,7 +82,7 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class KioskAuthentication(BaseAuthentication):
-    """A device without a person."""
+    """A device without a user."""
 
     def authenticate(self, request: Any) -> Any:
         return AnonymousUser(), Token.objects.get()
@@ -120,7 +120,7 @@ def later(settings, monkeypatch):
 
 @pytest.fixture
 def polls(settings):
-    """The task addresses know who calls by these classes."""
+    """The task endpoints use these authentication classes."""
 
     def by(*classes):
         paths = [f"{cls.__module__}.{cls.__qualname__}" for cls in classes]
@@ -151,7 +151,7 @@ def submit(client, address):
     return AsyncTask.objects.latest("created")
 
 
-# Who is no row of the user model --------------------------------------------------------------------------------------
+# Callers who are no row of the user model -----------------------------------------------------------------------------
 
 
 def test_a_token_that_merely_has_the_key_of_a_user_is_answered_at_once(anna):
@@ -183,17 +183,17 @@ def test_a_token_that_merely_has_the_key_of_a_user_reads_nothing_of_that_users(a
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``: by the id of a service that issues tokens."""
+    """``SNAPSHOT_USER``: the id at the service that issues the tokens."""
     return f"elsewhere {request.user.pk}" if isinstance(request.user, TokenUser) else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``."""
+    """``RESTORE_USER``"""
     return TokenUser(auth)
 
 
 class TestNamed:
-    """Where a project says who such callers are."""
+    """With ``SNAPSHOT_USER`` and ``RESTORE_USER``."""
 
     @pytest.fixture(autouse=True)
     def hooks(self, settings, polls):
@@ -222,11 +222,11 @@ class TestNamed:
 
 
 def test_a_user_of_a_schema_has_an_account_there(anna, monkeypatch):
-    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # as django-tenants does
+    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # like django-tenants
     assert callers.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"
 
 
-# Applications ---------------------------------------------------------------------------------------------------------
+# OAuth2 applications --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -290,12 +290,12 @@ def test_an_application_whose_token_was_revoked_does_not_run(shop):
     assert (perform(task), ran) == (401, [])
 
 
-# Nobody ---------------------------------------------------------------------------------------------------------------
+# Anonymous callers ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def nameless(monkeypatch, settings):
-    """DRF's ``UNAUTHENTICATED_USER`` is None."""
+    """``UNAUTHENTICATED_USER`` is None."""
     monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
 
 
@@ -352,7 +352,7 @@ def test_bad_credentials_with_a_preference_are_refused_by_the_view():
     assert (later.status_code, later.json()) == (now.status_code, now.json()) and now.status_code == 401
 
 
-# What is refused for good ---------------------------------------------------------------------------------------------
+# Permanent refusals ---------------------------------------------------------------------------------------------------
 
 
 def test_a_refusal_for_good_is_logged_once_for_each_kind(anna, caplog):
@@ -440,7 +440,7 @@ def test_a_token_whose_key_is_no_secret_is_found_by_it(shop, django_assert_num_q
     assert token.token == "shop-token"
 
 
-# Backends that only permit --------------------------------------------------------------------------------------------
+# Backends for permissions only ----------------------------------------------------------------------------------------
 
 
 def test_a_backend_that_knows_nobody_is_passed_over(anna, settings):

@@ -1,4 +1,4 @@
-"""Who submitted runs; who may not act any more does not; and nothing that proves an identity is kept."""
+"""A run has the identity of its caller; revoked identities do not run; no credential is stored."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ asked: list[tuple[str, bool]] = []
 
 
 class OtherBackend(ModelBackend):
-    """Another way to be a user."""
+    """Another authentication backend."""
 
 
 class Idle(Executor):
-    """An executor that leaves running to the test."""
+    """An executor that runs nothing."""
 
     def send(self, task_id, job="run"):
         pass
@@ -95,7 +95,7 @@ def content(task):
     return bytes(task.bodies.get(kind=Body.RESPONSE).content)
 
 
-# Who runs -------------------------------------------------------------------------------------------------------------
+# Identity of a run ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["person/", "async-person/"])
@@ -134,7 +134,7 @@ def test_a_token_belongs_to_the_first_backend_that_knows_its_user(bearer, settin
     assert submit(bearer, "/doors/closed/").auth_backend == OTHER
 
 
-# Who does not run any more --------------------------------------------------------------------------------------------
+# Revoked identities ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
@@ -236,7 +236,7 @@ def test_what_a_user_may_change_meanwhile_changes_nothing(session, later):
 def test_a_stamp_outlives_a_key_for_as_long_as_that_is_a_fallback(session, later, settings, fallbacks, end):
     task = submit(session)
     request = task.captured
-    task.bodies.all().delete()  # sealed with the former key, too
+    task.bodies.all().delete()  # sealed with the former key as well
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", fallbacks
     AsyncTask.objects.update(request=encode(request))
     assert perform(AsyncTask.objects.get()) == end
@@ -263,7 +263,7 @@ def test_the_same_password_under_another_key_stops_no_call(session, later, setti
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": True}
     task = submit(session)
     request = task.captured
-    task.bodies.all().delete()  # sealed with the former key, too
+    task.bodies.all().delete()  # sealed with the former key as well
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", [FORMER]
     AsyncTask.objects.update(request=encode(request))
     assert perform(AsyncTask.objects.get()) == ("DONE", 200)
@@ -284,7 +284,7 @@ def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
     assert doors.ran == []
 
 
-# What is left behind --------------------------------------------------------------------------------------------------
+# Side effects ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_is_no_login(session, later, anna):
@@ -326,11 +326,11 @@ def test_a_run_speaks_the_language_of_its_call(session, later):
     assert '"language": "ru"' in content(task).decode()
 
 
-# Whose a task is ------------------------------------------------------------------------------------------------------
+# Owners ---------------------------------------------------------------------------------------------------------------
 
 
 def company(request):
-    """For ``OWNER``."""
+    """``OWNER``"""
     return Owner(account="the company", kind="application", id=f"app {request.user.pk}")
 
 
@@ -392,7 +392,7 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
 
 
 class HeaderMiddleware(RemoteUserMiddleware):
-    """As Django's documentation says for a proxy that names the user in a header of its own."""
+    """A proxy names the user in its own header, as in Django's documentation."""
 
     header = "HTTP_X_NAMED"
 
@@ -407,7 +407,7 @@ def test_a_header_that_names_the_user_at_every_request_names_the_owner_in_the_ru
 
 
 class Asks:
-    """A middleware that wants to know who calls, before the view."""
+    """Middleware that reads ``request.user`` before the view."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -427,7 +427,7 @@ class AsksLater(Asks):
 
 
 class Closes(Asks):
-    """One that lets nobody in who has not logged in."""
+    """Middleware that refuses anonymous requests."""
 
     def __call__(self, request):
         return self.get_response(request) if request.user.is_authenticated else HttpResponse(status=302)
@@ -455,7 +455,7 @@ def test_a_middleware_that_asks_for_an_owner_who_is_gone_changes_nothing(session
 
 
 class TestBadge:
-    """A project that authenticates in a middleware of its own."""
+    """Authentication by the project's own middleware."""
 
     @pytest.fixture(autouse=True)
     def badge(self, settings):

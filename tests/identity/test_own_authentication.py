@@ -1,4 +1,4 @@
-"""Views and middlewares that authenticate by themselves, and a second factor (django-otp): what a run may present."""
+"""Views and middleware with their own authentication, and django-otp: what a run can present."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PARTNERS = {"key-of-seven": "seven", "key-of-eight": "eight"}
 ran: list[str] = []
 
 
-# Keys by hand ---------------------------------------------------------------------------------------------------------
+# API keys checked by hand ---------------------------------------------------------------------------------------------
 
 
 def partner_of(request: HttpRequest) -> str | None:
@@ -44,7 +44,7 @@ def partner_of(request: HttpRequest) -> str | None:
 
 
 def for_partners(view: Any) -> Any:
-    """A decorator as projects write it."""
+    """A project's decorator."""
 
     @functools.wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
@@ -72,7 +72,7 @@ def by_middleware(request: Any) -> HttpResponse:
 
 
 class PartnerMiddleware:
-    """Lets nobody else in, before anybody could ask who it is."""
+    """Refuses unknown partners before the view."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -84,7 +84,7 @@ class PartnerMiddleware:
         return self.get_response(request)
 
 
-# A second factor ------------------------------------------------------------------------------------------------------
+# django-otp -----------------------------------------------------------------------------------------------------------
 
 
 @csrf_exempt
@@ -123,13 +123,13 @@ urlpatterns = [
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``."""
+    """``SNAPSHOT_USER``"""
     partner = partner_of(request)
     return f"partner {partner}" if partner else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``: the project knows no users."""
+    """``RESTORE_USER``: the project has no users."""
     return AnonymousUser()
 
 
@@ -137,7 +137,7 @@ minted: dict[str, str] = {}
 
 
 def headers_of(name):
-    """For ``RUN_HEADERS``: a token for the moment, as a project would sign one."""
+    """``RUN_HEADERS``: a short-lived token that the project would sign."""
     partner = name.removeprefix("partner ")
     if partner not in PARTNERS.values():
         raise tokens.IdentityLost
@@ -183,7 +183,7 @@ def browser(anna):
 
 @pytest.fixture
 def verified(browser, anna):
-    """Anna has shown her second factor in this session."""
+    """Anna's session is verified by her second factor."""
     session = browser.session
     session[DEVICE_ID_SESSION_KEY] = StaticDevice.objects.create(user=anna, name="key ring").persistent_id
     session.save()

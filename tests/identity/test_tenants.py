@@ -1,4 +1,4 @@
-"""Users who live in databases of their own, with the same keys, chosen by a middleware from the host."""
+"""Users in a database per tenant, with the same primary keys, chosen by middleware from the host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ tenant: contextvars.ContextVar[str | None] = contextvars.ContextVar("tenant", de
 
 
 class Tenants:
-    """A router: users lie in the database of the tenant that is at work."""
+    """A router: users are in the database of the active tenant."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return tenant.get() if model._meta.app_label == "auth" else None
@@ -39,7 +39,7 @@ class Tenants:
 
 
 class Middleware:
-    """Chooses the tenant by the host, for as long as the request lasts."""
+    """Activates the tenant of the host during the request."""
 
     hosts: dict[str, str] = {}
 
@@ -65,13 +65,13 @@ urlpatterns = [path("whoami/", whoami), path("", include("django_asyncexchange.u
 
 @pytest.fixture(autouse=True)
 def tenants(settings, monkeypatch, tmp_path, db):
-    """A second database, with a table of users."""
+    """A second database with a user table."""
     ran.clear()
     default = connections.settings["default"]
     file = {**default, "ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "b.sqlite3", "OPTIONS": {}}
     connections.settings[OTHER] = {**file, "CONN_MAX_AGE": None}
     connection = connections.create_connection(OTHER)
-    with mock.patch.dict(connections.settings, clear=True):  # Django's tests allow a database that has no name yet
+    with mock.patch.dict(connections.settings, clear=True):  # Django's test runner has no name for this database yet
         connection.ensure_connection()
     connections[OTHER] = connection
     with connection.schema_editor() as editor:
@@ -87,19 +87,19 @@ def tenants(settings, monkeypatch, tmp_path, db):
 
 @pytest.fixture
 def otto(tenants):
-    """Of the default tenant."""
+    """A user of the default tenant."""
     return User.objects.create_user("otto", is_superuser=True)
 
 
 @pytest.fixture
 def anna(otto):
-    """Of the other one, with the same key."""
+    """A user of the other tenant with the same primary key."""
     return User.objects.db_manager(OTHER).create_user("anna", pk=otto.pk)
 
 
 @pytest.fixture
 def berta(tenants):
-    """Of the other one, with a key that nobody has in ours."""
+    """A user of the other tenant whose primary key ours does not have."""
     return User.objects.db_manager(OTHER).create_user("berta", pk=77777)
 
 

@@ -1,4 +1,4 @@
-"""JWT, OAuth2 and a project's own: a run has the claims and scopes of the call, and no token is stored."""
+"""JWT, OAuth2 and a project's own tokens: a run has the claims and scopes of the call, and no token is stored."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Claims(APIView):
 
 
 class Provider(BaseAuthentication):
-    """A project's own, which knows the token by asking the provider: ``request.auth`` is what that says of it."""
+    """A project's own: ``request.auth`` is what the identity provider says about the token."""
 
     def authenticate(self, request):
         return User.objects.get(), {"scope": "read", "exp": time.time() + 60, "secret": request.headers["X-Key"]}
@@ -135,7 +135,7 @@ def answer():
 
 
 def database(*but):
-    """All that is stored, as text, except in the tables ``but``."""
+    """Everything that is stored, as text, except in the tables ``but``."""
     tables = set(connection.introspection.table_names()) - set(but)
     with connection.cursor() as cursor:
         for table in sorted(tables):
@@ -207,7 +207,7 @@ def test_an_expired_jwt_is_refused_at_submit(anna):
 
 @pytest.fixture
 def access(anna):
-    """Makes access tokens of Anna's."""
+    """Creates access tokens of Anna's."""
     application = Application.objects.create(
         user=anna,
         name="an application",
@@ -224,7 +224,7 @@ def access(anna):
 
 @pytest.fixture(params=["with the hooks", "by default"])
 def default(request):
-    """The same with hooks that are meant for something else."""
+    """Once more with hooks that are meant for other tokens."""
     if request.param == "with the hooks":
         request.getfixturevalue("hooks")
 
@@ -297,11 +297,11 @@ def test_a_token_that_the_project_holds_for_expired_does_not_run(anna, hooks):
     assert (perform(task), ran) == (401, [])
 
 
-# The guide ------------------------------------------------------------------------------------------------------------
+# docs/howto/identity.rst ----------------------------------------------------------------------------------------------
 
 
 def bare(function):
-    """A function's code without its annotations and docstring."""
+    """The code of a function without annotations and docstring."""
     function.returns = None
     for argument in function.args.args:
         argument.annotation = None

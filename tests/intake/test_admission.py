@@ -1,4 +1,4 @@
-"""Admission: what would be refused anyway is refused now, in the view's own words, and leaves nothing behind."""
+"""Admission: what the view would refuse is refused at submit, with the view's own response, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def bearer(anna):
 
 
 def is_clean():
-    """Whether a refusal has left nothing behind, and no view has run."""
+    """Whether a refusal has stored nothing, and no view has run."""
     return not AsyncTask.objects.exists() and not Body.objects.exists() and not doors.ran
 
 
@@ -71,12 +71,12 @@ def submit(client, path, method="POST", **headers):
 
 
 def is_same(later, now):
-    """Whether a refusal at submit is the one that a synchronous caller gets."""
+    """Whether a refusal at submit equals that of a synchronous call."""
     mine = [pair for pair in later.items() if pair[0] != "Solitude-Async"]
     return (later.status_code, later.content, mine) == (now.status_code, now.content, list(now.items()))
 
 
-# The view's own refusals ----------------------------------------------------------------------------------------------
+# Refusals of the view -------------------------------------------------------------------------------------------------
 
 
 class TestRest:
@@ -228,7 +228,7 @@ class TestPlain:
 
 
 def report(client, path, method="GET", mount="/api/remap/1.2"):
-    """The status of a call in MoySklad's language, and its error code if any."""
+    """(status, error code or None) of a call in MoySklad's dialect."""
     response = client.generic(method, f"{mount}/doors/{path}?async=true")
     code = response.json()["errors"][0]["code"] if response.status_code >= 400 else None
     return response.status_code, code
@@ -427,14 +427,14 @@ class TestDecorators:
                 if ran and "sessionid" in caller.cookies:
                     assert (later.status_code, len(doors.ran)) == (202, 1), (method, url)
                 elif ran:
-                    assert (later.status_code, doors.ran) == (401, []), (method, url)  # nobody, at an open door
+                    assert (later.status_code, doors.ran) == (401, []), (method, url)  # anonymous, and the view is open
                 else:
                     assert is_same(later, now), (method, url)
                     assert doors.ran == [], (method, url)
         assert set(AsyncTask.objects.values_list("state", flat=True)) <= {"DONE"}
 
     def test_the_answer_of_a_test_counts_once(self, session):
-        # A wrapper that was asked first and called then could let a call through to its view.
+        # A decorator asked first and called afterwards could let a call through to its view.
         answers = iter([False, True])
         view = user_passes_test(lambda user: next(answers))(doors.answer)
         request = RequestFactory().get("/")

@@ -1,4 +1,4 @@
-"""Calls that another site makes a browser send: answered later, they end as they would have at once."""
+"""CSRF: a forged call that is answered later ends like a synchronous one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pay(request: HttpRequest) -> dict[str, str]:
 
 @method_decorator(csrf_exempt, name="dispatch")
 class ByHand(View):
-    """As payment providers' packages do it: exempt, but for its own check."""
+    """Exempt, but with its own check, as packages of payment providers do."""
 
     async_exchange = True
 
@@ -61,7 +61,7 @@ class ByHand(View):
 
 @method_decorator(csrf_exempt, name="dispatch")
 class Decorated(ByHand):
-    """The decorator around what the view calls in the end."""
+    """``csrf_protect`` around what the view calls in the end."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return csrf_protect(super(ByHand, self).dispatch)(request, *args, **kwargs)
@@ -94,7 +94,7 @@ VIEWS = [
 urlpatterns = [
     *VIEWS,
     path("admin/", admin.site.urls),
-    path("api/", include(VIEWS)),  # what mailru's prefix stands for
+    path("api/", include(VIEWS)),  # what mailru's prefix is replaced by
     path("unifiedconfig/config/", include(VIEWS)),
     path("", include("django_asyncexchange.urls")),
 ]
@@ -131,7 +131,7 @@ def with_token(client):
 
 
 def outcome(client, address, headers):
-    """The status in the end: of a refusal at once, or of the run."""
+    """The final status: of the refusal, or of the run."""
     response = client.post(address, headers=headers)
     if response.status_code != 202:
         return response.status_code

@@ -1,4 +1,4 @@
-"""Guards that ask for what no run has: their views are answered at once, or refused, and never later."""
+"""Decorators that read the token themselves: a run has no token, so their views are never answered later."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ urlpatterns = [path(f"{name}/", allow_async(view)) for name, view in VIEWS.items
 
 @pytest.fixture
 def client():
-    """Somebody who has a session, so that the caller is known, and a token."""
+    """A client with a session, so that the caller is known, and a token."""
     anna = User.objects.create_user("anna")
     application = Application.objects.create(client_type="public", authorization_grant_type="password")
     expires = timezone.now() + dt.timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""Wherever ``@allow_async`` stands among other decorators, it is heard."""
+"""``@allow_async`` and ``@never_async`` work above and below other decorators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def other(request):
 
 
 def fresh():
-    """A function for DRF, which no decorator has marked yet."""
+    """A function for DRF without marks."""
 
     def rest(request):
         return Response("done")

@@ -1,4 +1,4 @@
-"""Django Ninja as its documentation configures it: API keys, bearer tokens, Basic, for all operations or for one."""
+"""Django Ninja as documented: API keys, bearer tokens and Basic, for all operations or for one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RowInHeader(APIKeyHeader):
 
 
 class SecondRowInHeader(APIKeyHeader):
-    """Another way to the same rows."""
+    """Another authenticator of the same rows."""
 
     param_name = "X-Second"
 
@@ -91,7 +91,7 @@ class Bearer(HttpBearer):
 
 
 class ScopedBearer(Bearer):
-    """Knows the same tokens, as somebody else."""
+    """The same tokens with another identity."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         return {"client": token.removeprefix("group-")} if token.startswith("group-") else None
@@ -105,7 +105,7 @@ class Basic(HttpBasicAuth):
 
 
 def from_inside(request: HttpRequest) -> Any:
-    """As the documentation has it: a function of one's own."""
+    """A function, as in Ninja's documentation."""
     return request.META["REMOTE_ADDR"] == "127.0.0.1" and "127.0.0.1"
 
 
@@ -156,7 +156,7 @@ async def later_too(request: HttpRequest) -> dict[str, str]:
 
 
 def without_its_variable(is_there: bool = False) -> Any:
-    """A view of no API, which refers to what was never assigned."""
+    """A view that refers to an unassigned closure variable."""
     if is_there:
         name = "a name"
 
@@ -208,7 +208,7 @@ def submit(address, **options):
 
 
 def call(name, anna, shop, token):
-    """(address, headers, cookies) of a call as each of the authenticators wants it."""
+    """(URL, headers, cookies) of a call for each authenticator."""
     return {
         "header": ("/api/header", {"X-API-Key": "secret-of-one"}, {}),
         "query": (f"/api/query?api_key={token.key}", {}, {}),
@@ -411,12 +411,12 @@ def test_whom_a_function_lets_in_without_a_key_is_a_stranger(caplog):
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``."""
+    """``SNAPSHOT_USER``"""
     return f"host {request.auth}" if getattr(request, "auth", None) == "127.0.0.1" else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``."""
+    """``RESTORE_USER``"""
     return User(username=name)
 
 

@@ -1,4 +1,4 @@
-"""The run gets the call that came: its query, headers, body and surroundings, as the first middleware got them."""
+"""The run gets the call that came: query, headers, body and environment, as the first middleware got them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OUR_OWN = {"Cookie", "Solitude-Async", "Accept-Encoding"}
 
 
 def tells(request, rest=""):
-    """All that a view may see of its call."""
+    """Everything that a view may see of its call."""
     try:
         form = {name: request.POST.getlist(name) for name in request.POST}
         files = {name: file.read().decode() for name, file in request.FILES.items()}
@@ -78,7 +78,7 @@ tells.async_exchange = raw.async_exchange = True
 
 
 def made(request):
-    """Reads by itself, as REST framework's parsers do."""
+    """Reads the stream itself, like the parsers of REST framework."""
     return HttpResponse(request.read())
 
 
@@ -96,7 +96,7 @@ urlpatterns = [
 
 
 def tenants(get_response):
-    """Takes the tenant from the path, as projects with a folder for each do."""
+    """Takes the tenant from the path, as projects with one folder per tenant do."""
 
     def middleware(request):
         if request.path_info.startswith("/t/"):
@@ -109,7 +109,7 @@ def tenants(get_response):
 
 
 def overriding(get_response):
-    """Lets a header say the method."""
+    """Lets a header override the method."""
 
     def middleware(request):
         if wanted := request.META.pop("HTTP_X_HTTP_METHOD_OVERRIDE", ""):
@@ -120,7 +120,7 @@ def overriding(get_response):
 
 
 def forwarded(get_response):
-    """Believes the last proxy, and takes its word away."""
+    """Takes the client's address from X-Forwarded-For, and removes it there."""
 
     def middleware(request):
         if hops := request.META.pop("HTTP_X_FORWARDED_FOR", ""):
@@ -132,7 +132,7 @@ def forwarded(get_response):
 
 
 def locating(get_response):
-    """Leaves things in META that are no text."""
+    """Leaves values in META that are no strings."""
 
     def middleware(request):
         request.META["HTTP_X_PLACE"] = dt.timedelta(hours=1)
@@ -143,7 +143,7 @@ def locating(get_response):
 
 
 def spoiling(get_response):
-    """Leaves what is no text under a name that means something."""
+    """Leaves a value that is no string under a name that is read."""
 
     def middleware(request):
         request.META[settings.SPOILT] = dt.timedelta(hours=1)
@@ -153,7 +153,7 @@ def spoiling(get_response):
 
 
 def inflating(get_response):
-    """Unpacks bodies as the known middlewares do."""
+    """Decompresses bodies, as known middleware does."""
 
     def middleware(request):
         if request.META.get("HTTP_CONTENT_ENCODING") == "gzip":
@@ -166,7 +166,7 @@ def inflating(get_response):
 
 
 class Unpacked:
-    """A short stream of gzip, unpacked as it is read."""
+    """A gzip stream, decompressed as it is read."""
 
     def __init__(self, stream):
         self.stream, self.unpacker = stream, zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -175,7 +175,7 @@ class Unpacked:
         return self.unpacker.decompress(self.stream.read(*size))
 
     def seekable(self):
-        """Django 6.0 and later ask for it."""
+        """For Django 6.0 and later."""
         return False
 
     def close(self):
@@ -183,7 +183,7 @@ class Unpacked:
 
 
 def lazy(get_response):
-    """Unpacks bodies as they are read."""
+    """Decompresses bodies as they are read."""
 
     def middleware(request):
         if request.META.get("HTTP_CONTENT_ENCODING") == "gzip":
@@ -194,7 +194,7 @@ def lazy(get_response):
 
 
 def reading(get_response):
-    """Looks at the form, as audit middlewares do."""
+    """Reads the form, as audit middleware does."""
 
     def middleware(request):
         request.POST  # noqa: B018
@@ -204,7 +204,7 @@ def reading(get_response):
 
 
 def zoned(get_response):
-    """Speaks a time zone of its user."""
+    """Activates the time zone of its user."""
 
     def middleware(request):
         with timezone.override(ZONES[0]):
@@ -239,7 +239,7 @@ def latest():
 
 
 def stored():
-    """The answer of the last task's run."""
+    """The response body of the last task."""
     task = latest()
     assert task.state == "DONE", (task.state, task.reason, bodies.read(task.response_body()))
     return bodies.read(task.response_body())
@@ -263,7 +263,7 @@ def in_the_database():
     return json.dumps([str(value) for value in AsyncTask.objects.filter(pk=latest().pk).values_list().get()])
 
 
-# Nothing is cut out ---------------------------------------------------------------------------------------------------
+# Nothing is removed ---------------------------------------------------------------------------------------------------
 
 PLAIN_WORDS = [
     "page_token=3",
@@ -427,7 +427,7 @@ def test_a_call_that_is_stored_unsealed_runs(client, waiting):
     assert (seen["query"], seen["form"], seen["site"][:3]) == ("a=1", {"b": ["2"]}, ["[::1]:8000", "8000", True])
 
 
-# As behind the same proxy ---------------------------------------------------------------------------------------------
+# Behind a proxy -------------------------------------------------------------------------------------------------------
 
 PROXY = {
     "X-Forwarded-Host": "example.org",
@@ -459,7 +459,7 @@ def test_any_host_and_port_are_the_same_in_the_run(client, host):
     assert later(client, **call) == at_once(client, **call)
 
 
-# Preferences ----------------------------------------------------------------------------------------------------------
+# Prefer ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -557,7 +557,7 @@ def test_a_path_without_its_slash_is_the_same_path_in_the_run(client):
 
 @override_settings(DEBUG=True)
 def test_a_server_that_leaves_out_the_first_slash_is_told_the_same_path_either_way(client):
-    """Django takes the first slash for the missing one, wherever it is."""
+    """Django drops the first character of the path if the leading slash is missing."""
     there, later = (client.get("/", PATH_INFO="nowhere/at/all", headers=headers) for headers in ({}, PREFER))
     assert later.wsgi_request.path == there.wsgi_request.path
 
@@ -567,7 +567,7 @@ def test_a_path_beyond_ascii_is_the_same_path_in_the_run(client):
     assert later(client, **call) == at_once(client, **call)
 
 
-# What earlier middlewares have changed --------------------------------------------------------------------------------
+# Changes by earlier middleware ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
@@ -610,7 +610,7 @@ def test_a_body_that_a_middleware_has_unpacked_is_captured_as_it_came(client, tr
 
 @pytest.mark.parametrize("middleware", [inflating, lazy])
 def test_the_view_reads_at_once_what_a_middleware_has_made_of_the_body(client, middleware):
-    never = {"Prefer": "respond-async"}  # a preference that the view does not meet
+    never = {"Prefer": "respond-async"}  # a preference that does not apply to this view
     with behind(middleware):
         answer = send(client, "/made/", "POST", PACKED, {**never, "Content-Encoding": "gzip"})
     assert answer.content == b"a=1&b=2"
@@ -635,7 +635,7 @@ def test_a_call_behind_a_trigger_in_its_path_may_have_been_read_too(client):
 
 def test_a_body_that_cannot_be_had_any_more_is_refused_in_words(client):
     with behind(tenants, reading):
-        # The trigger can only be seen once the tenant is gone from the path, and then the form has been read.
+        # The trigger is visible only without the tenant in the path, and by then the form has been read.
         data = {"a": "1", "file": SimpleUploadedFile("a.txt", b"the file")}
         refused = client.post("/t/north/async_api/v2/tells.json", data)
     assert refused.status_code == 400
@@ -668,7 +668,7 @@ def test_any_time_zone_at_submit_is_active_in_the_run(client, monkeypatch, zone)
 
 
 class Offset(dt.tzinfo):
-    """A fixed offset as other libraries make them."""
+    """A fixed offset of another library."""
 
     def utcoffset(self, when):
         return dt.timedelta(hours=2)
@@ -691,7 +691,7 @@ def test_a_safe_method_may_run_again(client, waiting, method):
     assert latest().is_repeatable
 
 
-# The same call under one key ------------------------------------------------------------------------------------------
+# Idempotency-Key ------------------------------------------------------------------------------------------------------
 
 KEY = {"Idempotency-Key": "8e03978e"}
 
@@ -749,12 +749,12 @@ def test_the_same_body_of_another_media_type_is_another_call(client, waiting, ki
     assert send(client, "/raw/", "POST", b"1", {**PREFER, **KEY}, kind).status_code == 422
 
 
-# The same under ASGI --------------------------------------------------------------------------------------------------
+# ASGI -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def asgi(client, waiting):
-    """Sends by ASGI; gives the answer."""
+    """Sends over ASGI; returns the response."""
     asynchronous = AsyncClient(raise_request_exception=False)
     asynchronous.cookies = client.cookies
 
@@ -765,7 +765,7 @@ def asgi(client, waiting):
 
 
 def ran():
-    """What the view has seen, once the last task has run."""
+    """What the view of the last task has seen."""
     runner.run(str(latest().pk))
     return json.loads(stored())
 
@@ -784,7 +784,7 @@ def test_asgi_a_method_that_a_header_overrides_is_overridden_once_more(asgi):
 
 
 def of_a_server(file):
-    """An upload as ASGI's handler makes it of what has come."""
+    """An upload as Django's ASGI handler reads it."""
     parts = encode_multipart(BOUNDARY, {"a": "1", "file": SimpleUploadedFile("a.txt", b"x" * 300_000)})
     file.write(parts)
     file.seek(0)
@@ -801,7 +801,7 @@ def test_asgi_a_form_with_files_that_a_middleware_has_read_is_captured_as_it_cam
 
 
 class Passing(io.BytesIO):
-    """A stream that comes but once."""
+    """A stream that cannot seek."""
 
     def seekable(self):
         return False

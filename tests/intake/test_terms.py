@@ -1,4 +1,4 @@
-"""What a view says of its calls besides "may be answered later": how long answers are kept, what may run again."""
+"""Options of ``@allow_async``: ``retention`` and ``repeatable``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ urlpatterns = [
 
 @pytest.fixture
 def submit():
-    """Submits a call; the task, which nobody has run yet."""
+    """Submits a call; returns its pending task."""
 
     def call(address, method="get"):
         with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)):

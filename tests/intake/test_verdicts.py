@@ -1,4 +1,4 @@
-"""Class-based views that answer in their own way: submitted for later, the verdict is theirs, in their words."""
+"""Class-based views with their own dispatch: whether a method is allowed is their decision."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Plain(View):
 
 
 class Rpc(View):
-    """No method of HTTP has a handler: the document names what is called."""
+    """Without handlers: the body names what is called."""
 
     def dispatch(self, request, *args, **kwargs):
         return JsonResponse({"called": request.body.decode()}, status=200 if request.body else 404)
 
 
 class Overridden(View):
-    """A form says PUT where a browser can only say POST."""
+    """A header says PUT where a browser can only send POST."""
 
     def dispatch(self, request, *args, **kwargs):
         request.method = request.headers.get("X-Method", request.method)

@@ -1,4 +1,4 @@
-"""Our pages in Unfold's administration."""
+"""Our pages in Unfold's admin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""django-cors-headers, whitenoise and django-debug-toolbar, which answer or rewrite around the views."""
+"""django-cors-headers, whitenoise and django-debug-toolbar, which respond or rewrite around the views."""
 
 from __future__ import annotations
 

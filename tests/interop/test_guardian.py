@@ -1,4 +1,4 @@
-"""djangorestframework-guardian as the default of all views: permissions on objects, and lists filtered by them."""
+"""djangorestframework-guardian as the default of all views: object permissions, and lists filtered by them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plain(serializers.ModelSerializer):
 
 @pytest.fixture(autouse=True)
 def defaults(settings, monkeypatch):
-    """A project with these settings of REST framework, as if it had just been started."""
+    """A project with these settings of REST framework, as if just started."""
     settings.REST_FRAMEWORK = {
         **settings.REST_FRAMEWORK,
         "DEFAULT_PERMISSION_CLASSES": [f"{__name__}.OnObjects"],
@@ -53,7 +53,7 @@ def defaults(settings, monkeypatch):
 
 @pytest.fixture
 def notes(anna, otto):
-    """Two of Otto's, of which Anna may see the first; Anna may see notes at all."""
+    """Two notes of Otto's; Anna has the model permission, and the object permission of the first."""
     anna.user_permissions.set(Permission.objects.filter(codename="view_note"))
     mine, other = (Note.objects.create(author=otto, text=text) for text in ("shared", "private"))
     assign_perm("view_note", anna, mine)

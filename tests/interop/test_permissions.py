@@ -1,4 +1,4 @@
-"""django-guardian, django-rules, django-axes, allauth and django-otp: the same verdict about the same caller."""
+"""django-guardian, django-rules, django-axes, allauth and django-otp: the same permissions for the same user."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_caller_with_a_password_is_the_same_later_and_polls_with_it(anna):
 
 @pytest.fixture
 def logged_in(anna):
-    """By allauth's own form."""
+    """Logged in through allauth's own form."""
     EmailAddress.objects.create(user=anna, email=anna.email, verified=True, primary=True)
     client = Client()
     assert client.post("/accounts/login/", {"login": "anna", "password": "secret"}).status_code == 302
@@ -126,7 +126,7 @@ def test_a_caller_with_a_verified_address_is_the_same_later(logged_in, anna):
 
 
 def test_a_view_that_wants_a_recent_login_is_answered_at_once(logged_in, anna):
-    """When that was is in the session, which no run has."""
+    """The time of the last login is in the session, which no run has."""
     assert logged_in.post("/accounts/reauthenticate/", {"password": "secret"}).status_code == 302
     answer = preferring(logged_in, "/recent-login/")
     assert (answer.status_code, answer.json()["user"]) == (200, anna.pk)

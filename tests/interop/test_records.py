@@ -1,4 +1,4 @@
-"""What simple-history, auditlog, silk, Sentry and Prometheus note of a call, they note of a later one too."""
+"""simple-history, auditlog, silk, Sentry and Prometheus record a deferred call like an immediate one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .settings import Recorder
 
 
 def halves(rows):
-    """The rows of the call at once, and of the later one."""
+    """The rows of the immediate call, and of the deferred one."""
     rows = list(rows)
     assert rows and len(rows) % 2 == 0
     return rows[: len(rows) // 2], rows[len(rows) // 2 :]
@@ -53,7 +53,7 @@ def test_with_a_token_of_rest_framework_history_names_the_same_user(anna):
 
 
 def test_with_a_token_of_rest_framework_only_a_later_call_has_an_actor(anna):
-    """At once, the audit log has asked for the user before REST framework has found one."""
+    """In an immediate call, auditlog asks for the user before REST framework has authenticated one."""
     headers = {"Authorization": f"Bearer {AccessToken.for_user(anna)}"}
     assert twice(Client(), "/api/notes/", {"text": "a"}, **headers).is_equal
     entries = LogEntry.objects.filter(content_type__model="note").order_by("pk")
@@ -87,16 +87,16 @@ def test_sentry_hears_of_an_error_in_a_run_as_of_one_at_once(client, anna):
     session = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
 
     def served():
-        with wsgi_server() as port:  # as Sentry has it: each request of a server has a scope of its own
+        with wsgi_server() as port:  # as Sentry expects: each request of a server has a scope of its own
             ask(port, "GET", "/broken/?a=1", headers=session)
             return ask(port, "GET", "/broken/?a=1", headers={**session, "Prefer": "respond-async"})
 
     Recorder.events.clear()
-    _status, _reason, headers, _body = contextvars.Context().run(served)  # without what earlier tests have left in ours
+    _status, _reason, headers, _body = contextvars.Context().run(served)  # without leftovers of earlier tests
     perform(key_of(dict(headers)["Location"]))
     at_once, later = (event for event in Recorder.events if "exception" in event)
     assert at_once["transaction"] == later["transaction"] == "/broken/"
-    at_once["user"].pop("ip_address")  # by Sentry's part for WSGI servers
+    at_once["user"].pop("ip_address")  # added by Sentry's WSGI integration
     assert at_once["user"] == later["user"]
     assert later["user"]["id"] == str(anna.pk)
     assert at_once["exception"]["values"][0]["type"] == later["exception"]["values"][0]["type"] == "ZeroDivisionError"

@@ -1,4 +1,4 @@
-"""Simple JWT, OAuth Toolkit, Django Ninja, allauth's session tokens: the same caller, at once and later."""
+"""Simple JWT, OAuth Toolkit, Django Ninja, allauth's session tokens: the same user, immediately and deferred."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bearer(token):
 
 @pytest.fixture
 def jwt(anna):
-    """As Simple JWT's own view gives it out."""
+    """From Simple JWT's own view."""
     return Client().post("/api/token/", {"username": "anna", "password": "secret"}).json()
 
 
@@ -107,8 +107,8 @@ def test_an_access_token_without_the_scope_is_refused_alike(access):
 
 @pytest.fixture
 def token_middleware(settings):
-    """OAuth Toolkit's own, for views that are not REST framework's. django-axes counts each JWT that it meets as a
-    wrong password, with or without us, so a project has one or the other.
+    """OAuth Toolkit's own, for views outside of REST framework. django-axes counts each JWT that it sees as a
+    wrong password, with or without us, so that a project has one or the other.
     """
     place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
     ours = "oauth2_provider.middleware.OAuth2TokenMiddleware"
@@ -127,7 +127,7 @@ def test_a_user_whom_the_token_middleware_found_is_the_same_later(token_middlewa
 
 @pytest.mark.parametrize("path", ["/protected/", "/protected-class/"])
 def test_a_view_that_reads_the_token_itself_is_answered_at_once(token_middleware, access, anna, path):
-    """No run has the token."""
+    """A run has no token."""
     answer = call(Client(), path, None, "", {**bearer(access.token), "Prefer": "respond-async"})
     assert (answer.status_code, answer.json()["owner"]) == (200, anna.pk)
     assert not AsyncTask.objects.exists()
@@ -168,7 +168,7 @@ def test_a_bearer_of_ninja_gets_the_same_answer_later(transactional_db):
 
 
 def test_a_call_with_allauths_session_token_is_answered_at_once(anna):
-    """Its ``request.auth`` is a session, which nobody can keep."""
+    """Its ``request.auth`` is a session, which cannot be stored."""
     EmailAddress.objects.create(user=anna, email=anna.email, verified=True, primary=True)
     login = Client().post(
         "/_allauth/app/v1/auth/login",

@@ -1,4 +1,4 @@
-"""Columns of an older database, whose character sets do not have every letter (latin1, utf8mb3)."""
+"""Columns of an older database with limited character sets (latin1, utf8mb3)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client(db):
 
 @contextlib.contextmanager
 def kept_in(characters):
-    """Addresses of webhooks have these ``characters``."""
+    """The URLs of webhooks are stored in ``characters``."""
     change = f"ALTER TABLE {TABLE} MODIFY url LONGTEXT CHARACTER SET"
     with connection.cursor() as cursor:
         cursor.execute(f"{change} {characters} NOT NULL")
@@ -46,7 +46,7 @@ def make(client, url):
 
 
 def refusal(client):
-    """What is said of an address that cannot be called."""
+    """The response to a URL that must not be called."""
     refused = make(client, "http://10.0.0.1/")
     return refused.status_code, refused.json()
 

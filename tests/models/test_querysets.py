@@ -1,4 +1,4 @@
-"""Questions about tasks, and the one statement that changes a state."""
+"""Querysets of tasks, and the one statement that changes a state."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ BASES = {
 
 
 def within(form, inner):
-    """``inner`` in that form."""
+    """``inner`` embedded in an IPv6 address of that form."""
     base, place = BASES[form]
     return ipaddress.IPv6Address(int(ipaddress.IPv6Address(base)) | int(ipaddress.IPv4Address(inner)) << place)
 
@@ -113,7 +113,7 @@ def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
 @pytest.mark.parametrize(
     "address",
     [
-        "2001:0:808:808:0:0:5601:5601",  # Teredo, the client of 169.254.169.254
+        "2001:0:808:808:0:0:5601:5601",  # Teredo client of 169.254.169.254
         "64:ff9b:1:a9fe:a9:fe00::",  # translated with a prefix of 48 bits
         "64:ff9b:1:a9:fe:a9fe::",  # 56
         "64:ff9b:1:0:a9:fea9:fe00::",  # 64

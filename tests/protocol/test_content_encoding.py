@@ -1,4 +1,4 @@
-"""Which content coding a client gets, and what its answer says (RFC 9110, sections 8.4, 8.8 and 12.5)."""
+"""Which content encoding a client gets, and what its response says (RFC 9110, sections 8.4, 8.8 and 12.5)."""
 
 from __future__ import annotations
 

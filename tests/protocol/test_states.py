@@ -1,4 +1,4 @@
-"""The life of a task, as contract 0.4 draws it."""
+"""States of a task and their transitions."""
 
 from __future__ import annotations
 

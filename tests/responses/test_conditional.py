@@ -1,4 +1,4 @@
-"""How a stored result is served as a file: conditions, parts, HEAD, and what keeps its content harmless."""
+"""A stored result served as a file: conditional requests, byte ranges, HEAD, compression and security headers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SANDBOX = {
 
 
 class Watched(FileSystemStorage):
-    """Notes what is opened."""
+    """Records the opened names."""
 
     opened: ClassVar[list[str]] = []
 
@@ -63,7 +63,7 @@ class Watched(FileSystemStorage):
 
 @pytest.fixture(autouse=True)
 def opened(settings, tmp_path):
-    """The names that were opened in the storage."""
+    """The names opened in the storage."""
     backend = {"BACKEND": f"{__name__}.Watched", "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": backend}
     Watched.opened.clear()
@@ -72,7 +72,7 @@ def opened(settings, tmp_path):
 
 @pytest.fixture
 def every_middleware(settings):
-    """Both of Django's that want to change what is served, where its documentation puts them."""
+    """GZipMiddleware and ConditionalGetMiddleware, in the order of Django's documentation."""
     names = ["django.middleware.gzip.GZipMiddleware", "django.middleware.http.ConditionalGetMiddleware"]
     settings.MIDDLEWARE = [*names, *settings.MIDDLEWARE]
 
@@ -98,7 +98,7 @@ answers: list[Any] = []
 
 @pytest.fixture(autouse=True)
 def closed():
-    """As every server does, whether it has sent an answer to its end or not."""
+    """Close responses as a server does."""
     yield
     while answers:
         answers.pop().close()
@@ -114,13 +114,13 @@ def content_of(response: Any) -> bytes:
 
 
 def sent(response: Any) -> dict[str, str]:
-    """The headers as they go over the wire, where each is sent once."""
+    """The headers as sent; each name only once."""
     lines = list(response.items())
     assert len({name.lower() for name, _ in lines}) == len(lines)
     return dict(lines)
 
 
-# Parts ----------------------------------------------------------------------------------------------------------------
+# Byte ranges ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
@@ -254,7 +254,7 @@ def test_a_refusal_needs_the_proof_too():
     assert get(filed(), Range=f"bytes={SIZE}-", If_Range=ETAG).status_code == 416
 
 
-# Conditions -----------------------------------------------------------------------------------------------------------
+# Conditional requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("condition", [ETAG, f"W/{ETAG}", f"{OTHER}, {ETAG}", "*"])
@@ -322,7 +322,7 @@ def test_head_says_what_get_would_say_and_reads_nothing(opened, server, content)
 
 
 def lines_of(answer: Any) -> list[tuple[str, str]]:
-    """The headers of an answer that was asked for with ``ask``, but for the moment."""
+    """The headers of a response to ``ask``, without Date."""
     return sorted((name.lower(), text) for name, text in answer[2] if name.lower() != "date")
 
 
@@ -339,7 +339,7 @@ def test_head_of_any_replay_reads_nothing(opened, django_user_model):
     assert (content_of(whole), sent(head)) == (WHOLE, sent(whole))
 
 
-# Only as much as is asked for -----------------------------------------------------------------------------------------
+# Only the requested bytes ---------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.binary(max_size=9)), st.integers(0, 40), st.integers(1, 40))
@@ -376,7 +376,7 @@ def test_a_part_is_streamed_asynchronously_where_the_server_is():
     assert fetch(filed()) == (206, True, WHOLE[1:])
 
 
-# With the project's middlewares ---------------------------------------------------------------------------------------
+# With the project's middleware ----------------------------------------------------------------------------------------
 
 
 def test_a_part_is_not_compressed(every_middleware):
@@ -419,7 +419,7 @@ def test_what_the_view_compressed_is_cut_as_it_is(every_middleware):
     assert (content_of(response), sent(response)["Content-Encoding"]) == (packed[3:10], "gzip")
 
 
-# Compressed on the way ------------------------------------------------------------------------------------------------
+# Compression ----------------------------------------------------------------------------------------------------------
 
 TEXT = b"a line of a report\n" * 20_000
 LINES = {"Content_Type": "text/csv; charset=utf-8"}
@@ -444,7 +444,7 @@ def test_text_is_compressed_for_who_can_read_it(server):
 
 
 def varies(told: str) -> bool:
-    """Whether ``Vary`` names the coding, and once."""
+    """Whether ``Vary`` names Accept-Encoding once."""
     return [field.strip() for field in told.split(",")].count("Accept-Encoding") == 1
 
 
@@ -555,7 +555,7 @@ def test_a_replay_is_compressed_too_and_keeps_the_views_headers(django_user_mode
     assert (content_of(plain), plain.headers["ETag"], plain.headers["Content-Length"]) == (TEXT, '"7"', str(len(TEXT)))
 
 
-# Nothing in a file runs -----------------------------------------------------------------------------------------------
+# No scripts -----------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
     "text/html; charset=utf-8": ("html", b"<script>alert(document.domain)</script>"),
@@ -578,11 +578,11 @@ def test_a_page_of_a_view_is_an_attachment_without_an_origin(content_type, heade
     assert content_of(response) == (content[:10] if headers else content)
 
 
-# The server's own way of sending files --------------------------------------------------------------------------------
+# wsgi.file_wrapper ----------------------------------------------------------------------------------------------------
 
 
 class Backwards(FileSystemStorage):
-    """Its files are not what was stored in them, and as long."""
+    """A storage whose files have reversed contents of the same size."""
 
     def _save(self, name: str, content: Any) -> str:
         return super()._save(name, ContentFile(content.read()[::-1]))
@@ -593,7 +593,7 @@ class Backwards(FileSystemStorage):
 
 
 def handed(address: str, **headers: str) -> tuple[list[bytes], bytes]:
-    """(the files that were handed to ``wsgi.file_wrapper``, all that was sent)"""
+    """(the files given to ``wsgi.file_wrapper``, everything that was sent)"""
     files = []
 
     def wrapper(file: Any, block: int) -> Iterator[bytes]:

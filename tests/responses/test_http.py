@@ -1,4 +1,4 @@
-"""Capture and rebuild are each other's inverse, but for what must not survive; and answers are sent as they were."""
+"""Capture and rebuild are inverses, apart from what must not survive; responses are sent as stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sent(path="/zoo/place/", method="POST", body=b"", content_type="text/plain",
 
 
 def through(request, body=None):
-    """``request`` as it comes out on the other side: captured, stored as JSON, read back, rebuilt."""
+    """``request`` after a round trip: captured, stored as JSON, read back, rebuilt."""
     body = request.body if body is None else body
     captured = capture.capture(request)
     task = AsyncTask(request=json.loads(json.dumps(encode(captured))))
@@ -50,7 +50,7 @@ def names(request):
     return {name for name, _ in capture.capture(request).headers}
 
 
-# There and back -------------------------------------------------------------------------------------------------------
+# Round trips ----------------------------------------------------------------------------------------------------------
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 QUERIES = st.text(string.ascii_letters + string.digits + "%+&=;,/?:@!$'()*[]{}|\\^~`\"<>é\xff\x80", max_size=60)
@@ -318,7 +318,7 @@ def test_a_host_that_is_ours_no_more_is_refused_in_the_run(settings):
 
 
 def columns():
-    """Every value of every row of every table of ours, as text."""
+    """All values of our tables, as text."""
     return [
         bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
         for model in apps.get_app_config("asyncexchange").get_models()
@@ -389,7 +389,7 @@ def test_a_rebuilt_body_is_closed_behind_the_run():
     assert body.closed
 
 
-# Answers --------------------------------------------------------------------------------------------------------------
+# Responses ------------------------------------------------------------------------------------------------------------
 
 HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer", "Transfer-Encoding", "Upgrade"]
 NOT_OURS = ["Set-Cookie", "Content-Length", "Strict-Transport-Security", "Server", "Date"]

@@ -1,4 +1,4 @@
-"""The HTTP caches of a project and deferred runs: nobody finds in any of them what was answered to somebody else."""
+"""HTTP caches of a project: a deferred run neither reads nor fills them for other callers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def never(request):
 
 
 def kept_by_hand(request):
-    """What a project may write itself, with the functions that Django documents."""
+    """A project's own cache, with the functions that Django documents."""
     key = get_cache_key(request)
     if key and (kept := cache.get(key)) is not None:
         return kept
@@ -61,7 +61,7 @@ PAGES = ["/plain/", "/varied/", "/page/", "/varied-page/", "/by-hand/", "/public
 
 @pytest.fixture(autouse=True)
 def site(settings, request):
-    """A project whose whole site is cached, in a cache of this test."""
+    """A project with a per-site cache, in a cache of this test."""
     settings.MIDDLEWARE = [SITE.format("Update"), *settings.MIDDLEWARE[:-1], SITE.format("FetchFrom")]
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
     backend = "django.core.cache.backends.locmem.LocMemCache"
@@ -75,7 +75,7 @@ def anna(db):
 
 
 class Stranger(Client):
-    """Sends no ``Cookie`` at all, like a real client. Django's sends an empty one."""
+    """Sends no ``Cookie`` header, like a real client; Django's test client sends an empty one."""
 
     def _base_environ(self, **request):
         environ = super()._base_environ(**request)
@@ -90,7 +90,7 @@ def logged_in(name):
 
 
 def later(client, address, prefer="respond-async"):
-    """The answer of the deferred run."""
+    """The response of the deferred run."""
     accepted = client.get(address, headers={"Prefer": prefer})
     return client.get(accepted.headers["Location"] + "/result")
 
@@ -141,7 +141,7 @@ def test_an_answer_that_was_waited_for_is_found_by_nobody_else(anna):
     assert Stranger().get("/public/").content == b"for anybody"
 
 
-# What a preference can change -----------------------------------------------------------------------------------------
+# Vary: Prefer ---------------------------------------------------------------------------------------------------------
 
 WAITING = {"Prefer": "respond-async, wait=5"}
 

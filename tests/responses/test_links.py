@@ -1,6 +1,6 @@
-"""Time stands still: signed links to the second, and every result unavailable from its deletion date on to the moment.
+"""With a fixed clock: signed links to the second, and every result unavailable exactly from its deletion date on.
 
-Nothing is pruned here: that the bytes still exist changes nothing.
+Nothing is pruned here: the stored bytes still exist.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REFUSED = (403, 404)
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets the database's time, as views read it: on every database a sum of what is stored."""
+    """Sets the database's time as views read it: stored columns plus an interval."""
 
     def stands_at(moment: dt.datetime) -> None:
         since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
@@ -50,7 +50,7 @@ def anna(django_user_model):
 
 
 def done(owner: Any, dialect: str = "moysklad", state: State = State.DONE, **fields: Any) -> AsyncTask:
-    """A finished task of ``owner`` at noon, whose answer is kept for an hour."""
+    """A finished task of ``owner`` at noon, whose result is kept for an hour."""
     dates = {"finished": NOON, "deletion_date": NOON + dt.timedelta(hours=1), **fields}
     return stored(state, owner=owner, dialect=dialect, answer=CONTENT, **dates)
 
@@ -111,7 +111,7 @@ def test_no_byte_of_a_link_can_be_changed(clock, anna):
 
 
 def others(byte: str) -> set[str]:
-    """Bytes that could stand there as well."""
+    """Other bytes for the same place."""
     return {chr(ord(byte) ^ 1), "0", "%00"} - {byte, "&", "#", "?"}
 
 
@@ -120,7 +120,7 @@ def test_no_byte_of_a_link_can_be_left_out_or_doubled(clock, anna):
     first = path.index("temp_url_sig=")
     for at in range(first, len(path)):
         assert ask(path[:at] + path[at + 1 :]).status_code in REFUSED
-        if path[at] != "&":  # an empty parameter more is nothing
+        if path[at] != "&":  # one more empty parameter changes nothing
             assert ask(path[: at + 1] + path[at:]).status_code in REFUSED
 
 

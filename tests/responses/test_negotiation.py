@@ -1,4 +1,4 @@
-"""``Accept-Encoding``, ``Range`` and conditions of a later call: what its view sees, and what its result does."""
+"""``Accept-Encoding``, ``Range`` and conditional headers of a deferred call, at the view and at the result."""
 
 from __future__ import annotations
 

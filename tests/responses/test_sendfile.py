@@ -1,4 +1,4 @@
-"""Files that the web server in front, or the bucket itself, sends for us: what each is told, and when none is asked."""
+"""Files sent by the web server (django-sendfile2) or by the bucket (presigned URLs), and when neither is used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEYS = {"access_key": "anybody", "secret_key": "nothing", "region_name": "us-eas
 
 @pytest.fixture
 def place(settings, tmp_path):
-    """The directory of ``STORAGES["asyncexchange"]``, which the web server serves from ``/files/``."""
+    """The directory of ``STORAGES["asyncexchange"]``, which the web server serves as ``/files/``."""
     ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path / "results"}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     settings.ASYNC_EXCHANGE = exchange(SENDFILE=True)
@@ -42,7 +42,7 @@ def place(settings, tmp_path):
 
 @pytest.fixture
 def server(settings):
-    """Chooses the backend of django-sendfile2, which remembers its first one."""
+    """Chooses the backend of django-sendfile2, and clears its cache."""
 
     def choose(name: str) -> None:
         settings.SENDFILE_BACKEND = name
@@ -148,11 +148,11 @@ def test_a_backend_that_hands_nothing_over_changes_nothing(place, server, backen
 
 
 def copied(request, filename, **kwargs):
-    """A backend of the project's own that hands nothing over either."""
+    """A custom backend that reads the file itself."""
     return HttpResponse(b"another copy")
 
 
-# For SENDFILE_BACKEND, which names a module.
+# SENDFILE_BACKEND names a module.
 sys.modules[COPYING] = types.SimpleNamespace(sendfile=copied)  # type: ignore[assignment]
 
 
@@ -172,14 +172,14 @@ def test_without_the_setting_the_web_server_is_told_nothing(place, server, setti
 
 @pytest.fixture
 def bucket(settings):
-    """A bucket that nobody asks anything: its addresses are computed."""
+    """A bucket without a server: presigned URLs are computed locally."""
     ours = {"BACKEND": BUCKET, "OPTIONS": {"bucket_name": "results", **KEYS}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     settings.ASYNC_EXCHANGE = exchange(PRESIGNED=True)
 
 
 def in_bucket(**fields: Any) -> AsyncTask:
-    """A task whose result lies in the bucket."""
+    """A task whose result is in the bucket."""
     lines = [["Content-Type", "text/csv"]]
     task = stored(State.DONE, response_headers=lines, **fields)
     Body.objects.create(task=task, kind=Body.RESPONSE, attempt=task.attempt, name="2026/a", size=len(WHOLE), sha256="0")
@@ -187,7 +187,7 @@ def in_bucket(**fields: Any) -> AsyncTask:
 
 
 def led_to(task: AsyncTask) -> tuple[str, dict[str, str]]:
-    """(address, query) of the bucket that the link of ``task`` leads to."""
+    """(URL, query) of the bucket that the link of ``task`` redirects to."""
     response = get(link(task))
     assert (response.status_code, content_of(response)) == (302, b"")
     lines = sent(response)

@@ -1,4 +1,4 @@
-"""The way back: a stored answer reaches its reader as it was stored, whatever the project's middlewares do to it."""
+"""A stored response is sent as it was stored, whatever the project's middleware does to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def framed(request):
 
 
 def refers(request):
-    """Says what it is told to."""
+    """Sends the header that the request asks for."""
     name, _, text = request.headers["X-Say"].partition("=")
     return HttpResponse(b"here", headers={name: text})
 
@@ -73,11 +73,11 @@ urlpatterns = [
 ]
 
 
-# Middlewares of a project ---------------------------------------------------------------------------------------------
+# Middleware of a project ----------------------------------------------------------------------------------------------
 
 
 def envelope(get_response):
-    """Wraps every JSON document, as published ones do: without asking whether it is a stream."""
+    """Wraps each JSON document, as published packages do, without checking ``streaming``."""
 
     def middleware(request):
         response = get_response(request)
@@ -90,7 +90,7 @@ def envelope(get_response):
 
 
 def signed(chunks, is_async):
-    """As Django's page on streams says it."""
+    """As in Django's documentation about streaming responses."""
 
     def now():
         yield from chunks
@@ -105,7 +105,7 @@ def signed(chunks, is_async):
 
 
 def signature(get_response):
-    """Adds to every body, and counts it, whole or not."""
+    """Appends to every body, streamed or not."""
 
     def middleware(request):
         response = get_response(request)
@@ -120,7 +120,7 @@ def signature(get_response):
 
 
 def opinion(get_response):
-    """Has its say about everything."""
+    """Changes everything it can."""
 
     def middleware(request):
         response = get_response(request)
@@ -149,14 +149,14 @@ def client(db):
 
 
 def result(client, address, method="get", **headers):
-    """Where the answer lies."""
+    """The URL of the result."""
     accepted = getattr(client, method)(address, headers={"Prefer": "respond-async", **headers})
     assert accepted.status_code == 202
     return accepted.headers["Location"] + "/result"
 
 
 def get(client, address, middleware="", **headers):
-    """What the same person is sent when ``middleware`` comes first; read to its end and closed."""
+    """The response with ``middleware`` first, read to its end and closed."""
     with override_settings(MIDDLEWARE=[*([middleware] if middleware else []), *settings.MIDDLEWARE]):
         reader = Client()
         reader.cookies = client.cookies.copy()
@@ -165,7 +165,7 @@ def get(client, address, middleware="", **headers):
             return response
 
 
-# What they do ---------------------------------------------------------------------------------------------------------
+# Effects of middleware ------------------------------------------------------------------------------------------------
 
 ENVELOPE, SIGNATURE, OPINION = (f"{__name__}.{name}" for name in ("envelope", "signature", "opinion"))
 
@@ -247,7 +247,7 @@ async def read_async(cookies, address):
     return b"".join([chunk async for chunk in response]) if response.streaming else response.content
 
 
-# Redirections ---------------------------------------------------------------------------------------------------------
+# Redirects ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_follows_the_status_address_arrives_at_the_answer(client):
@@ -269,7 +269,7 @@ LOOKED: list[object] = []
 
 
 def auditor(get_response):
-    """Looks at the call when it is answered, as django-debug-toolbar does."""
+    """Reads the request after the response, like django-debug-toolbar."""
 
     def middleware(request):
         response = get_response(request)
@@ -311,7 +311,7 @@ def test_the_body_is_closed_with_the_response(client, monkeypatch):
 @pytest.mark.parametrize("back", [1, 2])
 def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, back):
     counting = Failing(10**6)
-    for _ in "12":  # the first time asks what is asked once in a process
+    for _ in "12":  # the first round makes queries that are made once per process
         counting.statements.clear()
         with connection.execute_wrapper(counting):
             assert client.post("/small/", headers={"Prefer": "respond-async, wait=5"}).status_code == 200
@@ -321,7 +321,7 @@ def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, 
     assert (failing.failed is not None, response.status_code) == (True, 202)
 
 
-# What an HTTP linter would find ---------------------------------------------------------------------------------------
+# Findings of an HTTP linter -------------------------------------------------------------------------------------------
 
 
 def test_an_empty_answer_of_ours_says_nothing_of_its_length(client, settings):
@@ -367,7 +367,7 @@ def test_what_caches_may_do_with_a_stored_answer(client, address, told):
     assert client.get(result(client, address))["Cache-Control"] == told
 
 
-# A result is a file ---------------------------------------------------------------------------------------------------
+# Results as files -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
@@ -397,7 +397,7 @@ def test_an_answer_that_was_waited_for_is_what_the_call_is_answered(client):
     assert (waited.status_code, waited.json(), "ETag" in waited) == (200, DOCUMENT, False)
 
 
-# What refers to something ---------------------------------------------------------------------------------------------
+# References -----------------------------------------------------------------------------------------------------------
 
 REFERENCES = [
     ("Location", "5/", "/refers/5/"),
@@ -421,7 +421,7 @@ def test_a_reference_of_a_stored_answer_means_what_it_meant(client, name, told, 
     assert client.get(accepted["Location"] + "/result")[name] == meant
 
 
-# How far it was -------------------------------------------------------------------------------------------------------
+# Progress -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("address", "state"), [("/reports/", "DONE"), ("/breaks/", "ERROR")])
@@ -432,7 +432,7 @@ def test_the_last_report_goes_with_the_end(client, address, state):
     assert (document["state"], document["progress"]) == (state, {"done": 100, "total": 100, "message": "all of it"})
 
 
-# Answers inside documents ---------------------------------------------------------------------------------------------
+# Responses inside documents -------------------------------------------------------------------------------------------
 
 
 def test_an_answer_too_large_for_its_envelope_is_had_at_the_replay_address(client, monkeypatch):

@@ -1,4 +1,4 @@
-"""Which tasks a list shows: the whole filter language over HTTP, and the FilterSet in a plain DRF list."""
+"""Filters of the task list: the filter language over HTTP, and the FilterSet in a plain DRF list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BASE = "/api/remap/1.2/async"
 
 
 class Tasks(ListAPIView):
-    """What a project would write itself."""
+    """A project's own view."""
 
     queryset = AsyncTask.objects.all()
     serializer_class = AsyncTaskSerializer
@@ -35,7 +35,7 @@ class Tasks(ListAPIView):
 
 urlpatterns = [path("", include("django_asyncexchange.urls")), path("tasks/", Tasks.as_view())]
 
-# One task of each state, called by its state in small letters. Deletion dates begin at 2031-05-01 12:00:00 in Moscow.
+# One task of each state, named by its state. Deletion dates begin at 2031-05-01 12:00:00 in Moscow.
 NOON = dt.datetime(2031, 5, 1, 9, 0, tzinfo=dt.UTC)
 DELETION = {
     State.DONE: NOON,
@@ -76,7 +76,7 @@ def code_of(client, query):
     return response.json()["errors"][0]["code"]
 
 
-# The filter language, over rows ---------------------------------------------------------------------------------------
+# The filter language --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A report that runs deferred is built completely; an ordinary request gets its page as before."""
+"""A deferred run gets the whole collection; a synchronous request gets its page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ByCursor(WholeCollectionMixin, CursorPagination):
 
 
 class Worded(LimitOffsetPagination):
-    """Pages as MoySklad words them."""
+    """Pages in MoySklad's format."""
 
     default_limit = 2
 

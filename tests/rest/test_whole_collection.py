@@ -1,4 +1,4 @@
-"""Whole collections, row by row: the same bytes as all at once, one moment of the database, and little memory."""
+"""Whole collections, row by row: the bytes of the ordinary renderer, one snapshot, and little memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ByCursor(WholeCollectionMixin, CursorPagination):
 
 
 class Worded(WholeCollectionMixin, LimitOffsetPagination):
-    """As MoySklad words it."""
+    """In MoySklad's format."""
 
     default_limit = 2
 
@@ -101,7 +101,7 @@ def streamed(view=Groups, **options):
 
 
 class AtOnce(JSONRenderer):
-    """Not one that we know, although it does the same: it gets the whole document."""
+    """A renderer that we do not know: it gets the whole document."""
 
     def render(self, *args, **kwargs):
         return super().render(*args, **kwargs)
@@ -127,7 +127,7 @@ VALUES = st.recursive(
 )
 
 
-# The same bytes ------------------------------------------------------------------------------------------------------
+# JSON ----------------------------------------------------------------------------------------------------------------
 
 
 class TestJSON:
@@ -189,7 +189,7 @@ class TestJSON:
         assert streamed(queryset=prefetched) == streamed()
 
 
-# Lines ---------------------------------------------------------------------------------------------------------------
+# NDJSON and CSV ------------------------------------------------------------------------------------------------------
 
 
 class TestLines:
@@ -234,7 +234,7 @@ class TestLines:
         assert "gone" in answer.content.decode()
 
 
-# One moment ----------------------------------------------------------------------------------------------------------
+# Consistent reads ----------------------------------------------------------------------------------------------------
 
 
 class TestMoment:
@@ -272,7 +272,7 @@ class TestMoment:
         assert set(Group.objects.values_list("name", flat=True)) == {*NAMES, "new", "changed"} - {"plain", ""}
 
     def test_rows_related_to_it_are_of_the_same_moment(self, groups):
-        """Also those that are looked up one by one, while the rows are read."""
+        """Even if they are read one by one with the rows."""
 
         class Slow(Groups):
             def represent(self, portion):
@@ -291,7 +291,7 @@ class TestMoment:
 
     def test_nothing_can_be_written_in_it(self, groups):
         if connection.vendor == "sqlite":
-            return  # its read transaction would become one that writes
+            return  # there a read transaction may become a write transaction
         with consistent_read.of("default") as alias, pytest.raises(Exception, match="(?i)read.only"):
             Group.objects.using(alias).create(name="written")
 
@@ -334,7 +334,7 @@ def vars_of_connections():
 
 class TestMemory:
     def test_rows_do_not_pile_up(self, monkeypatch):
-        """However many rows there are, no more than two portions are alive at a time."""
+        """At most two chunks of rows are alive at a time."""
         User.objects.bulk_create(User(username=f"{number}") for number in range(5000))
         alive, most = weakref.WeakSet(), [0]
 

@@ -1,4 +1,4 @@
-"""Statements that are translated once and filled again and again."""
+"""Statements that are compiled once and executed with new parameters."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_insert_may_depend_on_how_many_there_are_already():
     insert = PreparedInsert(AsyncTask, sent=alone)
     tasks = of_account("one", "one", "two")
     for task in tasks:
-        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # asked before where it would lock
+        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # counted before a lock
     written = AsyncTask.objects.in_bulk()
     assert [written[task.pk].sent is not None for task in tasks] == [True, False, True]
 
@@ -107,7 +107,7 @@ def of_account(*names):
 
 @pytest.fixture(params=["telling", "asked"])
 def statements(request, monkeypatch):
-    """How many it takes to write and to know: one where the database tells, another for MySQL and an old SQLite."""
+    """The number of statements that write and read back: one with RETURNING, two on MySQL and an old SQLite."""
     if request.param == "asked":
         if connection.vendor == "postgresql":
             pytest.skip("PostgreSQL always tells")
@@ -228,7 +228,7 @@ def bodies_of(task):
 
 @pytest.fixture
 def rename():
-    """Renames the worker of a task, with what goes and what comes."""
+    """Sets the worker of a task, deletes its request and inserts a body."""
     rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
     returning = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
     requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)

@@ -1,4 +1,4 @@
-"""Where bytes are kept."""
+"""Where bodies are stored."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def storages_in(location, backend):
 
 
 class Renaming(FileSystemStorage):
-    """Keeps bytes under names of its own choice."""
+    """A storage that changes names."""
 
     def get_available_name(self, name, max_length=None):
         return f"{name}-renamed"
 
 
 class Full(FileSystemStorage):
-    """Takes a part, and then no more."""
+    """A storage that is full after a part."""
 
     def _save(self, name, content):
         super()._save(name, content)
@@ -77,7 +77,7 @@ class Full(FileSystemStorage):
 
 
 class Stubborn(FileSystemStorage):
-    """Does not let go."""
+    """A storage that cannot delete."""
 
     def delete(self, name):
         raise PermissionError(name)
@@ -93,7 +93,7 @@ def pieces(size: int, piece: int = 1000):
 
 
 def keep(chunks, limit=LIMIT):
-    """Write ``chunks`` as the answer of a task of its own."""
+    """Write ``chunks`` as the response body of a new task."""
     task = stored()
     draft = bodies.write(chunks, limit=limit)
     bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE)
@@ -293,11 +293,11 @@ def test_a_stored_body_without_its_storage_cannot_be_read(place):
         bodies.read(body)
 
 
-# From somewhere in the middle ----------------------------------------------------------------------------------------
+# From an offset ------------------------------------------------------------------------------------------------------
 
 
 class Tape(FileSystemStorage):
-    """Its files can only be read from the beginning."""
+    """A storage whose files cannot seek."""
 
     def _open(self, name, mode="rb"):
         file = super()._open(name, mode)
@@ -358,7 +358,7 @@ def test_what_comes_before_a_part_is_not_read(tmp_path):
         assert Counter.count == 50_000
 
 
-# What is not all there -----------------------------------------------------------------------------------------------
+# Incomplete files ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start", [0, 1000])

@@ -1,4 +1,4 @@
-"""Errors of a database that pass are waited for, and others are not."""
+"""Transient database errors are retried, others are raised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Work:
-    """Fails with each of ``errors``, and then is done."""
+    """Raises each of ``errors`` in turn, and then returns."""
 
     def __init__(self, *errors):
         self.errors = list(errors)
@@ -92,7 +92,7 @@ def test_a_database_that_is_away_is_waited_for(monkeypatch):
     )
 
 
-# Beside ---------------------------------------------------------------------------------------------------------------
+# In another thread ----------------------------------------------------------------------------------------------------
 
 
 def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_thread_open():
@@ -115,7 +115,7 @@ def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
 
     def work():
         assert waiting.wait(PATIENCE)
-        while not interrupted.wait(0.05):  # again, as a run's watcher does: one may come a moment too early
+        while not interrupted.wait(0.05):  # repeated, as the watchdog does: one signal may come a moment too early
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
         quiet.set()
         released.wait(PATIENCE)
@@ -142,7 +142,7 @@ def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
 
 
 def deadlock():
-    """As MySQL says it."""
+    """MySQL's error."""
     error = OperationalError("Deadlock found")
     error.__cause__ = Exception(1213, "Deadlock found")
     return error

@@ -1,4 +1,4 @@
-"""Nothing of a run is left for the next one in the same process."""
+"""A run leaves nothing for the next one in the same process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ THREAD = threading.local()
 
 
 def seen(request):
-    """All that a run could find of an earlier one."""
+    """Everything that a run could find of an earlier one."""
     return JsonResponse(
         {
             "language": translation.get_language(),
@@ -61,7 +61,7 @@ def spoil_context(request):
 
 
 def spoil_thread(request):
-    """As a project does that keeps its request in a thread local, and cleans up when the request is finished."""
+    """Like a project that keeps its request in a thread local, and cleans up on ``request_finished``."""
     THREAD.mark = "spoilt"
     return HttpResponse()
 
@@ -95,21 +95,21 @@ def executed(sql):
 
 
 def begin_by_hand(request):
-    """Django knows nothing of it."""
+    """A transaction that Django knows nothing of."""
     answer = executed("BEGIN")
     Group.objects.create(name="never committed")
     return answer
 
 
 def begin_beside_the_cursor(request):
-    """Nor does whoever watches its cursors."""
+    """A transaction that no cursor wrapper has seen."""
     connection.ensure_connection()
     connection.connection.cursor().execute("BEGIN")
     return HttpResponse()
 
 
 def stream_by_hand(request):
-    """All of one moment."""
+    """Streams within one transaction."""
 
     def chunks():
         executed("BEGIN")
@@ -121,7 +121,7 @@ def stream_by_hand(request):
 
 
 def stream_what_it_has_written(request):
-    """SQLite lets nobody else write meanwhile."""
+    """On SQLite the open transaction blocks all other writers."""
 
     def chunks():
         executed("BEGIN")
@@ -190,7 +190,7 @@ urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view i
 
 
 def performed(to):
-    """The state of a call and what it answered, run by this thread."""
+    """The state of a call and its JSON, run by this thread."""
     task = submitted(to=f"/{to}/")
     runner.run(str(task.pk))
     task.refresh_from_db()
@@ -224,7 +224,7 @@ def lasting(monkeypatch):
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     try:
@@ -236,7 +236,7 @@ def kept_open():
 
 @contextlib.contextmanager
 def elsewhere():
-    """The cursor of somebody else."""
+    """The cursor of another connection."""
     other = connections.create_connection("default")
     try:
         with other.cursor() as cursor:
@@ -307,7 +307,7 @@ def test_what_may_outlast_its_transaction_is_told_by_its_words(sql, lasts):
 
 
 def test_a_transaction_of_the_callers_own_stays_open_whatever_the_run_does(lasting):
-    """A project's own tests run like that."""
+    """As in a project's own tests."""
     with transaction.atomic(), kept_open():
         mine = connection.connection
         assert performed("keep_a_lock")[0] == "DONE"

@@ -36,7 +36,7 @@ from ..services import exchange, soon, stored
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls(__name__),
-    pytest.mark.xdist_group("s3"),  # one server for all of them
+    pytest.mark.xdist_group("s3"),  # one server for all tests
 ]
 
 MB = 1024 * 1024
@@ -46,7 +46,7 @@ KEYS = {"aws_access_key_id": "anybody", "aws_secret_access_key": "nothing", "reg
 
 
 class Act:
-    """What happens in the middle of the view's answer."""
+    """What happens in the middle of the view's response."""
 
     interlude: ClassVar[Any] = None
 
@@ -66,7 +66,7 @@ urlpatterns = [path("", include("django_asyncexchange.urls")), path("streams/<in
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[int]:
-    """The port of a server that speaks S3."""
+    """The port of a moto server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield server.get_host_and_port()[1]
@@ -75,14 +75,14 @@ def moto() -> Iterator[int]:
 
 @pytest.fixture
 def cable(moto: int) -> Iterator[Wire]:
-    """The wire to that server."""
+    """A proxy to that server, which can be cut."""
     with wire(moto) as ours:
         yield ours
 
 
 @pytest.fixture
 def s3(moto: int) -> Iterator[Any]:
-    """A client of the server that has an empty bucket, and no wire in between."""
+    """A direct client of the server, with an empty bucket."""
     address = f"http://127.0.0.1:{moto}"
     requests.post(f"{address}/moto-api/reset", timeout=20).close()
     client = boto3.client("s3", endpoint_url=address, **KEYS)
@@ -93,7 +93,7 @@ def s3(moto: int) -> Iterator[Any]:
 
 @pytest.fixture
 def bucket(settings: Any, cable: Wire, s3: Any) -> Iterator[Any]:
-    """Sets the bucket up as our storage, with more options if they are given."""
+    """Configures the bucket as our storage, with further options."""
 
     def use(**options: Any) -> None:
         config = Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"total_max_attempts": 1})
@@ -122,7 +122,7 @@ def pieces(megabytes: int) -> Iterator[bytes]:
 
 
 def keep(chunks: Any) -> Body:
-    """Write ``chunks`` as the answer of a task of its own."""
+    """Write ``chunks`` as the response body of a new task."""
     task = stored(State.DONE)
     bodies.attach(bodies.write(chunks, limit=LIMIT), task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
     return task.bodies.get()
@@ -133,12 +133,12 @@ def objects(s3: Any) -> list[str]:
 
 
 def uploads(s3: Any) -> list[Any]:
-    """Uploads in several parts that have not ended."""
+    """Unfinished multipart uploads."""
     return s3.list_multipart_uploads(Bucket="results").get("Uploads", [])
 
 
 def ended(megabytes: int) -> AsyncTask:
-    """A task that streams so much, after a worker had it."""
+    """A task that has streamed so many megabytes, after its run."""
     task = stored(to=f"/streams/{megabytes}/")
     runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
@@ -345,12 +345,12 @@ def test_pruning_waits_for_a_bucket_that_is_away(cable, s3):
     assert (pruning.prune()["bodies"], objects(s3), Body.objects.count()) == (1, [], 0)
 
 
-# A server that goes away ----------------------------------------------------------------------------------------------
+# The bucket becomes unreachable ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch, bucket: Any, cable: Wire) -> AsyncTask:
-    """A task whose worker has lost the bucket in the middle of its answer."""
+    """A task whose worker has lost the bucket in the middle of the response."""
     monkeypatch.setattr(Act, "interlude", cable.cut)
     task = ended(40)
     monkeypatch.setattr(Act, "interlude", None)

@@ -1,6 +1,6 @@
-"""Storages that are full, broken or gone, and processes killed in the middle: nothing half is served, nothing is left.
+"""Full, broken and unreachable storages, and killed processes: nothing incomplete is served, nothing is left.
 
-An S3 bucket's own faults are in ``store.test_s3``.
+Faults of an S3 bucket: ``store.test_s3``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DEADLY = "tests.project.streams.Deadly"
 
 
 def use(settings: Any, location: Path, backend: str = FILES) -> dict[str, Any]:
-    """Make ``location`` the place of bodies."""
+    """Store bodies in ``location``."""
     ours = {"BACKEND": backend, "OPTIONS": {"location": location}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     return ours
@@ -55,7 +55,7 @@ def place(settings, tmp_path):
 
 @pytest.fixture
 def narrow(settings, tmp_path):
-    """A place with room for 8 megabytes."""
+    """A storage with room for 8 megabytes."""
     place = tmp_path / "narrow"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True)
@@ -71,25 +71,25 @@ def files(place: Path) -> list[Path]:
 
 
 def names() -> set[str]:
-    """The names that rows know."""
+    """The names in rows."""
     return set(Body.objects.exclude(name="").values_list("name", flat=True))
 
 
 def ended(task: AsyncTask) -> AsyncTask:
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
 
 
 def kept(megabytes: int = 1, content_type: str = "application/octet-stream") -> AsyncTask:
-    """A finished task with such a result."""
+    """A finished task with a result of so many megabytes."""
     task = stored(State.DONE, response_headers=[["Content-Type", content_type]])
     draft = bodies.write((PIECE for _ in range(megabytes)), limit=10**9)
     bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
     return task
 
 
-# Elsewhere ------------------------------------------------------------------------------------------------------------
+# A storage that is not shared -----------------------------------------------------------------------------------------
 
 
 def test_a_result_that_only_its_worker_has_says_so_in_the_log(settings, tmp_path, caplog):
@@ -139,7 +139,7 @@ def test_a_request_that_does_not_fit_is_not_accepted(narrow, settings):
 
 @pytest.fixture
 def killed(settings, place):
-    """A task whose worker process was killed in the middle of its answer."""
+    """A task whose worker process was killed in the middle of the response."""
     task = stored(to="/pauses/", created=soon(minutes=-90))
     with apart("run", settings.STORAGES["asyncexchange"], tasks=[task.pk]) as process:
         assert said(process) == "halfway"
@@ -204,7 +204,7 @@ def test_the_request_of_a_task_that_may_still_run_is_not_swept(place):
     assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
 
 
-# Swept too early ------------------------------------------------------------------------------------------------------
+# Pruned too early -----------------------------------------------------------------------------------------------------
 
 
 def test_a_run_whose_answer_was_swept_away_ends_in_error_and_not_without_its_answer(place, monkeypatch):
@@ -225,7 +225,7 @@ def test_a_run_whose_answer_was_swept_away_ends_in_error_and_not_without_its_ans
 
 
 class Away(FileSystemStorage):
-    """Does not answer."""
+    """An unreachable storage."""
 
     def _save(self, name: str, content: Any) -> str:
         raise ConnectionError("the storage is away")
@@ -270,7 +270,7 @@ def test_a_storage_that_is_away_is_an_error_in_the_protocols_words(settings, pla
 
 @pytest.fixture
 def broken_off(caplog):
-    """Where an ASGI answer breaks off, Django leaves its file and connection to the garbage; a log would keep them."""
+    """Django leaves file and connection of a broken ASGI response to the garbage collector; a log would keep them."""
     caplog.set_level(logging.CRITICAL, "uvicorn.error")
     yield
     gc.collect()

@@ -1,4 +1,4 @@
-"""Fairness: the workers are given a few tasks of each account, so that nobody waits behind another's flood."""
+"""Fairness: a few tasks of each account are dispatched at a time, so that no account waits behind another's flood."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RACERS = 20
 
 
 def shared(executor=IDLE, share=SHARE):
-    """Solitude, whose accounts may submit any number of calls, with ``share``."""
+    """Mounts without a capacity and with ``share``."""
     return exchange(EXECUTOR=executor, DIALECTS={"solitude": {"SHARE": share}, "moysklad": {"SHARE": share}})
 
 
@@ -67,7 +67,7 @@ def at_work(account="one"):
 
 
 def waiting(count, account="one", dialect="solitude"):
-    """Tasks that wait for their turn, the oldest first."""
+    """Undispatched tasks, the oldest first."""
     return [str(stored(dialect=dialect, account=account).pk) for _ in range(count)]
 
 
@@ -129,7 +129,7 @@ def test_a_flood_runs_to_its_end(sent):
     assert (len(sent), runs(), at_work()) == (30, 30, 0)
 
 
-# Slices ---------------------------------------------------------------------------------------------------------------
+# Slices: a worker claims the next call itself -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def long(monkeypatch):
 
 @pytest.fixture
 def begun():
-    """The ids that were started, in order, each with how many their account had at work then."""
+    """The started ids, in order, with the number of their account's dispatched tasks at that time."""
     seen = []
 
     def note(*, task, **kwargs):
@@ -153,7 +153,7 @@ def begun():
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     try:
@@ -255,7 +255,7 @@ def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkey
     assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)
 
 
-# Waiting --------------------------------------------------------------------------------------------------------------
+# Pending tasks --------------------------------------------------------------------------------------------------------
 
 
 def test_a_waiting_task_that_is_cancelled_is_never_sent(sent):
@@ -297,7 +297,7 @@ def test_an_account_of_nobody_has_a_share_too(sent):
     assert len(sent) == SHARE
 
 
-# A broker that fails --------------------------------------------------------------------------------------------------
+# A failing broker -----------------------------------------------------------------------------------------------------
 
 
 def test_a_broker_that_fails_leaves_the_next_task_waiting_and_the_sweep_sends_it(sent, caplog):
@@ -344,7 +344,7 @@ def together(*works):
 
 @pytest.fixture
 def crowd(sent):
-    """An account with RACERS tasks at work and as many waiting."""
+    """An account with RACERS dispatched tasks and as many undispatched."""
     with override_settings(ASYNC_EXCHANGE=shared(share=RACERS)):
         ids = waiting(2 * RACERS)
         AsyncTask.objects.filter(pk__in=ids[:RACERS]).update(sent=Now())

@@ -1,4 +1,4 @@
-"""Why a call failed is kept for whoever looks after the project, and goes with its answer.
+"""Why a call failed is stored for the project's staff, and deleted with its result.
 
 As a module it is also a URLconf.
 """
@@ -111,7 +111,7 @@ def ran(view, **more):
 
 
 def kept(task):
-    """What is kept of why it failed."""
+    """The stored failure."""
     body = task.bodies.filter(kind=Body.FAILURE).first()
     return bodies.read(body).decode() if body else None
 

@@ -1,4 +1,4 @@
-"""The steps of a task's life, one by one, without a worker."""
+"""Transitions of a task, one by one, without a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = (("Content-Type", "application/json"), ("X-Two", "a"), ("X-Two", "b"))
 
 @pytest.fixture(autouse=True)
 def idle():
-    """Nothing runs by itself; the ids sent."""
+    """Nothing runs by itself; the dispatched ids."""
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         yield Idle.sent
@@ -43,7 +43,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def told():
-    """What the signals said, in order: (signal, state)."""
+    """The signals sent, in order: (signal, state)."""
     seen = []
     receivers = {}
     for name, signal in {"submitted": task_submitted, "started": task_started, "finished": task_finished}.items():
@@ -68,7 +68,7 @@ def finish(claim, content=b"{}", status=200):
 
 
 def again(task):
-    """``task`` as it lies in the database now."""
+    """``task`` as the database has it now."""
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -203,7 +203,7 @@ def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():
 
 
 class Deaf(Idle):
-    """A broker that takes a message, and whose receipt does not arrive."""
+    """A broker that takes a message and whose receipt is lost."""
 
     sent: ClassVar[list[str]] = []
 

@@ -1,4 +1,4 @@
-"""Limits: unfinished tasks and submits a minute, counted so that nobody slips through, in the words of each dialect."""
+"""Limits: unfinished tasks, submits per minute and stored bytes, exact under concurrency, in each dialect's format."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ EACH = 10
 
 
 def mounted(**options):
-    """MoySklad's and Solitude's dialects with ``options``, and nothing that runs."""
+    """MoySklad's, Solitude's and prefer's dialects with ``options``; nothing runs."""
     return exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": options, "solitude": options, "prefer": options})
 
 
-# At once --------------------------------------------------------------------------------------------------------------
+# Concurrent submits ---------------------------------------------------------------------------------------------------
 
 
 def tries(account, barrier):
-    """What became of EACH submits in a row: ``None`` or the refusal."""
+    """The outcomes of EACH submits in a row: ``None`` or the refusal."""
 
     def attempt():
         try:
@@ -54,7 +54,7 @@ def tries(account, barrier):
 
 
 def flood(*accounts):
-    """200 submits from 20 threads that begin together, the accounts in turns; how many ended in which way."""
+    """200 submits from 20 threads that start together, the accounts in turns; the outcomes, counted."""
     barrier = threading.Barrier(CLIENTS)
     with ThreadPoolExecutor(CLIENTS) as pool:
         ends = pool.map(lambda number: tries(accounts[number % len(accounts)], barrier), range(CLIENTS))
@@ -91,12 +91,12 @@ def test_of_200_submits_at_once_all_accounts_share_what_they_share():
         assert flood("one", "two", "three") == {None: 5, CapacityExceeded: 195}
 
 
-# Bytes ----------------------------------------------------------------------------------------------------------------
+# Stored bytes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kept():
-    """Something is kept for the account ``one``: 100 bytes of an answer."""
+    """The account ``one`` has a stored response of 100 bytes."""
     task = stored(State.DONE, account="one", answer=b"x" * 100)
     assert Body.objects.get().task == task
 
@@ -134,7 +134,7 @@ def test_without_room_the_answer_says_when_to_come_back(dialect, status, word):
     assert CODES.get(dialect, lambda document: document["code"])(response.json()) == word
 
 
-# A minute -------------------------------------------------------------------------------------------------------------
+# Rate -----------------------------------------------------------------------------------------------------------------
 
 
 MOYSKLAD, SOLITUDE, PREFER = "moysklad", "solitude", "prefer"
@@ -148,7 +148,7 @@ CODES = {MOYSKLAD: lambda document: document["errors"][0]["code"], SOLITUDE: lam
 
 @pytest.fixture
 def twice():
-    """Two calls a minute."""
+    """A rate of two calls a minute."""
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=None, RATE=2)):
         yield
 

@@ -1,4 +1,4 @@
-"""What is kept of a person goes with the user, or by command."""
+"""Stored data of a user is deleted with the user, or by command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def called(client, address="/ran/", **headers):
 
 
 def left_by(name):
-    """Everything that somebody can leave: (user, client, address of an answer)."""
+    """One of each kind of stored data: (user, client, URL of a result)."""
     user = User.objects.create(username=name)
     client = Client()
     client.force_login(user)
@@ -178,7 +178,7 @@ def test_in_a_shared_account_the_tasks_go_and_the_webhook_stays_without_its_make
 
 
 def test_an_account_that_is_named_like_a_key_is_somebody_elses(settings):
-    """With a project's own accounts, number 7 may be a company."""
+    """With the project's own accounts, number 7 may be a company."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, OWNER="tests.services.company")
     user = User.objects.create(username="anna", last_name="x")
     theirs = services.stored(State.DONE, account=str(user.pk), dialect="prefer")

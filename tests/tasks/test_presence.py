@@ -1,4 +1,4 @@
-"""Calls are refused while nobody is there to run them, where the project wants it so."""
+"""With ``REQUIRE_WORKER``, calls are refused while no worker is present."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_machines_that_are_gone_are_forgotten():
     assert Worker.objects.get().name == "else"
 
 
-# A poll of what nobody runs ------------------------------------------------------------------------------------------
+# Polls without a running worker --------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Retention: what is expired is unavailable at once, and deleted soon."""
+"""Retention: an expired result is unavailable at once, and deleted by the next prune."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def files(place):
 
 
 def with_file(**fields):
-    """A finished task whose answer lies in the storage."""
+    """A finished task whose response is a file in the storage."""
     task = stored(State.DONE, **fields)
     draft = bodies.write([b"x" * 100_000], limit=10**6)
     bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
@@ -150,7 +150,7 @@ def test_the_command_ends_although_a_file_resists(stubborn):
 
 @pytest.fixture
 def housekeeper():
-    """Starts the worker's housekeeper in a thread; it is stopped at the end."""
+    """Starts the worker's maintenance in a thread; it is stopped at the end."""
     stop = threading.Event()
     threads = []
 

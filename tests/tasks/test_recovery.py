@@ -1,4 +1,4 @@
-"""Dead workers and lost messages: what they leave behind is found, and ends or runs again."""
+"""Recovery: what dead workers and lost messages leave behind ends or runs again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ago(**span):
 
 
 def running(method="GET", *, minutes=7, **fields):
-    """A task that began so long ago; the limit is five minutes."""
+    """A task started so many minutes ago; the run limit is five minutes."""
     from_then = {"started": ago(minutes=minutes), "sent": ago(minutes=minutes), **fields}
     return stored(State.PROCESSING, method=method, **from_then)
 
@@ -185,11 +185,11 @@ class TestLeases:
 
 
 class TestAttempts:
-    """A worker that was stopped for longer than its lease comes back to a call that was given up meanwhile."""
+    """A worker that was paused beyond its lease comes back to a call that was recovered meanwhile."""
 
     @pytest.fixture
     def late(self):
-        """The call as it knows it; its next attempt has not begun."""
+        """The call as that worker knows it; its next attempt has not begun."""
         late = AsyncTask.objects.get(pk=running().pk)
         assert recovery.recover()["again"] == 1
         return late
@@ -211,12 +211,12 @@ class TestAttempts:
 
 
 def alive(**span):
-    """A run of a process of this machine that lives, and has not been heard of; its lease ends then."""
+    """A run of a living process of this machine, whose lease ends then."""
     return running(minutes=1, worker=process_id.me(), lease_until=timezone.now() + dt.timedelta(**span))
 
 
 class TestInterpretersThatAreHeld:
-    """By code in C, so that no thread of the process can move the lease on."""
+    """Code in C holds the GIL, so that no thread of the process can renew the lease."""
 
     @pytest.fixture(autouse=True)
     def leased(self, monkeypatch):
@@ -298,17 +298,17 @@ def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
 
 
 class TestBeginnings:
-    """A worker may die after the claim and before the call: nothing has happened then."""
+    """A worker may die after the claim and before the view: nothing has happened yet."""
 
     @pytest.fixture(autouse=True)
     def ours(self, monkeypatch):
         monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
 
     def killed(self, monkeypatch, *, at):
-        """A POST whose worker dies there: its file stays, and its process is gone."""
+        """A POST whose worker dies there: its trace file stays, and its process is gone."""
 
         def die(*args, **kwargs):
-            raise MemoryError  # what follows is not written down either
+            raise MemoryError  # nothing after this is recorded either
 
         task = stored(to=captured(method="POST"))
         with monkeypatch.context() as patch:
@@ -363,7 +363,7 @@ class TestBeginnings:
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
 def test_a_row_that_somebody_holds_does_not_stop_the_others():
-    """Nor is it waited for: its holder is another session, that this test ends only afterwards."""
+    """The lock is not waited for: its holder is another session, which ends only after the sweep."""
     old = {"sent": ago(minutes=7)}
     held, others = [running(), stored(**old), stored()], [running(), stored(**old), stored()]
     holder = connections.create_connection("default")
@@ -382,7 +382,7 @@ def test_a_row_that_somebody_holds_does_not_stop_the_others():
 
 
 class Counting(Idle):
-    """A queue that knows how many wait in it."""
+    """A queue that counts its waiting messages."""
 
     inside = 0
 

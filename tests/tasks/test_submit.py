@@ -1,4 +1,4 @@
-"""Idempotency keys, shared capacity and the queue's time limit, over HTTP and in the store."""
+"""Idempotency keys, shared capacity and the queue limit, over HTTP and in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Prefer: wait=N``: the answer itself if it is there in time, woken by the database where it can."""
+"""``Prefer: wait=N``: the response itself if it is there in time; PostgreSQL notifies the waiting request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def anna(db):
 
 @pytest.fixture
 def helper():
-    """Runs what it is given in a thread, with connections of its own."""
+    """Runs a function in a thread with its own connections."""
 
     def act(work):
         try:
@@ -107,7 +107,7 @@ def test_an_asynchronous_server_waits_too():
 
 def test_the_database_is_looked_at_ever_more_rarely(django_assert_max_num_queries):
     task = stored(State.PROCESSING)
-    with django_assert_max_num_queries(8):  # 10, 20, 40, 80, 160, 320 ms; two more statements where it listens
+    with django_assert_max_num_queries(8):  # 10, 20, 40, 80, 160, 320 ms; two more statements for LISTEN and UNLISTEN
         assert waiting.until_final(task.pk, 0.5) is None
 
 
@@ -125,7 +125,7 @@ def test_postgresql_wakes_the_waiter(helper):
 
     work = helper(wait)
     assert began.wait(PATIENCE)
-    time.sleep(0.2)  # lets it fall asleep; being early would only make the test weaker, not wrong
+    time.sleep(0.2)  # lets it fall asleep; too early only makes the test weaker, not wrong
     lifecycle.cancel(task)
     found, looks = work.result(PATIENCE)
     assert found.state == State.CANCEL
@@ -172,7 +172,7 @@ def test_behind_a_pooler_nobody_listens_and_the_end_is_found_all_the_same(monkey
 
 @on_postgresql
 def test_a_pooler_is_known_by_the_process_that_it_names(monkeypatch):
-    """As PgBouncer does it: that is not the session's."""
+    """Behind PgBouncer it differs from the session's own."""
     monkeypatch.setattr(waiting, "_pooled", {})
     driver = SimpleNamespace(info=SimpleNamespace(backend_pid=1))
     assert waiting.is_pooled(SimpleNamespace(alias="pooled", connection=driver, cursor=connection.cursor))

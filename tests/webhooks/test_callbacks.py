@@ -1,4 +1,4 @@
-"""Callbacks: an address that one call names, told of its end (Mail.Ru's protocol, contract A7; and the default one)."""
+"""Callbacks: a URL that comes with a call is requested when the call ends (Target@Mail.Ru's protocol, and prefer)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client(anna):
 
 
 def perform():
-    """Run what was submitted, and send what is due."""
+    """Run the submitted task, and send what is due."""
     task = AsyncTask.objects.get()
     runner.run(str(task.pk))
     delivery.run("")
@@ -199,7 +199,7 @@ class TestPrefer:
             'callback;url="ftp://example.com/"',
             "callback",
             'callback;url=""',
-            "callback;url=http://example.com/",  # no token, and not quoted
+            "callback;url=http://example.com/",  # a URL needs quotes: it is no token
             'callback;address="http://example.com/"',
         ],
     )

@@ -1,4 +1,4 @@
-"""What is sent, how often, and when it is given up: on real receivers, and on a clock that is moved in the rows."""
+"""What is sent, how often, and when it is given up: real receivers, and time that is moved in the rows."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def deliver():
 
 
 def later(**span):
-    """As if time had passed for all deliveries."""
+    """Move all deliveries into the past, as if time had passed."""
     Delivery.objects.update(due=F("due") - dt.timedelta(**span))
 
 
 class Clock:
-    """The clock of deliveries, which may be moved."""
+    """The clock of the sender, which may be moved."""
 
     passed = 0.0
 
@@ -94,7 +94,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """With it, a call of deliveries takes on more until ``LONG`` has passed, and ends after twice that."""
+    """One call of the sender takes new deliveries until ``LONG`` has passed, and ends after twice that."""
     clock = Clock()
     monkeypatch.setattr(delivery, "time", clock)
     monkeypatch.setattr(delivery, "CLAIM_SECONDS", LONG)
@@ -107,7 +107,7 @@ def bodies(receiver):
     return [json.loads(seen.body) for seen in receiver.seen]
 
 
-# What is told --------------------------------------------------------------------------------------------------------
+# Events --------------------------------------------------------------------------------------------------------------
 
 
 class TestEvents:
@@ -165,7 +165,7 @@ class TestEvents:
         assert not Delivery.objects.exists()
 
     def test_a_webhook_deleted_while_an_event_is_written_down_spoils_neither(self):
-        """Most of all not the call's own end, which is in the same transaction."""
+        """The event is written in the transaction that ends the call."""
         webhook, _ = subscribed("http://127.0.0.1:9/")
         task = stored(State.PROCESSING, dialect="prefer", account="one")
         errors = []
@@ -182,7 +182,7 @@ class TestEvents:
         with transaction.atomic():
             outbox.add(task, "PROCESSED", has_webhooks=True)
             thread.start()
-            thread.join(0.5)  # it gets as far as it gets
+            thread.join(0.5)  # blocks, or goes on
         thread.join()
         assert errors == []
         assert not Webhook.objects.exists()
@@ -218,7 +218,7 @@ class TestEvents:
             outbox.add(task, "PROCESSED", has_webhooks=True)
 
 
-# How it is delivered -------------------------------------------------------------------------------------------------
+# Attempts ------------------------------------------------------------------------------------------------------------
 
 
 class TestRetries:
@@ -358,7 +358,7 @@ class TestRetries:
 
 
 class TestChanges:
-    """Its owner changes a webhook that others have in hand as well."""
+    """The owner changes a webhook while others change it as well."""
 
     def test_neither_a_counter_nor_a_new_secret_is_undone(self):
         stale, _ = subscribed("http://127.0.0.1:9/")
@@ -378,12 +378,12 @@ class TestChanges:
 
 
 class TestKeys:
-    """Secrets are encrypted at rest; the keys to them may be replaced, and get lost."""
+    """Secrets are encrypted at rest; keys may be rotated, and lost."""
 
     KEYS = [Fernet.generate_key().decode() for _ in range(2)]
 
     def arrives(self, *secrets):
-        """What each of ``secrets`` makes of the next message."""
+        """Whether the next message verifies with each of ``secrets``."""
         with receiving() as receiver:
             Webhook.objects.update(url=receiver.url())
             finished()
@@ -541,7 +541,7 @@ class TestMoySklad:
         assert all("updatedFields" not in told["events"][0] for told in bodies(other))
 
 
-# Who sends it --------------------------------------------------------------------------------------------------------
+# Senders -------------------------------------------------------------------------------------------------------------
 
 
 class TestSending:
@@ -564,7 +564,7 @@ class TestSending:
         with receiving() as receiver:
             subscribed("http://127.0.0.1:9/")
             finished()
-            [_] = delivery.claim(1)  # by another process
+            [_] = delivery.claim(1)  # as another process would
             subscribed(receiver.url(), account="two")
             finished(account="two")
             deliver()
@@ -579,7 +579,7 @@ class TestSending:
 
         def look(seen):
             clock.passed = 2 * LONG
-            is_ending.wait(PATIENCE)  # nothing more is taken by then
+            is_ending.wait(PATIENCE)  # nothing more is claimed by then
             finished(account="two")
             connections.close_all()
 
@@ -611,7 +611,7 @@ class TestSending:
             finished()
             deliver()
         assert len(receiver.seen) == 4
-        assert most[0] <= 3  # two, and one that is just leaving
+        assert most[0] <= 3  # two, and one that is just finishing
 
     def test_two_senders_send_it_once(self):
         with receiving() as receiver:
@@ -656,7 +656,7 @@ class TestSending:
             spoilt, _ = subscribed(receiver.url("/spoilt"))
             finished()
             Webhook.objects.filter(pk=spoilt.pk).update(secret=f"gAAAA{'x' * 80}")  # sealed with a key that is lost
-            later(hours=1)  # it comes first
+            later(hours=1)  # due first
             subscribed(receiver.url("/good"))
             finished(account="one")
             deliver()
@@ -752,7 +752,7 @@ class TestSending:
                 event(silent)
             thread = threading.Thread(target=sender)
             thread.start()
-            until(lambda: len(slow.seen) == 3)  # one as the event of the task has another name of its host
+            until(lambda: len(slow.seen) == 3)  # the event of the task itself has another host name
             clock.passed = LONG
             event(good)
             until(lambda: len(receiver.seen) == 1)
@@ -760,7 +760,7 @@ class TestSending:
             until(lambda: silent.deliveries.filter(state=Delivery.DELIVERED).count() == 1)
             event(good)
             until(lambda: len(receiver.seen) == 2)
-            assert len(slow.seen) == 3  # there would be a place for one more
+            assert len(slow.seen) == 3  # although there is a free place
             let_go.release(2)
             thread.join(PATIENCE)
         assert not thread.is_alive()
@@ -776,12 +776,12 @@ class TestSending:
                 row = Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url)
                 row.host = f"slow{number % 4}"
                 row.save()
-            later(hours=1)  # they come first
+            later(hours=1)  # due first
             subscribed(receiver.url(), account="two")
             finished(account="two")
             deliver()
         tried = list(DeliveryAttempt.objects.order_by("pk").values_list("error", flat=True))
-        assert tried.index("") <= 5, tried  # as soon as it is known who is slow
+        assert tried.index("") <= 5, tried  # as soon as the slow hosts are known
         assert len(tried) == 8
 
     def test_a_flood_for_one_host_does_not_hide_what_is_due_for_others(self):
@@ -806,7 +806,7 @@ class TestSending:
         assert sorted(hosts) == sorted([f"127.0.0.1:{flooded.port}"] * 2 + [f"127.0.0.1:{receiver.port}"])
 
     def test_a_flood_of_one_account_keeps_no_others_from_the_same_host(self):
-        """Receivers of many accounts live at the hosts of a few services."""
+        """A few services host the receivers of many accounts."""
         webhook, _ = subscribed("http://127.0.0.1:9/one")
         task = finished()
         Delivery.objects.bulk_create(
@@ -843,7 +843,7 @@ class TestSending:
         assert set(webhook.deliveries.values_list("state", flat=True)) == {Delivery.FAILED}
 
     def test_more_senders_than_places_send_no_more_than_that_to_one_host(self, monkeypatch):
-        """All have looked before any has taken: the place is counted once more after it was taken."""
+        """All have counted before any has claimed: the places are counted again after the claim."""
         webhook, _ = subscribed("http://127.0.0.1:9/")
         task = finished()
         Delivery.objects.bulk_create(
@@ -914,7 +914,7 @@ class TestSending:
             finished()
             assert len(list(delivery.claim(1))) == 1
             deliver()
-            assert not receiver.seen  # its sender, this process, lives
+            assert not receiver.seen  # its sender, this process, is alive
             died()
             deliver()
         assert len(receiver.seen) == 1
@@ -1025,7 +1025,7 @@ class TestSending:
 
 
 def died():
-    """The process that has taken deliveries: its id is another's now."""
+    """The process that has claimed deliveries is dead: its pid is another's now."""
     Delivery.objects.update(sender=f"{process_id.machine()}/{os.getpid()}/1")
 
 
@@ -1036,7 +1036,7 @@ def sender():
         connections.close_all()
 
 
-# Afterwards ----------------------------------------------------------------------------------------------------------
+# Retention -----------------------------------------------------------------------------------------------------------
 
 
 class TestRetention:
@@ -1055,7 +1055,7 @@ class TestRetention:
         finished()
         AsyncTask.objects.update(deletion_date=F("created"), purge_date=F("created"))
         pruning.prune()
-        assert AsyncTask.objects.exists()  # as long as somebody is to hear of it
+        assert AsyncTask.objects.exists()  # kept while a delivery is waiting
         Delivery.objects.update(state=Delivery.FAILED)
         pruning.prune()
         assert not Delivery.objects.exists()

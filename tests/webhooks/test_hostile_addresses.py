@@ -1,6 +1,6 @@
-"""The table as a whole: 71 hostile addresses, 3 odd ports, 5 controls; at submit and at send.
+"""The whole table: 71 hostile URLs, 3 odd ports, 5 public controls; at submit and at send.
 
-What is known by its look is refused when somebody asks for it. The rest is judged where the socket would be opened.
+What the text of a URL shows is refused at submit. The rest is checked where the socket would be opened.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_what_looks_hostile_is_refused_when_it_is_asked_for(ask):
 
 
 class World:
-    """Names lead where the table says, and the public address to a server of ours that redirects; all else is noted."""
+    """Names resolve by the table; the public address is a local server that redirects; connections are recorded."""
 
     def __init__(self, port):
         self.port = port
@@ -124,8 +124,8 @@ class World:
 
 
 def sent(urls, answers, monkeypatch):
-    """What became of deliveries to ``urls``, however they came into the table: {address: error or status}, the world"""
-    task = stored(State.DONE, dialect="moysklad", account="one")  # sends once
+    """The outcomes of deliveries to ``urls``, inserted directly: {URL: error or status}, the world."""
+    task = stored(State.DONE, dialect="moysklad", account="one")  # one attempt only
     for url in urls:
         webhook = Webhook.objects.create(dialect="moysklad", account="one", action="PROCESSED", url=url)
         Delivery.objects.create(webhook=webhook, task=task, event="PROCESSED", method="POST", url=url, host=url[:255])
@@ -143,7 +143,7 @@ def test_none_of_71_reaches_a_forbidden_address(monkeypatch):
     redirects = [(302 + 5 * turn, {"Location": to}, b"") for turn, to in enumerate(hostile.REDIRECTS.values())]
     outcomes, world = sent(hostile.TABLE, redirects, monkeypatch)
     assert len(outcomes) == 71
-    assert set(world.reached) == {hostile.PUBLIC_ADDRESS}  # those that may: none beside it
+    assert set(world.reached) == {hostile.PUBLIC_ADDRESS}  # the public address only
     harmless = {hostile.MIXED, hostile.REBINDING, *hostile.REDIRECTS}
     assert {url for url, outcome in outcomes.items() if outcome != "refused"} <= harmless
     assert {outcomes[url] for url in hostile.REDIRECTS} <= {302, 307}
@@ -151,7 +151,7 @@ def test_none_of_71_reaches_a_forbidden_address(monkeypatch):
 
 def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(monkeypatch):
     outcomes, world = sent([hostile.REBINDING], [500], monkeypatch)
-    assert world.looked_up == 2  # once for each send
+    assert world.looked_up == 2  # once for each attempt
     assert world.reached == [hostile.PUBLIC_ADDRESS]
     assert outcomes == {hostile.REBINDING: "refused"}
 

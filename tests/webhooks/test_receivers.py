@@ -1,6 +1,6 @@
-"""Receivers T1 to T12, each a real server: what a sender has to bear with.
+"""Receivers T1 to T12, each a real server: what a sender has to cope with.
 
-T4's and T8's are met on their own in ``webhooks.test_transport``, T5's side by side with good ones in ``tests/faults``.
+T4 and T8 alone: ``webhooks.test_transport``; T5 with many good receivers: ``tests/faults``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def impatient(monkeypatch):
 
 
 def waits_for():
-    """In how many seconds the only delivery is tried again."""
+    """Seconds until the only delivery is retried."""
     row = Delivery.objects.get()
     assert row.state == Delivery.WAITING
     tried = DeliveryAttempt.objects.latest("pk").at
@@ -191,7 +191,7 @@ def test_t8_however_much_is_answered_little_is_read_and_kept(misbehave):
         deliver()
     assert Delivery.objects.get().state == Delivery.DELIVERED
     assert len(DeliveryAttempt.objects.get().answer) <= 1000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024  # KiB; test_transport is stricter
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024  # KiB; see also test_transport
 
 
 def test_t9_who_has_taken_it_and_dies_before_it_answers_gets_it_again_under_the_same_id():
@@ -280,7 +280,7 @@ def accepts(secret, seen):
 
 
 def sending(port):
-    """A process that sends what is due in the database of the test, to ``port`` alone."""
+    """A process that sends what is due in the test database, to ``port`` only."""
     told = {
         "database": {name: value for name, value in connection.settings_dict.items() if name != "TEST"},
         "exchange": {**project.ASYNC_EXCHANGE, "WEBHOOK_PORTS": [port]},

@@ -83,7 +83,7 @@ HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "webhooks.rst"
 
 
 def documented(name):
-    """The receiver that the documentation shows, whose first line names it."""
+    """The receiver in the documentation whose first line is ``name``."""
     [block] = re.findall(
         rf"^   (?:#|//) {re.escape(name)}\n(?:   .*\n|\n)+", HOWTO.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -92,7 +92,7 @@ def documented(name):
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory):
-    """A directory in which programs of Node.js find the npm package ``standardwebhooks``."""
+    """A directory where Node.js finds the npm package ``standardwebhooks``."""
     npm = shutil.which("npm") or unavailable("npm is not installed")
     home = tmp_path_factory.mktemp("npm")
     install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "standardwebhooks@1.1.1"]
@@ -117,7 +117,7 @@ def test_the_library_of_another_language_verifies_it(node):
 
 @contextlib.contextmanager
 def running(command, place, secret, port):
-    """A documented receiver at work; in the end, what it printed."""
+    """Run a documented receiver; yields a list that has its output in the end."""
     environment = {**os.environ, "PORT": str(port), "WEBHOOK_SECRET": secret}
     printed = []
     with subprocess.Popen(

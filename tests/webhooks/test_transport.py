@@ -37,7 +37,7 @@ def has_version_6():
 
 
 class Network:
-    """A network without wires: names come from a table, and no connection gets anywhere."""
+    """A fake network: names resolve from a table, and every connection is refused."""
 
     def __init__(self, names):
         self.names = dict(names)
@@ -127,11 +127,11 @@ class TestReach:
 
 
 class TestTls:
-    """Over TLS it is the name that has to be proved, not the address that the socket goes to."""
+    """TLS verifies the host name, not the address that the socket is connected to."""
 
     @pytest.fixture
     def secure(self, monkeypatch, tmp_path):
-        """A context manager: a receiver with a certificate for ``name``, that ``hooks.example`` leads to."""
+        """A context manager: a receiver with a certificate for ``name``, reached as ``hooks.example``."""
         look_up = socket.getaddrinfo
 
         def here(host, *args, **kwargs):
@@ -253,7 +253,7 @@ class TestMisbehaviour:
 
     @pytest.mark.parametrize("misbehave", ["bomb", "flood"])
     def test_an_answer_of_any_size_costs_no_memory(self, misbehave):
-        """In a process of its own, so that the peak is this exchange's."""
+        """In a process of its own, so that the peak is this request's."""
         with misbehaving(getattr(receivers, misbehave)) as port:
             grown = subprocess.run(
                 [sys.executable, "-c", MEASURE, str(port)],

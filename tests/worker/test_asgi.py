@@ -1,4 +1,4 @@
-"""A call that came by ASGI runs by ASGI: its scope, the asynchronous chain, tasks, streams, interruptions."""
+"""A call received over ASGI runs over ASGI: scope, asynchronous middleware, tasks, streams, interruptions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ SEEN = []
 
 
 async def tells(request, rest=""):
-    """Its scope, and what Django makes of it."""
+    """The scope of the request, and what Django makes of it."""
     shown = {name: repr(said) for name, said in request.scope.items()}
     shown["headers"] = [[name.decode(), text.decode("latin-1")] for name, text in request.scope["headers"]]
     meta = {name: said for name, said in request.META.items() if isinstance(said, str | int)}
@@ -88,7 +88,7 @@ async def is_asynchronous(request):
 
 
 def goes_there_and_back(request):
-    """Synchronous code that calls asynchronous code that makes queries."""
+    """Synchronous code that calls asynchronous code with queries."""
 
     async def count():
         await Group.objects.acreate(name="there")
@@ -163,7 +163,7 @@ async def streams_without_end(request):
 
 
 async def streams_in_one_context(request):
-    """As libraries do that remember where they are, or limit how long they take."""
+    """Like a library with context variables or a timeout in its stream."""
     VARIABLE.set("the view's")
 
     async def chunks():
@@ -228,7 +228,7 @@ def sleeps_synchronously(request):
 
 
 async def asks(request):
-    """Something that takes the database long."""
+    """A slow query."""
     stage.entered.set()
     await sync_to_async(executed)(LONG[connection.vendor])
     return HttpResponse(b"asked")
@@ -255,7 +255,7 @@ async def waits_in_a_thread(request):
 
 
 class Pool:
-    """What clients of HTTP, Redis or a database are: a connection that is kept, and a lock that somebody waits for."""
+    """Like a client of HTTP, Redis or a database: a kept connection, and a lock that tasks wait for."""
 
     streams = None
     lock = asyncio.Lock()
@@ -304,7 +304,7 @@ async def letters(name):
 
 
 async def leaves_generators(request):
-    """One that nobody refers to any more, and one that is kept."""
+    """One generator without references, and one that is kept."""
     KEPT.append(letters("kept"))
     for generator in (letters("dropped"), KEPT[-1]):
         await anext(generator)
@@ -502,7 +502,7 @@ def waiting(settings):
 
 
 def sent(to, client=None, **headers):
-    """The task of a call of the view at ``to`` that came by ASGI."""
+    """The task of a call of the view at ``to``, submitted over ASGI."""
     submit = async_to_sync((client or AsyncClient()).get)
     accepted = contextvars.copy_context().run(submit, to, headers={**PREFER, **headers})
     assert accepted.status_code == 202, accepted.content
@@ -510,7 +510,7 @@ def sent(to, client=None, **headers):
 
 
 def ended(task):
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
@@ -530,7 +530,7 @@ HEADERS_NOT_OF_A_RUN = {"cookie", "authorization", "prefer", "te"}
 
 
 def conversed(port, *calls):
-    """The answers to ``calls``, all on one connection."""
+    """The responses to ``calls``, all on one connection."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as talk:
         for method, target, body, headers in calls:
             talk.putrequest(method, target, skip_accept_encoding=True)
@@ -595,7 +595,7 @@ def rebuilt(scope, target=None):
 
 
 def json_of(call):
-    """As it comes back from the database."""
+    """``call`` as it is read back from the database."""
     fields = json.loads(json.dumps(dataclasses.asdict(call)))
     return type(call)(**{**fields, "headers": tuple(map(tuple, fields["headers"]))})
 
@@ -640,7 +640,7 @@ def test_a_call_that_came_by_wsgi_has_no_scope():
         assert not hasattr(request, "scope")
 
 
-# The chain ------------------------------------------------------------------------------------------------------------
+# Middleware and views -------------------------------------------------------------------------------------------------
 
 
 def test_an_asynchronous_view_has_an_asgi_request_and_its_queries_are_made_by_the_thread_of_the_run():

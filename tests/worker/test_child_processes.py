@@ -1,4 +1,4 @@
-"""Views may start processes; none of them outlives the worker that runs the view. Real clusters of django-q2."""
+"""Views may start processes; none outlives the worker that runs the view. Real clusters of django-q2."""
 
 from __future__ import annotations
 

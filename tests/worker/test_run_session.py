@@ -1,4 +1,4 @@
-"""What a call that is answered later finds in its session, and what becomes of what it writes there."""
+"""The session of a run: what the view reads from it, and what becomes of its writes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def tells(request: HttpRequest) -> HttpResponse:
 
 
 class LastSeen:
-    """A project's middleware that writes with each request."""
+    """Middleware of a project that writes to the session with each request."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -111,7 +111,7 @@ def anna(db):
 
 
 def outcome(client, address):
-    """(state, status, body) of a run that has left all sessions as they were."""
+    """(state, status, body) of a run that has left all sessions unchanged."""
     assert client.get(address, headers={"Prefer": "respond-async"}).status_code == 202
     before, task = list(Session.objects.values()), AsyncTask.objects.get()
     runner.run(str(task.pk))

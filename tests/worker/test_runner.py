@@ -1,4 +1,4 @@
-"""What a worker does with an id, whatever the view does."""
+"""What a worker does with a task id, whatever the view does."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 
 def ended(task):
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
 
 def answers():
-    """How many bodies there are, but for why a call failed."""
+    """The number of bodies without stored failures."""
     return Body.objects.exclude(kind=Body.FAILURE).count()
 
 
@@ -57,7 +57,7 @@ def answer(task):
 
 
 def limited(seconds, **changes):
-    """Mounts with another run limit."""
+    """Settings whose mounts have this run limit."""
     dialects = {
         name: {**options, "RUN_LIMIT": seconds} for name, options in settings.ASYNC_EXCHANGE["DIALECTS"].items()
     }
@@ -71,7 +71,7 @@ def files():
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for seam in (request_started, request_finished):
         seam.disconnect(close_old_connections)
     try:
@@ -188,7 +188,7 @@ def test_a_task_whose_mount_was_taken_down_still_ends():
     assert ended(stored(dialect="gone")).state == "DONE"
 
 
-# Deliveries -----------------------------------------------------------------------------------------------------------
+# Messages -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_delivery_runs_nothing():
@@ -252,7 +252,7 @@ def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to,
 
 
 def test_rows_are_streamed_while_others_write():
-    """SQLite lets none write that reads what others have changed since."""
+    """SQLite refuses a write to a transaction whose snapshot is older than another's commit."""
     names = [f"{number:0>150}" for number in range(1000)]
     Group.objects.bulk_create(Group(name=name) for name in names)
 
@@ -263,7 +263,7 @@ def test_rows_are_streamed_while_others_write():
     assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
 
 
-# Sessions and processes that are of no use any more -------------------------------------------------------------------
+# Unusable sessions and processes --------------------------------------------------------------------------------------
 
 READ_ONLY = {
     "sqlite": "PRAGMA query_only = ON",
@@ -274,7 +274,7 @@ READ_ONLY = {
 
 @pytest.fixture
 def lasting(monkeypatch):
-    """Connections that outlive a request; and nothing is waited for."""
+    """Connections that outlive a request, and no pauses between retries."""
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
     monkeypatch.setattr(db_retry, "PAUSE", 0.01)
@@ -284,7 +284,7 @@ def lasting(monkeypatch):
 
 @pytest.fixture
 def left(monkeypatch):
-    """How often a worker has left; this process is one."""
+    """How the worker process has exited; this process is one."""
     told = []
     monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
     monkeypatch.setattr(watchdog, "_before_kill", [lambda: told.append("words")])
@@ -311,7 +311,7 @@ def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_projec
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
     runner.run(str(task.pk))
-    connection.close()  # what was not committed is gone
+    connection.close()  # rolls back what was not committed
     assert AsyncTask.objects.get(pk=task.pk).state == "DONE"
 
 
@@ -362,7 +362,7 @@ def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch)
     assert left == []
 
 
-# Cancelled meanwhile --------------------------------------------------------------------------------------------------
+# Cancelled during the run ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S002-64")
@@ -439,7 +439,7 @@ def is_interrupted(request):
 
 
 class Unheard(BaseException):
-    """As gevent's, eventlet's and trio's are."""
+    """Like the base exceptions of gevent, eventlet and trio."""
 
 
 def raises_beyond_exceptions(request):
@@ -512,7 +512,7 @@ def test_a_run_beside_the_main_thread_is_not_limited():
 
 
 def seen(task):
-    """What the view of ``task`` saw."""
+    """What the view of ``task`` has seen."""
     return json.loads(answer(ended(task)))
 
 

@@ -1,4 +1,4 @@
-"""Runs are watched over: cancelled ones end within moments, leases are kept, progress is recorded."""
+"""The watchdog: cancelled runs end soon, leases are renewed, progress is recorded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sleeps(request):
 
 
 def writes(request):
-    """Holds the database, as a long transaction of a view does."""
+    """A long transaction that holds the database."""
     with transaction.atomic():
         Group.objects.create(name=f"written {uuid.uuid4()}")
         stage.entered.set()
@@ -54,7 +54,7 @@ def writes(request):
 
 
 def asks(request):
-    """Something that takes the database long."""
+    """A slow query."""
     stage.entered.set()
     with connection.cursor() as cursor:
         cursor.execute(LONG[connection.vendor])
@@ -62,7 +62,7 @@ def asks(request):
 
 
 def translates(request):
-    """Takes and gives back a lock of the process all the time, as every request does a few times."""
+    """Acquires and releases a lock of the process all the time, as every request does a few times."""
     stage.entered.set()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -84,7 +84,7 @@ LONG = {
 
 
 def is_polite(request):
-    """Ends by itself when it is asked to."""
+    """Ends by itself when it is cancelled."""
     stage.entered.set()
     deadline = time.monotonic() + PATIENCE
     try:
@@ -108,7 +108,7 @@ class Counted:
 
 
 def counts(request):
-    """An answer that counts its own rows."""
+    """A response that counts its own rows."""
 
     def rows():
         stage.entered.set()
@@ -130,7 +130,7 @@ def streams(request):
 
 
 def leaves_a_mark(request):
-    """Takes a little while, and writes with the end of its answer what shall be written once."""
+    """Takes a little while, and writes a row at the end, in one transaction."""
     with transaction.atomic():
         time.sleep(0.4)
         Group.objects.create(name=f"mark {request.async_task.id}")
@@ -232,7 +232,7 @@ def test_a_second_cancellation_is_refused():
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a run is told by its row")
 def test_a_run_that_began_after_the_caller_looked_gives_in_all_the_same():
-    task = stored(to="/writes/")  # as the caller has seen it: waiting
+    task = stored(to="/writes/")  # the caller's copy says PENDING
     joined = meanwhile(lambda: lifecycle.cancel(task))
     runner.run(str(task.pk))
     joined()
@@ -299,7 +299,7 @@ def test_a_run_that_was_taken_over_ends():
 
 @pytest.fixture
 def connections_stay_open():
-    """As Django's test client has it: a test's own transaction is not closed under it."""
+    """Like Django's test client: the connection of a test's transaction stays open."""
     for seam in (request_started, request_finished):
         seam.disconnect(close_old_connections)
     yield
@@ -308,7 +308,7 @@ def connections_stay_open():
 
 
 def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay_open):
-    """Nobody else can see its task: a project's own tests run like that."""
+    """No other connection can see its task, as in a project's own tests."""
     with transaction.atomic():
         task = stored(to="/reports/")
         joined = meanwhile(lambda: (time.sleep(3 * watchdog.INTERVAL), stage.released.set()))
@@ -322,7 +322,7 @@ def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay
 
 
 def seen(task, **wanted):
-    """Wait until the row says so."""
+    """Wait until the row has ``wanted``."""
     return until(lambda: AsyncTask.objects.filter(pk=task.pk, **wanted).exists())
 
 
@@ -384,7 +384,7 @@ def test_an_answer_that_counts_wrongly_harms_nobody():
 
 
 def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
-    """A column of MySQL with an old character set."""
+    """A MySQL column with an old character set."""
 
     def refuse(execute, sql, params, many, context):
         if any(isinstance(value, str) and "\U0001f600" in value for value in params or ()):
@@ -451,7 +451,7 @@ def test_a_process_has_one_watchdog_thread():
     assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watchdog"][1:]
 
 
-# Processes of their own ----------------------------------------------------------------------------------------------
+# Worker processes ----------------------------------------------------------------------------------------------------
 
 STUBBORN = """
     import sys
@@ -469,7 +469,7 @@ STUBBORN = """
 
 
 def apart(task):
-    """A worker process that runs ``task`` and nothing else."""
+    """A worker process that runs ``task`` only."""
     database = str(connection.settings_dict["NAME"])
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(STUBBORN), str(task.pk), database],
@@ -484,7 +484,7 @@ def apart(task):
 def test_a_worker_whose_run_ignores_everything_ends_itself():
     task = stored(to="/stubborn/")
     with apart(task) as child:
-        assert child.stdout.readline() == "entered\n"  # not on its way there, where it can still be interrupted
+        assert child.stdout.readline() == "entered\n"  # before that line it could still be interrupted
         cancelled(task)
         assert child.wait(3 * PATIENCE) == -signal.SIGKILL
     task.refresh_from_db()
@@ -499,9 +499,9 @@ def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
 
 
 def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late(request):
-    """Each task is cancelled or done, never both, and the same thread goes on with the next.
+    """Each task is either cancelled or done, and the same thread goes on with the next.
 
-    A cancellation after the view's own commit and before its answer is stored finds its mark there.
+    A run cancelled after the view's commit and before its end has left its mark.
     """
     random.seed(7)
     for _ in range(60 if request.config.getoption("--full") else 8):

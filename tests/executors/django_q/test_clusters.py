@@ -1,4 +1,4 @@
-"""A cluster as its supervisor sees it: real processes, that only say and do what a cluster would."""
+"""A cluster as its supervisor sees it: real processes that behave like a cluster."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if {lasts}:
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Starts a cluster that says ``words``, and then stays or leaves; it is ended with the test."""
+    """Starts a cluster that writes ``words`` to its pipe, and then stays or exits; it is ended with the test."""
     started = []
 
     def start(words="", lasts=True, queue="tests"):
@@ -56,7 +56,7 @@ def start(tmp_path, monkeypatch):
 
 @pytest.fixture
 def child(tmp_path):
-    """The id of the process that the head of the cluster has started, as soon as there is one."""
+    """The process id of the cluster head's child, as soon as there is one."""
     return lambda: int(until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text()))
 
 
@@ -200,7 +200,7 @@ print(os.path.exists(f"/proc/{orphan}"))
 
 
 def test_orphans_are_reaped_and_heads_of_clusters_are_not():
-    """The kernel gives orphans to the first process of a container; a head waits for whoever has started it."""
+    """The kernel gives orphans to the first process of a container; a head is reaped by the process that started it."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     seen = subprocess.run(
         [sys.executable, "-c", ORPHANS],

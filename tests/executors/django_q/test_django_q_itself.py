@@ -1,4 +1,4 @@
-"""What we assume of django-q2, shown on the real package and a real cluster beside the tests."""
+"""What we assume of django-q2, tested with the real package and a real cluster beside the tests."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ ASYNC_EXCHANGE = {{
 
 @pytest.fixture(autouse=True)
 def django_q():
-    """Calls are sent through django-q2."""
+    """Calls are dispatched through django-q2."""
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=EXECUTOR)):
         yield
 
 
 @pytest.fixture(scope="module")
 def cluster(django_db_setup, tmp_path_factory):
-    """A ``qcluster`` with one worker on the database of the tests; its process."""
+    """A ``qcluster`` with one worker on the test database; its process."""
     home = tmp_path_factory.mktemp("cluster")
     values = {"name": str(connection.settings_dict["NAME"]), "location": str(home / "bodies"), "executor": EXECUTOR}
     (home / "cluster_settings.py").write_text(SETTINGS.format(**values))
@@ -89,7 +89,7 @@ def cluster(django_db_setup, tmp_path_factory):
             assert process.poll() is None, (home / "log").read_text()
             yield process
         finally:
-            # The whole group, which is ours alone: workers outlive a parent that is told to stop gently.
+            # The whole process group, which is ours alone: workers outlive a parent that is stopped gently.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -100,7 +100,7 @@ def ended(task):
 
 
 def acknowledged():
-    """Wait until the cluster has taken every message from the queue for good."""
+    """Wait until the cluster has deleted every message from the queue."""
     until(lambda: not OrmQ.objects.exists())
 
 

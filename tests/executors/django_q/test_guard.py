@@ -1,4 +1,4 @@
-"""What the guard of a cluster hears from its processes, and what it tells the supervisor."""
+"""What a cluster's guard learns from its processes, and what it reports to the supervisor."""
 
 from __future__ import annotations
 

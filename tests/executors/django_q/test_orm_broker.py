@@ -1,6 +1,6 @@
-"""The waking broker on a real queue: order, exclusiveness, bells, and what it survives.
+"""The waking broker on a real queue: order, exclusiveness, notifications and failures.
 
-They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
+The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def payloads(messages):
 
 
 def everything(broker):
-    """What it hands out until there is nothing left."""
+    """All messages until the queue is empty."""
     taken = []
     while messages := broker.dequeue():
         taken += payloads(messages)
@@ -82,7 +82,7 @@ def everything(broker):
 
 @contextlib.contextmanager
 def broken(times=1000, only=""):
-    """The next statements of this thread that contain ``only`` find the database away."""
+    """The next statements of this thread that contain ``only`` raise ``OperationalError``."""
     left = [times]
 
     def refuse(execute, sql, params, many, context):
@@ -100,7 +100,7 @@ def broken(times=1000, only=""):
 
 def test_messages_are_handed_out_in_the_order_of_their_arrival(broker):
     queued(broker, *"abcdef")
-    OrmQ.objects.filter(payload="f").update(lock=timezone.now() - dt.timedelta(hours=1))  # has come back
+    OrmQ.objects.filter(payload="f").update(lock=timezone.now() - dt.timedelta(hours=1))  # as if it had been returned
     assert [payloads(broker.dequeue()) for _ in range(2)] == [[*"abcd"], [*"ef"]]
 
 
@@ -144,7 +144,7 @@ def test_of_several_that_take_no_two_get_the_same_message(broker):
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="rows are locked instead")
 def test_of_two_that_have_seen_the_same_messages_one_gets_them(broker, monkeypatch):
-    """What both have read, only one can still update."""
+    """Two brokers read the same rows; the conditional update decides."""
     queued(broker, *"ab")
     rows = type(OrmQ.objects.all())
     update = rows.update
@@ -284,7 +284,7 @@ def test_broker_polls_faster_after_a_missed_notification(broker):
     assert broker._interval == orm_broker.POLL_INTERVAL
 
 
-# What goes wrong ------------------------------------------------------------------------------------------------------
+# Failures -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_database_that_goes_away_costs_a_look_and_no_message(broker, caplog):
@@ -400,7 +400,7 @@ def message_about(task):
 
 
 def left_locked(payload, seconds):
-    """A message that was taken ``seconds`` ago, and is not acknowledged."""
+    """A message taken ``seconds`` ago and not acknowledged."""
     lock = timezone.now() + dt.timedelta(seconds=Conf.RETRY - seconds)
     return OrmQ.objects.create(key=CALLS, payload=payload, lock=lock).pk
 
@@ -408,7 +408,7 @@ def left_locked(payload, seconds):
 def test_messages_about_tasks_that_have_ended_are_deleted(broker):
     left_locked(message_about(stored(State.DONE)), 20)
     kept = [
-        left_locked(message_about(stored(State.DONE)), 5),  # its monitor may be about to
+        left_locked(message_about(stored(State.DONE)), 5),  # recent: the monitor may be about to acknowledge it
         left_locked(message_about(stored(State.PROCESSING)), 20),
         left_locked(message_about(stored()), 20),
         left_locked(SignedPackage.dumps({"func": "math.floor", "args": ("1",)}), 20),
@@ -435,14 +435,14 @@ def test_who_takes_messages_tidies_now_and_then(broker):
     assert OrmQ.objects.count() == 0
 
 
-# Signatures, and the messages of others -------------------------------------------------------------------------------
+# Signatures, and messages of the project's own ------------------------------------------------------------------------
 
 MESSAGE = {"id": "1", "name": "one", "func": "django_asyncexchange.worker.run", "args": (), "kwargs": {}}
 
 
 @pytest.fixture
 def former(monkeypatch):
-    """A message from before SECRET_KEY was changed."""
+    """A message signed before SECRET_KEY was changed."""
     with monkeypatch.context() as patch:
         patch.setattr(Conf, "SECRET_KEY", "the former key")
         return SignedPackage.dumps(MESSAGE)

@@ -1,4 +1,4 @@
-"""The waking broker on a real Redis: order, what is given back, and servers that are away."""
+"""The waking broker on a real Redis: order, returned messages and servers that are away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor and its command: real clusters on the database of the tests, and the pauses between them."""
+"""The supervisor and its command: real clusters on the test database, and the pauses between restarts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def django_q():
 
 
 class Command:
-    """``asyncexchange_worker`` in a project of its own, on the database of the tests."""
+    """``asyncexchange_worker`` in a project of its own, on the test database."""
 
     def __init__(self, home: Path, **queues: str) -> None:
         self.home = home
@@ -83,7 +83,7 @@ class Command:
             try:
                 yield process
             finally:
-                process.kill()  # its clusters see that
+                process.kill()  # its clusters notice and exit
 
     def is_well(self, *words: str) -> bool:
         done = subprocess.run(
@@ -97,7 +97,7 @@ class Command:
 
 
 def heads(pid: int) -> list[int]:
-    """The children of ``pid`` that lead a group. In Python 3.14 there is another: the import of django-q2 starts it."""
+    """The children of ``pid`` that lead a process group; on Python 3.14, importing django-q2 starts another child."""
     try:
         children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         return [child for child in children if os.getpgid(child) == child]
@@ -106,7 +106,7 @@ def heads(pid: int) -> list[int]:
 
 
 def group_of(head: int) -> list[int]:
-    """The processes that live in the group of ``head``."""
+    """The living processes in the process group of ``head``."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -117,13 +117,13 @@ def group_of(head: int) -> list[int]:
 
 
 def named(pid: int) -> str:
-    """The cluster that the environment of ``pid`` names."""
+    """The cluster name in the environment of ``pid``."""
     variables = dict(item.split("=", 1) for item in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in item)
     return variables.get("Q_CLUSTER_NAME", "")
 
 
 def begun(dialect="moysklad"):
-    """A call that a worker has begun to run; it takes twenty seconds, or two in Kladana's dialect."""
+    """A call that a worker has started; it takes twenty seconds, or two in Kladana's dialect."""
     task = submitted(to="/waits/", dialect=dialect)
     until(lambda: AsyncTask.objects.filter(pk=task.pk, state=State.PROCESSING).exists(), STARTING)
     return task
@@ -136,7 +136,7 @@ def test_there_is_one_cluster_for_each_queue_and_the_check_says_that_they_are_we
     command = Command(tmp_path, deliver="letters")
     with command.running() as process:
         found = until(lambda: len(found := heads(process.pid)) == 2 and found, STARTING)
-        until(lambda: {named(head) for head in found} == {"", "letters"})  # forked first, and then its own
+        until(lambda: {named(head) for head in found} == {"", "letters"})  # heads start with their parent's environment
         until(command.is_well, STARTING)
         process.terminate()
         assert process.wait(STARTING) == 0
@@ -219,7 +219,7 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(tmp_path):
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
 
 
-# Without one ----------------------------------------------------------------------------------------------------------
+# Without a supervisor -------------------------------------------------------------------------------------------------
 
 
 def test_broker_without_a_guard_is_refused():
@@ -299,11 +299,11 @@ class TestHeartbeat:
                 self.check()
 
 
-# Pauses ---------------------------------------------------------------------------------------------------------------
+# Pauses between restarts ----------------------------------------------------------------------------------------------
 
 
 class Double:
-    """A cluster that began at ``began``, and that is as a test wants it."""
+    """A cluster started at ``began``, in the state that a test sets."""
 
     is_dead = is_silent = is_well = is_stalled = is_drained = False
     deadline = None
@@ -316,7 +316,7 @@ class Double:
 
 
 class Clock:
-    """A supervisor without processes."""
+    """A supervisor without processes and with a movable clock."""
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
@@ -328,7 +328,7 @@ class Clock:
         return one
 
     def look(self, one, **changes):
-        """Let the supervisor see it like that."""
+        """Set the cluster's state and let the supervisor look; whether it has ended the cluster."""
         for name, value in changes.items():
             setattr(one, name, value)
         self.supervisor._check(one)

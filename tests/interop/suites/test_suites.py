@@ -1,4 +1,4 @@
-"""The suites of other packages pass with every request answered later, but for tests that a documented limit fails."""
+"""The suites of other packages pass with each request deferred, but for tests that a documented limit fails."""
 
 from __future__ import annotations
 
