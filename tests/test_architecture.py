@@ -114,17 +114,17 @@ def test_layers_are_kept():
     assert ran.returncode == 0, ran.stdout
 
 
-def test_the_root_imports_nothing_of_ours():
+def test_root_package_imports_no_submodule():
     assert own("") == set()
 
 
-def test_no_import_cycles():
+def test_there_are_no_import_cycles():
     # A package's __init__ may re-export its modules, which may import each other, but not the package.
     graph = {module: own(module) - {""} for module in modules()}
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_no_imports_of_ours_inside_functions():
+def test_there_are_no_own_imports_inside_functions():
     # Except in AppConfig.ready(): before it, nothing with models can be imported.
     lazy = [
         f"{module}.{function.name}"
@@ -136,7 +136,7 @@ def test_no_imports_of_ours_inside_functions():
     assert lazy == []
 
 
-def test_values_need_only_the_standard_library():
+def test_value_modules_import_the_standard_library_only():
     strangers = {
         module: names
         for module in modules()
@@ -146,7 +146,7 @@ def test_values_need_only_the_standard_library():
     assert strangers == {}
 
 
-def test_dialects_know_no_framework_no_network_and_no_files():
+def test_dialects_import_no_framework_network_or_files():
     banned = {
         "django",
         "rest_framework",
@@ -167,7 +167,7 @@ def test_dialects_know_no_framework_no_network_and_no_files():
     assert strangers == {}
 
 
-def test_dialects_have_no_clock():
+def test_dialects_read_no_clock():
     clocks = {"dt.datetime.now", "dt.datetime.utcnow", "dt.date.today", "datetime.now", "datetime.utcnow", "time.time"}
     readers = [
         f"{module}, line {node.lineno}"
@@ -180,7 +180,7 @@ def test_dialects_have_no_clock():
 
 
 @pytest.mark.parametrize("name", list(DOORS))
-def test_a_door_is_used_by_its_room_only(name):
+def test_restricted_import_is_used_by_its_modules_only(name):
     through = {
         module
         for module in modules()
@@ -203,7 +203,7 @@ def test_settings_of_django_q2_are_read_by_its_executor_only():
     assert {module for module in readers if not f"{module}.".startswith("executors.django_q.")} == set()
 
 
-def test_what_follows_a_commit_has_a_name():
+def test_on_commit_callbacks_have_a_name():
     """Before 6.1 Django logs the ``__qualname__`` of a failed robust callback, and raises if there is none."""
     nameless = [
         f"{module}, line {node.lineno}"
@@ -215,7 +215,7 @@ def test_what_follows_a_commit_has_a_name():
     assert nameless == []
 
 
-def test_no_drawers():
+def test_there_are_no_utils_modules():
     assert [module for module in modules() if DRAWERS & set(module.split("."))] == []
 
 

@@ -130,7 +130,7 @@ def of_the_reader(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("block", "above"), those(of_settings=False))
-def test_block_can_be_run(block, above, of_the_reader):
+def test_block_runs(block, above, of_the_reader):
     names: dict[str, Any] = {"__name__": "page"}
     for earlier in (*above, block):
         if not is_of_settings(earlier):
@@ -139,7 +139,7 @@ def test_block_can_be_run(block, above, of_the_reader):
 
 @pytest.mark.django_db  # some checks of Django query the database's features
 @pytest.mark.parametrize(("block", "above"), those(of_settings=True))
-def test_settings_of_a_page_pass_the_check(block, above, of_the_reader, tmp_path):
+def test_settings_of_a_page_pass_check(block, above, of_the_reader, tmp_path):
     for earlier in above:
         if earlier.file:
             of_the_reader(earlier)
@@ -178,7 +178,7 @@ def mistakes(changed: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_a_mistake_in_settings_of_a_page_is_seen():
+def test_mistake_in_settings_of_a_page_is_detected():
     assert mistakes({"ASYNC_EXCHANGE": {"DIALECT": {}}})
 
 
@@ -188,17 +188,17 @@ def extras() -> dict[str, list[str]]:
     return found
 
 
-def test_extras_that_the_documentation_installs_are_there():
+def test_documented_extras_exist():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert set(re.findall(r"django-asyncexchange\[(\w+)\]", text)) <= extras().keys()
 
 
-def test_the_extra_celery_has_what_its_documented_broker_needs():
+def test_extra_celery_has_what_its_documented_broker_needs():
     assert 'CELERY_BROKER_URL = "redis://' in (ROOT / "docs" / "howto" / "executors.rst").read_text(encoding="utf-8")
     assert any("redis" in need for need in extras()["celery"])
 
 
-def test_ci_looks_through_the_packages():
+def test_ci_checks_the_packages():
     assert re.search(r"run-parallel .*\bpackages\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
 
 
@@ -212,7 +212,7 @@ def readme_targets() -> list[str]:
 
 
 @pytest.mark.parametrize("target", readme_targets())
-def test_link_of_the_readme_works_from_anywhere(target):
+def test_link_of_the_readme_is_absolute(target):
     assert target.startswith("https://")
 
 

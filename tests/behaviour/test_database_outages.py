@@ -83,7 +83,7 @@ def everything():
         pytest.param(waiting, lambda client, task: client.get(f"{MOYSKLAD}/async/"), 200, id="list of moysklad"),
     ],
 )
-def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, before, ask, success):
+def test_request_succeeds_or_is_a_503_without_effect_whichever_statement_fails(client, before, ask, success):
     for at in itertools.count():
         AsyncTask.objects.all().delete()
         task = before(client)
@@ -98,7 +98,7 @@ def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, 
     assert (response.status_code, at > 2) == (success, True)
 
 
-def test_a_caller_who_cannot_be_looked_up_is_told_to_come_again():
+def test_failing_authentication_query_is_a_503_with_retry_after():
     get_user_model().objects.create_user("otto", password="a password")
     known = {"Authorization": "Basic " + base64.b64encode(b"otto:a password").decode(), "Prefer": "respond-async"}
     failing = Failing(at=0)
@@ -109,7 +109,7 @@ def test_a_caller_who_cannot_be_looked_up_is_told_to_come_again():
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_a_client_that_polls_is_told_to_come_again(client, error):
+def test_poll_while_the_database_is_down_is_a_503_with_retry_after(client, error):
     def refuse(*args):
         raise error("the database is away")
 

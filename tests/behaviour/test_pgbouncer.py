@@ -75,7 +75,7 @@ def pooled_url(database, free_port):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_a_client_that_waits_behind_pgbouncer_is_answered_at_the_end_of_its_call_and_nobody_is_left_listening(
+def test_waiting_client_is_answered_behind_pgbouncer_without_listen(
     pooled_url,
 ):
     done = subprocess.run(

@@ -693,7 +693,7 @@ def next_state(dialect: str, route: str, situation: str) -> str | None:
 @pytest.mark.seed("S000-2", "S000-3", "S000-18", "S000-20", "S000-21", "S000-22", "S000-23", "S000-24", "S000-25")
 @pytest.mark.seed("S000-26", "S000-27", "S000-28", "S000-29", "S000-30", "S000-31", "S000-32", "S000-33", "S000-34")
 @each_cell_of("mailru")
-def test_target_mail_ru_answers(client, route, situation):
+def test_mailru_answers(client, route, situation):
     play(client, "mailru", route, situation)
 
 
@@ -740,27 +740,27 @@ def test_cisco_answers_in_xml(client, situation):
 # Completeness of the tables -------------------------------------------------------------------------------------------
 
 
-def test_every_dialect_has_its_table():
+def test_every_dialect_has_a_table():
     assert CELLS.keys() == {mount.name for mount in conf.mounts} == BUILT_IN.keys()
 
 
-def test_the_tables_have_every_route():
+def test_tables_have_every_route():
     routes = {mount.name: set(mount.ROUTES) for mount in conf.mounts}
     assert {dialect: set(table) for dialect, table in CELLS.items()} == routes
 
 
 @pytest.mark.parametrize("dialect", CELLS)
-def test_the_tables_have_every_situation_at_every_route(dialect):
+def test_tables_have_every_situation_at_every_route(dialect):
     assert [route for route, cells in CELLS[dialect].items() if cells.keys() != set(EVERYTHING)] == []
 
 
-def test_the_situations_are_every_state_and_every_reason():
+def test_situations_have_every_state_and_reason():
     live = [fields for name, fields in SITUATIONS.items() if not name.startswith("expired")]
     assert {fields["state"] for fields in live} == set(State)
     assert {fields["reason"] for fields in live if fields["state"] is State.ERROR} == set(Reason)
 
 
-def test_what_is_not_in_the_table_of_xml_is_the_views_own_answer():
+def test_situations_outside_the_xml_table_are_responses_of_the_view():
     stored_answers = {name for name, fields in SITUATIONS.items() if "answer" in fields and "expired" not in name}
     assert CISCO_XML.keys() == set(EVERYTHING) - stored_answers
 
@@ -828,7 +828,7 @@ KICK_OFFS: dict[str, list[Call]] = {
     [(dialect, call) for dialect, calls in KICK_OFFS.items() for call in calls],
     ids=lambda value: value if isinstance(value, str) else f"{value.method} {value.path}",
 )
-def test_a_kick_off_is_answered(client, dialect, call):
+def test_kick_off_is_answered_202(client, dialect, call):
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         response = client.generic(call.method, call.path, headers=call.headers)
@@ -843,7 +843,7 @@ AT_ONCE = {"Prefer": "respond-async, wait=15", "Idempotency-Key": "a-key"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_repeated_kick_off_that_waits_gets_the_answer_until_it_expires(client):
+def test_repeated_kick_off_with_wait_gets_the_response_until_it_expires(client):
     first = client.post("/generic/buyer/", headers=AT_ONCE)
     again = client.post("/generic/buyer/", headers=AT_ONCE)
     assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
@@ -854,7 +854,7 @@ def test_a_repeated_kick_off_that_waits_gets_the_answer_until_it_expires(client)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("dialect", KICK_OFFS)
-def test_a_key_that_cannot_be_used_is_refused_in_the_words_of_the_dialect(client, dialect):
+def test_invalid_or_reused_idempotency_key_is_refused_in_the_dialects_format(client, dialect):
     call = KICK_OFFS[dialect][0]
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         unusable = client.generic(call.method, call.path, headers={**call.headers, "Idempotency-Key": "a key"})
@@ -914,7 +914,7 @@ each_route = pytest.mark.parametrize(
 
 
 @each_route
-def test_without_credentials_every_route_is_a_401(dialect, route):
+def test_request_without_credentials_is_a_401(dialect, route):
     User.objects.create(username="anna")
     if conf.dialect(dialect).ROUTES[route].public:
         expected = CELLS[dialect][route]["done"]._replace(headers={})
@@ -925,7 +925,7 @@ def test_without_credentials_every_route_is_a_401(dialect, route):
 
 
 @each_route
-def test_another_method_is_a_405(client, dialect, route):
+def test_other_method_is_a_405(client, dialect, route):
     expected = NOT_ALLOWED[dialect]
     allow = ALLOW.get((dialect, route), "GET")
     expected = Answer(expected.status, {**expected.headers, "Allow": allow}, expected.body)
@@ -942,7 +942,7 @@ def everything(response: Any) -> tuple[Any, ...]:
 
 @pytest.mark.product()
 @pytest.mark.parametrize(("dialect", "other"), list(itertools.permutations(CELLS, 2)))
-def test_a_task_is_served_by_the_addresses_of_its_dialect_only(client, dialect, other):
+def test_task_is_served_by_its_own_dialect_only(client, dialect, other):
     ids = [prepared(dialect, situation) for situation in SITUATIONS]
     for route in CELLS[other]:
         unknown = everything(ask(client, other, route, str(uuid.uuid4())))

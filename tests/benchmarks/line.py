@@ -17,7 +17,7 @@ PATIENCE = 120.0
 _end: tuple[int, int] | None = None
 
 
-def tell(id: str) -> None:
+def report(id: str) -> None:
     """In a worker: report that ``id`` is done."""
     global _end
     path = os.environ.get(VARIABLE)
@@ -35,7 +35,7 @@ class Line:
         os.environ[VARIABLE] = str(path)
         self._end = os.open(path, os.O_RDWR)
 
-    def heard(self, seconds: float) -> Iterator[tuple[str, float]]:
+    def received(self, seconds: float) -> Iterator[tuple[str, float]]:
         """What is reported within ``seconds``."""
         if select.select([self._end], [], [], seconds)[0]:
             for key, moment in WORD.iter_unpack(os.read(self._end, WORD.size * 2000)):
@@ -50,7 +50,7 @@ class Line:
         found: dict[str, float] = {}
         deadline = time.monotonic() + PATIENCE
         while len(found) < len(wanted):
-            for key, moment in self.heard(1.0):
+            for key, moment in self.received(1.0):
                 if key in wanted:
                     found[key] = moment
                     deadline = time.monotonic() + PATIENCE

@@ -39,7 +39,7 @@ def forged(trigger):
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_in_the_last_place_a_forged_call_is_refused(trigger):
+def test_forged_call_is_refused_with_the_middleware_last(trigger):
     with placed(len(OTHERS)):
         assert not is_complained_about()
         assert forged(trigger) == 403
@@ -47,12 +47,12 @@ def test_in_the_last_place_a_forged_call_is_refused(trigger):
 
 
 @pytest.mark.parametrize("place", ABOVE)
-def test_in_every_other_place_the_checks_complain(place):
+def test_check_fails_in_every_other_place(place):
     with placed(place):
         assert is_complained_about()
 
 
-def test_right_above_the_csrf_check_a_forged_call_would_be_accepted():
+def test_forged_call_is_accepted_directly_above_the_csrf_middleware():
     # The reason for the check.
     csrf = "django.middleware.csrf.CsrfViewMiddleware"
     others = [name for name in OTHERS if name != csrf]

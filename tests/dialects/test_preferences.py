@@ -49,7 +49,7 @@ def values(header: str) -> dict[str, str]:
         (" \t", {}),
     ],
 )
-def test_what_is_said_is_read(header: str, expected: dict[str, str]) -> None:
+def test_preferences_are_parsed(header: str, expected: dict[str, str]) -> None:
     assert values(header) == expected
 
 
@@ -72,16 +72,16 @@ def test_what_is_said_is_read(header: str, expected: dict[str, str]) -> None:
         ("c; =; d e; p=1", {"c": ""}),
     ],
 )
-def test_junk_goes_alone(header: str, expected: dict[str, str]) -> None:
+def test_malformed_preference_is_skipped(header: str, expected: dict[str, str]) -> None:
     assert values(header) == expected
 
 
 @pytest.mark.parametrize("header", ['a="b, c', 'a="b\\", c', 'a="b\\', 'a="'])
-def test_a_quote_that_is_never_closed_takes_the_rest(header: str) -> None:
+def test_unclosed_quote_takes_the_rest(header: str) -> None:
     assert values(f"first, {header}") == {"first": ""}
 
 
-def test_a_malformed_preference_does_not_hide_a_later_one_of_its_name() -> None:
+def test_malformed_preference_does_not_hide_a_later_one() -> None:
     assert values("wait=1 2, wait=3") == {"wait": "3"}
 
 
@@ -102,7 +102,7 @@ def test_parameters_belong_to_their_preference(header: str, expected: dict[str, 
     assert parse(f"{header}, z; y=x")["a"].parameters == expected
 
 
-def test_a_callback_is_a_preference_with_an_address() -> None:
+def test_callback_is_a_preference_with_a_url() -> None:
     found = parse('respond-async, callback;url="https://example.com/done;now,please"')
     assert found["callback"].parameters == {"url": "https://example.com/done;now,please"}
 
@@ -127,7 +127,7 @@ def test_a_callback_is_a_preference_with_an_address() -> None:
         "respond-async, respond-async",
     ],
 )
-def test_the_token_asks(header: str) -> None:
+def test_respond_async_is_a_trigger(header: str) -> None:
     assert wants_async(header)
 
 
@@ -149,7 +149,7 @@ def test_the_token_asks(header: str) -> None:
         'foo="never closed, respond-async',
     ],
 )
-def test_anything_else_does_not_ask(header: str) -> None:
+def test_anything_else_is_no_trigger(header: str) -> None:
     assert not wants_async(header)
 
 
@@ -186,11 +186,11 @@ def test_anything_else_does_not_ask(header: str) -> None:
         ("", 0.0),
     ],
 )
-def test_how_long_to_wait(header: str, seconds: float) -> None:
+def test_wait(header: str, seconds: float) -> None:
     assert wait_of(header, CAP) == seconds
 
 
-def test_a_cap_of_zero_never_waits() -> None:
+def test_cap_of_zero_never_waits() -> None:
     assert wait_of("wait=5", 0) == 0
 
 
@@ -198,7 +198,7 @@ def test_a_cap_of_zero_never_waits() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from('",;=\\ \t\0aé-') | st.characters(), max_size=200))
-def test_no_header_is_an_error(header: str) -> None:
+def test_fuzzed_header_raises_nothing(header: str) -> None:
     parse(header)
     wants_async(header)
     assert 0 <= wait_of(header, CAP) <= CAP
@@ -213,7 +213,7 @@ def quoted(text: str) -> str:
 
 
 @given(st.dictionaries(TOKENS, st.tuples(TEXTS, st.dictionaries(TOKENS, TEXTS, max_size=3)), max_size=4))
-def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str]]]) -> None:
+def test_quoted_preferences_round_trip(given: dict[str, tuple[str, dict[str, str]]]) -> None:
     header = ", ".join(
         "; ".join(f"{name}={quoted(text)}" for name, text in ((name, text), *parameters.items()))
         for name, (text, parameters) in given.items()
@@ -225,7 +225,7 @@ def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str
     "piece",
     [",", ";", "=", '"', "\\", '"\\', '\\"', '",', '"\\",', "a;", "a=", "a,", " ", "\t,", ' "', "é", 'a="', "a b,"],
 )
-def test_a_hostile_header_is_read_in_linear_time(piece: str) -> None:
+def test_hostile_header_is_parsed_in_linear_time(piece: str) -> None:
     header = "respond-async, x" + piece * (100_000 // len(piece)) + " wait"
     with given_up_after(PATIENCE):  # quadratic time would be minutes
         parse(header)

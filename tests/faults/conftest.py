@@ -47,11 +47,11 @@ def rig(request: pytest.FixtureRequest, databases: Any, tmp_path: Any) -> Iterat
 
 # The report -----------------------------------------------------------------------------------------------------------
 
-Tell = Callable[..., None]
+Report = Callable[..., None]
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Tell:
+def report(request: pytest.FixtureRequest) -> Report:
     """Records the fault and its verdict for the terminal."""
 
     def tell(fault: str, verdict: Verdict, **figures: Any) -> None:

@@ -17,7 +17,7 @@ CALLS = long_or_short(300, 40)
 
 
 @on((ORM, "SQLite"), (ORM, "PostgreSQL"))
-def test_a_call_that_is_cancelled_at_any_moment_is_cancelled_or_done_never_both(rig, told):
+def test_call_cancelled_at_a_random_moment_is_either_cancelled_or_done(rig, report):
     """No worker dies of it. The view's commit may precede the cancellation, and then stays."""
     until(rig.whole, RECOVERY)
     workers = rig.pids("worker")
@@ -43,4 +43,4 @@ def test_a_call_that_is_cancelled_at_any_moment_is_cancelled_or_done_never_both(
     assert verdict.mistakes == {}
     assert all(rig.traces(call) for call, end in ends.items() if end == "Succeeded")
     assert rig.pids("worker") == workers
-    told("cancelled at random", verdict)
+    report("cancelled at random", verdict)

@@ -24,7 +24,7 @@ def server():
 
 
 @pytest.mark.parametrize("broker", ["messages in it", "messages on Redis"])
-def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, request):
+def test_crashed_database_costs_no_call(tmp_path, server, broker, report, request):
     """Web server and workers reconnect by themselves. No call is accepted that was not stored."""
     beside = request.getfixturevalue("redis_beside") if broker == "messages on Redis" else ""
     with rigged(tmp_path, server.url, beside) as rig:
@@ -46,7 +46,7 @@ def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, r
         assert rig.web.poll() is rig.supervisor.poll() is None
         verdict = rig.verdict(may_fail=True)
         assert verdict.ended_lost == 0
-        told(
+        report(
             f"PostgreSQL crashed, {broker}",
             verdict,
             crashes=len(took),
@@ -61,7 +61,7 @@ def redis_beside():
         yield server.url
 
 
-def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, told):
+def test_locked_database_costs_no_call(databases, tmp_path, report):
     """SQLite has one writer; a wait beyond the busy timeout is an error."""
     url = databases("SQLite")
     with rigged(tmp_path, url, FAULT_BUSY_SECONDS="1") as rig:
@@ -77,7 +77,7 @@ def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, 
         assert set(rig.refused) <= {503}
         verdict = rig.verdict(may_fail=True)
         assert verdict.ended_lost == 0
-        told(
+        report(
             "SQLite held for 3 s",
             verdict,
             times=len(took),

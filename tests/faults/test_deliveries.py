@@ -56,7 +56,7 @@ def subscribe(rig, port):
     return answer.json()["id"], answer.json()["secret"]
 
 
-def told_of(rig, webhooks):
+def deliveries_of(rig, webhooks):
     """The deliveries, by id."""
     return {row["id"]: row for row in json.loads(rig.ask("tests.faults.outbox", json.dumps(webhooks)))}
 
@@ -113,7 +113,7 @@ class Killer:
 
 
 @on(*long_or_short(CELLS, [(ORM, "PostgreSQL")]))
-def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
+def test_every_event_is_delivered_whichever_process_is_killed(rig, report):
     with inbox(RECEIVERS) as here:
         webhooks = dict(subscribe(rig, port) for port in here.ports)
         verifiers = {port: Verifier(secret) for port, secret in zip(here.ports, webhooks.values(), strict=True)}
@@ -123,9 +123,9 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
             pass
         verdict = rig.verdict()
         until(lambda: len({message.id for message in here.messages}) >= EVENTS, 10 * RECOVERY)
-        until(lambda: {row["state"] for row in told_of(rig, [*webhooks]).values()} == {"DELIVERED"}, 2 * RECOVERY)
+        until(lambda: {row["state"] for row in deliveries_of(rig, [*webhooks]).values()} == {"DELIVERED"}, 2 * RECOVERY)
         took = time.monotonic() - began
-    rows, arrived = told_of(rig, [*webhooks]), by_id(here.messages)
+    rows, arrived = deliveries_of(rig, [*webhooks]), by_id(here.messages)
     assert len(killer.killed) == KILLS
     assert set(arrived) == set(rows)
     assert len(rows) == EVENTS == len(rig.accepted) * RECEIVERS
@@ -133,7 +133,7 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
     for message in here.messages:
         verifiers[message.port].verify(message.body, message.headers)
     late = sorted(min(message.at for message in messages) - rows[id]["made"] for id, messages in arrived.items())
-    told(
+    report(
         "workers killed while delivering",
         verdict,
         kills=len(killer.killed),
@@ -146,7 +146,7 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
     )
 
 
-test_every_event_arrives_whoever_is_killed_while_delivering_it.environment = {"FAULT_IN_FLIGHT": "50"}
+test_every_event_is_delivered_whichever_process_is_killed.environment = {"FAULT_IN_FLIGHT": "50"}
 
 
 # A black hole ---------------------------------------------------------------------------------------------------------
@@ -162,12 +162,12 @@ def delays(rig, here, webhooks):
     for count in range(1, CALLS + 1):
         assert rig.submit("GET")
         until(lambda count=count: len({message.id for message in here.messages}) == count * GOOD, 2 * RECOVERY)
-    rows = told_of(rig, webhooks)
+    rows = deliveries_of(rig, webhooks)
     return [messages[0].at - rows[id]["made"] for id, messages in by_id(here.messages).items()]
 
 
 @on((ORM, "PostgreSQL"))
-def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
+def test_fifty_receivers_do_not_wait_for_a_hanging_one(rig, report):
     with inbox(GOOD + 1) as here:
         hole = here.ports[-1]
         here.silent.add(hole)
@@ -179,7 +179,7 @@ def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
         until(lambda: here.holds)
         first = min(here.given_up, default=math.inf)
         heard = len([message for message in here.messages if message.at < first])
-    told(
+    report(
         "one black hole among 51 receivers",
         rig.verdict(),
         events=2 * CALLS * GOOD,
@@ -189,4 +189,4 @@ def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
     assert heard >= GOOD  # all good receivers had the first event before the hanging one was given up
 
 
-test_fifty_receivers_do_not_wait_for_one_that_hangs.environment = {"FAULT_PATIENCE": "120"}
+test_fifty_receivers_do_not_wait_for_a_hanging_one.environment = {"FAULT_PATIENCE": "120"}

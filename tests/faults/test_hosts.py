@@ -60,7 +60,7 @@ def hosts_of(rig):
     return {trace.split()[3] for trace in rig.call("GET", f"/traces/{rig.name}/").json()}
 
 
-def test_a_host_that_is_cut_off_costs_no_call(rig, net, told):
+def test_host_cut_off_for_a_while_costs_no_call(rig, net, report):
     far, near = net.host("a"), net.host("b")
     rig.work(WORKER, *far)
     until(rig.whole, RECOVERY)
@@ -77,10 +77,10 @@ def test_a_host_that_is_cut_off_costs_no_call(rig, net, told):
             threading.Event().wait(max(0, seconds - (time.monotonic() - began)))
             net.mend("a")
             took.append(rig.recovers())
-    told("a host of two cut off", rig.verdict(), times=len(AWAY), slowest=max(took))
+    report("a host of two cut off", rig.verdict(), times=len(AWAY), slowest=max(took))
 
 
-def test_a_host_that_never_comes_back_costs_no_call(rig, net, told):
+def test_host_cut_off_for_good_costs_no_call(rig, net, report):
     far, near = net.host("a"), net.host("b")
     rig.work(WORKER, *far)
     until(rig.whole, RECOVERY)
@@ -91,4 +91,4 @@ def test_a_host_that_never_comes_back_costs_no_call(rig, net, told):
         took = rig.recovers()
     verdict = rig.verdict()
     assert hosts_of(rig) == {"a", "b"}
-    told("a host of two gone", verdict, recovered=took)
+    report("a host of two gone", verdict, recovered=took)

@@ -27,7 +27,7 @@ def rig(databases, tmp_path):
 
 
 @pytest.mark.parametrize("is_over", [False, True], ids=["while the other runs it", "when it is done"])
-def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_on(rig, told, is_over):
+def test_worker_suspended_past_its_lease_changes_nothing_when_it_resumes(rig, report, is_over):
     took = []
     for _ in range(long_or_short(10, 1)):
         call = rig.submit("GET", seconds=2)
@@ -48,7 +48,7 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_o
         assert result.headers["X-Process"] != str(slow)
         until(lambda slow=slow: is_at_work(rig, slow), RECOVERY)
     how = "after" if is_over else "during"
-    told(
+    report(
         f"worker stopped past its lease, continued {how} the next run",
         rig.verdict(),
         kills=len(took),
@@ -63,7 +63,7 @@ def is_at_work(rig, pid):
     return any(pid in rig.traces(call) for call in calls)
 
 
-def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_again(rig, told):
+def test_unsafe_call_of_a_worker_suspended_past_its_lease_is_not_restarted(rig, report):
     call = rig.submit("POST", seconds=1)
     [slow] = until(lambda: rig.traces(call), RECOVERY)
     os.kill(slow, signal.SIGSTOP)
@@ -74,10 +74,10 @@ def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_a
     rig.recovers()
     verdict = rig.verdict()
     assert verdict.ended_lost == 1
-    told("worker stopped over an unsafe call", verdict)
+    report("worker stopped over an unsafe call", verdict)
 
 
-def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases, tmp_path, told):
+def test_message_redelivered_during_its_run_starts_nothing(databases, tmp_path, report):
     """The queue's retry clock starts at the fetch: a message that waits for a worker is redelivered."""
     with rigged(tmp_path, databases("PostgreSQL"), FAULT_RETRY="6", FAULT_RUN_LIMIT="4.5", FAULT_SHARE="6") as rig:
         rig.serve()
@@ -87,4 +87,4 @@ def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases
             rig.submit("POST", seconds=4)
         verdict = rig.verdict()
         assert verdict.done == 6
-        told("messages redelivered during their runs", verdict)
+        report("messages redelivered during their runs", verdict)

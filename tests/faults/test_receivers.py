@@ -52,7 +52,7 @@ class Good:
 
 
 @on((ORM, "PostgreSQL"))
-def test_good_receivers_hear_of_every_end_whatever_dies_and_whoever_misbehaves(rig, told):
+def test_every_end_is_delivered_once_to_good_receivers_whatever_dies(rig, report):
     good, chance, number = Good(), random.Random(7), 0
     with contextlib.ExitStack() as stack:
         ports = [stack.enter_context(receivers.misbehaving(kind)) for kind in BAD]
@@ -87,7 +87,7 @@ def test_good_receivers_hear_of_every_end_whatever_dies_and_whoever_misbehaves(r
     assert {len(ids) for ids in good.ids.values()} == {len(bodies) for bodies in good.bodies.values()} == {1}
     late = sorted(good.late.values())
     p95 = late[int(0.95 * (len(late) - 1))]
-    told(
+    report(
         "receivers of all kinds, workers killed",
         verdict,
         kills=KILLS,

@@ -81,7 +81,7 @@ def story(page: str, beginning: str) -> Callable[[Story], Story]:
 
 @pytest.mark.full
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if shows(page)])
-def test_what_a_page_shows_is_so(reader, page):
+def test_page_shows_what_happens(reader, page):
     ours = {words: told for (name, words), told in STORIES.items() if name == page.stem}
     reader.read(others(page), lambda block: next((ours[words] for words in ours if block.text.startswith(words)), None))
 
@@ -186,7 +186,7 @@ def overdue(reader, accept):
 @story("moysklad", '{"events"')
 def told(reader, block):
     reader.accepted("/api/remap/1.2/report/stock?async=true")
-    reader.said = until(lambda: heard(reader, "/hook?"), PATIENCE, PAUSE).body.decode()
+    reader.said = until(lambda: newest(reader, "/hook?"), PATIENCE, PAUSE).body.decode()
     reader.compare(block)
 
 
@@ -210,12 +210,12 @@ def heeded(reader, block):
     name, _, text = reader.localized(block.text).strip().partition(": ")
     response = reader.call("GET", "/reports/stock", headers={name: text})
     assert "callback" in response.headers["Preference-Applied"]
-    assert until(lambda: heard(reader, "/done"), PATIENCE, PAUSE)
+    assert until(lambda: newest(reader, "/done"), PATIENCE, PAUSE)
 
 
 @story("webhooks", "POST /hooks")
 def signed(reader, block):
-    seen = until(lambda: heard(reader, "/hooks"), PATIENCE, PAUSE)
+    seen = until(lambda: newest(reader, "/hooks"), PATIENCE, PAUSE)
     method, path, headers, body = parsed(block)
     assert (seen.method, seen.path, seen.headers["content-type"]) == (method, path, headers["Content-Type"])
     assert {name.lower() for name in headers} <= seen.headers.keys()
@@ -232,7 +232,7 @@ def resent(reader, block):
     assert until(is_sent_again, PATIENCE, PAUSE)
 
 
-def heard(reader, path):
+def newest(reader, path):
     """The newest message at ``path``."""
     found = [seen for seen in reader.receiver.seen if seen.path.startswith(path)]
     return found[-1] if found else None
@@ -255,7 +255,7 @@ def parsed(block):
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
-def test_every_block_is_done_or_listed(page):
+def test_every_block_is_run_or_listed(page):
     """Blocks of how-to's and reference are run here, or fail here."""
     assert page in PAGES or not others(page)
 
@@ -267,7 +267,7 @@ def test_no_block_is_overlooked(page):
     assert not re.search(r"(?m)^(?! *\.\.).*::$|\.\. (code|highlight|sourcecode|prompt)::", text)
 
 
-def test_nothing_is_listed_or_told_that_is_not_there():
+def test_every_listed_block_exists():
     there = [(page.stem, block.text) for page in DOCUMENTS for block in shown_on(page)]
     for name, words in [*ELSEWHERE, *STORIES]:
         assert any(page == name and text.startswith(words) for page, text in there), (name, words)

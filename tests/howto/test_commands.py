@@ -67,7 +67,7 @@ ALL = sorted((page.stem, words) for page in DOCUMENTS for words in named(page))
 
 
 @pytest.mark.parametrize("words", sorted({words for _, words in ALL}))
-def test_command_is_there_and_takes_its_arguments(words):
+def test_command_exists_and_takes_its_arguments(words):
     name, *arguments = shlex.split(words)
     takes(name, arguments)
 
@@ -85,11 +85,11 @@ def test_option_in_a_text_belongs_to_a_command_of_its_page(page):
 @pytest.mark.parametrize(
     "words", ["asyncexchange_worker --grase 60", "asyncexchange_prune anna", "celery worker --cue x"]
 )
-def test_a_wrong_argument_is_seen(words):
+def test_wrong_argument_is_noticed(words):
     name, *arguments = words.split()
     with pytest.raises((CommandError, SystemExit, AssertionError)):
         takes(name, arguments)
 
 
-def test_each_command_of_this_app_is_named():
+def test_each_command_of_this_app_is_documented():
     assert set(commands(OURS)) <= {words.split()[0] for _, words in ALL}

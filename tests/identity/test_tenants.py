@@ -114,25 +114,25 @@ def submit(client):
     return AsyncTask.objects.get()
 
 
-def test_a_call_runs_as_the_user_of_its_own_tenant(anna, otto):
+def test_call_runs_as_the_user_of_its_tenant(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     assert perform(task) == 200
     assert bytes(task.bodies.get(kind=Body.RESPONSE).content) == b"anna"
 
 
-def test_a_task_refers_to_no_user_of_another_database(anna, otto):
+def test_task_has_no_foreign_key_to_another_database(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     assert task.owner is None
     User.objects.all().delete()
     assert perform(task) == 200
 
 
-def test_a_user_need_not_be_in_the_database_of_the_tasks(berta):
+def test_user_may_be_missing_in_the_database_of_the_tasks(berta):
     task = submit(signed_in(berta, "b.example"))
     assert (perform(task), ran) == (200, ["berta"])
 
 
-def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, otto):
+def test_user_of_another_tenant_with_the_same_pk_sees_nothing(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     perform(task)
     for mount, address in (
@@ -147,7 +147,7 @@ def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, ott
     assert [client.get("/async/tasks").json()["count"] for client in who] == [1, 0]
 
 
-def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
+def test_users_with_the_same_pk_have_separate_idempotency_keys(anna, otto):
     headers = {**PREFER, "Idempotency-Key": "one"}
     for client in (signed_in(anna, "b.example"), signed_in(otto, "a.example")):
         for _ in range(2):
@@ -156,11 +156,11 @@ def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
     assert {task.account for task in AsyncTask.objects.all()} == {f":user:{OTHER}:{anna.pk}", str(otto.pk)}
 
 
-def test_where_the_tenant_is_another_one_by_then_the_call_does_not_run(anna, otto, monkeypatch):
+def test_call_does_not_run_in_another_tenant(anna, otto, monkeypatch):
     task = submit(signed_in(anna, "b.example"))
     monkeypatch.setattr(Middleware, "hosts", {})
     assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
 
 
-def test_the_account_of_a_user_whose_database_is_ours_is_the_key_alone(otto):
+def test_account_of_a_user_in_the_default_database_is_the_pk(otto):
     assert submit(signed_in(otto, "a.example")).account == str(otto.pk)

@@ -43,7 +43,7 @@ CALLERS = {
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_cluster_answers_as_the_web_server_does_at_once(site, name):
+def test_cluster_returns_the_same_response_as_the_web_server(site, name):
     path, client = CALLERS[name]
     at_once, later, task = site.twice(client(site), "GET", path)
     assert at_once.status_code == 200, site.logs()
@@ -69,7 +69,7 @@ def s3():
         yield url, sizes
 
 
-def test_uploads_and_answers_lie_in_the_buckets_of_django_storages(s3, prepared, tmp_path):
+def test_uploads_and_results_are_in_the_buckets_of_django_storages(s3, prepared, tmp_path):
     url, sizes = s3
     text = b"a line of some length\n" * 10_000
     with prepared.copied(tmp_path, "tests.interop.on_s3", INTEROP_S3=url).deployed(WORKER) as site:
@@ -80,7 +80,7 @@ def test_uploads_and_answers_lie_in_the_buckets_of_django_storages(s3, prepared,
     assert sizes("results") == [len(text)]  # the response's; the request's body was deleted at the end of the task
 
 
-def test_celery_runs_calls_and_the_tasks_of_the_project(prepared, tmp_path):
+def test_celery_runs_calls_and_the_projects_own_tasks(prepared, tmp_path):
     redis = address("TEST_REDIS_URL")
     project = prepared.copied(tmp_path, "tests.interop.beside_celery.settings", TEST_REDIS_URL=redis)
     worker = "celery -A tests.interop.beside_celery worker --pool prefork --concurrency 2"

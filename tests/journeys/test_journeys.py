@@ -142,7 +142,7 @@ def seen(answer: requests.Response) -> tuple[int, bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("size", [3_000_000, 3_000, 0], ids=["3 MB", "3 kB", "empty"])
-def test_an_answer_later_is_the_answer_at_once(journey, size):
+def test_deferred_response_equals_the_immediate_one(journey, size):
     body = os.urandom(size)
     at_once = journey.call("POST", "/mirror/?a=1", data=body, headers={"Content-Type": "text/plain"})
     later = journey.later("POST", "/mirror/?a=1", data=body)
@@ -150,26 +150,26 @@ def test_an_answer_later_is_the_answer_at_once(journey, size):
     assert seen(later) == seen(at_once)
 
 
-def test_what_a_view_refuses_is_the_answer(journey):
+def test_validation_error_of_a_view_is_the_result(journey):
     at_once, later = journey.call("POST", "/refuses/"), journey.later("POST", "/refuses/")
     assert (later.status_code, later.json()) == (400, {"name": ["This is no name."]})
     assert seen(later) == seen(at_once)
 
 
-def test_a_view_that_raises_has_failed(journey):
+def test_view_that_raises_fails_the_task(journey):
     status = journey.submit("GET", "/raises/")
     assert journey.call("GET", journey.ended(status)).status_code == 500
     assert journey.monitor(status)["status"] == "Failed"
 
 
-def test_a_call_runs_as_whoever_sent_it_and_is_nobody_elses(journey):
+def test_call_runs_as_its_user_and_is_hidden_from_others(journey):
     tasks = {who: journey.submit("POST", "/mirror/", who) for who in ("anna", "boris")}
     results = {who: journey.ended(status, who) for who, status in tasks.items()}
     assert [journey.call("GET", results[who], who).headers["X-Caller"] for who in tasks] == ["anna", "boris"]
     assert journey.call("GET", results["anna"], "boris").status_code == 404
 
 
-def test_a_call_that_is_cancelled_before_its_turn_never_runs(journey):
+def test_call_cancelled_before_its_turn_never_runs(journey):
     name = uuid.uuid4().hex
     held = [journey.submit("POST", f"/holds/{name}/") for _ in range(2)]  # as many as run at the same time
     waiting = journey.submit("POST", f"/counts/{name}/")
@@ -182,7 +182,7 @@ def test_a_call_that_is_cancelled_before_its_turn_never_runs(journey):
     assert journey.call("GET", f"/traces/{name}/").json() == []
 
 
-def test_of_many_calls_each_runs_once(journey):
+def test_each_of_many_calls_runs_once(journey):
     name = uuid.uuid4().hex
     with ThreadPoolExecutor(4) as pool:
         for status in list(pool.map(lambda _: journey.submit("POST", f"/counts/{name}/"), range(24))):
@@ -190,7 +190,7 @@ def test_of_many_calls_each_runs_once(journey):
     assert len(journey.call("GET", f"/traces/{name}/").json()) == 24
 
 
-def test_a_safe_call_whose_worker_process_is_killed_runs_again(journey):
+def test_safe_call_of_a_killed_worker_process_runs_again(journey):
     name = uuid.uuid4().hex
     status = journey.submit("GET", f"/dies/{name}/")
     [pid] = until(lambda: journey.call("GET", f"/traces/{name}/").json(), PATIENCE)
@@ -200,7 +200,7 @@ def test_a_safe_call_whose_worker_process_is_killed_runs_again(journey):
 
 
 @pytest.mark.wired
-def test_a_call_that_the_broker_never_got_is_accepted_and_runs_once(journey):
+def test_call_the_broker_never_got_is_accepted_and_runs_once(journey):
     name = uuid.uuid4().hex
     journey.wire.cut()
     try:

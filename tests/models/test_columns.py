@@ -56,7 +56,7 @@ def refusal(client):
     ("characters", "url"),
     [("latin1", "https://example.com/путь"), ("latin1", "https://пример.рф/"), ("utf8mb3", "https://example.com/😀")],
 )
-def test_an_address_with_letters_that_its_column_does_not_have_is_refused_in_words(client, characters, url):
+def test_url_outside_the_columns_character_set_is_refused(client, characters, url):
     with kept_in(characters):
         refused = make(client, url)
         assert (refused.status_code, refused.json()) == refusal(client)
@@ -64,7 +64,7 @@ def test_an_address_with_letters_that_its_column_does_not_have_is_refused_in_wor
 
 
 @pytest.mark.parametrize("error", [DataError("no"), OperationalError(1366, "Incorrect string value")])
-def test_what_a_driver_says_of_such_letters_is_a_refusal(client, monkeypatch, error):
+def test_driver_error_about_characters_is_a_refusal(client, monkeypatch, error):
     def refuse(self, **kwargs):
         raise error
 

@@ -48,7 +48,7 @@ def database_url() -> str:
     return f"{'postgres' if connection.vendor == 'postgresql' else 'mysql'}://{who}/{given['NAME']}"
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     """The next line of its output."""
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -56,7 +56,7 @@ def said(process: subprocess.Popen[str]) -> str:
     return line.strip()
 
 
-def tell(process: subprocess.Popen[str]) -> None:
+def resume(process: subprocess.Popen[str]) -> None:
     """Let it go on."""
     assert process.stdin is not None
     process.stdin.write("\n")

@@ -35,30 +35,30 @@ def no_pause(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [OperationalError("broken"), InterfaceError("closed")])
-def test_what_fails_with_a_connection_that_has_broken_is_done_with_another(error):
+def test_work_on_a_broken_connection_is_retried_on_another(error):
     assert db_retry.retry_while_unavailable(Work(error), PATIENCE) == "done"
 
 
-def test_what_a_database_that_is_there_refuses_for_good_is_raised():
+def test_permanent_error_is_raised_after_the_last_retry():
     errors = [OperationalError(f"the packet is too large ({number})") for number in range(9)]
     with pytest.raises(OperationalError, match=str(db_retry.RETRIES_WHILE_UP)):
         db_retry.retry_while_unavailable(Work(*errors), PATIENCE)
 
 
 @pytest.mark.parametrize("error", [IntegrityError, DataError, RuntimeError])
-def test_a_mistake_is_raised_at_once(error):
+def test_error_that_is_not_transient_is_raised_at_once(error):
     work = Work(error("wrong"), error("again"))
     with pytest.raises(error, match="wrong"):
         db_retry.retry_while_unavailable(work, PATIENCE)
 
 
-def test_a_transaction_of_the_caller_is_not_done_by_halves():
+def test_error_inside_the_callers_transaction_is_not_retried():
     with transaction.atomic(), pytest.raises(OperationalError):
         db_retry.retry_while_unavailable(Work(OperationalError("broken")), PATIENCE)
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="another process's lock on the file")
-def test_a_database_that_somebody_else_holds_is_waited_for():
+def test_locked_sqlite_database_is_retried():
     with sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False) as other:
         other.execute("BEGIN IMMEDIATE")
         tries = []
@@ -77,13 +77,13 @@ def test_a_database_that_somebody_else_holds_is_waited_for():
     other.close()
 
 
-def test_patience_has_an_end(monkeypatch):
+def test_retries_end_after_the_patience(monkeypatch):
     monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: True)
     with pytest.raises(OperationalError):
         db_retry.retry_while_unavailable(Work(*[OperationalError("away")] * 999), 0.05)
 
 
-def test_a_database_that_is_away_is_waited_for(monkeypatch):
+def test_unreachable_database_is_retried(monkeypatch):
     away = threading.Semaphore(db_retry.RETRIES_WHILE_UP + 5)
     monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: away.acquire(blocking=False))
     assert (
@@ -95,7 +95,7 @@ def test_a_database_that_is_away_is_waited_for(monkeypatch):
 # In another thread ----------------------------------------------------------------------------------------------------
 
 
-def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_thread_open():
+def test_retry_in_another_thread_keeps_this_threads_connection():
     connection.ensure_connection()
     mine = connection.connection
     assert db_retry.retry_in_thread(Work(OperationalError("broken")), PATIENCE) == "done"
@@ -103,12 +103,12 @@ def test_an_outage_that_is_outlasted_beside_leaves_the_connections_of_this_threa
     assert connection.is_usable()
 
 
-def test_what_is_raised_beside_is_raised_here():
+def test_error_in_another_thread_is_raised_here():
     with pytest.raises(RuntimeError, match="wrong"):
         db_retry.retry_in_thread(Work(RuntimeError("wrong")), PATIENCE)
 
 
-def test_who_is_interrupted_does_not_wait_for_what_goes_on_beside(monkeypatch):
+def test_interruption_does_not_wait_for_the_other_thread(monkeypatch):
     waiting, interrupted, quiet, released, over = (threading.Event() for _ in range(5))
     result = Future.result
     monkeypatch.setattr(Future, "result", lambda self: waiting.set() or result(self))
@@ -148,31 +148,31 @@ def deadlock():
     return error
 
 
-def test_a_deadlocked_transaction_is_begun_again():
+def test_deadlocked_transaction_is_retried():
     assert db_retry.retry_deadlocks(Work(*[deadlock() for _ in range(db_retry.DEADLOCK_ATTEMPTS - 1)]))() == "done"
 
 
 @pytest.mark.parametrize("name", ["sqlstate", "pgcode"])
-def test_a_deadlock_is_known_in_the_words_of_both_releases_of_psycopg(name):
+def test_deadlock_is_detected_with_psycopg_2_and_3(name):
     error = OperationalError("deadlock detected")
     error.__cause__ = Exception("deadlock detected")
     setattr(error.__cause__, name, "40P01")
     assert db_retry.retry_deadlocks(Work(error))() == "done"
 
 
-def test_a_transaction_that_is_always_deadlocked_is_given_up():
+def test_permanent_deadlock_is_raised_after_the_last_retry():
     work = Work(*[deadlock() for _ in range(db_retry.DEADLOCK_ATTEMPTS + 1)])
     with pytest.raises(OperationalError, match="Deadlock"):
         db_retry.retry_deadlocks(work)()
     assert len(work.errors) == 1
 
 
-def test_another_error_of_a_transaction_is_raised_at_once():
+def test_other_error_of_a_transaction_is_raised_at_once():
     work = Work(OperationalError("broken"), OperationalError("again"))
     with pytest.raises(OperationalError, match="broken"):
         db_retry.retry_deadlocks(work)()
 
 
-def test_a_deadlock_inside_a_transaction_of_the_caller_is_for_the_caller():
+def test_deadlock_inside_the_callers_transaction_is_raised():
     with transaction.atomic(), pytest.raises(OperationalError, match="Deadlock"):
         db_retry.retry_deadlocks(Work(deadlock()))()

@@ -19,7 +19,7 @@ def folder() -> Path:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def report() -> list[str]:
     """Lines for the end of the report."""
     return FIGURES
 
