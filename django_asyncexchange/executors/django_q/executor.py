@@ -56,13 +56,12 @@ class DjangoQ(Executor):
         self._async_task(ENTRY_POINTS[job], id, q_options=options)
 
     def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-        """What ``send`` of a run would write, and how; None where the broker is not one that tells."""
         broker: Any = self._broker("run")
-        if not hasattr(broker, "written") or self._conf.SYNC or not can_write_together(self._conf.ORM):
+        if not hasattr(broker, "prepared_insert") or self._conf.SYNC or not can_write_together(self._conf.ORM):
             return None
-        paper = Paper(broker.list_key)
-        self._send(id, "run", paper)
-        return broker.written(paper.message)  # type: ignore[no-any-return]
+        recorder = RecordingBroker(broker.list_key)
+        self._send(id, "run", recorder)
+        return broker.prepared_insert(recorder.message)  # type: ignore[no-any-return]
 
     def is_transactional(self, alias: str) -> bool:
         """True for the ORM broker in the same database."""
@@ -114,8 +113,8 @@ class DjangoQ(Executor):
         return known[name]
 
 
-class Paper:
-    """What a broker would be given."""
+class RecordingBroker:
+    """Keeps the message that django-q2 makes, in place of a broker that enqueues it."""
 
     message = ""
 

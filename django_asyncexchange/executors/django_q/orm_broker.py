@@ -57,8 +57,8 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
         wakeup.notify(Conf.ORM, self.list_key, is_notified=True)
         return int(message.pk)
 
-    def written(self, task: str) -> tuple[PreparedInsert, Mapping[str, Any]]:
-        """How a statement of PostgreSQL enqueues it, with other things that it writes."""
+    def prepared_insert(self, task: str) -> tuple[PreparedInsert, Mapping[str, Any]]:
+        """The INSERT that enqueues ``task``, and its values, for a statement that writes more."""
         return MESSAGE, self._message(task).__dict__ | {"channel": wakeup.channel(self.list_key)}
 
     def _message(self, task: str) -> OrmQ:
