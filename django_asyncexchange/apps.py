@@ -21,6 +21,6 @@ class AsyncExchangeConfig(AppConfig):
     def ready(self) -> None:
         from .tasks import personal_data
 
-        personal_data.watch()
+        personal_data.connect()
         http_caches.keep_apart_from_runs()
         executors.connect()

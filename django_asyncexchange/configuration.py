@@ -30,7 +30,7 @@ def valid_mounts() -> list[Dialect]:
 
 
 def problems() -> Iterator[Problem]:
-    """All problems of ``ASYNC_EXCHANGE``, and of settings that the executor reads."""
+    """All mistakes in ``ASYNC_EXCHANGE``, and in settings that the executor reads."""
     yield from _misnamed()
     try:
         found = conf.raw
@@ -45,7 +45,7 @@ def problems() -> Iterator[Problem]:
             setting=f"{NAME}[{key!r}]", message="there is no such key.", hint=hint, key=str(key), is_unknown=True
         )
     yield from executors.setting_problems()
-    own = [problem for setting in conf.settings() if (problem := setting.problem(found))]
+    own = [wrong for setting in conf.settings() if (wrong := setting.problem(found))]
     yield from own
     if "DIALECTS" not in {wrong.key for wrong in own}:
         for name, options in entries(conf.DIALECTS).items():
@@ -75,7 +75,7 @@ def _misnamed() -> Iterator[Problem]:
 
 
 def require_executor() -> None:
-    """Raise ImproperlyConfigured, with every problem that the executor reports. Checked once, until settings change."""
+    """Raise ImproperlyConfigured, with every mistake that the executor reports. Checked once, until settings change."""
     if conf.was_checked("executor"):
         return
     if found := list(executors.load().check()):
@@ -84,7 +84,7 @@ def require_executor() -> None:
 
 
 def require_usable() -> None:
-    """Raise ImproperlyConfigured, with every problem of the settings. Checked once, until settings change."""
+    """Raise ImproperlyConfigured, with every mistake in the settings. Checked once, until settings change."""
     if conf.was_checked("usable"):
         return
     if found := list(problems()):

@@ -1,4 +1,4 @@
-"""``delivery.run``: the dotted path that queues store for the job that sends webhooks. Never move it."""
+"""``delivery.run``: the dotted path, stored in queues, of the job that sends webhooks. Never move it."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class AsyncExchangeMiddleware:
         if intent.task_id is None or not intent.patience:
             return response
         wait = sync_to_async(accepted.spared, thread_sensitive=False)
-        task = await wait(partial(waiting.until_final_elsewhere, intent.task_id, intent.patience))
+        task = await wait(partial(waiting.until_final_in_thread, intent.task_id, intent.patience))
         return await sync_to_async(accepted.spared)(partial(intent.response_to_wait, request, task)) or response
 
     def process_view(
@@ -257,7 +257,7 @@ def unexpected(request: HttpRequest, intent: Intent, error: Exception) -> HttpRe
     """
     logger.error("an asynchronous call could not be accepted: %s", error.__doc__, exc_info=error)
     got_request_exception.send(sender=AsyncExchangeMiddleware, request=request)
-    is_away = isinstance(error, db_retry.AWAY)
+    is_away = isinstance(error, db_retry.UNAVAILABLE)
     return error_response(request, intent, SubmitFailed(headers=RETRY_AFTER) if is_away else InternalError())
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: their order, the seed marker's bookkeeping, and the servers that some tests need."""
+"""Shared by all tests: their order, the markers' plugins, and the servers that some tests need."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, so that no worker is left alone with it at the end."""
+    """Slow tests first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("slow", "xdist_group")))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def rows_are_deleted() -> None:
-    """After a transactional test, its rows are deleted and nothing else happens.
+    """After a transactional test, delete its rows and nothing else.
 
-    Django would also delete and write anew the content types and permissions, a fifth of all the time; and PostgreSQL
-    would get each table a new file.
+    Django would also recreate the content types and permissions, a fifth of the total time; on PostgreSQL, each table
+    would get a new file.
     """
 
     from django.contrib.auth.models import Permission
@@ -57,7 +57,7 @@ def rows_are_deleted() -> None:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """A server that a test needs is missing: a skip at a developer's desk, a failure in CI."""
+    """Skip a test whose server is missing; fail in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -90,7 +90,7 @@ def mariadb_url() -> str:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this tree, made once for all tests of the group ``first-hour``."""
+    """A wheel of this tree, built once for all tests of the group ``first-hour``."""
     from . import newcomer
 
     if newcomer.uv() is None or shutil.which("curl") is None:

@@ -1,4 +1,4 @@
-"""Addresses that a webhook must not lead to, and some that it may."""
+"""URLs that a webhook must not reach, and some that it may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fifty mistakes that people make in their settings, each with the check that names it and a word of its cure."""
+"""Fifty mistakes in settings, each with the id of its check and a part of its hint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owner_without_request() -> Owner:
 
 
 class Sender:
-    """A class that sends, and is no executor."""
+    """A class with ``send`` that is no executor."""
 
     def send(self, id: str, job: str = "run") -> None: ...
 
@@ -57,7 +57,7 @@ def renamed(name: str) -> dict[str, Any]:
 
 
 def urls(*patterns: URLPattern | URLResolver) -> dict[str, Any]:
-    """A URLconf of its own, which is a module or anything that looks like one."""
+    """A URLconf with these patterns."""
     return {"ROOT_URLCONF": Urls(patterns)}
 
 

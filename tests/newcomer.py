@@ -1,6 +1,6 @@
-"""Somebody who has never seen this project, with an empty directory, and does what a page says, block by block.
+"""A new user with an empty directory, who follows a page block by block.
 
-What is installed is the wheel of this tree, and nothing else of the tree can be imported.
+The wheel of this tree is installed; nothing else of the tree can be imported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PASSWORD = "a long one of anna's"
 
 
 def uv() -> str | None:
-    """The program, which comes with tox-uv."""
+    """The program uv, which comes with tox-uv."""
     beside = Path(sys.executable).with_name("uv")
     return str(beside) if beside.exists() else shutil.which("uv")
 
@@ -47,13 +47,13 @@ def wheel(folder: Path, source: Path = ROOT) -> Path:
 
 
 def surroundings() -> dict[str, str]:
-    """The environment of a shell, without what points at this tree or this virtual environment."""
+    """The environment variables without those that point to this tree or its virtual environment."""
     left_out = ("PYTHON", "DJANGO_", "VIRTUAL_ENV", "COV_", "COVERAGE", "DATABASE_URL", "BROKER_URL", "UV_PROJECT")
     return {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
 
 
 class Environment:
-    """A virtual environment with the wheel and what it asks for, in the versions that the tests run with."""
+    """A virtual environment with the wheel and its requirements, in the versions of the tests."""
 
     def __init__(self, home: Path, wheel: Path) -> None:
         self.home, self.wheel = home, wheel
@@ -71,7 +71,7 @@ class Environment:
 
 
 class Newcomer:
-    """Reads a page; ``home`` is the empty directory."""
+    """Follows a page; ``home`` is the empty directory."""
 
     def __init__(self, home: Path, environment: Environment) -> None:
         self.home, self.environment = home, environment
@@ -89,7 +89,7 @@ class Newcomer:
         """Seconds from the empty directory to the first answer that was fetched."""
 
     def follow(self, page: Iterable[Block]) -> None:
-        """Do what ``page`` says and compare what it shows."""
+        """Run the blocks of ``page`` and compare the shown output."""
         for block in page:
             if block.comment:
                 continue  # commands for a clone
@@ -104,7 +104,7 @@ class Newcomer:
     # Files -----------------------------------------------------------------------------------------------------------
 
     def write(self, block: Block) -> None:
-        """Put ``block`` at the end of its file."""
+        """Append ``block`` to its file."""
         assert block.file, f"line {block.line}: of which file?\n{block.text}"
         with (self.home / block.file).open("a", encoding="utf-8") as file:
             file.write("\n" + (completed(block.text) if block.language == "python" else block.text))
@@ -112,7 +112,7 @@ class Newcomer:
     # Commands --------------------------------------------------------------------------------------------------------
 
     def enter(self, line: str) -> None:
-        """Type ``line`` into a terminal."""
+        """Run ``line`` as if typed into a terminal."""
         line = self.localized(line)
         words = shlex.split(line)
         self.command = line
@@ -136,7 +136,7 @@ class Newcomer:
         return done.stdout
 
     def start(self, line: str, name: str) -> None:
-        """In a terminal of its own; what runs there already is ended first."""
+        """Run in the background; an earlier process of that name is ended first."""
         if name in self.running:
             self.end(name)
         more = f" --noreload {self.port}" if name == "runserver" else ""
@@ -181,10 +181,10 @@ class Newcomer:
             text = text.replace(shown, real)
         return text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
 
-    # What is shown ---------------------------------------------------------------------------------------------------
+    # Output ----------------------------------------------------------------------------------------------------------
 
     def compare(self, block: Block) -> None:
-        """What the page shows is what the last command has printed; a poll is repeated until there is an answer."""
+        """The shown output is that of the last command; a poll is repeated until there is a result."""
         if block.language == "json":
             self.fetched.append(until(self.result, PATIENCE, PAUSE).strip())
             self.first_result = self.first_result or time.monotonic() - self.began
@@ -194,14 +194,14 @@ class Newcomer:
             self.see(self.localized(line))
 
     def result(self) -> str | None:
-        """What ``curl -L`` gets once it is more than a 202."""
+        """The output of ``curl -L`` as soon as it is no longer a 202."""
         said = self.shell(f"{self.command} -sS -w '\\n%{{http_code}}'")
         body, _, status = said.rpartition("\n")
         assert status in ("200", "202"), said + self.log()
         return body if status == "200" else None
 
     def see(self, line: str) -> None:
-        """Find ``line`` in what was printed, and learn what is another each time."""
+        """Find ``line`` in the output, and learn the values that differ each time."""
         shown = CHANGING.findall(line)
         pattern = "(.+)".join(re.escape(part) for part in CHANGING.split(line))
         found = re.search(rf"^{pattern}\s*$", self.said, re.MULTILINE)

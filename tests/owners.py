@@ -1,4 +1,4 @@
-"""Clients of callers who are no users: an OAuth application, whoever SNAPSHOT_USER names, and who holds a key.
+"""Clients of callers who are no users: an OAuth2 application, a caller named by SNAPSHOT_USER, and a key holder.
 
 As a module it is also a URLconf.
 """
@@ -42,7 +42,7 @@ def user_of(name: str, auth: Any) -> Any:
 
 
 class ByName(BaseAuthentication):
-    """Who is known to another system only."""
+    """Known to another system only."""
 
     def authenticate(self, request: Any) -> Any:
         return service(request.headers["X-Service"]), None
@@ -57,7 +57,7 @@ class Open(APIView):
 
 
 class Key(APIKeyHeader):
-    """One that belongs to a row, or to none."""
+    """A key of a row, or of none."""
 
     param_name = "X-API-Key"
 
@@ -82,7 +82,7 @@ urlpatterns = [
 
 
 def application(name: str) -> Client:
-    """With client credentials: there is no user."""
+    """Client credentials: there is no user."""
     row = Application.objects.create(
         name=name,
         user=User.objects.get_or_create(username="who registers applications")[0],

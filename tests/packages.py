@@ -1,4 +1,4 @@
-"""What goes to PyPI: the wheel and the source archive are built, looked through and compared. Needs build and twine.
+"""Build the wheel and the source archive, inspect and compare them. Needs build and twine.
 
 python tests/packages.py
 """
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def made(kind: str, source: Path, home: Path) -> Path:
-    """Build one of the two, in an environment of its own."""
+    """Build one of the two in an isolated environment."""
     command = [sys.executable, "-m", "build", "--installer", "uv", f"--{kind}", "--outdir", home, source]
     subprocess.run(
         command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": "1577836800"}

@@ -1,4 +1,4 @@
-"""The code blocks of README and documentation, for tests that do what they say."""
+"""The code blocks of README and documentation, for tests that run them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that the block says it belongs to, in a comment on its first line."""
+        """The file that the comment on the block's first line names."""
         named = re.match(r"# (\S+\.(?:py|ini))\n", self.text)
         return named[1] if named else None
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """Every block of ``page``, in its order."""
+    """Every block of ``page``, in order."""
     found = publish_doctree(page.read_text(encoding="utf-8"), settings_overrides=QUIET)
     for node in found.findall(nodes.literal_block):
         languages = [name for name in node["classes"] if name != "code"]
@@ -49,7 +49,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 class Elided(ast.NodeTransformer):
-    """``NAME = [..., "more"]`` is what there is, and more."""
+    """``NAME = [..., "more"]`` extends the list that there is."""
 
     def visit_Assign(self, node: ast.Assign) -> ast.Assign:
         if isinstance(node.value, ast.List) and isinstance(node.targets[0], ast.Name):
@@ -66,5 +66,5 @@ def is_ellipsis(node: ast.AST) -> bool:
 
 
 def completed(text: str) -> str:
-    """Python as a page shows it, with the lists that it shows in part made whole."""
+    """A page's Python with its elided lists completed."""
     return ast.unparse(ast.fix_missing_locations(Elided().visit(ast.parse(text)))) + "\n"

@@ -1,4 +1,4 @@
-"""A web process and a worker behind PgBouncer, for test_pgbouncer.py: prints what a client that waits gets, as JSON.
+"""A web process and a worker behind PgBouncer, for test_pgbouncer.py: print what a waiting client gets, as JSON.
 
 DATABASE_URL=postgres://… python -m tests.pooled
 """
@@ -27,7 +27,7 @@ from .services import IDLE, exchange, until  # noqa: E402
 
 
 def run_what_comes(waits: threading.Event) -> None:
-    """A worker in a thread: once somebody waits for a task, it runs it."""
+    """A worker in a thread: as soon as a client waits for a task, it runs it."""
     try:
         task = until(AsyncTask.objects.first)
         waits.wait()

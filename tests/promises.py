@@ -1,4 +1,4 @@
-"""The promises of the protocols, and which tests show them.
+"""The promises of the protocols, and the tests that show them.
 
 A test carries the numbers of the promises that it shows: ``@pytest.mark.seed("S004-13", "S004-14")``. The numbers are
 read from the tests' source, so that a partial or a distributed run sees them all. As a pytest plugin (``conftest.py``
@@ -47,7 +47,7 @@ def expand(text: str) -> list[str]:
 
 
 def marked(root: Path = ROOT / "tests") -> dict[str, list[str]]:
-    """Promise → the tests (or the module, for its tables and ``pytestmark``) that carry its number."""
+    """Promise → the tests that carry its number (or the module, for its tables and ``pytestmark``)."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root.parent).as_posix()
@@ -100,7 +100,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Recorder:
-    """Collects the reports of marked tests and writes them when the session ends."""
+    """Collects the reports of marked tests and writes them at the end of the session."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,5 +118,5 @@ class Recorder:
 
 
 def outcomes(path: Path) -> dict[str, dict[str, Any]]:
-    """What ``--promises`` wrote, or nothing."""
+    """The file that ``--promises`` wrote, or nothing."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

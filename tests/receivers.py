@@ -1,4 +1,4 @@
-"""Receivers of webhooks for tests: real servers on loopback, well-behaved and otherwise."""
+"""Receivers of webhooks: real servers on loopback, well-behaved and otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = ["127.0.0.0/8"]
 
 
 class Seen:
-    """One request, as it came."""
+    """One request as received."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         self.method = handler.command
@@ -27,7 +27,7 @@ class Seen:
 
 
 class Receiver:
-    """An HTTP server that keeps what it is sent and answers with the next of ``answers``, the last one for ever."""
+    """An HTTP server that records requests and answers with the next of ``answers``, repeating the last one."""
 
     def __init__(self, *answers: int | tuple[int, dict[str, str], bytes]) -> None:
         self.answers = list(answers) or [200]
@@ -41,7 +41,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def hang_up(self, seen: Seen) -> None:
-        """Die with ``seen`` in hand, as far as its sender can tell."""
+        """Close the connection of ``seen`` without a response."""
         seen.connection.shutdown(socket.SHUT_RDWR)
 
     def next(self) -> tuple[int, dict[str, str], bytes]:
@@ -104,7 +104,7 @@ def receiving(
         thread.join()
 
 
-# Those that misbehave, on the level of the socket ---------------------------------------------------------------------
+# Misbehaving servers, on the level of the socket ----------------------------------------------------------------------
 
 DRIP = 0.05
 """Seconds between two bytes of those that drip."""
@@ -113,7 +113,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 @functools.cache
 def gzipped() -> bytes:
-    """200 MB, as 0.2 MB; made of pieces, so that whoever measures memory does not measure this."""
+    """200 MB, compressed to 0.2 MB in pieces, so that it does not count in memory measurements."""
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(b"0" * 1_000_000) for _ in range(200)) + packer.flush()
 
@@ -135,7 +135,7 @@ def black_hole(connection: socket.socket, stop: threading.Event) -> None:
 
 
 def go_on(connection: socket.socket, stop: threading.Event) -> None:
-    """100 Continue, for ever."""
+    """100 Continue, repeated for ever."""
     while not stop.wait(DRIP):
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -165,7 +165,7 @@ Misbehaviour = Callable[[socket.socket, threading.Event], None]
 
 @contextlib.contextmanager
 def misbehaving(misbehave: Misbehaviour) -> Iterator[int]:
-    """The port of a server that reads what it is sent and then behaves as it does; ends with the block."""
+    """The port of a server that reads one message and then misbehaves; it ends with the block."""
     stop = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.05)

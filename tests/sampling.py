@@ -22,7 +22,7 @@ Part = tuple[Hashable, ...]
 
 
 def covering(rows: Mapping[str, Iterable[Part]]) -> list[str]:
-    """Few keys of ``rows`` (id → what it covers) that together cover all that any of them covers: greedy, by id."""
+    """A few keys of ``rows`` (id → what it covers) that together cover everything: greedy, by id."""
     missing = {part for parts in rows.values() for part in parts}
     left = {id: set(parts) for id, parts in sorted(rows.items())}
     chosen = []
@@ -46,7 +46,7 @@ def as_key(value: Any) -> Hashable:
 
 
 def left_out(items: list[Any]) -> set[str]:
-    """The ids of those products' combinations that the sample does without."""
+    """The ids of the combinations that the sample leaves out."""
     products: defaultdict[str, dict[str, set[Part]]] = defaultdict(dict)
     for item in items:
         mark = item.get_closest_marker("product")
@@ -58,12 +58,12 @@ def left_out(items: list[Any]) -> set[str]:
 
 
 def only_in_full(config: pytest.Config, items: list[Any]) -> set[str]:
-    """The ids of tests with ``@pytest.mark.full`` whose file nobody has named."""
+    """The ids of tests with ``@pytest.mark.full`` whose file is not named on the command line."""
     named = {Path(argument.partition("::")[0]).resolve() for argument in config.args}
     return {item.nodeid for item in items if item.get_closest_marker("full") and item.path not in named}
 
 
-# As a plugin of pytest ------------------------------------------------------------------------------------------------
+# The pytest plugin ----------------------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""Pages in a real browser, on a small screen: what they measure there, and a picture of each.
+"""Admin pages in a real browser on a small screen: measurements and a screenshot of each.
 
 ``TEST_SCREENSHOTS`` names a directory for the pictures; without it they lie in the test's own.
 """
@@ -21,7 +21,7 @@ addEventListener("load", () => { document.title = `measured ${(%s).join(" ")}`; 
 
 
 def measured(text: str, script: str, tmp_path: Path, name: str) -> list[int]:
-    """The numbers that ``script`` (JavaScript, a list) makes of a page of the admin; the picture is ``name``."""
+    """Run ``script`` (JavaScript, a list of numbers) on an admin page; the screenshot is called ``name``."""
     program = shutil.which("chromium")
     if program is None:
         assert not os.environ.get("CI"), "CI has to have chromium"

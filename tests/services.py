@@ -1,4 +1,4 @@
-"""What tests of the store and the worker share: a project's views, executors that do little, and rows of tasks.
+"""Shared by tests of the store and the worker: views of a project, simple executors, and rows of tasks.
 
 As a module it is also a URLconf: ``@pytest.mark.urls("tests.services")``.
 """
@@ -50,12 +50,12 @@ PATIENCE = 60
 
 
 def exchange(**changes: Any) -> dict[str, Any]:
-    """``ASYNC_EXCHANGE`` of the tests, changed."""
+    """``ASYNC_EXCHANGE`` of the tests with changes."""
     return {**settings.ASYNC_EXCHANGE, **changes}
 
 
 def until(look: Callable[[], Any], patience: float = PATIENCE, pause: float = 0.02) -> Any:
-    """What ``look`` sees as soon as it is true; for what happens in another process. It is asked every ``pause``."""
+    """Call ``look`` every ``pause`` seconds until its result is true, and return that."""
     deadline = time.monotonic() + patience
     while not (seen := look()):
         assert time.monotonic() < deadline, f"still {seen!r} after {patience} s"
@@ -65,7 +65,7 @@ def until(look: Callable[[], Any], patience: float = PATIENCE, pause: float = 0.
 
 @contextlib.contextmanager
 def given_up_after(seconds: int) -> Iterator[None]:
-    """Ends what does not end by itself, by a TimeoutError in the main thread."""
+    """Raise TimeoutError in the main thread after so many seconds."""
 
     def give_up(*_: Any) -> None:
         raise TimeoutError
@@ -87,7 +87,7 @@ TORN = f"{__name__}.Torn"
 
 
 class Idle(Executor):
-    """Keeps the ids that it is given, and runs nothing."""
+    """Records the ids that it is given, and runs nothing."""
 
     sent: ClassVar[list[str]] = []
 
@@ -104,7 +104,7 @@ class Broken(Idle):
 
 
 class Torn(Broken):
-    """One whose messages would be committed with the tasks."""
+    """A broker whose messages are committed with the tasks."""
 
     def is_transactional(self, alias: str) -> bool:
         return True
@@ -114,7 +114,7 @@ class Torn(Broken):
 
 
 class Failing:
-    """For ``execute_wrapper``: a database whose statement number ``at``, from 0, fails once."""
+    """For ``execute_wrapper``: the statement with number ``at``, from 0, fails once."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -128,7 +128,7 @@ class Failing:
 
     @property
     def failed(self) -> str | None:
-        """The statement."""
+        """The failed statement."""
         return self.statements[self.at] if self.at < len(self.statements) else None
 
 
@@ -136,12 +136,12 @@ class Failing:
 
 
 def company(request: Any) -> Owner:
-    """For ``OWNER``: everybody with the same last name shares an account."""
+    """``OWNER``: all users with the same last name share an account."""
     return Owner(account=request.user.last_name, id=str(request.user.pk))
 
 
 def confused(request: Any) -> Owner:
-    """For ``OWNER``: a project's mistake."""
+    """``OWNER`` with a mistake."""
     raise RuntimeError("whose is it?")
 
 
@@ -149,7 +149,7 @@ def confused(request: Any) -> Owner:
 
 
 def soon(**span: float) -> dt.datetime:
-    """A moment from now; a negative span lies in the past."""
+    """A moment relative to now; negative spans are in the past."""
     return timezone.now() + dt.timedelta(**span)
 
 
@@ -160,7 +160,7 @@ def captured(path: str = "/ran/", method: str = "GET", **changes: Any) -> Reques
 
 
 def captured_by_asgi(path: str, **changes: Any) -> Request:
-    """The same of one that came by ASGI."""
+    """A captured call that was received over ASGI."""
     scope = {"http_version": "1.1", "path": path, "client": ["127.0.0.1", 4711], "server": ["testserver", 80]}
     return captured(path, scope=scope, **changes)
 
@@ -171,7 +171,7 @@ def stamped(call: Request, owner: Any) -> Request:
 
 
 def prefix_of(dialect: str) -> str:
-    """Where the mount ``dialect`` lies; nowhere, where the tests have none of that name."""
+    """The prefix of the mount ``dialect``, or "" if there is none."""
     return next((mount.prefix for mount in conf.mounts if mount.name == dialect), "")
 
 
@@ -183,7 +183,7 @@ def stored(
     answer: bytes | None = None,
     **fields: Any,
 ) -> AsyncTask:
-    """A task as it lies in the database, with what belongs to its state, and ``answer`` as its response body."""
+    """A stored task with the fields of its state, and ``answer`` as its response body."""
     call = captured(to) if isinstance(to, str) else to
     if owner is not None and "auth_backend" in fields:
         call = stamped(call, owner)
@@ -214,14 +214,14 @@ def stored(
 
 
 def perform(task: AsyncTask) -> int | None:
-    """The status of what came of ``task``, after a worker had it."""
+    """Run ``task`` and return its status code."""
     runner.run(str(task.pk))
     task.refresh_from_db()
     return task.status_code
 
 
 def answer(task: AsyncTask) -> Any:
-    """The JSON that a run has answered."""
+    """The JSON of a task's response."""
     return json.loads(bytes(task.bodies.get(kind=Body.RESPONSE).content))
 
 
@@ -233,7 +233,7 @@ def submitted(
     account: str = "one",
     key: str = "",
 ) -> AsyncTask:
-    """A task made as the middleware makes it, by the program 7 of ``account``."""
+    """A task as the middleware submits it, for the application 7 of ``account``."""
     call = captured(to) if isinstance(to, str) else to
     submission = Submission(
         call=call,
@@ -254,7 +254,7 @@ MARK: contextvars.ContextVar[str] = contextvars.ContextVar("MARK", default="")
 
 
 class Stage:
-    """Lets a test meet a view in the middle of its run, from another thread."""
+    """A meeting point of a test and a running view, from two threads."""
 
     def __init__(self) -> None:
         self.reset()
@@ -271,7 +271,7 @@ stage = Stage()
 
 
 def meanwhile(work: Callable[[], Any]) -> Callable[[], None]:
-    """Do ``work`` in another thread as soon as a view is on the stage; wait for it at the end."""
+    """Do ``work`` in another thread as soon as a view is at the stage; returns a function that joins the thread."""
 
     def do() -> None:
         try:
@@ -294,7 +294,7 @@ def meanwhile(work: Callable[[], Any]) -> Callable[[], None]:
 
 
 def ran(request: HttpRequest, rest: str = "") -> HttpResponse:
-    """Leaves a trace of each run, and names the process."""
+    """Leaves a row for each run, and returns the process id."""
     Group.objects.create(name=f"run {uuid.uuid4()}")
     return JsonResponse({"pid": os.getpid(), "body": request.body.decode(errors="replace")})
 
@@ -313,7 +313,7 @@ def raises(request: HttpRequest) -> HttpResponse:
 
 
 def leaves(request: HttpRequest) -> HttpResponse:
-    """Takes the process down, as a careless view might."""
+    """Raises SystemExit, as a careless view might."""
     raise SystemExit(1)
 
 
@@ -349,7 +349,7 @@ def fills(request: HttpRequest, size: int) -> HttpResponse:
 
 
 def breaks(request: HttpRequest) -> StreamingHttpResponse:
-    """Has sent a good deal when it fails."""
+    """Fails in the middle of a stream."""
 
     def chunks() -> Iterator[bytes]:
         yield b"x" * 200_000
@@ -359,7 +359,7 @@ def breaks(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def lists(request: HttpRequest) -> StreamingHttpResponse:
-    """Streams the names of all groups, and is met after the first one."""
+    """Streams the names of all groups, and enters the stage after the first one."""
 
     def lines() -> Iterator[str]:
         names = Group.objects.order_by("pk").values_list("name", flat=True).iterator(chunk_size=100)
@@ -371,7 +371,7 @@ def lists(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def reveals(request: HttpRequest) -> HttpResponse:
-    """Shows the context in which it runs, and spoils it."""
+    """Returns the context of the run, and changes it."""
     seen = {
         "mark": MARK.get(),
         "language": translation.get_language(),
@@ -392,13 +392,13 @@ def meets(request: HttpRequest) -> HttpResponse:
 
 
 def cancels(request: HttpRequest) -> HttpResponse:
-    """Is cancelled in the middle of its own run."""
+    """Cancels its own task."""
     lifecycle.cancel(AsyncTask.objects.get(pk=request.async_task.id))
     return HttpResponse(b"x" * 200_000)
 
 
 class Counting(BaseThrottle):
-    """Lets everything pass, and counts."""
+    """Allows every request, and counts them."""
 
     asked = 0
 

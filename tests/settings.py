@@ -12,7 +12,7 @@ from typing import Any
 
 import dj_database_url
 
-# Files of one test process: database, stored bodies.
+# Files of one test process: database and stored bodies.
 SCRATCH = Path(tempfile.mkdtemp(prefix="asyncexchange-tests-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
@@ -25,7 +25,7 @@ if DATABASE_URL.startswith("mysql") and importlib.util.find_spec("MySQLdb") is N
 
 database: dict[str, Any] = {**dj_database_url.parse(DATABASE_URL)}
 if database["ENGINE"] == "django.db.backends.sqlite3":
-    # A file, not memory: threads and processes then meet each other as they do in production.
+    # A file, not memory: threads and processes share it as in production.
     database["TEST"] = {"NAME": SCRATCH / "test.sqlite3"}
     database["OPTIONS"] = {
         "timeout": 20,
@@ -76,7 +76,7 @@ INSTALLED_APPS = [
     "tests.project",
 ]
 
-# Tables of other apps are created as they are today, not migration by migration, which would take half of the setup.
+# Tables of other apps are created without their migrations, which would take half of the setup.
 MIGRATION_MODULES = dict.fromkeys(
     ("admin", "auth", "authtoken", "contenttypes", "django_q", "knox", "oauth2_provider", "otp_static", "sessions")
 )
@@ -107,7 +107,7 @@ TEMPLATES = [
     },
 ]
 
-# What the documentation recommends, but for a quicker poll.
+# The documented settings, but with a shorter poll.
 Q_CLUSTER = {
     "name": "tests",
     "orm": "default",

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.xdist_group("architecture")
 
 PACKAGE = Path(__file__).parent.parent / NAME
 
-# Rooms that know the standard library alone, and those that know their protocol alone.
+# Packages that may import the standard library only, and packages that may import their protocol only.
 VALUES = {"defaults", "exceptions", "protocol"}
 DIALECTS = {"dialects"}
 
-# What only one room may import.
+# What only certain modules may import.
 DOORS = {
     "django.conf.settings": {"conf", "migrations"},
     "celery": {"executors.celery"},
@@ -32,7 +32,7 @@ DOORS = {
     "django_tasks_db": {"executors.django_tasks"},
     "requests": {"webhooks.transport"},
     "requests_hardened": {"webhooks.transport"},
-    "socket": {"protocol.address_rules", "protocol.process_id", "webhooks.transport"},  # only the last opens any
+    "socket": {"protocol.address_rules", "protocol.process_id", "webhooks.transport"},  # only the last opens sockets
     "standardwebhooks": {"webhooks.signatures"},
     "urllib3": {"webhooks.transport"},
     "django.core.files.storage.storages": {"store.bodies"},
@@ -55,7 +55,7 @@ def modules() -> dict[str, Path]:
 
 
 class Runtime(ast.NodeTransformer):
-    """Without what only a type checker reads."""
+    """The module without code for type checkers."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
@@ -68,7 +68,7 @@ def tree(module: str) -> ast.Module:
 
 
 def imported(node: ast.AST, module: str) -> Iterator[str]:
-    """The absolute dotted names that an import statement asks for."""
+    """The absolute dotted names of an import statement."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -86,7 +86,7 @@ def foreign(module: str) -> set[str]:
 
 
 def own(module: str, node: ast.AST | None = None) -> set[str]:
-    """The modules of ours that ``node`` (the whole module by default) imports."""
+    """The modules of this package that ``node`` (by default the whole module) imports."""
     found = set()
     for name in (name for child in ast.walk(node or tree(module)) for name in imported(child, module)):
         root, _, rest = name.partition(".")
@@ -108,24 +108,24 @@ def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_layers_are_kept():
-    """Those of pyproject.toml, where every room stands."""
+    """The import-linter contract in pyproject.toml."""
     linter = Path(sys.executable).with_name("lint-imports")
     ran = subprocess.run([linter, "--no-cache"], cwd=PACKAGE.parent, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout
 
 
-def test_the_root_imports_nothing_of_ours():
+def test_root_package_imports_no_submodule():
     assert own("") == set()
 
 
-def test_no_import_cycles():
-    # A package's __init__ may show what its files define, and they may build on each other, but not on it.
+def test_there_are_no_import_cycles():
+    # A package's __init__ may re-export its modules, which may import each other, but not the package.
     graph = {module: own(module) - {""} for module in modules()}
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_no_imports_of_ours_inside_functions():
-    # But AppConfig.ready(): before it, nothing that touches a model can be imported.
+def test_there_are_no_own_imports_inside_functions():
+    # Except in AppConfig.ready(): before it, nothing with models can be imported.
     lazy = [
         f"{module}.{function.name}"
         for module in modules()
@@ -136,7 +136,7 @@ def test_no_imports_of_ours_inside_functions():
     assert lazy == []
 
 
-def test_values_need_only_the_standard_library():
+def test_value_modules_import_the_standard_library_only():
     strangers = {
         module: names
         for module in modules()
@@ -146,7 +146,7 @@ def test_values_need_only_the_standard_library():
     assert strangers == {}
 
 
-def test_dialects_know_no_framework_no_network_and_no_files():
+def test_dialects_import_no_framework_network_or_files():
     banned = {
         "django",
         "rest_framework",
@@ -167,7 +167,7 @@ def test_dialects_know_no_framework_no_network_and_no_files():
     assert strangers == {}
 
 
-def test_dialects_have_no_clock():
+def test_dialects_read_no_clock():
     clocks = {"dt.datetime.now", "dt.datetime.utcnow", "dt.date.today", "datetime.now", "datetime.utcnow", "time.time"}
     readers = [
         f"{module}, line {node.lineno}"
@@ -180,7 +180,7 @@ def test_dialects_have_no_clock():
 
 
 @pytest.mark.parametrize("name", list(DOORS))
-def test_a_door_is_used_by_its_room_only(name):
+def test_restricted_import_is_used_by_its_modules_only(name):
     through = {
         module
         for module in modules()
@@ -203,8 +203,8 @@ def test_settings_of_django_q2_are_read_by_its_executor_only():
     assert {module for module in readers if not f"{module}.".startswith("executors.django_q.")} == set()
 
 
-def test_what_follows_a_commit_has_a_name():
-    """Before 6.1 Django asks for that of a robust one that has failed, and raises where there is none."""
+def test_on_commit_callbacks_have_a_name():
+    """Before 6.1 Django logs the ``__qualname__`` of a failed robust callback, and raises if there is none."""
     nameless = [
         f"{module}, line {node.lineno}"
         for module in modules()
@@ -215,7 +215,7 @@ def test_what_follows_a_commit_has_a_name():
     assert nameless == []
 
 
-def test_no_drawers():
+def test_there_are_no_utils_modules():
     assert [module for module in modules() if DRAWERS & set(module.split("."))] == []
 
 

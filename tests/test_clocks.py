@@ -1,6 +1,6 @@
-"""No test is decided by how long something takes on this machine, and none sleeps until a period has passed.
+"""No test depends on the duration of something on this machine, and none sleeps until a period has passed.
 
-Read from the tests' source: an ``assert`` that compares what a clock has said, and whatever sleeps. Figures are for
+Read from the tests' source: each ``assert`` that compares times, and each sleep. Speed is measured in
 ``tests/benchmarks``, which compares them side by side.
 """
 
@@ -32,20 +32,20 @@ SLEEPERS = {
     "project/stubborn.py::stubborn": "a view that takes longer than its test",
     "project/held.py::holds": "the same",
     "faults/site.py": "views that take their time",
-    "faults/test_brokers.py::test_a_broker_that_is_killed_costs_no_call": "how long the broker is away",
+    "faults/test_brokers.py::test_killed_broker_costs_no_call": "how long the broker is away",
     "faults/test_cancel.py::play": "a random moment",
     "faults/test_databases.py": "traffic before the harm, and how long it lasts",
     "faults/test_hosts.py": "traffic before the harm, and how long it lasts",
-    "faults/test_kills.py::test_kills_at_random_cost_no_call": "random moments",
+    "faults/test_kills.py::test_random_kills_cost_no_call": "random moments",
     "faults/test_receivers.py": "traffic between two kills",
     "worker/test_asgi.py": "views that take longer than their test, or give way to others",
-    "tasks/test_waiting.py::test_postgresql_wakes_the_waiter": "lets it fall asleep; early, the test is only weaker",
+    "tasks/test_waiting.py::test_postgresql_notify_ends_a_wait": "lets it fall asleep; early, the test is only weaker",
     "worker/test_runner.py::awaits_what_was_cancelled": "cancelled at once",
     "worker/test_watchdog.py::sleeps": "a view that takes longer than its test",
     "worker/test_watchdog.py::writes": "the same",
     "worker/test_watchdog.py::is_polite": "between two looks",
     "worker/test_watchdog.py::leaves_a_mark": "a view that takes its time",
-    "worker/test_watchdog.py::test_a_run_within_a_transaction_of_the_caller_is_not_judged": "some looks of a watcher",
+    "worker/test_watchdog.py::test_run_inside_the_callers_transaction_is_not_interrupted": "some looks of a watcher",
     "worker/test_watchdog.py::cancel": "a random moment",
 }
 """What sleeps, and why; a file alone stands for all that is in it."""
@@ -70,7 +70,7 @@ def is_a_date(function: ast.expr) -> bool:
 
 
 def measured(function: ast.AST) -> set[str]:
-    """The names within ``function`` that hold what a clock has said, or what was computed from it."""
+    """The names in ``function`` that hold a time, or a value computed from one."""
     known: set[str] = set()
     while True:
         more = set(known)
@@ -118,7 +118,7 @@ def sleeps(function: ast.AST) -> bool:
 
 
 def found(is_so, words: str) -> set[str]:
-    """``file::function`` of each innermost function of the tests of which it is so; they have one of ``words``."""
+    """``file::function`` of each innermost function of the tests with that property, in files with one of ``words``."""
     places = set()
     for path in sorted(TESTS.rglob("*.py")):
         place, text = path.relative_to(TESTS).as_posix(), path.read_text(encoding="utf-8")
@@ -144,7 +144,7 @@ def listed(place: str, exceptions: dict[str, str]) -> str | None:
     ],
     ids=["compares", "sleeps"],
 )
-def test_only_what_is_listed_does(is_so, words, exceptions):
+def test_only_listed_functions_compare_times_or_sleep(is_so, words, exceptions):
     places = found(is_so, words)
     assert {place for place in places if listed(place, exceptions) is None} == set()
     assert set(exceptions) - {listed(place, exceptions) for place in places} == set()
@@ -163,7 +163,7 @@ SEEN = {
 
 
 @pytest.mark.parametrize("code", SEEN)
-def test_a_comparison_of_times_is_seen(code):
+def test_comparison_of_times_is_detected(code):
     assert compares_times(ast.parse(f"def test():\n    {code}\n")) == SEEN[code]
 
 
@@ -177,5 +177,5 @@ def test_a_comparison_of_times_is_seen(code):
         ("stopped.wait(20)", False),
     ],
 )
-def test_a_sleep_is_seen(code, is_one):
+def test_sleep_is_detected(code, is_one):
     assert sleeps(ast.parse(f"async def test():\n    {code}\n")) == is_one

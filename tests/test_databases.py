@@ -1,6 +1,6 @@
-"""What says something about a database, once more on PostgreSQL and on MariaDB, in processes of their own.
+"""Tests that depend on the database, run again on PostgreSQL and on MariaDB, in processes of their own.
 
-The short form plays the races; ``--full`` plays all of it.
+The short form runs the races, ``--full`` all of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.service
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["mariadb_url", "postgres_url"], ids=["mariadb", "postgresql"])
-def test_another_database_keeps_all_of_this_too(server, names, request):
+def test_database_tests_pass_on_another_database(server, names, request):
     chosen = [name for name in names if server == "postgres_url" or name not in POSTGRESQL_ONLY]
     files = [str(HERE / f"{name}.py") for name in chosen]
     form = ["--full"] if request.config.getoption("--full") else []

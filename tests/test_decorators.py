@@ -1,4 +1,4 @@
-"""The marks say what they say, and change nothing else. What they do to a call is in test_admission."""
+"""The marks themselves. Their effect on calls: test_admission."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from django_asyncexchange.intake.admission import MARK
 
 
 @pytest.mark.parametrize(("decorate", "mark"), [(allow_async, True), (never_async, False)])
-def test_a_mark_says_whether(decorate, mark):
+def test_mark_is_set(decorate, mark):
     assert getattr(decorate(lambda request: None), MARK) is mark
 
 
 @pytest.mark.parametrize("decorate", [allow_async, never_async])
-def test_a_marked_view_is_the_view_itself(decorate):
+def test_marked_view_is_the_view_itself(decorate):
     def fresh(request):
         return request
 
     assert decorate(fresh) is fresh
 
 
-def test_the_last_mark_counts():
+def test_last_mark_counts():
     assert getattr(never_async(allow_async(lambda request: None)), MARK) is False
 
 
-def test_a_mark_on_a_class_is_inherited():
+def test_mark_of_a_class_is_inherited():
     @allow_async
     class Parent(View):
         pass
@@ -37,7 +37,7 @@ def test_a_mark_on_a_class_is_inherited():
     assert getattr(Child, MARK) is True
 
 
-def test_a_mark_on_a_child_is_not_its_parents():
+def test_mark_of_a_subclass_does_not_mark_its_parent():
     class Parent(View):
         pass
 
@@ -49,6 +49,6 @@ def test_a_mark_on_a_child_is_not_its_parents():
     assert not hasattr(Parent, MARK)
 
 
-def test_a_mark_on_one_view_function_is_not_on_another_of_the_same_class():
+def test_mark_of_a_view_function_is_not_shared_by_its_class():
     assert hasattr(allow_async(View.as_view()), MARK)
     assert not hasattr(View.as_view(), MARK)

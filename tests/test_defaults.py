@@ -1,4 +1,4 @@
-"""``Q_CLUSTER`` as the app gives it."""
+"""``q_cluster()``, the default ``Q_CLUSTER``."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from .services import exchange
     ],
     ids=str,
 )
-def test_no_check_has_anything_against_the_cluster(overrides):
+def test_q_cluster_passes_all_checks(overrides):
     given = {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": q_cluster(**overrides), **PERSISTENT}
     with override_settings(**given):
         found = checks.run_checks(include_deployment_checks=True)
     ours = {message.id for message in found if message.id.startswith("asyncexchange.")}
-    assert ours - {CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED} == set()  # the database of the tests
+    assert ours - {CheckId.SQLITE_OLD, CheckId.SQLITE_UNSYNCED} == set()  # about the database of the tests
 
 
-def test_an_override_wins():
+def test_override_wins():
     assert q_cluster(queue_limit=3, retry=900, orm="queue", broker_class="theirs", poll=1) == {
         **q_cluster(),
         "queue_limit": 3,
@@ -49,21 +49,21 @@ def test_an_override_wins():
     }
 
 
-def test_what_follows_from_an_override_is_made_from_it():
+def test_derived_values_follow_an_override():
     made = q_cluster(workers=5, timeout=1000)
     assert (made["queue_limit"], made["retry"]) == (10, 1060)
 
 
-def test_a_queue_on_redis_names_no_database():
+def test_queue_on_redis_has_no_orm():
     assert "orm" not in q_cluster(redis={"host": "127.0.0.1"})
 
 
-def test_each_call_gives_a_dictionary_of_its_own():
+def test_each_call_returns_a_new_dictionary():
     q_cluster()["workers"] = 9
     assert q_cluster()["workers"] == 2
 
 
-def test_a_settings_module_can_import_it_before_there_are_settings():
+def test_defaults_module_imports_no_django():
     code = "import sys; import django_asyncexchange.defaults; print([name for name in sys.modules if name == 'django'])"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
     assert (done.stdout, done.stderr) == (b"[]\n", b"")

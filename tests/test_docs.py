@@ -1,4 +1,4 @@
-"""The documentation is tested: what the code defines is in the reference, and the README's commands are those of CI."""
+"""The documentation is complete: the reference has what the code defines, and CI runs the README's commands."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def reference() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in REFERENCE.rglob("*.rst"))
 
 
-def test_every_setting_has_a_sentence():
+def test_every_setting_is_documented():
     assert ".. settings::" in page("settings")
     texts = DIRECTIVES["sentences"](inspect.getsource(Keys), "Keys")
     assert [name for name in conf.names() if not texts.get(name)] == []
 
 
 @pytest.mark.parametrize("policy", [Policy, RemapPolicy, MailRuPolicy])
-def test_every_option_of_a_mount_has_a_sentence(policy):
+def test_every_mount_option_is_documented(policy):
     assert ".. options::" in page("settings")
     assert [row[0] for row in DIRECTIVES["options"](policy, "") if not row[3]] == []
 
 
-def test_every_check_has_a_sentence():
+def test_every_check_is_documented():
     assert ".. checks::" in page("checks")
     texts = DIRECTIVES["sentences"](inspect.getsource(check_ids), "CheckId")
     assert [check.name for check in CheckId if not texts.get(check.name)] == []
 
 
-def test_what_is_checked_before_a_deployment_only_is_documented_as_that():
+def test_deployment_checks_are_documented_as_such():
     assert {"STORAGE_MISSING", "SQLITE_OLD"} <= DIRECTIVES["before_deployment"]() <= {check.name for check in CheckId}
     assert "VALUE_WRONG" not in DIRECTIVES["before_deployment"]()
 
@@ -85,7 +85,7 @@ def test_what_is_checked_before_a_deployment_only_is_documented_as_that():
         ("UTC", '``"UTC"``'),
     ],
 )
-def test_a_default_is_said_as_people_say_it(value, text):
+def test_default_value_is_shown_readably(value, text):
     assert DIRECTIVES["shown"](value) == text
 
 
@@ -245,6 +245,6 @@ def test_changelog_has_the_version():
 
 @pytest.mark.seed("S002-8", "S002-9")
 @pytest.mark.parametrize("word", ["added", "removed", "doubled", "lost"])
-def test_what_a_concurrent_change_does_to_a_report_is_documented(word):
+def test_effects_of_concurrent_changes_on_a_report_are_documented(word):
     page = (Path(__file__).parent.parent / "docs" / "howto" / "whole-collections.rst").read_text(encoding="utf-8")
     assert word in page.partition("Consistent reads\n---")[2].partition("\n---")[0]

@@ -1,4 +1,4 @@
-"""Captured requests at rest: unreadable, gone when the task is over, whole while it runs."""
+"""Captured requests at rest: encrypted, deleted with the end of the task, complete while it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIZES = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["in the database", 
 
 
 def later(*keys, **changes):
-    """Nothing runs until the test runs it; requests are encrypted with ``keys``."""
+    """Nothing runs until the test runs it; ``keys`` are the ENCRYPTION_KEYS."""
     return override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ENCRYPTION_KEYS=keys, **changes))
 
 
@@ -51,7 +51,7 @@ def run(task):
 
 
 def raw():
-    """The captured request as the database has it."""
+    """The captured request as stored in the database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT request FROM asyncexchange_asynctask")
         [(text,)] = cursor.fetchall()
@@ -59,7 +59,7 @@ def raw():
 
 
 def raw_body():
-    """The only captured body as the database or the storage has it."""
+    """The only captured body as stored in the database or the storage."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT content, name FROM asyncexchange_body WHERE kind = %s", ["request"])
         [(content, name)] = cursor.fetchall()
@@ -75,13 +75,13 @@ def files():
 
 
 def seen(task):
-    """What the view saw of the body."""
+    """The body that the view has seen."""
     return json.loads(bodies.read(task.response_body()))["body"].encode()
 
 
 @pytest.fixture(autouse=True)
 def clean():
-    """No test leaves files behind."""
+    """Delete the files that the test has left behind."""
     before = files()
     yield
     for path in files() - before:
@@ -93,7 +93,7 @@ def clean():
 
 @SIZES
 @KEYS
-def test_nothing_of_the_request_is_readable(body, keys):
+def test_request_and_body_are_unreadable(body, keys):
     with later(*keys):
         submit(body)
     assert list(json.loads(raw())) == ["sealed"]
@@ -102,7 +102,7 @@ def test_nothing_of_the_request_is_readable(body, keys):
     assert not any(secret in raw().encode() + raw_body() for secret in SECRETS)
 
 
-def test_the_lines_of_a_sealed_file_hold_a_chunk_each():
+def test_each_line_of_a_sealed_file_is_a_token():
     with later(NEW):
         submit(LARGE)
     lines = raw_body().splitlines()
@@ -110,7 +110,7 @@ def test_the_lines_of_a_sealed_file_hold_a_chunk_each():
     assert b"".join(Fernet(NEW).decrypt(line) for line in lines) == LARGE
 
 
-def test_the_stored_size_and_digest_are_those_of_the_plain_body():
+def test_size_and_digest_are_those_of_the_plain_body():
     with later(NEW):
         submit(SMALL)
     with later():
@@ -120,20 +120,20 @@ def test_the_stored_size_and_digest_are_those_of_the_plain_body():
 
 @SIZES
 @KEYS
-def test_a_sealed_call_runs_and_sees_its_body(body, keys):
+def test_sealed_call_runs_with_its_body(body, keys):
     with later(*keys):
         task = submit(body)
         assert run(task) == "DONE"
         assert seen(task) == body
 
 
-def test_a_sealed_call_runs_with_its_secret_parameters():
+def test_sealed_call_has_its_secret_parameters():
     with later(NEW):
         assert submit().captured.query == "token=query-secret&x=1"
 
 
 @pytest.mark.parametrize(("size", "more"), [(1, SMALL), (7, SMALL), (64 * 1024, LARGE)], ids=["1", "7", "64 KiB"])
-def test_a_sealed_stream_is_read_in_pieces_of_any_size(size, more):
+def test_sealed_stream_is_read_in_pieces_of_any_size(size, more):
     with later(NEW):
         sealed = b"".join(encryption.sealed([b"one", b"", b"two\n", more]))
         pieces = (sealed[at : at + size] for at in range(0, len(sealed), size))
@@ -144,7 +144,7 @@ def test_a_sealed_stream_is_read_in_pieces_of_any_size(size, more):
 
 
 @SIZES
-def test_a_new_key_in_front_reads_what_the_old_one_wrote(body):
+def test_task_encrypted_with_an_old_key_runs_with_a_new_first_key(body):
     with later(OLD):
         task = submit(body)
     with later(NEW, OLD):
@@ -152,7 +152,7 @@ def test_a_new_key_in_front_reads_what_the_old_one_wrote(body):
         assert seen(task) == body
 
 
-def test_the_key_in_front_is_the_one_that_writes():
+def test_first_key_writes():
     with later(NEW, OLD):
         task = submit()
     with later(NEW):
@@ -160,7 +160,7 @@ def test_the_key_in_front_is_the_one_that_writes():
 
 
 @SIZES
-def test_without_its_key_a_call_ends_in_error_and_no_view_runs(body, caplog):
+def test_call_without_its_key_ends_in_error_and_does_not_run(body, caplog):
     with later(OLD):
         task = submit(body)
     with later(NEW):
@@ -169,7 +169,7 @@ def test_without_its_key_a_call_ends_in_error_and_no_view_runs(body, caplog):
     assert not any(secret.decode() in caplog.text for secret in SECRETS)
 
 
-def test_without_the_projects_key_a_call_ends_in_error_and_no_view_runs():
+def test_call_without_encryption_keys_ends_in_error_and_does_not_run():
     with later(OLD):
         task = submit()
     with later():
@@ -178,7 +178,7 @@ def test_without_the_projects_key_a_call_ends_in_error_and_no_view_runs():
 
 
 @SIZES
-def test_with_a_first_key_what_was_sealed_by_the_secret_key_still_runs(body):
+def test_call_sealed_by_the_secret_key_runs_after_encryption_keys_are_set(body):
     with later():
         task = submit(body)
     with later(NEW):
@@ -187,7 +187,7 @@ def test_with_a_first_key_what_was_sealed_by_the_secret_key_still_runs(body):
 
 
 @SIZES
-def test_another_secret_key_reads_what_the_former_one_wrote(body):
+def test_call_sealed_by_a_fallback_secret_key_runs(body):
     with later(), override_settings(SECRET_KEY=FORMER):
         task = submit(body)
     with later(), override_settings(SECRET_KEY="another key " * 5, SECRET_KEY_FALLBACKS=[FORMER]):
@@ -195,7 +195,7 @@ def test_another_secret_key_reads_what_the_former_one_wrote(body):
         assert seen(task) == body
 
 
-def test_without_the_former_secret_key_a_call_ends_in_error_and_no_view_runs():
+def test_call_without_the_former_secret_key_ends_in_error_and_does_not_run():
     with later(), override_settings(SECRET_KEY=FORMER):
         task = submit()
     with later():
@@ -204,7 +204,7 @@ def test_without_the_former_secret_key_a_call_ends_in_error_and_no_view_runs():
 
 
 @SIZES
-def test_what_an_older_version_stored_in_clear_still_runs(body):
+def test_unsealed_call_of_an_older_version_runs(body):
     with later():
         task = submit(body)
         fields = {name: getattr(CALL, name) for name in CALL.__dataclass_fields__ if name != "environ"}
@@ -216,7 +216,7 @@ def test_what_an_older_version_stored_in_clear_still_runs(body):
         assert seen(task) == body
 
 
-def test_a_changed_request_is_not_run():
+def test_tampered_request_does_not_run():
     with later(NEW):
         task = submit()
         token = task.request["sealed"]
@@ -224,7 +224,7 @@ def test_a_changed_request_is_not_run():
         assert (run(task), runs()) == ("ERROR", 0)
 
 
-# Erased ---------------------------------------------------------------------------------------------------------------
+# Deletion -------------------------------------------------------------------------------------------------------------
 
 
 def done(task):
@@ -250,7 +250,7 @@ ENDS = pytest.mark.parametrize("end", [done, error, api_error, cancel])
 @ENDS
 @SIZES
 @KEYS
-def test_when_a_task_is_over_its_request_is_erased(end, body, keys):
+def test_request_is_erased_when_its_task_ends(end, body, keys):
     with later(*keys):
         before = files()
         task = submit(body)
@@ -265,7 +265,7 @@ def test_when_a_task_is_over_its_request_is_erased(end, body, keys):
 @ENDS
 @SIZES
 @KEYS
-def test_a_project_may_keep_the_requests_and_run_them_again(end, body, keys):
+def test_keep_requests_keeps_them_for_a_rerun(end, body, keys):
     with later(*keys, KEEP_REQUESTS=True):
         task = submit(body)
         end(task)
@@ -277,7 +277,7 @@ def test_a_project_may_keep_the_requests_and_run_them_again(end, body, keys):
 
 
 @ENDS
-def test_an_erased_request_cannot_be_run_again(end):
+def test_erased_request_cannot_be_rerun(end):
     with later():
         task = submit()
         end(task)
@@ -286,7 +286,7 @@ def test_an_erased_request_cannot_be_run_again(end):
     assert AsyncTask.objects.count() == 1
 
 
-def test_while_a_task_waits_or_runs_its_request_is_kept():
+def test_request_of_an_unfinished_task_is_kept():
     with later():
         task = submit()
         lifecycle.claim(task.pk)
@@ -294,7 +294,7 @@ def test_while_a_task_waits_or_runs_its_request_is_kept():
     assert Body.objects.get(kind=Body.REQUEST).size == len(SMALL)
 
 
-def test_a_file_that_resists_is_tried_again_and_its_task_is_over():
+def test_file_that_cannot_be_deleted_does_not_prevent_the_end():
     with later():
         task = submit(LARGE)
         with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": {"BACKEND": f"{__name__}.Stubborn"}}):

@@ -1,4 +1,4 @@
-"""README and quickstart are done to the letter, from an empty directory, with nothing of this tree but its wheel."""
+"""README and quickstart, followed exactly from an empty directory with the wheel only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ JWT = (
 
 
 def quickstart():
-    """Its blocks, and JWT before server and worker are started for the second time."""
+    """The blocks of the quickstart, with JWT installed before server and worker are restarted."""
     page = list(blocks(ROOT / "docs" / "quickstart.rst"))
     restart = max(at for at, block in enumerate(page) if "runserver" in block.text)
     return [*page[:restart], *JWT, *page[restart:]]
@@ -45,7 +45,7 @@ def environment(tmp_path_factory, wheel):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory, environment):
-    """Who has done what the README says."""
+    """A user who has followed the README."""
     with newcomer(tmp_path_factory.mktemp("readme") / "empty", environment) as person:
         person.follow(blocks(ROOT / "README.rst"))
         yield person
@@ -53,20 +53,20 @@ def reader(tmp_path_factory, environment):
 
 @pytest.fixture(scope="module")
 def beginner(tmp_path_factory, environment):
-    """Who has done what the quickstart says, and knows JWT."""
+    """A user who has followed the quickstart, with JWT."""
     with newcomer(tmp_path_factory.mktemp("quickstart") / "empty", environment) as person:
         person.follow(quickstart())
         yield person
 
 
-def test_readme_leads_from_an_empty_directory_to_the_result_of_a_call(reader, record_property, capsys):
+def test_readme_leads_from_an_empty_directory_to_a_result(reader, record_property, capsys):
     assert reader.fetched == ['{"rows": 2135}']
     record_property("seconds_to_first_result", reader.first_result)
     with capsys.disabled():
         print(f"\nfrom an empty directory to the first fetched result: {reader.first_result:.1f} s")
 
 
-def test_nothing_but_the_wheel_is_imported(reader):
+def test_only_the_wheel_is_imported(reader):
     where = reader.shell("python -c 'import django_asyncexchange; print(django_asyncexchange.__file__)'")
     assert where.startswith(str(reader.environment.home / "venv"))
 
@@ -75,16 +75,16 @@ def test_check_of_the_readmes_project_is_silent(reader):
     assert "System check identified no issues (0 silenced)." in reader.shell("python manage.py check 2>&1")
 
 
-def test_a_caller_with_a_token_is_answered_as_the_quickstart_shows(beginner):
+def test_quickstart_shows_the_result_of_a_token_call(beginner):
     assert beginner.fetched == ['{"year": "2026", "user": null}', '{"user":"anna"}']
 
 
-def test_the_tests_of_the_page_about_testing_pass(beginner):
+def test_documented_tests_pass(beginner):
     beginner.follow(blocks(ROOT / "docs" / "howto" / "testing-your-project.rst"))
     assert "1 passed" in beginner.said
 
 
-def test_the_plugin_touches_no_settings_of_who_does_not_use_it(beginner, tmp_path):
+def test_pytest_plugin_imports_no_settings_if_unused(beginner, tmp_path):
     (tmp_path / "test_plain.py").write_text(
         "import sys\ndef test_plain(): assert not {'django.conf', 'django_asyncexchange.testing'} & set(sys.modules)\n"
     )
@@ -112,7 +112,7 @@ def caller_with_jwt(port):
 @pytest.mark.product("caller", "method")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("caller", [caller_with_session, caller_with_jwt])
-def test_a_logged_in_caller_is_answered_later(beginner, caller, method):
+def test_logged_in_caller_gets_the_result_later(beginner, caller, method):
     session = caller(beginner.port)
     url = f"http://127.0.0.1:{beginner.port}/me/"
     accepted = session.request(method, url, headers={"Prefer": "respond-async"})
@@ -127,12 +127,12 @@ def fetched(session, location):
     return answer if answer.status_code == 200 else None
 
 
-def test_nobody_reads_the_answer_of_another(beginner):
+def test_result_of_another_caller_is_unreadable(beginner):
     url = f"http://127.0.0.1:{beginner.port}/me/"
     accepted = caller_with_jwt(beginner.port).get(url, headers={"Prefer": "respond-async"})
     assert requests.get(accepted.headers["Location"]).status_code in (401, 404)
 
 
-def test_nobody_is_refused_by_the_view_itself(beginner):
+def test_anonymous_caller_gets_the_views_401(beginner):
     refused = requests.get(f"http://127.0.0.1:{beginner.port}/me/", headers={"Prefer": "respond-async"})
     assert (refused.status_code, "Preference-Applied" in refused.headers) == (401, False)

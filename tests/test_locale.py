@@ -1,4 +1,4 @@
-"""The Russian texts: complete, compiled, and given to whoever reads that language."""
+"""The Russian translation: complete, compiled, and chosen by Accept-Language."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_every_text_is_in_the_catalog(source):
     assert texts - msgids() == set()
 
 
-def test_the_catalog_has_no_other_texts():
+def test_catalog_has_no_other_texts():
     assert msgids() - {text for source in SOURCES for text in source()} == set()
 
 
-def test_the_header_says_how_to_read_it():
+def test_catalog_has_language_charset_and_plural_forms():
     header = polib.pofile(str(CATALOG)).metadata
     assert header["Language"] == "ru"
     assert header["Content-Type"] == "text/plain; charset=UTF-8"
@@ -94,7 +94,7 @@ def test_the_header_says_how_to_read_it():
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.msgid)
-def test_a_text_is_translated_with_its_placeholders(entry):
+def test_text_is_translated_with_its_placeholders(entry):
     assert entry.translated() and not entry.fuzzy and not entry.obsolete
     assert len(translations(entry)) == (3 if entry.msgid_plural else 1)
     for text in translations(entry):
@@ -103,7 +103,7 @@ def test_a_text_is_translated_with_its_placeholders(entry):
         assert text[-1:] == entry.msgid[-1:] or entry.msgid[-1].isalnum()
 
 
-def test_the_compiled_catalog_is_fresh():
+def test_compiled_catalog_is_up_to_date():
     """Otherwise: ``msgfmt --check-format -o django.mo django.po``."""
     compiled = polib.mofile(str(CATALOG.with_suffix(".mo")))
     assert {entry.msgid: translations(entry) for entry in compiled} == {
@@ -122,14 +122,14 @@ def test_the_compiled_catalog_is_fresh():
         (21, "Отменена 21 задача."),
     ],
 )
-def test_numbers_have_their_forms(count, text):
+def test_russian_plural_forms(count, text):
     with translation.override("ru"):
         found = translation.ngettext("%(count)d task was cancelled.", "%(count)d tasks were cancelled.", count)
     assert found % {"count": count} == text
 
 
 @pytest.mark.seed("S001-11")
-def test_61002_has_the_text_of_the_documentation():
+def test_61002_has_the_documented_text():
     [wire] = [wire for wire in conf.dialect("moysklad").CODES.values() if wire.code == 61002]
     with translation.override("ru"):
         assert translation.gettext(wire.text) == (
@@ -154,7 +154,7 @@ def test_61002_has_the_text_of_the_documentation():
         ("kladana", "ru;q=0, fr", ENGLISH),
     ],
 )
-def test_the_reader_chooses_the_language(django_user_model, mount, wanted, text):
+def test_accept_language_chooses_the_language(django_user_model, mount, wanted, text):
     client = Client(headers={"Accept-Language": wanted} if wanted else {})
     client.force_login(django_user_model.objects.create(username="anna"))
     answer = client.get(f"{conf.dialect(mount).prefix}/async/{uuid.uuid4()}")

@@ -1,4 +1,4 @@
-"""The door: which calls it takes, what it does to them, and that it leaves all others alone."""
+"""The middleware: which calls it accepts, what it does to them, and that it leaves all others alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREFER = "django_asyncexchange.dialects.prefer.Prefer"
 
 
 class PreferHere(Prefer):
-    """Heeds a preference under its own prefix alone."""
+    """Covers its own prefix only."""
 
     covers = Dialect.covers
 
@@ -48,20 +48,20 @@ def client(anna):
 
 @pytest.fixture
 def listed(settings):
-    """The reports of the zoo may be called asynchronously in MoySklad's language."""
+    """The reports of the zoo may be called asynchronously in MoySklad's dialect."""
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/api/remap/1.2/zoo/*", "/kladana/*"]}
 
 
 def seen(client, accepted):
-    """What the view of ``tests.project.views.place`` saw in its deferred run."""
+    """What the view ``tests.project.views.place`` saw in its deferred run."""
     return json.loads(client.get(accepted.json()["result"]).json()["content"])
 
 
-# Calls that are not for us --------------------------------------------------------------------------------------------
+# Synchronous calls ----------------------------------------------------------------------------------------------------
 
 
 class Unreadable(io.RawIOBase):
-    """A body that nobody may touch."""
+    """A body that must not be read."""
 
     def read(self, *args):
         raise AssertionError("the body was read")
@@ -69,7 +69,7 @@ class Unreadable(io.RawIOBase):
     readline = readinto = read
 
 
-def test_a_call_that_is_not_for_us_passes_as_it_is():
+def test_synchronous_call_passes_through_unchanged():
     answer = HttpResponse()
     request = RequestFactory().post("/anything/?asynchronous=1")
     assert AsyncExchangeMiddleware(lambda given: answer if given is request else None)(request) is answer
@@ -83,38 +83,38 @@ def test_a_call_that_is_not_for_us_passes_as_it_is():
         ("/async_apis/zoo/", {"HTTP_SOLITUDE": "yes", "HTTP_PREFERRED": "respond-async"}),
     ],
 )
-def test_no_dialect_is_asked_about_a_call_without_a_sign_of_it(monkeypatch, path, asked):
+def test_dialects_are_not_asked_without_their_trigger(monkeypatch, path, asked):
     for mount in conf.mounts:
         monkeypatch.setattr(mount, "wants_async", lambda call, name=mount.name: pytest.fail(name))
     assert detect(RequestFactory().get(path, **asked)) is None
 
 
 @pytest.mark.parametrize("trigger", Trigger)
-def test_a_dialect_that_names_no_trigger_is_asked_about_each_call(trigger, monkeypatch):
+def test_dialect_without_a_trigger_name_is_asked_about_each_call(trigger, monkeypatch):
     monkeypatch.setattr(Solitude, "TRIGGER", trigger)
     monkeypatch.setattr(Solitude, "TRIGGER_NAME", "")
     assert Solitude(name="nameless", prefix="/zoo").may_want_async("/zoo/place/", {"QUERY_STRING": ""})
 
 
-def test_a_call_that_is_not_for_us_costs_no_query(django_assert_num_queries):
+def test_synchronous_call_costs_no_query(django_assert_num_queries):
     # The fixture fails on a query; without the mark ``django_db`` the database would refuse it as well.
     middleware = AsyncExchangeMiddleware(lambda request: HttpResponse())
     middleware(RequestFactory().post("/zoo/place/?a=1", {"a": "b"}))
 
 
-def test_the_body_of_a_call_that_is_not_for_us_is_not_read():
+def test_body_of_a_synchronous_call_is_not_read():
     request = RequestFactory().post("/zoo/raw/", b"x" * 100, content_type="text/plain")
     request._stream = Unreadable()
     assert AsyncExchangeMiddleware(lambda request: HttpResponse("passed"))(request).content == b"passed"
 
 
 @pytest.mark.django_db
-def test_a_synchronous_call_runs_without_a_query_of_ours(client, django_assert_num_queries):
+def test_synchronous_view_runs_without_our_queries(client, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert client.post("/zoo/raw/", b"abc", content_type="text/plain").content == b"abc"
 
 
-def test_a_view_that_runs_at_once_sees_no_task():
+def test_async_task_is_none_in_a_synchronous_view():
     tasks = []
     AsyncExchangeMiddleware(lambda request: tasks.append(request.async_task))(RequestFactory().get("/"))
     assert tasks == [None]
@@ -122,7 +122,7 @@ def test_a_view_that_runs_at_once_sees_no_task():
 
 @pytest.mark.seed("S004-1")
 @pytest.mark.parametrize("headers", [{}, {"Solitude-Async": ""}, {"Solitude-Async": " "}])
-def test_without_the_header_a_call_runs_at_once(client, db, headers):
+def test_empty_or_missing_header_is_synchronous(client, db, headers):
     assert client.post("/zoo/place/", headers=headers).json()["path"] == "/zoo/place/"
     assert not AsyncTask.objects.exists()
 
@@ -131,16 +131,16 @@ def test_without_the_header_a_call_runs_at_once(client, db, headers):
 @pytest.mark.parametrize(
     "query", ["", "?async=false", "?async=FALSE", "?asyncs=true", "?a=async", "?async=true&async=false"]
 )
-def test_a_report_that_is_not_asked_for_later_is_given_at_once(client, db, listed, query):
+def test_report_without_async_true_is_synchronous(client, db, listed, query):
     assert client.get(REPORT + query).status_code == 200
     assert not AsyncTask.objects.exists()
 
 
-def test_a_query_outside_every_mount_that_knows_it_is_the_views_own(client, db):
+def test_async_parameter_outside_a_mount_belongs_to_the_view(client, db):
     assert client.get("/zoo/place/?async=true").json()["query"] == [["async", ["true"]]]
 
 
-# Which dialect takes a call -------------------------------------------------------------------------------------------
+# Which dialect accepts a call -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -148,11 +148,11 @@ class TestMounts:
     def dialects(self):
         return list(AsyncTask.objects.values_list("dialect", flat=True))
 
-    def test_a_mount_takes_what_lies_under_its_prefix(self, client, listed):
+    def test_mount_accepts_calls_below_its_prefix(self, client, listed):
         assert client.get(f"{REPORT}?async=true").status_code == 202
         assert self.dialects() == ["moysklad"]
 
-    def test_the_longest_prefix_wins(self, client, settings):
+    def test_longest_prefix_wins(self, client, settings):
         settings.ASYNC_EXCHANGE = {
             **settings.ASYNC_EXCHANGE,
             "VIEWS": ["/api/*"],
@@ -164,8 +164,8 @@ class TestMounts:
         client.get(f"{REPORT}?async=true")
         assert self.dialects() == ["moysklad"]
 
-    def test_of_two_preferences_the_one_of_these_paths_alone_wins(self, client, settings, moved_mounts):
-        """However long the other's prefix is: its tasks are there, and its calls are everywhere."""
+    def test_prefer_mount_with_its_own_paths_wins_over_one_for_all(self, client, settings, moved_mounts):
+        """Even if the other's prefix is longer: it is for its tasks, and its calls are everywhere."""
         everywhere = {"CLASS": PREFER, "PREFIX": "/a/much/longer/prefix"}
         mounts = {
             "everywhere": everywhere,
@@ -177,34 +177,34 @@ class TestMounts:
         client.get("/api/remap/1.2/zoo/place/", headers={"Prefer": "respond-async"})
         assert sorted(self.dialects()) == ["everywhere", "here"]
 
-    def test_of_two_preferences_the_one_that_names_the_view_wins(self, client, settings, moved_mounts):
+    def test_prefer_mount_that_lists_the_view_wins(self, client, settings, moved_mounts):
         others = {"CLASS": PREFER, "PREFIX": "/a/much/longer/prefix", "VIEWS": ["/others/*"]}
         mounts = {"others": others, "these": {"CLASS": PREFER, "PREFIX": "/these", "VIEWS": ["/zoo/*"]}, "prefer": None}
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": mounts}
         assert client.get("/zoo/place/", headers={"Prefer": "respond-async"}).status_code == 202
         assert self.dialects() == ["these"]
 
-    def test_a_prefix_ends_at_a_slash(self, client, settings):
+    def test_prefix_ends_at_a_slash(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"moysklad": {"PREFIX": "/zo"}}}
         assert client.get("/zoo/place/?async=true").status_code == 200
         assert self.dialects() == []
 
-    def test_a_header_goes_before_a_query(self, client, listed):
+    def test_header_wins_over_the_query(self, client, listed):
         response = client.get(f"{REPORT}?async=true", headers=SOLITUDE)
         assert (response.status_code, response.headers["Allow"]) == (405, "PATCH, POST, PUT")
 
-    def test_a_header_beside_the_query_makes_one_task(self, client, listed):
+    def test_header_and_query_together_make_one_task(self, client, listed):
         response = client.post(f"{REPORT}?async=true", headers=SOLITUDE)
         assert response.status_code == 202
         assert self.dialects() == ["solitude"]
 
-    def test_the_query_of_another_dialect_reaches_the_view(self, client, listed):
+    def test_query_trigger_of_another_dialect_reaches_the_view(self, client, listed):
         accepted = client.post(f"{REPORT}?async=true", headers=SOLITUDE)
         assert seen(client, accepted)["raw"] == "async=true"
 
     @pytest.mark.seed("S004-3", "S004-4", "S004-5", "S004-6", "S004-9", "S004-10", "S004-11")
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-    def test_a_call_with_the_header_is_accepted(self, client, method):
+    def test_call_with_the_header_is_accepted(self, client, method):
         response = client.generic(method, "/zoo/place/", headers=SOLITUDE)
         task = AsyncTask.objects.get()
         assert response.status_code == 202
@@ -212,28 +212,28 @@ class TestMounts:
 
     @pytest.mark.seed("S004-7")
     @pytest.mark.parametrize("value", ["yes", "no", "0", "false", "да".encode().decode("latin-1")])
-    def test_any_value_of_the_header_asks(self, client, value):
+    def test_any_value_of_the_header_is_a_trigger(self, client, value):
         assert client.post("/zoo/place/", headers={"Solitude-Async": value}).status_code == 202
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
-    def test_another_method_with_the_header_is_refused(self, client, method):
+    def test_other_method_with_the_header_is_a_405(self, client, method):
         response = client.generic(method, "/zoo/place/", headers=SOLITUDE)
         assert (response.status_code, response.headers["Allow"]) == (405, "PATCH, POST, PUT")
         assert self.dialects() == []
 
     @pytest.mark.seed("S001-4", "S001-5", "S001-6", "S001-7", "S001-8", "S002-10", "S002-11", "S002-12", "S002-13")
-    def test_a_report_asked_for_later_is_accepted(self, client, listed):
+    def test_report_with_async_true_is_accepted(self, client, listed):
         response = client.get(f"{REPORT}?async=true")
         base = f"http://testserver/api/remap/1.2/async/{AsyncTask.objects.get().pk}"
         assert (response.status_code, response.content) == (202, b"")
         assert (response.headers["Location"], response.headers["Content-Location"]) == (f"{base}/result", base)
 
     @pytest.mark.parametrize("spelling", ["async=true", "async=TRUE", "async=%74rue", "a=1&async=false&async=true"])
-    def test_every_spelling_of_the_query_asks(self, client, listed, spelling):
+    def test_every_spelling_of_async_true_is_a_trigger(self, client, listed, spelling):
         assert client.get(f"{REPORT}?{spelling}").status_code == 202
 
     @pytest.mark.parametrize("value", ["", "1", "yes", "да", "%FF"])
-    def test_another_value_of_the_query_is_refused(self, client, listed, value):
+    def test_other_value_of_async_is_refused(self, client, listed, value):
         response = client.get(f"{REPORT}?async={value}")
         assert response.status_code == 400
         assert response.json()["errors"][0]["code"] == 1084
@@ -241,18 +241,18 @@ class TestMounts:
 
     @pytest.mark.seed("S002-14", "S002-15")
     @pytest.mark.parametrize("paging", ["limit=10", "offset=0", "limit=", "offset"])
-    def test_paging_beside_the_query_is_refused(self, client, listed, paging):
+    def test_paging_with_async_true_is_refused(self, client, listed, paging):
         response = client.get(f"{REPORT}?async=true&{paging}")
         assert (response.status_code, response.json()["errors"][0]["code"]) == (412, 61001)
         assert self.dialects() == []
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
-    def test_only_reports_are_built_later(self, client, listed, method):
+    def test_only_reports_are_accepted(self, client, listed, method):
         response = client.generic(method, f"{REPORT}?async=true")
         assert response.status_code == 412
         assert self.dialects() == []
 
-    def test_each_language_serves_its_own_tasks_alone(self, client, listed, settings):
+    def test_task_is_served_by_its_own_dialect_only(self, client, listed, settings):
         accepted = client.get(f"{REPORT}?async=true").headers["Content-Location"]
         assert client.get(accepted.replace("/api/", "/kladana/api/")).status_code == 404
         assert client.get(f"/delay/result/{AsyncTask.objects.get().pk}/").status_code == 404
@@ -274,24 +274,24 @@ class TestRun:
             ("a&async=false&&async=true&b=", "a&&b="),
         ],
     )
-    def test_the_view_does_not_see_the_trigger(self, client, listed, query, left):
+    def test_view_does_not_see_the_trigger(self, client, listed, query, left):
         assert self.document(client, client.get(f"{REPORT}?{query}"))["raw"] == left
 
     @pytest.mark.seed("S001-18", "S002-46")
-    def test_the_submitted_address_keeps_the_trigger(self, client, listed):
+    def test_stored_url_has_the_trigger(self, client, listed):
         client.get(f"{REPORT}?b=2&async=true&a=1")
         assert AsyncTask.objects.get().url == f"http://testserver{REPORT}?b=2&async=true&a=1"
 
-    def test_a_deferred_run_is_not_deferred_again(self, client, listed):
+    def test_deferred_run_is_not_deferred_again(self, client, listed):
         assert self.document(client, client.get(f"{REPORT}?async=true"))["method"] == "GET"
         assert AsyncTask.objects.count() == 1
 
-    def test_a_deferred_run_with_a_trigger_left_is_not_deferred_again(self, client, listed):
+    def test_deferred_run_with_another_trigger_is_not_deferred_again(self, client, listed):
         accepted = client.post("/api/remap/1.2/zoo/place/?async=true", headers=SOLITUDE)
         assert seen(client, accepted)["method"] == "POST"
         assert AsyncTask.objects.count() == 1
 
-    def test_a_view_knows_its_task(self, client):
+    def test_view_gets_its_task(self, client):
         accepted = client.post("/zoo/task/", headers=SOLITUDE)
         task = AsyncTask.objects.get()
         assert seen(client, accepted) == {
@@ -300,45 +300,45 @@ class TestRun:
             "state": "PROCESSING",
         }
 
-    def test_an_earlier_look_at_the_query_does_not_reach_the_run(self, client, listed, settings):
+    def test_query_read_by_earlier_middleware_is_reset_for_the_run(self, client, listed, settings):
         settings.MIDDLEWARE = ["tests.project.middleware.Curious", *settings.MIDDLEWARE]
         assert self.document(client, client.get(f"{REPORT}?async=true&a=1"))["query"] == [["a", ["1"]]]
 
-    def test_an_earlier_look_at_the_body_does_not_lose_it(self, client, settings):
+    def test_body_read_by_earlier_middleware_is_captured(self, client, settings):
         settings.MIDDLEWARE = ["tests.project.middleware.Curious", *settings.MIDDLEWARE]
         accepted = client.post("/zoo/raw/", EVERY_BYTE, content_type="application/octet-stream", headers=SOLITUDE)
         assert client.get(accepted.json()["replay"]).content == EVERY_BYTE
 
-    def test_an_earlier_look_at_a_form_does_not_lose_it(self, client, settings):
+    def test_form_read_by_earlier_middleware_is_captured(self, client, settings):
         settings.MIDDLEWARE = ["tests.project.middleware.Curious", *settings.MIDDLEWARE]
         accepted = client.post("/zoo/form/", "a=1", content_type=FORM, headers=SOLITUDE)
         assert client.get(accepted.json()["replay"]).json() == {"a": ["1"]}
 
-    def test_an_earlier_look_at_an_upload_does_not_lose_it(self, client, settings):
+    def test_upload_read_by_earlier_middleware_is_captured(self, client, settings):
         settings.MIDDLEWARE = ["tests.project.middleware.Curious", *settings.MIDDLEWARE]
         accepted = client.post("/zoo/upload/", {"a": "1"}, headers=SOLITUDE)
         assert client.get(accepted.json()["replay"]).json()["fields"] == {"a": ["1"]}
 
 
-# Where it stands ------------------------------------------------------------------------------------------------------
+# Order of middleware --------------------------------------------------------------------------------------------------
 
 OURS = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
 
 
 @pytest.mark.django_db  # checks of models ask what the database can do
-def test_a_middleware_behind_ours_is_named_by_a_check(settings):
+def test_check_reports_middleware_after_ours(settings):
     settings.MIDDLEWARE = [OURS, *(name for name in settings.MIDDLEWARE if name != OURS)]
     assert "asyncexchange.E002" in {message.id for message in run_checks()}
 
 
 @pytest.mark.django_db  # checks of models ask what the database can do
-def test_a_project_without_ours_is_told_by_a_check(settings):
+def test_check_reports_missing_middleware(settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != OURS]
     assert "asyncexchange.E001" in {message.id for message in run_checks()}
 
 
 @pytest.mark.django_db  # checks of models ask what the database can do
-def test_at_the_end_of_the_list_no_check_speaks_of_it():
+def test_check_passes_with_ours_last():
     assert not {"asyncexchange.E001", "asyncexchange.E002"} & {message.id for message in run_checks()}
 
 
@@ -354,22 +354,22 @@ class TestCsrf:
         browser.cookies["csrftoken"] = SECRET
         return browser
 
-    def test_a_form_without_a_token_is_refused(self, browser):
+    def test_form_without_a_token_is_refused(self, browser):
         response = browser.post("/zoo/guarded-form/", {"name": "Anna"}, headers=SOLITUDE)
         assert response.status_code == 403
         assert not AsyncTask.objects.exists()
 
-    def test_the_refusal_is_worded_by_the_dialect(self, browser):
+    def test_csrf_refusal_has_the_dialects_format(self, browser):
         response = browser.post("/zoo/guarded-form/", {"name": "Anna"}, headers=SOLITUDE)
         assert response.json()["error"] == "forbidden"
 
-    def test_a_synchronous_refusal_is_djangos_own(self, browser):
+    def test_synchronous_csrf_refusal_is_djangos(self, browser):
         assert (
             browser.post("/zoo/guarded-form/", {"name": "Anna"}).headers["Content-Type"] == "text/html; charset=utf-8"
         )
 
     @pytest.mark.parametrize("content_type", [FORM, None])
-    def test_a_form_with_its_token_in_the_body_is_accepted(self, browser, content_type):
+    def test_form_with_a_token_in_its_body_is_accepted(self, browser, content_type):
         fields = {"name": "Anna", "csrfmiddlewaretoken": SECRET}
         values = {} if content_type is None else {"content_type": content_type}
         data = fields if content_type is None else f"name=Anna&csrfmiddlewaretoken={SECRET}"
@@ -377,17 +377,17 @@ class TestCsrf:
         assert accepted.status_code == 202
         assert browser.get(accepted.json()["replay"]).content == b"saved Anna"
 
-    def test_a_body_with_its_token_in_a_header_is_accepted(self, browser):
+    def test_body_with_a_token_in_a_header_is_accepted(self, browser):
         headers = {**SOLITUDE, "X-CSRFToken": SECRET}
         accepted = browser.post("/zoo/guarded-form/", "name=Anna", content_type=FORM, headers=headers)
         assert browser.get(accepted.json()["replay"]).content == b"saved Anna"
 
-    def test_a_drf_view_asks_a_session_for_its_token(self, browser):
+    def test_drf_view_with_a_session_needs_a_token(self, browser):
         response = browser.post("/zoo/rest/", b"{}", content_type="application/json", headers=SOLITUDE)
         assert (response.status_code, response.json()) == (403, {"detail": "CSRF Failed: CSRF token missing."})
         assert not AsyncTask.objects.exists()
 
-    def test_a_drf_view_accepts_a_form_with_its_token(self, browser):
+    def test_drf_view_accepts_a_form_with_a_token(self, browser):
         data = f"name=a&amount=1&csrfmiddlewaretoken={SECRET}"
         accepted = browser.post("/zoo/rest/", data, content_type=FORM, headers=SOLITUDE)
         assert accepted.status_code == 202
@@ -399,62 +399,62 @@ class TestCsrf:
 
 @pytest.mark.django_db(transaction=True)
 class TestRefusals:
-    def test_an_unknown_address_is_worded_by_solitude(self, client):
+    def test_unknown_url_is_a_404_in_solitudes_format(self, client):
         response = client.post("/nowhere/", headers=SOLITUDE)
         assert (response.status_code, response.headers["Solitude-Async"], response.content) == (404, "no", b"")
         assert not AsyncTask.objects.exists()
 
-    def test_an_unknown_address_is_worded_by_moysklad(self, client):
+    def test_unknown_url_is_a_404_in_moysklads_format(self, client):
         response = client.get("/api/remap/1.2/nowhere?async=true")
         assert (response.status_code, response.json()["errors"][0]["code"]) == (404, 1002)
         assert not AsyncTask.objects.exists()
 
-    def test_a_body_over_the_limit_is_refused(self, client, settings):
+    def test_body_over_max_request_bytes_is_refused(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_REQUEST_BYTES": 10}
         response = client.post("/zoo/raw/", b"x" * 11, content_type="text/plain", headers=SOLITUDE)
         assert (response.status_code, response.json()["error"]) == (413, "too_large")
         assert not AsyncTask.objects.exists()
         assert not Body.objects.exists()
 
-    def test_a_body_at_the_limit_is_accepted(self, client, settings):
+    def test_body_of_max_request_bytes_is_accepted(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_REQUEST_BYTES": 10}
         assert client.post("/zoo/raw/", b"x" * 10, content_type="text/plain", headers=SOLITUDE).status_code == 202
 
-    def test_a_synchronous_body_knows_no_limit_of_ours(self, client, settings):
+    def test_synchronous_body_has_no_limit(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_REQUEST_BYTES": 10}
         assert client.post("/zoo/raw/", b"x" * 11, content_type="text/plain").status_code == 200
 
     @pytest.mark.parametrize(
         "length", ["abc", "-1", "1e3", " ", "9" * 5000], ids=["word", "-1", "float", "blank", "long"]
     )
-    def test_a_length_that_is_no_number_is_no_server_error(self, client, length):
+    def test_invalid_content_length_is_no_server_error(self, client, length):
         assert client.post("/zoo/raw/", headers=SOLITUDE, CONTENT_LENGTH=length).status_code in (202, 400, 413)
 
-    def test_a_host_that_is_not_ours_is_refused(self, client, settings):
+    def test_disallowed_host_is_refused(self, client, settings):
         settings.ALLOWED_HOSTS = ["testserver"]
         assert client.post("/zoo/place/", headers={**SOLITUDE, "Host": "evil.example"}).status_code == 400
         assert not AsyncTask.objects.exists()
 
-    def test_a_post_without_its_slash_is_redirected_as_at_once(self, client):
+    def test_post_without_slash_is_redirected_as_synchronously(self, client):
         assert client.post("/zoo/place", headers=SOLITUDE).status_code == client.post("/zoo/place").status_code == 301
         assert not AsyncTask.objects.exists()
 
-    def test_a_get_without_its_slash_is_redirected(self, client, listed):
+    def test_get_without_slash_is_redirected(self, client, listed):
         response = client.get("/api/remap/1.2/zoo/place?async=true")
         assert (response.status_code, response.headers["Location"]) == (301, f"{REPORT}?async=true")
         assert not AsyncTask.objects.exists()
 
-    def test_a_task_endpoint_is_never_deferred(self, client):
+    def test_task_endpoint_is_never_deferred(self, client):
         response = client.put("/api/remap/1.2/async/x/cancel", headers=SOLITUDE)
         assert (response.status_code, response.json()["error"]) == (400, "not_eligible")
 
-    def test_a_dialect_that_fails_is_answered_as_a_server_error(self, client, settings):
+    def test_exception_of_a_hook_is_a_500(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": "tests.project.views.broken"}
         response = client.post("/zoo/place/", headers=SOLITUDE)
         assert (response.status_code, response.json()["error"]) == (500, "internal_error")
         assert not AsyncTask.objects.exists()
 
-    def test_a_database_that_is_away_before_anything_is_stored_is_answered_as_for_a_while(self, client, settings):
+    def test_database_outage_before_the_submit_is_a_503_with_retry_after(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": "tests.project.views.cut_off"}
         response = client.post("/zoo/place/", headers=SOLITUDE)
         assert (response.status_code, response.json()["error"]) == (503, "unavailable")

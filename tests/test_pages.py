@@ -1,4 +1,4 @@
-"""Every block of Python in the documentation is run: settings pass ``check``, all others import and define."""
+"""Every Python block of the documentation runs: settings pass ``check``, all others import and define."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ LIBRARY = (
 
 
 def run(block: Block, names: dict[str, Any]) -> None:
-    """Run ``block`` as a part of a module that has ``names``, and what else it takes for granted."""
+    """Run ``block`` as part of a module with ``names`` and the names that it takes for granted."""
     for node in ast.walk(ast.parse(block.text)):
         if isinstance(node, ast.Name) and node.id not in names and not hasattr(builtins, node.id):
             names[node.id] = taken_for_granted(node.id)
@@ -75,7 +75,7 @@ def run(block: Block, names: dict[str, Any]) -> None:
 
 
 def taken_for_granted(name: str) -> Any:
-    """What ``name`` is, which nobody has imported."""
+    """The value of the undefined ``name``."""
     modules = [importlib.import_module(module) for module in LIBRARY]
     known = [getattr(module, name) for module in modules if hasattr(module, name)]
     return importlib.import_module(name) if name in LIBRARY else (known or [MagicMock(name=name)])[0]
@@ -105,7 +105,7 @@ def those(of_settings: bool) -> list[Any]:
 
 @pytest.fixture
 def of_the_reader(tmp_path, monkeypatch):
-    """Write the files that a page has shown into a project ``myproject``."""
+    """Write the files that a page shows into a project ``myproject``."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("ASYNC_EXCHANGE_KEY", Fernet.generate_key().decode())
     for name in ELSEWHERE:
@@ -124,22 +124,22 @@ def of_the_reader(tmp_path, monkeypatch):
 
     yield write
     for model in [model for model in admin.site._registry if model._meta.app_label not in apps.app_configs]:
-        admin.site.unregister(model)  # of an app that only a page has
+        admin.site.unregister(model)  # of an app that only a page defines
     for name in [name for name in sys.modules if name.partition(".")[0] == "myproject"]:
         del sys.modules[name]
 
 
 @pytest.mark.parametrize(("block", "above"), those(of_settings=False))
-def test_block_can_be_run(block, above, of_the_reader):
+def test_block_runs(block, above, of_the_reader):
     names: dict[str, Any] = {"__name__": "page"}
     for earlier in (*above, block):
         if not is_of_settings(earlier):
             run(earlier, names)
 
 
-@pytest.mark.django_db  # some checks of Django ask the database what it can
+@pytest.mark.django_db  # some checks of Django query the database's features
 @pytest.mark.parametrize(("block", "above"), those(of_settings=True))
-def test_settings_of_a_page_pass_the_check(block, above, of_the_reader, tmp_path):
+def test_settings_of_a_page_pass_check(block, above, of_the_reader, tmp_path):
     for earlier in above:
         if earlier.file:
             of_the_reader(earlier)
@@ -147,7 +147,7 @@ def test_settings_of_a_page_pass_the_check(block, above, of_the_reader, tmp_path
 
 
 def settings_of(block: Block, home: Path) -> Mapping[str, Any]:
-    """The tests' settings as ``block`` changes them."""
+    """The tests' settings changed by ``block``."""
     names = ("INSTALLED_APPS", "MIDDLEWARE", "DATABASES", "STORAGES", "Q_CLUSTER")
     given: dict[str, Any] = {name: copy.deepcopy(getattr(project, name)) for name in names}
     around: dict[str, Any] = {**given, "BASE_DIR": home, "BUCKET": BUCKET, "ASYNC_EXCHANGE": {}, "__name__": "page"}
@@ -158,12 +158,12 @@ def settings_of(block: Block, home: Path) -> Mapping[str, Any]:
     around["STORAGES"] = {**project.STORAGES, **around["STORAGES"]}
     changed = {name: value for name, value in around.items() if name.isupper()}
     changed["INSTALLED_APPS"] = list(dict.fromkeys(changed["INSTALLED_APPS"]))  # the tests have what a page adds
-    changed.pop("DATABASES")  # those of a process that runs are not exchanged
+    changed.pop("DATABASES")  # a running process cannot change them
     return changed
 
 
 def mistakes(changed: Mapping[str, Any]) -> list[str]:
-    """What ``check`` says against them, in a project that has the addresses of its mounts."""
+    """The errors of ``check`` for these settings, in a project with the URLs of its mounts."""
     with override_settings(**changed):
         routes = [route for mount in conf.mounts for route in urls.routes(mount)]
         urlconf = types.ModuleType("page_urls")
@@ -178,7 +178,7 @@ def mistakes(changed: Mapping[str, Any]) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_a_mistake_in_settings_of_a_page_is_seen():
+def test_mistake_in_settings_of_a_page_is_detected():
     assert mistakes({"ASYNC_EXCHANGE": {"DIALECT": {}}})
 
 
@@ -188,21 +188,21 @@ def extras() -> dict[str, list[str]]:
     return found
 
 
-def test_extras_that_the_documentation_installs_are_there():
+def test_documented_extras_exist():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert set(re.findall(r"django-asyncexchange\[(\w+)\]", text)) <= extras().keys()
 
 
-def test_the_extra_celery_has_what_its_documented_broker_needs():
+def test_extra_celery_has_what_its_documented_broker_needs():
     assert 'CELERY_BROKER_URL = "redis://' in (ROOT / "docs" / "howto" / "executors.rst").read_text(encoding="utf-8")
     assert any("redis" in need for need in extras()["celery"])
 
 
-def test_ci_looks_through_the_packages():
+def test_ci_checks_the_packages():
     assert re.search(r"run-parallel .*\bpackages\b", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
 
 
-# The README, as PyPI shows it -----------------------------------------------------------------------------------------
+# The README on PyPI ---------------------------------------------------------------------------------------------------
 
 
 def readme_targets() -> list[str]:
@@ -212,7 +212,7 @@ def readme_targets() -> list[str]:
 
 
 @pytest.mark.parametrize("target", readme_targets())
-def test_link_of_the_readme_works_from_anywhere(target):
+def test_link_of_the_readme_is_absolute(target):
     assert target.startswith("https://")
 
 

@@ -32,7 +32,7 @@ def test_every_number_on_a_test_is_a_promise(tests_of):
     assert not unknown
 
 
-def test_all_promises_of_the_five_seeds_are_listed():
+def test_all_promises_of_the_five_protocols_are_listed():
     counts = {"S000": 36, "S001": 54, "S002": 64, "S003": 22, "S004": 22}
     assert list(PROMISES) == [id for seed, last in counts.items() for id in expand(f"{seed}-1..{last}")]
 
@@ -65,13 +65,13 @@ def test_numbers_are_found_on_modules_tables_classes_and_tests():
     }
 
 
-def test_a_number_that_is_not_written_out_is_refused():
+def test_number_that_is_no_literal_is_refused():
     with pytest.raises(ValueError, match="has to be written out"):
         list(marks(ast.parse("pytest.mark.seed(*IDS)"), "t.py"))
 
 
 @pytest.mark.parametrize("arguments", [[], ["-p", "xdist", "-n", "2"]], ids=["alone", "distributed"])
-def test_a_run_writes_the_outcome_of_marked_tests(pytester, monkeypatch, arguments):
+def test_run_writes_the_outcomes_of_marked_tests(pytester, monkeypatch, arguments):
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest('pytest_plugins = ["tests.promises"]')
     pytester.makepyfile(

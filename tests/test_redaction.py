@@ -1,4 +1,4 @@
-"""What people are shown of a call loses its secrets, by one list of names."""
+"""Secrets of a call are masked for readers, by one list of names."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PLAIN = "page limit order filter momentFrom interval store.id expand done group 
 
 
 @pytest.mark.parametrize("name", CREDENTIALS.split())
-def test_what_may_be_a_credential_is_not_shown(name):
+def test_possible_credential_is_masked(name):
     assert is_secret(name)
     assert masked_url(f"https://h/p?a=1&{name}={CANARY}&b=2") == f"https://h/p?a=1&{name}={MASK}&b=2"
 
 
 @pytest.mark.parametrize("name", PLAIN.split())
-def test_other_parameters_are_shown_to_the_letter(name):
+def test_other_parameters_are_unchanged(name):
     assert masked_url(f"https://h/p?{name}=%D1%8F+1;x&b#c") == f"https://h/p?{name}=%D1%8F+1;x&b#c"
 
 
@@ -49,11 +49,11 @@ def test_other_parameters_are_shown_to_the_letter(name):
         f"https://h/p?a=1;token={CANARY}",
     ],
 )
-def test_no_part_of_an_address_shows_a_credential(address):
+def test_no_part_of_a_url_shows_a_credential(address):
     assert CANARY not in masked_url(address)
 
 
-def test_a_masked_address_stays_as_it_is():
+def test_masking_is_idempotent():
     once = masked_url(f"https://anna:{CANARY}@h/p?key={CANARY}")
     assert masked_url(once) == once
 
@@ -62,7 +62,7 @@ class Acme(SafeExceptionReporterFilter):
     hidden_settings = re.compile("ACME", re.IGNORECASE)
 
 
-def test_what_the_project_lets_django_hide_is_hidden():
+def test_hidden_settings_of_the_projects_exception_reporter_are_masked():
     with override_settings(DEFAULT_EXCEPTION_REPORTER_FILTER=f"{__name__}.Acme"):
         get_default_exception_reporter_filter.cache_clear()
         assert is_secret("x-acme-number")
@@ -70,13 +70,13 @@ def test_what_the_project_lets_django_hide_is_hidden():
     assert not is_secret("x-acme-number")
 
 
-def test_what_the_project_does_not_keep_is_not_shown(settings):
+def test_secret_names_are_masked(settings):
     assert not is_secret("x_company_number")
     settings.ASYNC_EXCHANGE = exchange(SECRET_NAMES=["x-company-*"])
     assert is_secret("x_company_number")
 
 
-# Where it is shown ----------------------------------------------------------------------------------------------------
+# Where masked values are shown ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def page(site, name, pk):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["X-Api-Key", "X-Passwd", "DPoP", "Ocp-Apim-Subscription-Key"])
-def test_the_administration_shows_no_header_that_may_be_a_credential(site, name):
+def test_admin_masks_credential_headers(site, name):
     task = stored(to=captured(headers=((name, CANARY), ("X-Own", "shown-7"), ("Referer", f"http://h/?sig={CANARY}"))))
     text = page(site, "asynctask", task.pk)
     assert CANARY not in text
@@ -100,7 +100,7 @@ def test_the_administration_shows_no_header_that_may_be_a_credential(site, name)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_administration_shows_no_member_of_json_that_may_be_a_credential(site):
+def test_admin_masks_credential_members_of_json(site):
     call = captured(method="POST", headers=(("Content-Type", "application/json"),))
     task = stored(to=call)
     document = f'{{"name": "shown-7", "login": {{"password": "{CANARY}"}}, "keys": [{{"pin": "{CANARY}"}}]}}'.encode()
@@ -111,7 +111,7 @@ def test_the_administration_shows_no_member_of_json_that_may_be_a_credential(sit
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_administration_shows_no_token_of_a_webhooks_address_in_lists(site):
+def test_admin_lists_mask_tokens_in_webhook_urls(site):
     webhook = Webhook.objects.create(dialect="prefer", account="one", url=f"https://h/?token={CANARY}", action="UPDATE")
     task = stored(State.DONE)
     Delivery.objects.create(webhook=webhook, task=task, event="UPDATE", method="POST", url=webhook.url, host="h")
@@ -123,7 +123,7 @@ def test_the_administration_shows_no_token_of_a_webhooks_address_in_lists(site):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.services")
-def test_a_callbacks_address_is_stored_sealed_with_the_call(site):
+def test_callback_url_is_stored_sealed(site):
     prefer = f'respond-async, callback;url="https://8.8.8.8/?token={CANARY}"'
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         accepted = site.get("/ran/", headers={"Prefer": prefer})
@@ -138,7 +138,7 @@ def test_a_callbacks_address_is_stored_sealed_with_the_call(site):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.services")
-def test_a_list_is_filtered_by_the_address_that_was_called(site):
+def test_list_is_filtered_by_the_unmasked_url(site):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         for number in "12":
             site.get(f"/ran/?code={CANARY}&a={number}", headers={"Prefer": "respond-async"})
@@ -150,13 +150,13 @@ def test_a_list_is_filtered_by_the_address_that_was_called(site):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_page_of_a_task_whose_call_was_erased_says_so(site):
+def test_admin_says_that_the_captured_request_was_erased(site):
     task = stored(State.DONE, request={})
     assert "The captured request has been erased" in page(site, "asynctask", task.pk)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_page_of_a_task_whose_key_is_gone_says_so(site):
+def test_admin_says_that_the_key_is_gone(site):
     with override_settings(SECRET_KEY="a former key " * 5):
         task = stored(to=captured(headers=(("X-Own", "sealed"),)))
     assert "There is no key for the captured request any more" in page(site, "asynctask", task.pk)
@@ -164,7 +164,7 @@ def test_the_page_of_a_task_whose_key_is_gone_says_so(site):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("erased", [True, False])
-def test_a_call_that_cannot_be_read_is_not_run_again_and_the_administration_says_why(site, erased):
+def test_admin_says_why_an_unreadable_call_cannot_be_rerun(site, erased):
     with override_settings(SECRET_KEY="a former key " * 5):
         task = stored(State.DONE, deletion_date=soon(hours=-1))
     if erased:

@@ -1,4 +1,4 @@
-"""The short form leaves out combinations, and no value of any axis."""
+"""The short form leaves out combinations, but no value of any axis."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_promise(number):
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    """Without the plugins of everything that is installed."""
+    """Disable all installed plugins."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
 def played(pytester, *options):
-    """(test, parameters) of what runs."""
+    """(test, parameters) of each collected test."""
     pytester.makeini("[pytest]\nmarkers = product(*axes): .\n    full: .\n    seed(*ids): .\n")
     pytester.makeconftest('pytest_plugins = ["tests.sampling", "tests.promises"]')
     pytester.makepyfile(TESTS)
@@ -55,20 +55,20 @@ def played(pytester, *options):
     return [(name, rest.rstrip("]").split("-", 1)) for name, _, rest in (id.partition("[") for id in ids)]
 
 
-def test_a_cover_has_every_part_and_is_small():
+def test_cover_is_complete_and_small():
     rows = {f"{a}{b}": {("a", a), ("b", b)} for a, b in itertools.product("xyz", "12345")}
     chosen = covering(rows)
     assert set().union(*(rows[id] for id in chosen)) == set().union(*rows.values())
     assert len(chosen) == 5
 
 
-def test_each_value_of_two_axes_is_there(pytester):
+def test_sample_has_each_value_of_two_axes(pytester):
     cells = [values for name, values in played(pytester) if name == "test_two_axes"]
     assert ({number for number, _ in cells}, {letter for _, letter in cells}) == ({"1", "2", "3", "4"}, set("abc"))
     assert len(cells) == 4
 
 
-def test_each_pair_of_values_of_three_axes_is_there(pytester):
+def test_sample_has_each_pair_of_values_of_three_axes(pytester):
     cells = {"".join(values).replace("-", "", 1) for name, values in played(pytester) if name == "test_three_axes"}
     for one, other in (("abc", "123"), ("abc", "+-"), ("123", "+-")):
         pairs = set(itertools.product(one, other))
@@ -76,30 +76,30 @@ def test_each_pair_of_values_of_three_axes_is_there(pytester):
     assert len(cells) < 18
 
 
-def test_what_alone_shows_a_promise_is_there(pytester):
+def test_sample_has_the_only_test_of_a_promise(pytester):
     assert [name for name, _ in played(pytester)].count("test_promise") >= 1
 
 
-def test_in_full_all_combinations_run(pytester):
+def test_full_runs_all_combinations(pytester):
     assert len(played(pytester, "--full")) == 12 + 18 + 1 + 2
 
 
 @pytest.mark.parametrize(
     ("named", "is_there"), [((), False), (("--full",), True), (("test_what_is_marked.py",), True), ((".",), False)]
 )
-def test_what_is_marked_full_waits_for_full_or_for_its_file_to_be_named(pytester, request, named, is_there):
+def test_full_mark_needs_full_or_its_file_to_be_named(pytester, request, named, is_there):
     file = f"{request.node.originalname}.py"
     words = [file if word.endswith(".py") else word for word in named]
     assert ("test_long" in [name for name, _ in played(pytester, *words)]) == is_there
 
 
-def test_the_order_of_the_tests_does_not_matter(pytester):
+def test_sample_does_not_depend_on_the_order(pytester):
     in_order = played(pytester)
     shuffled = played(pytester, "-p", "pytest_randomly", "--randomly-seed=2")
     assert (shuffled != in_order, sorted(shuffled)) == (True, sorted(in_order))
 
 
-def test_what_runs_on_the_versions_in_between_exists():
+def test_smoke_tests_exist():
     here = Path(__file__).parent
     lines = (line.partition("#")[0].strip() for line in (here / "smoke.txt").read_text(encoding="utf-8").splitlines())
     assert [line for line in lines if line and not (here.parent / line).exists()] == []
@@ -108,4 +108,4 @@ def test_what_runs_on_the_versions_in_between_exists():
 @pytest.mark.xdist_group("samples")
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs everything")
 def test_tests_of_a_group_run_in_one_process(request):
-    assert request.node.nodeid.endswith("@samples")  # what pytest-xdist adds, and distributes by
+    assert request.node.nodeid.endswith("@samples")  # pytest-xdist adds the group, and distributes by it

@@ -1,4 +1,4 @@
-"""What a project's tests use: accepted calls run inside a test, whatever its transactions; webhooks are kept."""
+"""Helpers for a project's tests: accepted calls run inside a test, with or without a transaction; recorded webhooks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BROKERS = [
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    """Set up first and asked last: the settings are as before, in whatever order a test has changed them."""
+    """Set up first and checked last: the settings are restored, in whatever order a test has changed them."""
     before = conf.raw
     yield
     assert conf.raw == before
@@ -46,35 +46,35 @@ pytestmark = pytest.mark.urls("tests.services")
 
 
 class Calls(testing.AsyncExchangeTestMixin):
-    """The tests of somebody's project, in each kind of test case."""
+    """Tests of a project, in each kind of test case."""
 
     def setUp(self):
         super().setUp()
         self.client.force_login(get_user_model().objects.create_user("anna"))
 
-    def test_an_accepted_call_waits_until_the_test_says_so(self):
+    def test_accepted_call_is_pending_until_the_test_runs_it(self):
         accepted = self.client.get("/ran/", headers=LATER)
         self.assertEqual((accepted.status_code, runs()), (202, 0))
         [task] = self.async_worker.run()
         self.assertEqual((task.state, task.status_code, runs()), (State.DONE, 200, 1))
 
-    def test_the_location_of_a_202_leads_to_the_answer(self):
+    def test_location_of_the_202_leads_to_the_response(self):
         accepted = self.client.post("/ran/", {"a": 1}, content_type="application/json", headers=LATER)
         self.async_worker.run()
         answer = self.client.get(accepted["Location"], follow=True)
         self.assertEqual((answer.status_code, answer.json()["body"]), (200, '{"a": 1}'))
 
-    def test_the_location_answers_202_before(self):
+    def test_location_answers_202_before_the_run(self):
         accepted = self.client.get("/ran/", headers=LATER)
         self.assertEqual(self.client.get(accepted["Location"]).status_code, 202)
 
-    def test_what_a_view_raises_is_the_tasks_end(self):
+    def test_exception_of_a_view_ends_the_task_in_error(self):
         self.client.get("/raises/", headers=LATER)
         with self.assertLogs("django.request", "ERROR"):
             [task] = self.async_worker.run()
         self.assertEqual((task.state, task.status_code), (State.ERROR, 500))
 
-    def test_what_the_view_has_written_is_there(self):
+    def test_writes_of_the_view_are_visible(self):
         Group.objects.create(name="before")
         self.async_worker.answer(self.client.get("/ran/", headers=LATER), self.client)
         self.assertEqual(Group.objects.count(), 2)
@@ -95,7 +95,7 @@ del Calls
 
 @pytest.mark.parametrize("executor", BROKERS)
 @pytest.mark.django_db(transaction=True)
-def test_calls_wait_whatever_the_projects_executor_is(settings, executor, client, admin_user):
+def test_executor_of_the_project_is_replaced(settings, executor, client, admin_user):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=executor)
     client.force_login(admin_user)
     with testing.worker() as worker:
@@ -106,7 +106,7 @@ def test_calls_wait_whatever_the_projects_executor_is(settings, executor, client
         assert (worker.tasks.get().state, runs()) == (State.DONE, 1)
 
 
-def test_calls_behind_others_of_their_account_are_run_too(settings, async_worker, client, anna):
+def test_calls_beyond_the_share_are_run(settings, async_worker, client, anna):
     settings.ASYNC_EXCHANGE = settings.ASYNC_EXCHANGE | {"DIALECTS": {"prefer": {"SHARE": 1}}}
     client.force_login(anna)
     for _ in range(3):
@@ -114,14 +114,14 @@ def test_calls_behind_others_of_their_account_are_run_too(settings, async_worker
     assert [task.state for task in async_worker.run()] == [State.DONE] * 3
 
 
-def test_calls_are_run_in_their_order(async_worker, client, anna):
+def test_calls_are_run_in_order(async_worker, client, anna):
     client.force_login(anna)
     for number in (3, 1, 2):
         client.get(f"/ran/{number}", headers=LATER)
     assert [task.url[-1] for task in async_worker.run()] == ["3", "1", "2"]
 
 
-def test_a_call_runs_once(async_worker, client, anna):
+def test_call_runs_once(async_worker, client, anna):
     client.force_login(anna)
     client.get("/ran/", headers=LATER)
     assert len(async_worker.run()) == 1
@@ -129,7 +129,7 @@ def test_a_call_runs_once(async_worker, client, anna):
     assert runs() == 1
 
 
-def test_a_forced_authentication_of_rest_framework_runs_as_that_user(async_worker, anna):
+def test_force_authenticate_runs_as_that_user(async_worker, anna):
     client = APIClient()
     client.force_authenticate(anna)
     accepted = client.get("/throttled/", headers=LATER)
@@ -144,19 +144,19 @@ async def by_the_asynchronous_client(user):
     return await client.get("/ran/", headers=LATER)
 
 
-def test_a_call_of_the_asynchronous_client_is_run(async_worker, client, anna):
+def test_call_of_the_async_client_is_run(async_worker, client, anna):
     accepted = async_to_sync(by_the_asynchronous_client)(anna)
     client.force_login(anna)
     assert async_worker.answer(accepted, client).status_code == 200
 
 
-def test_what_is_no_202_is_said(async_worker, client, anna):
+def test_response_that_is_no_202_raises(async_worker, client, anna):
     client.force_login(anna)
     with pytest.raises(AssertionError, match="200 instead of 202"):
         async_worker.answer(client.get("/ran/"), client)
 
 
-def test_a_stored_answer_is_what_the_view_has_answered(async_worker, client, anna):
+def test_stored_answer_is_the_views_response(async_worker, client, anna):
     client.force_login(anna)
     client.get("/answers/418/", headers=LATER)
     [task] = async_worker.run()
@@ -164,7 +164,7 @@ def test_a_stored_answer_is_what_the_view_has_answered(async_worker, client, ann
     assert (answer.status_code, answer.content, answer["X-Own"]) == (418, b"the answer", "kept")
 
 
-def test_a_task_without_an_answer_has_none(async_worker, client, anna):
+def test_stored_answer_of_a_pending_task_raises(async_worker, client, anna):
     client.force_login(anna)
     client.get("/ran/", headers=LATER)
     with pytest.raises(ValueError, match="has no response"):
@@ -185,7 +185,7 @@ def hooked(anna, client):
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Nothing is sent."""
+    """Sending raises."""
 
     def refused(*args, **kwargs):
         raise AssertionError("something was sent")
@@ -193,7 +193,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(transport.socket, "socket", refused)
 
 
-def test_a_webhook_is_kept_instead_of_sent(async_worker, hooked, offline):
+def test_webhook_is_recorded_instead_of_sent(async_worker, hooked, offline):
     hooked.get("/ran/", headers=LATER)
     async_worker.run()
     [message] = async_worker.deliver()
@@ -203,7 +203,7 @@ def test_a_webhook_is_kept_instead_of_sent(async_worker, hooked, offline):
     assert async_worker.messages == [message]
 
 
-def test_a_delivery_is_recorded_as_one_that_arrived(async_worker, hooked):
+def test_delivery_is_recorded_as_delivered(async_worker, hooked):
     hooked.get("/ran/", headers=LATER)
     async_worker.run()
     async_worker.deliver()
@@ -211,28 +211,28 @@ def test_a_delivery_is_recorded_as_one_that_arrived(async_worker, hooked):
     assert async_worker.deliver() == []
 
 
-def test_a_receiver_that_refuses_is_tried_again_later(async_worker, hooked):
+def test_failed_delivery_is_retried_later(async_worker, hooked):
     hooked.get("/ran/", headers=LATER)
     async_worker.run()
     async_worker.deliver(status=503)
     assert (Delivery.objects.get().state, async_worker.deliver()) == (Delivery.WAITING, [])
 
 
-def test_a_receiver_that_is_gone_has_its_webhook_disabled(async_worker, hooked):
+def test_410_disables_the_webhook(async_worker, hooked):
     hooked.get("/ran/", headers=LATER)
     async_worker.run()
     async_worker.deliver(status=410)
     assert not Webhook.objects.get().enabled
 
 
-def test_a_callback_is_kept_too(async_worker, client, anna):
+def test_callback_is_recorded(async_worker, client, anna):
     client.force_login(anna)
     client.get("/ran/", headers={"Prefer": 'respond-async, callback;url="https://me.example.com/done"'})
     async_worker.run()
     assert [message.url for message in async_worker.deliver()] == ["https://me.example.com/done"]
 
 
-def test_the_projects_executor_is_back_afterwards(settings):
+def test_executor_of_the_project_is_restored(settings):
     before = settings.ASYNC_EXCHANGE
     with testing.worker():
         pass

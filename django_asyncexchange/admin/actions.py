@@ -83,7 +83,7 @@ def prune(site: Any, request: HttpRequest, queryset: QuerySet[AsyncTask]) -> Tem
     final = [mask_secrets(task) for task in tasks if State(task.state).is_final]
     if final and "confirmed" not in request.POST:
         return confirmation(site, request, final)
-    pruning.forget(final)
+    pruning.delete_finished(final)
     left = set(AsyncTask.objects.filter(pk__in=[task.pk for task in final]).values_list("pk", flat=True))
     gone = [task for task in final if task.pk not in left]
     if gone:

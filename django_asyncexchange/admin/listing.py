@@ -72,7 +72,7 @@ class TaskChangeList(NulSafeChangeList):
             task.url = shortened(ORIGIN.sub("", masked_url(task.url)), 60)
             task.account = shortened(task.account)
         self.result_list = rows
-        self.is_worker_missing = presence.seems_missed(rows)
+        self.is_worker_missing = presence.seems_missing(rows)
 
 
 class FixedChoicesFilter(admin.SimpleListFilter):

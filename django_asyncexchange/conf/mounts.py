@@ -43,7 +43,7 @@ class Problem:
     is_unknown: bool = False
     """Whether ``key`` does not exist."""
     check_id: str = ""
-    """The system check that reports it, if it is not the one of ``key``."""
+    """The system check that reports it, if not the one of ``key``."""
 
     def __str__(self) -> str:
         return f"{self.setting}: {self.message} {self.hint}"

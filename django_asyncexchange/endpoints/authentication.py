@@ -68,7 +68,7 @@ class AnyOf(BaseAuthentication):
             try:
                 found = each.authenticate(request)
                 kind = Kind.ANONYMOUS if found is None else _kind(found, request)
-            except db_retry.AWAY:
+            except db_retry.UNAVAILABLE:
                 raise
             except Exception as error:
                 refusals.append((known.index(each), _with_csrf_error(each, error)))
@@ -100,7 +100,7 @@ def found_by_submit_class(task: AsyncTask | None, request: Any) -> Found | None:
     try:
         found: Found | None = own().authenticate(request)
         return found if found is not None and _kind(found, request) not in UNKNOWN else None
-    except db_retry.AWAY:
+    except db_retry.UNAVAILABLE:
         raise
     except Exception:  # the response is that of a task that does not exist
         return None
@@ -133,7 +133,7 @@ def _kind(found: Found, request: Any) -> callers.Kind:
 
 def _needs_no_class(task: AsyncTask | None, request: Any) -> bool:
     """Whether no class has to know the caller: ``SNAPSHOT_USER`` names it, or it reads an anonymous task."""
-    if conf.ALLOW_ANONYMOUS and task is not None and task.is_of_nobody:
+    if conf.ALLOW_ANONYMOUS and task is not None and task.is_anonymous:
         return True
     return _kind((AnonymousUser(), None), request) is Kind.NAMED
 

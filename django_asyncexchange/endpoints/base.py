@@ -167,7 +167,7 @@ class Endpoint(APIView):
         if error is None:
             logger.error("a task endpoint failed", exc_info=exc)
             got_request_exception.send(sender=type(self), request=self.request)
-            is_away = isinstance(exc, db_retry.AWAY)
+            is_away = isinstance(exc, db_retry.UNAVAILABLE)
             return exceptions.Unavailable(headers=RETRY_AFTER) if is_away else exceptions.InternalError()
         if isinstance(error, exceptions.NotAuthenticated) and (challenge := self.get_authenticate_header(self.request)):
             error.headers = (("WWW-Authenticate", challenge),)

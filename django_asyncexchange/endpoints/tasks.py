@@ -113,7 +113,7 @@ class TaskView(Endpoint):
         return {"account": viewer.account, "owner_id": None, **own}
 
     def visible(self) -> AsyncTaskQuerySet:
-        tasks: AsyncTaskQuerySet = AsyncTask.objects.speaking(self.dialect.name).filter(**self.scope())
+        tasks: AsyncTaskQuerySet = AsyncTask.objects.of_mount(self.dialect.name).filter(**self.scope())
         return tasks
 
     def find(self, id: str) -> AsyncTask:
@@ -122,12 +122,12 @@ class TaskView(Endpoint):
         task = self.pick(id)
         if not self.is_within(scope, task) and not self.is_submitter(task):
             raise exceptions.TaskNotFound(id=id)
-        presence.note_waiting(task)
+        presence.warn_if_waiting(task)
         return self.pick(id) if lifecycle.end_if_overdue(task) else task
 
     def is_within(self, scope: Mapping[str, Any], task: AsyncTask) -> bool:
         """Whether ``task`` matches ``scope``. An anonymous task is visible to everybody who knows its id."""
-        if conf.ALLOW_ANONYMOUS and task.is_of_nobody:
+        if conf.ALLOW_ANONYMOUS and task.is_anonymous:
             return True
         return all(_is_same(getattr(task, name), wanted) for name, wanted in scope.items())
 

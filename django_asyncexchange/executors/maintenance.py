@@ -8,7 +8,7 @@ import threading
 from django.db import connections
 from django.utils.module_loading import import_string
 
-LOOP = "django_asyncexchange.worker.runner.keep_house"
+LOOP = "django_asyncexchange.worker.runner.run_maintenance"
 MARK_WORKER = "django_asyncexchange.worker.watchdog.mark_worker"
 
 _pid = 0

@@ -161,7 +161,7 @@ def _capture_before_throttles(request: Any) -> snapshot.Identity:
     try:
         try:
             _ = request.user
-        except db_retry.AWAY:  # the caller is not known: the client may try again
+        except db_retry.UNAVAILABLE:  # the caller is not known: the client may try again
             raise
         except Exception as error:  # the view answers with it
             raise NotAuthenticated from error

@@ -137,7 +137,7 @@ def _gives_same(authenticator: View, request: HttpRequest, found: Any) -> bool:
     """Whether ``authenticator`` gives the same result in a run."""
     try:
         again = _result(authenticator, _without_credentials(request))
-    except db_retry.AWAY:
+    except db_retry.UNAVAILABLE:
         raise
     except Exception:
         return False
@@ -225,7 +225,7 @@ class KeyAuthentication(BaseAuthentication):
         for authenticator in authenticators():
             try:
                 found = _result(authenticator, bare)
-            except db_retry.AWAY:
+            except db_retry.UNAVAILABLE:
                 raise
             except Exception as error:  # it may be meant for another authenticator
                 if _is_csrf_failure(error, authenticator, bare):

@@ -1,6 +1,6 @@
-"""A task: one call that is answered later.
+"""``AsyncTask``: one asynchronous call, its state and its result.
 
-It knows its columns and how to turn itself into a value; everything that changes a state is in ``querysets.move``.
+The model has columns and conversions to values. Only ``AsyncTaskQuerySet.transition`` changes a state.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .querysets import AsyncTaskQuerySet
 from .timestamps import UTCDateTimeField
 
 SEALED = "sealed"
-"""Key under which a request is stored, encrypted. Older rows have the fields of ``Request`` instead."""
+"""Key of the encrypted request in ``AsyncTask.request``. Older rows have the fields of ``Request`` instead."""
 STATES = [(state.value, state.value) for state in State]
 REASONS = [(reason.value, reason.value) for reason in Reason]
 
 
 class AsyncTask(PrimaryDatabaseModel):
-    """One call that is answered later."""
+    """One asynchronous call."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     dialect = models.CharField(_("dialect"), max_length=64)
@@ -49,27 +49,27 @@ class AsyncTask(PrimaryDatabaseModel):
     auth_backend = models.CharField(max_length=255, blank=True, editable=False)
     auth_reference = models.TextField(blank=True, editable=False)
     authentication_class = models.CharField(max_length=255, blank=True, default="", db_default="", editable=False)
-    """Dotted path of the REST framework's class that has authenticated the call: its polls are authenticated by it."""
+    """Dotted path of the REST framework class that authenticated the call; it also authenticates the task's polls."""
 
     method = models.CharField(_("method"), max_length=32)
     url = models.TextField(_("request"))
     base = models.TextField(blank=True, editable=False)
-    """Absolute URL of the dialect's mount as the client reached it: a worker has no request to ask."""
+    """Absolute URL of the mount as the client reached it: a worker has no request to derive it from."""
     request = models.JSONField(_("captured request"))
     retention = models.DurationField(_("retention"), null=True)
-    """How long the answer is kept if the call succeeds; NULL = as the dialect's policy says."""
+    """How long the result of a successful call is kept; NULL = as the dialect's policy says."""
     is_repeatable = models.BooleanField(_("repeatable"), default=False)
-    """Whether the machine may run the call again when the outcome of a run is not known."""
+    """Whether the call may run again if the outcome of a run is unknown."""
 
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     reason_phrase = models.CharField(max_length=255, blank=True, editable=False)
     response_headers = models.JSONField(_("response headers"), default=list)
 
     callback_url = models.TextField(_("callback"), blank=True)
-    """Sealed, as the rest of the call is."""
+    """Encrypted, like the request."""
     callback_method = models.CharField(max_length=8, blank=True, editable=False)
     muted = models.JSONField(default=list, editable=False)
-    """Webhooks whose addresses begin with one of these do not hear of this task."""
+    """URL prefixes of webhooks that get no events of this task."""
     idempotency = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001  (NULLs differ)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
 
@@ -78,11 +78,11 @@ class AsyncTask(PrimaryDatabaseModel):
     progress_message = models.CharField(_("progress"), max_length=255, blank=True)
 
     worker = models.CharField(_("worker"), max_length=255, blank=True)
-    """Which process runs the current attempt: host, boot, process id and when that process started."""
+    """The process that runs the current attempt: host, boot, process id and start time."""
     lease_until = UTCDateTimeField(_("leased until"), null=True)
-    """The run counts as lost from this moment on; its worker moves it on while it lives."""
+    """The run counts as lost after this time; its worker renews the lease."""
     not_before = UTCDateTimeField(null=True, editable=False)
-    """A run that is to be repeated waits until then."""
+    """Earliest time of the next attempt."""
 
     created = UTCDateTimeField(_("created"), db_default=Now())
     sent = UTCDateTimeField(_("sent to the workers"), null=True)
@@ -108,7 +108,7 @@ class AsyncTask(PrimaryDatabaseModel):
             models.Index(fields=["purge_date"], name="asyncexchange_purged"),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            # Not unique=True: PostgreSQL would keep a second index, for LIKE.
+            # Not unique=True, for which PostgreSQL would create a second index, for LIKE.
             models.UniqueConstraint(fields=["idempotency"], name="asyncexchange_once"),
         ]
 
@@ -116,19 +116,19 @@ class AsyncTask(PrimaryDatabaseModel):
         return f"{self.method} {self.url} ({self.state})"
 
     @property
-    def is_of_nobody(self) -> bool:
-        """Whether it was submitted without an identity. That of a deleted user was not."""
+    def is_anonymous(self) -> bool:
+        """Whether the call was anonymous. That of a deleted user was not."""
         return self.owner_id is None and not self.auth_backend
 
     @cached_property
     def now(self) -> dt.datetime:
-        """The database's time at which this row was read with ``with_now()``, or else is asked for this."""
+        """The database's time at which this row was read with ``with_now()``; otherwise it is queried."""
         moment: dt.datetime = type(self).objects.with_now().values_list("now", flat=True).get(pk=self.pk)
         return moment
 
     @property
     def captured(self) -> Request:
-        """The captured call; unknown keys of another version are ignored. Raises RequestErased or RequestLocked."""
+        """The captured request; unknown fields of other versions are ignored. Raises RequestErased or RequestLocked."""
         stored = self.request
         if SEALED in stored:
             try:
@@ -147,11 +147,11 @@ class AsyncTask(PrimaryDatabaseModel):
         return tuple((name, text) for name, text in self.response_headers)
 
     def response_body(self) -> Body | None:
-        """The stored response's body; None where it is empty, gone or of an abandoned attempt."""
+        """The response body; None if it is empty, deleted or of an abandoned attempt."""
         return self.bodies.filter(kind=Body.RESPONSE, attempt=self.attempt).first()
 
     def snapshot(self, content: bytes | None = None) -> Snapshot:
-        """This row as a dialect sees it."""
+        """This task as the value that dialects take."""
         return Snapshot(
             id=self.pk,
             dialect=self.dialect,
@@ -174,19 +174,19 @@ class AsyncTask(PrimaryDatabaseModel):
 
     @property
     def _callback(self) -> Callback | None:
-        """Where the call wants its end to be reported, as long as there is a key to read that with."""
+        """The callback of the call; None if there is none, or its encryption key is gone."""
         url = encryption.unseal_address(self.callback_url)
         return Callback(url=url, method=self.callback_method) if url else None
 
     @property
     def progress(self) -> Progress | None:
-        """How far the run has come; None where it has not said."""
+        """The reported progress, or None."""
         if self.progress_done is None:
             return None
         return Progress(done=self.progress_done, total=self.progress_total, message=self.progress_message)
 
 
 def encode(request: Request) -> dict[str, Any]:
-    """``request`` as it is stored in ``AsyncTask.request``: sealed."""
+    """Encrypt ``request`` for ``AsyncTask.request``."""
     fields = json.dumps({name: getattr(request, name) for name in Request.__dataclass_fields__})
     return {SEALED: encryption.seal(fields.encode()).decode()}

@@ -38,7 +38,7 @@ def whole(status: int, body: Body, given: Headers, request: HttpRequest) -> raw.
     if _is_packed(body, given, request):
         return raw.packed(status, content_encoding.compressed(given), chunks, request)
     given = with_defaults(given, (("Content-Length", str(body.size)),))
-    if raw.can_send(request) and (opened := bodies.opened(body)) is not None:
+    if raw.can_send(request) and (opened := bodies.open_file(body)) is not None:
         return raw.sent(status, given, opened)
     return raw.full(status, given, chunks, body.size, request)
 

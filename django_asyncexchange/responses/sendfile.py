@@ -26,7 +26,7 @@ def by_server(body: Body, given: Headers, request: HttpRequest) -> raw.ExactResp
     Raises StorageFailed where the file is missing.
     """
     is_theirs = conf.SENDFILE and conf.has_sendfile_server and not header(given, "Content-Encoding")  # nginx loses it
-    path = bodies.path(body) if is_theirs else None
+    path = bodies.local_path(body) if is_theirs else None
     if path is None:
         return None
     from django_sendfile import sendfile
@@ -55,7 +55,7 @@ def by_bucket(body: Body, given: Headers, task: AsyncTask, request: HttpRequest)
     lifetime = conf.policy(task.dialect).link_lifetime
     if task.deletion_date is not None:
         lifetime = min(lifetime, task.deletion_date - task.now)
-    address = bodies.address(
+    address = bodies.presigned_url(
         body,
         seconds=math.floor(lifetime.total_seconds()),
         content_type=header(given, "Content-Type") or "",

@@ -25,7 +25,7 @@ class WholeCollectionMixin:
     """Paginates ordinary requests as its base class does; a deferred run gets the whole collection."""
 
     def is_whole(self, request: Any) -> bool:
-        """Whether ``request`` gets the whole collection: deferred runs do."""
+        """Whether ``request`` is a deferred run, which gets the whole collection."""
         return run_of(request) is not None
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:

@@ -1,1 +1,1 @@
-"""Statements that come with every call, translated once and run without the ORM's compiler."""
+"""Prepared statements: SQL that is compiled once instead of on every call."""

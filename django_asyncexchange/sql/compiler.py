@@ -1,7 +1,7 @@
-"""Whole SQL statements from querysets and models: the one place that uses Django's SQL compilers.
+"""Compile querysets and models to SQL: the only module that uses Django's SQL compilers.
 
-Django documents how an expression is compiled, and not how a queryset is. ``tests/sql/test_compiler.py`` has the text
-of every kind of statement, and fails on a release of Django that words one differently.
+Django documents how to compile an expression, but not a queryset. ``tests/sql/test_compiler.py`` pins the SQL of every
+kind of statement and fails on a Django release that changes one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from django.db import connections, models
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 Sql = tuple[str, Sequence[Any]]
-"""A statement and its parameters, in the order of their placeholders."""
+"""SQL and its parameters, in the order of the placeholders."""
 
 
 class RowsOf(models.Expression):
-    """Condition: the common table expression ``name`` of the same statement has a row."""
+    """Condition: the common table expression ``name`` of the same statement has rows."""
 
     conditional = True
 
@@ -30,7 +30,7 @@ class RowsOf(models.Expression):
 
 
 class Columns:
-    """The columns that a queryset selects, and how their values become Python's."""
+    """The columns that a queryset selects, with Django's converters to Python values."""
 
     def __init__(self, rows: models.QuerySet[Any], alias: str) -> None:
         compiler: Any = rows.using(alias).query.get_compiler(alias)
@@ -44,16 +44,16 @@ class Columns:
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
 
     def returning(self, statement: Sql) -> Sql:
-        """``statement``, an INSERT or UPDATE of this table, with these columns in its RETURNING clause."""
+        """Return ``statement``, an INSERT or UPDATE of this table, with a RETURNING clause for these columns."""
         (sql, parameters), names = statement, ", ".join(sql for sql, _ in self._columns)
         return f"{sql} RETURNING {names}", [*parameters, *(each for _, more in self._columns for each in more)]
 
     def instance(self, values: dict[str, Any]) -> Any:
-        """The model instance among ``values``, which are left with the annotations."""
+        """Build the model instance; its columns are removed from ``values``, which leaves the annotations."""
         return self.model.from_db(self._alias, self._fields, [values.pop(name) for name in self._fields])
 
     def values(self, row: Sequence[Any]) -> dict[str, Any]:
-        """One row of the database by name."""
+        """Convert a database row to Python values, by name."""
         values, connection = list(row), connections[self._alias]
         for column, (steps, expression) in self._converters.items():
             for convert in steps:
@@ -62,7 +62,7 @@ class Columns:
 
 
 def select(rows: models.QuerySet[Any], alias: str, *, order: Sequence[str] = ()) -> Sql:
-    """The SELECT of the primary keys of ``rows``."""
+    """Compile the SELECT of the primary keys of ``rows``, ordered by ``order`` alone."""
     query: Any = rows.using(alias).query.clone()
     query.clear_ordering(force=True)
     query.add_ordering(*order)
@@ -71,21 +71,21 @@ def select(rows: models.QuerySet[Any], alias: str, *, order: Sequence[str] = ())
 
 
 def update(rows: models.QuerySet[Any], changes: Mapping[str, Any], alias: str) -> Sql:
-    """The UPDATE of ``rows``."""
+    """Compile the UPDATE of ``rows``."""
     query: Any = rows.using(alias).query.chain(UpdateQuery)
     query.add_update_values(changes)
     return _compiled(query, alias)
 
 
 def delete(rows: models.QuerySet[Any], alias: str) -> Sql:
-    """The DELETE of ``rows``, without the signals and cascades of ``QuerySet.delete()``."""
+    """Compile the DELETE of ``rows``: no signals and no cascade, unlike ``QuerySet.delete()``."""
     return _compiled(rows.using(alias).query.chain(DeleteQuery), alias)
 
 
 def insert(model: type[models.Model], values: Mapping[str, Any], alias: str, *, source: str = "") -> Sql:
-    """The INSERT of one row: ``values`` are expressions by ``attname``.
+    """Compile the INSERT of one row from ``values``, expressions by ``attname``.
 
-    ``source``: what the FROM clause reads; nothing is inserted if that is empty.
+    ``source``: a FROM clause; nothing is inserted if it has no rows.
     """
     fields = [field for field in model._meta.concrete_fields if field.attname in values]
     quote = connections[alias].ops.quote_name

@@ -1,6 +1,6 @@
-"""Prepared queries: querysets that come with every call, compiled once; ``writes`` has the statements that write.
+"""Prepared queries: querysets with parameters, compiled once per database. ``writes`` has INSERT, UPDATE and DELETE.
 
-Django compiles a queryset anew each time, which takes several times as long as the database needs for the answer.
+Django compiles a queryset on every evaluation, which takes several times as long as the query takes the database.
 
 >>> of_account = PreparedQuery(lambda: AsyncTask.objects.filter(account=Slot("account", AsyncTask.account.field)))
 >>> of_account.exists(account="7")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Slot(models.Expression):
-    """Placeholder in a prepared queryset for a value that is given at each execution, by ``name``."""
+    """A parameter of a prepared statement: its value is given at each execution, by ``name``."""
 
     def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
         super().__init__(output_field=field)
@@ -34,9 +34,9 @@ class Slot(models.Expression):
 
 
 class Literal(models.Expression):
-    """A constant text or number, written into the statement itself.
+    """A string or integer constant, written into the SQL without escaping.
 
-    psycopg prepares statements of more than fifty parameters anew each time.
+    psycopg caches only queries with at most fifty parameters.
     """
 
     def __init__(self, value: str | int) -> None:
@@ -51,10 +51,10 @@ class Statement:
     """SQL with slots, compiled once per database."""
 
     def __init__(self, model: Callable[[], type[models.Model]], compile: Callable[[str], Sql]) -> None:
-        """``compile``: gives the SQL for a database alias."""
+        """``compile``: compiles the statement for a database alias."""
         self._model_of, self._compile = model, compile
         self._compiled: dict[str, Sql] = {}
-        """By alias."""
+        """By database alias."""
 
     @functools.cached_property
     def model(self) -> type[models.Model]:
@@ -62,7 +62,7 @@ class Statement:
 
     @property
     def alias(self) -> str:
-        """Always the database for writes: reads have to see what was just written."""
+        """The alias of the primary database, because a replica may lag behind."""
         return router.db_for_write(self.model)
 
     def sql(self, alias: str) -> Sql:
@@ -71,7 +71,7 @@ class Statement:
         return self._compiled[alias]
 
     def bound(self, alias: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        """The statement with ``values`` in its slots."""
+        """Return the SQL and its parameters, with ``values`` in the slots."""
         sql, parameters = self.sql(alias)
         connection = connections[alias]
         return sql, [
@@ -81,91 +81,91 @@ class Statement:
 
     @contextlib.contextmanager
     def executed(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The cursor after the execution."""
+        """Execute the statement; yields the cursor."""
         with connections[alias].cursor() as cursor:
             cursor.execute(*self.bound(alias, values))
             yield cursor
 
     @contextlib.contextmanager
     def written(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:
-        """The same for a statement that writes: if it fails, the transaction around it can only be rolled back."""
+        """Execute a write; yields the cursor. An error marks the surrounding transaction for rollback."""
         with transaction.mark_for_rollback_on_error(using=alias), self.executed(alias, values) as cursor:
             yield cursor
 
 
 class PreparedQuery:
-    """A queryset with slots of which only the number of rows matters."""
+    """A queryset with slots, for ``exists()`` and ``count()``."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], *, order: Sequence[str] = ()) -> None:
-        """``order``: that of an index, where only its first entries are to be read."""
+        """``order``: the order of an index, so that reading the first rows is cheap."""
         self.statement = Statement(lambda: rows().model, lambda alias: compiler.select(rows(), alias, order=order))
 
     def exists(self, **values: Any) -> bool:
-        """Whether there is a row."""
+        """Whether a row matches."""
         with self.statement.executed(self.statement.alias, values) as cursor:
             return cursor.fetchone() is not None
 
     def count(self, **values: Any) -> int:
-        """The number of rows, which should be small."""
+        """Return the number of matching rows. They are fetched, so use it for few rows only."""
         with self.statement.executed(self.statement.alias, values) as cursor:
             return len(cursor.fetchall())
 
 
 class CountUpTo(models.Expression):
-    """Subquery: how many rows a prepared query finds, at most the value of the slot ``most``.
+    """Subquery: the number of rows of a prepared query, at most the value of the slot ``limit``.
 
-    ``counted``: the slot for a number that was counted before, for MySQL: within a statement that writes, it would lock
-    the rows it counts.
+    ``counted_before``: slot of a count that was read before. MySQL uses it, because in a write the subquery would lock
+    the rows that it counts.
     """
 
-    def __init__(self, query: PreparedQuery, most: str, counted: str = "") -> None:
+    def __init__(self, query: PreparedQuery, limit: str, counted_before: str = "") -> None:
         super().__init__(output_field=models.IntegerField())
-        self._query, self._most, self._counted = query, Slot(most, self.output_field), counted
+        self._query, self._limit, self._counted_before = query, Slot(limit, self.output_field), counted_before
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         sql, parameters = self._query.statement.sql(connection.alias)
-        return f"(SELECT COUNT(*) FROM ({sql} LIMIT %s) AS counted)", [*parameters, self._most]
+        return f"(SELECT COUNT(*) FROM ({sql} LIMIT %s) AS counted)", [*parameters, self._limit]
 
     def as_mysql(self, compiler: Any, connection: Any) -> Any:
-        if not self._counted:
+        if not self._counted_before:
             return self.as_sql(compiler, connection)
-        return Slot(self._counted, self.output_field).as_sql(compiler, connection)
+        return Slot(self._counted_before, self.output_field).as_sql(compiler, connection)
 
 
 class PreparedRows(Generic[T]):
-    """A queryset with slots whose rows are read whole."""
+    """A queryset with slots that returns model instances, or what ``into`` makes of them."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], into: Callable[..., T] | None = None) -> None:
-        """``into``: makes the result from a model instance and, by name, the annotations of the queryset; without it,
-        rows are instances, and annotations their attributes, as Django has them.
+        """``into``: called with the instance and, by name, the annotations of a row. Without it, annotations become
+        attributes of the instance, as in Django.
         """
         self._rows, self._into = rows, into
         self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
         self._columns: dict[str, Columns] = {}
-        """By alias."""
+        """By database alias."""
 
     def first(self, using: str | None = None, **values: Any) -> T | None:
-        """The first row; None if there is none."""
+        """Return the first row, or None."""
         alias = using or self._statement.alias
         with self._statement.executed(alias, values) as cursor:
             row = cursor.fetchone()
         return None if row is None else self.read(row, alias)
 
     def all(self, using: str | None = None, **values: Any) -> list[T]:
-        """All rows."""
+        """Return all rows."""
         alias = using or self._statement.alias
         with self._statement.executed(alias, values) as cursor:
             rows = cursor.fetchall()
         return [self.read(row, alias) for row in rows]
 
     def columns(self, alias: str) -> Columns:
-        """What the queryset selects, for the RETURNING clause of a statement that writes."""
+        """The selected columns, for the RETURNING clause of a write."""
         if alias not in self._columns:
             self._columns[alias] = Columns(self._rows(), alias)
         return self._columns[alias]
 
     def read(self, row: Sequence[Any], alias: str) -> T:
-        """One row of the database as a result."""
+        """Convert a database row to a result."""
         columns = self.columns(alias)
         annotations = columns.values(row)
         instance = columns.instance(annotations)
@@ -177,21 +177,21 @@ class PreparedRows(Generic[T]):
 
 
 class PreparedValues:
-    """A queryset with slots and ``values()``: what the database adds to a row that is inserted."""
+    """A queryset with slots and ``values()``: what the database has set in a new row."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any, Any]]) -> None:
         self._rows = rows
         self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
         self._columns: dict[str, Columns] = {}
-        """By alias."""
+        """By database alias."""
 
     def get(self, alias: str, **values: Any) -> dict[str, Any]:
-        """The values of a row that exists."""
+        """Return the values of an existing row."""
         with self._statement.executed(alias, values) as cursor:
             return self.columns(alias).values(cursor.fetchone())
 
     def columns(self, alias: str) -> Columns:
-        """What the queryset selects, for the RETURNING clause of an INSERT."""
+        """The selected columns, for the RETURNING clause of an INSERT."""
         if alias not in self._columns:
             self._columns[alias] = Columns(self._rows(), alias)
         return self._columns[alias]

@@ -1,4 +1,4 @@
-"""Prepared writes: statements that write with every call, compiled once, and return what they wrote where they can."""
+"""Prepared writes: INSERT, UPDATE and DELETE, compiled once. They return the written row where the database can."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from . import compiler
 from .compiler import RowsOf, Sql
 from .queries import PreparedQuery, PreparedRows, PreparedValues, Slot, Statement
 
-RETURNING = {"postgresql", "sqlite"}
-"""Vendors whose INSERT and UPDATE return rows. MySQL's do not; MariaDB's lock whatever other rows RETURNING reads."""
+RETURNING_VENDORS = {"postgresql", "sqlite"}
+"""Vendors with INSERT and UPDATE … RETURNING. MySQL has none; MariaDB locks the other rows that RETURNING reads."""
 
 T = TypeVar("T")
 
@@ -26,41 +26,41 @@ class PreparedUpdate:
         self.statement = Statement(lambda: rows().model, self.sql)
 
     def update(self, **values: Any) -> int:
-        """Returns the number of rows changed."""
+        """Execute; return the number of changed rows."""
         with self.statement.written(self.statement.alias, values) as cursor:
             return int(cursor.rowcount)
 
     def sql(self, alias: str, source: str = "") -> Sql:
-        """``source``: a FROM clause without whose rows nothing is changed."""
+        """``source``: a FROM clause; nothing is changed if it has no rows."""
         return compiler.update(_only_with(source, self._rows()), self._changes, alias)
 
 
 class PreparedDelete:
-    """A DELETE of a queryset with slots, of rows that no others refer to; sends no signals."""
+    """A DELETE of a queryset with slots. No signals and no cascade: only for rows that nothing refers to."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]]) -> None:
         self._rows = rows
         self.statement = Statement(lambda: rows().model, self.sql)
 
     def delete(self, **values: Any) -> int:
-        """Returns the number of rows deleted."""
+        """Execute; return the number of deleted rows."""
         with self.statement.written(self.statement.alias, values) as cursor:
             return int(cursor.rowcount)
 
     def sql(self, alias: str, source: str = "") -> Sql:
-        """``source``: a FROM clause without whose rows nothing is deleted."""
+        """``source``: a FROM clause; nothing is deleted if it has no rows."""
         return compiler.delete(_only_with(source, self._rows()), alias)
 
 
 class UpdateReturning(Generic[T]):
-    """An UPDATE of one row that gives the row as it is then: in one statement, or with a SELECT after it."""
+    """An UPDATE of one row that returns the changed row: with RETURNING, or by a SELECT after it."""
 
     def __init__(self, update: PreparedUpdate, returning: PreparedRows[T]) -> None:
         self._update, self._returning = update, returning
         self.statement = Statement(lambda: update.statement.model, self.sql)
 
     def update(self, **values: Any) -> T | None:
-        """The row; None if none was changed. ``values`` fill the slots of both."""
+        """Execute; return the changed row, or None. ``values`` fill the slots of both statements."""
         alias = self.statement.alias
         if not can_return(alias):
             return self._returning.first(**values) if self._update.update(**values) else None
@@ -69,7 +69,7 @@ class UpdateReturning(Generic[T]):
         return None if row is None else self.read(row, alias)
 
     def sql(self, alias: str, source: str = "") -> Sql:
-        """``source``: a FROM clause without whose rows nothing is changed."""
+        """``source``: a FROM clause; nothing is changed if it has no rows."""
         return self._returning.columns(alias).returning(self._update.sql(alias, source))
 
     def read(self, row: Sequence[Any], alias: str) -> T:
@@ -80,17 +80,17 @@ class PreparedInsert:
     """An INSERT of an instance, without the signals of ``Model.save()``."""
 
     def __init__(self, model: type[models.Model], returning: PreparedValues | None = None, **given: Any) -> None:
-        """``given``: expressions for columns that are not taken from the instance. ``returning``: what to learn of the
-        new row; by default, the columns that the database fills in.
+        """``given``: expressions for columns whose value does not come from the instance. ``returning``: the values to
+        read back; by default, the columns that the database generates.
         """
         self._model, self._given = model, given
-        self._returning = returning or PreparedValues(self._filled_in)
+        self._returning = returning or PreparedValues(self._generated_columns)
         self.statement = Statement(lambda: model, self.sql)
 
     def insert(self, instance: Any, using: str | None = None, **values: Any) -> dict[str, Any]:
-        """Write ``instance`` and set on it what the database has filled in. Returns that, and what else is returned.
+        """Insert ``instance`` and set the generated columns on it; return the values that were read back.
 
-        On a database that returns nothing, only an automatic primary key is known afterwards. ``values`` fill slots of
+        Without RETURNING that is nothing, and only an automatic primary key is set. ``values`` fill the slots of
         ``given`` and ``returning``.
         """
         alias = using or self.statement.alias
@@ -104,12 +104,12 @@ class PreparedInsert:
         return {}
 
     def sql(self, alias: str, source: str = "") -> Sql:
-        """``source``: a FROM clause, of one row; without that nothing is inserted."""
+        """``source``: a FROM clause with one row; nothing is inserted if it has none."""
         statement = compiler.insert(self._model, self._values(), alias, source=source)
         return self._returning.columns(alias).returning(statement) if can_return(alias) else statement
 
     def read(self, row: Sequence[Any], instance: Any, alias: str) -> dict[str, Any]:
-        """Set on ``instance``, which was written as this ``row``, what the database has filled in."""
+        """Set the generated columns of the returned ``row`` on ``instance``; return all its values."""
         values = self._returning.columns(alias).values(row)
         self.fill(instance, values)
         instance._state.adding, instance._state.db = False, alias
@@ -122,33 +122,35 @@ class PreparedInsert:
             setattr(instance, name, values[name])
 
     def _values(self) -> dict[str, Any]:
-        """An expression for each column that is written."""
+        """Return an expression for each written column, by ``attname``."""
         values: dict[str, Any] = {}
         for field in self._model._meta.concrete_fields:
             if field.attname in self._given:
                 values[field.attname] = self._given[field.attname]
-            elif field in self._defaulted():
+            elif field in self._with_db_default():
                 values[field.attname] = field.db_default
             elif not isinstance(field, models.AutoField):
                 values[field.attname] = Slot(field.attname, field)
         return values
 
-    def _filled_in(self) -> models.QuerySet[Any, Any]:
+    def _generated_columns(self) -> models.QuerySet[Any, Any]:
         automatic = [each for each in self._model._meta.concrete_fields if isinstance(each, models.AutoField)]
-        return self._model._base_manager.values(*(field.attname for field in (*automatic, *self._defaulted())))
+        return self._model._base_manager.values(*(field.attname for field in (*automatic, *self._with_db_default())))
 
-    def _defaulted(self) -> list[Any]:
-        """The columns that are never set in Python. Those with a default in Python too have one in the database for
-        rolling upgrades alone: for web servers of a release that does not know the column.
+    def _with_db_default(self) -> list[Any]:
+        """Columns whose value always comes from ``db_default``.
+
+        Those with a Python default as well are written: their ``db_default`` is for rolling upgrades, when web servers
+        of an older release do not know the column.
         """
         fields = self._model._meta.concrete_fields
         return [each for each in fields if each.db_default is not NOT_PROVIDED and not each.has_default()]
 
 
 class WriteTogether:
-    """One statement of PostgreSQL that writes a first row and, if it was written, others: common table expressions.
+    """Several writes in one PostgreSQL statement (data-modifying CTEs): a first row and, if it was written, others.
 
-    It saves the round trips of a transaction.
+    Saves the round trips of a transaction.
     """
 
     def __init__(
@@ -169,10 +171,12 @@ class WriteTogether:
         ]
         self._parts += [_part(write, source) for write, source in zip(others, sources, strict=False)]
         self._sql: dict[str, str] = {}
-        """By alias."""
+        """By database alias."""
 
     def execute(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
-        """The first row as the database returns it; None if it was not written. ``more``: the values of each other."""
+        """Execute; return the first row as the database returns it, None if it was not written. ``more``: the values of
+        the others, in order.
+        """
         alias = self.first.statement.alias
         parts = [part.bound(alias, given) for part, given in zip(self._parts, (values, *more), strict=True)]
         if self._unless is not None:
@@ -191,7 +195,7 @@ class WriteTogether:
 
 
 def _part(write: PreparedDelete | PreparedInsert, source: str) -> Statement:
-    """``write`` within a statement that writes more, if ``source`` has a row."""
+    """``write`` as a part of ``WriteTogether``, executed only if ``source`` has rows."""
     return Statement(lambda: write.statement.model, lambda alias: write.sql(alias, source))
 
 
@@ -200,12 +204,14 @@ def _only_with(source: str, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
 
 
 def can_write_together(alias: str) -> bool:
-    """Whether ``WriteTogether`` works in the place of a transaction; within another one, only a savepoint does."""
+    """Whether ``WriteTogether`` can replace a transaction: on PostgreSQL, outside of ``atomic()``, where only a
+    savepoint could.
+    """
     connection = connections[alias]
     return connection.vendor == "postgresql" and not connection.in_atomic_block
 
 
 def can_return(alias: str) -> bool:
-    """Whether INSERT and UPDATE return what they wrote; SQLite's do since 3.35."""
+    """Whether the database supports INSERT and UPDATE … RETURNING; SQLite does since 3.35."""
     connection = connections[alias]
-    return connection.vendor in RETURNING and bool(connection.features.can_return_columns_from_insert)
+    return connection.vendor in RETURNING_VENDORS and bool(connection.features.can_return_columns_from_insert)

@@ -1,1 +1,1 @@
-"""Rows and bytes: the transitions of a task, bodies in the database or in a storage, and errors that pass."""
+"""Task transitions, bodies in the database or a storage, and retries of transient database errors."""

@@ -1,7 +1,7 @@
-"""Where bytes are kept: small ones in the database, larger ones in ``STORAGES["asyncexchange"]``. Nobody else asks it.
+"""Bodies: small ones in the database, larger ones in ``STORAGES["asyncexchange"]``, which no other module uses.
 
-Storage names are reserved in a row before anything is written under them, and never used twice: whatever happens
-midway, a row knows the file, and a file without a finished task is swept.
+A file name is reserved in a committed row before the file is written, and never reused: after a crash the row leads to
+the file, and the sweep deletes files without a finished task.
 """
 
 from __future__ import annotations
@@ -30,91 +30,96 @@ from ..models.timestamps import utc_now
 from ..protocol.byte_ranges import cut
 from ..protocol.values import value
 from . import db_retry, db_sessions, s3, statements
-from .byte_stream import Flow, Reader
+from .byte_stream import LimitedStream, Reader
 from .byte_stream import TooLarge as TooLarge
 
 logger = logging.getLogger("django_asyncexchange")
 
 ALIAS = "asyncexchange"
 CHUNK = 256 * 1024
-"""Bytes that are read from a file at a time. Smaller ones take a server longer, larger ones bring no more."""
+"""Bytes read from a file at a time. Smaller chunks are slower, larger ones no faster."""
 BATCH = 500
 ABANDONED_AFTER = dt.timedelta(hours=1)
 
 
 class StorageFailed(Exception):
-    """The storage did not take the bytes, or does not give them all back."""
+    """The storage could not store the bytes, or does not return all of them."""
 
 
 @value
 class Draft:
-    """Bytes that are written but not yet part of a task; ``attach`` or ``discard`` them."""
+    """Stored bytes that are not yet part of a task; ``attach`` or ``discard`` them."""
 
     content: bytes | None = None
     name: str = ""
     reserved: Any = None
-    """Primary key of the reserving row, where the bytes are in the storage."""
+    """Primary key of the reserved row, if the bytes are in the storage."""
     size: int = 0
     sha256: str = ""
     is_sealed: bool = False
 
 
 def storage() -> Storage | None:
-    """The storage for large bodies; None where the project has none: then all bodies stay in the database."""
+    """The storage for large bodies; None if the project has none, and all bodies are stored in the database."""
     return storages[ALIAS] if ALIAS in storages.backends else None
 
 
-def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, patience: float = 0) -> Draft:
-    """Keep the bytes of ``chunks``; where there is a storage, without holding many more than ``INLINE_BYTES`` of them.
+def write(chunks: Iterable[bytes], *, limit: int, seal: bool = False, retry_for: float = 0) -> Draft:
+    """Store ``chunks``; with a storage, only about ``INLINE_BYTES`` of them are held in memory.
 
-    Raises TooLarge above ``limit`` bytes, StorageFailed where the storage refuses, and what ``chunks`` itself raises;
-    then nothing is left behind. ``seal`` encrypts; size and digest are those of the plain bytes. A database that is
-    away or busy is waited for up to ``patience`` seconds.
+    Raises TooLarge above ``limit`` bytes, StorageFailed, and whatever ``chunks`` raises; nothing is left behind then.
+    ``seal`` encrypts; size and digest are those of the plain bytes. An unavailable or busy database is retried for up
+    to ``retry_for`` seconds.
     """
-    flow = Flow(chunks, limit)
+    limited = LimitedStream(chunks, limit)
     target = storage()
-    head = flow.take(conf.INLINE_BYTES if target else limit)
-    is_small = target is None or flow.exhausted
-    source: Iterable[bytes] = chain([head], flow)
-    if not is_small and _is_held():
-        source = _read_before(source)
-    row = None if is_small else _reserved(patience)
+    head = limited.take(conf.INLINE_BYTES if target else limit)
+    is_small = target is None or limited.exhausted
+    source: Iterable[bytes] = chain([head], limited)
+    if not is_small and _is_in_manual_transaction():
+        source = _spooled(source)
+    row = None if is_small else _reserve(retry_for)
     if target is None or row is None:
         content = b"".join(encryption.sealed([b"".join(source)]) if seal else source)
-        return Draft(content=content, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
+        return Draft(content=content, size=limited.size, sha256=limited.digest.hexdigest(), is_sealed=seal)
     reader: Any = Reader(encryption.sealed(source) if seal else source)
     try:
         name = target.save(row.name, File(reader, name=row.name))
         if name != row.name:
             row.name = name
-            db_retry.outlast(partial(row.save, update_fields=["name"]), patience)
+            db_retry.retry_while_unavailable(partial(row.save, update_fields=["name"]), retry_for)
     except BaseException as error:
         discard(Draft(name=row.name, reserved=row.pk))
-        if flow.failure is not None:
-            raise flow.failure from None
+        if limited.failure is not None:
+            raise limited.failure from None
         if isinstance(error, Exception):
             raise StorageFailed(str(error)) from error
         raise
-    return Draft(name=name, reserved=row.pk, size=flow.size, sha256=flow.digest.hexdigest(), is_sealed=seal)
+    return Draft(name=name, reserved=row.pk, size=limited.size, sha256=limited.digest.hexdigest(), is_sealed=seal)
 
 
-def _is_held() -> bool:
-    """Whether a view has begun a transaction by hand and not ended it, where that must not be written into.
+def _is_in_manual_transaction() -> bool:
+    """Whether the view has left a manual transaction open that our own writes must not join.
 
-    On SQLite nobody else could write meanwhile, and who merely tries to begin another one on that connection takes the
-    lock for it. On MySQL our own commit would be the view's. PostgreSQL refuses, and another connection writes.
+    On SQLite no other connection could write meanwhile, and merely trying to begin a transaction on this one takes the
+    write lock. On MySQL our commit would commit the view's transaction. PostgreSQL refuses, and another connection
+    writes.
     """
-    made: Any = connections[router.db_for_write(Body)]
-    return made.vendor in ("sqlite", "mysql") and not made.in_atomic_block and db_sessions.is_open(made)
+    connection: Any = connections[router.db_for_write(Body)]
+    return (
+        connection.vendor in ("sqlite", "mysql") and not connection.in_atomic_block and db_sessions.is_open(connection)
+    )
 
 
-def _read_before(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """``chunks``, read to their end, and with it to that of the view's transaction; one left open is rolled back."""
+def _spooled(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Read ``chunks`` to the end first, into a temporary file. The view's transaction ends with them; one left open is
+    rolled back.
+    """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile())
         for chunk in chunks:
             file.write(chunk)
-        if _is_held():
+        if _is_in_manual_transaction():
             db_sessions.close(connections[router.db_for_write(Body)])
         file.seek(0)
         stack.pop_all()
@@ -126,73 +131,73 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
         yield from iter(partial(file.read, CHUNK), b"")
 
 
-def _reserved(patience: float) -> Body | None:
-    """A committed row with a new name; None inside a transaction of the project's own.
+def _reserve(retry_for: float) -> Body | None:
+    """Commit a row with a new file name; None inside a transaction of the project.
 
-    There a rollback would take the row, but not the file: such bytes go to the database, and share the row's fate.
+    There a rollback would remove the row but not the file, so such bodies are stored in the database.
     """
     try:
         with transaction.atomic(using=router.db_for_write(Body), durable=True):
             return cast(Body, Body.objects.create(kind=Body.RESPONSE, name=f"{utc_now():%Y/%m/%d}/{uuid.uuid4()}"))
     except RuntimeError:
         return None
-    except (*db_retry.AWAY, *db_retry.SPOILT):  # or a view streams within a transaction that it has begun by hand
-        if not patience:
+    except (*db_retry.UNAVAILABLE, *db_retry.BROKEN_SESSION):  # or the view streams inside a manual transaction
+        if not retry_for:
             raise
-        return db_retry.outlast_beside(partial(_reserved, 0), patience)
+        return db_retry.retry_in_thread(partial(_reserve, 0), retry_for)
 
 
 def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> None:
-    """Make ``draft`` a body of the task. Call it in the transaction that makes the body true.
+    """Make ``draft`` a body of the task, in the transaction that stores or ends it.
 
-    Raises StorageFailed where the draft was swept away as abandoned.
+    Raises StorageFailed if the draft was swept as abandoned.
     """
     if not draft.size:
         return
-    said = columns(draft, task_id=task_id, kind=kind, attempt=attempt)
+    values = columns(draft, task_id=task_id, kind=kind, attempt=attempt)
     if not draft.reserved:
-        statements.INSERT_BODY.insert(Body(**said))
-    elif not Body.objects.filter(pk=draft.reserved).update(**said):
+        statements.INSERT_BODY.insert(Body(**values))
+    elif not Body.objects.filter(pk=draft.reserved).update(**values):
         raise StorageFailed(f"{draft.name} is gone")
 
 
 def columns(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> dict[str, Any]:
-    """What a row says that makes ``draft`` a body of the task."""
-    known = {"content": draft.content, "is_sealed": draft.is_sealed, "size": draft.size, "sha256": draft.sha256}
-    return {"task_id": task_id, "kind": kind, "attempt": attempt, **known}
+    """Column values of the ``Body`` row of ``draft``."""
+    stored = {"content": draft.content, "is_sealed": draft.is_sealed, "size": draft.size, "sha256": draft.sha256}
+    return {"task_id": task_id, "kind": kind, "attempt": attempt, **stored}
 
 
-def request_of(task_id: uuid.UUID) -> Body | None:
-    """The body of the captured call of the task; None where it has none, as most."""
+def request_body(task_id: uuid.UUID) -> Body | None:
+    """The request body of the task, or None."""
     return statements.REQUEST_BODY.first(task=task_id)
 
 
-def drop_request(task_id: uuid.UUID) -> None:
-    """Delete the body of the captured call with the current transaction; one in a file, once that is committed."""
+def delete_request(task_id: uuid.UUID) -> None:
+    """Delete the request body in the current transaction; one in a file, after the commit."""
     if not statements.DELETE_BODY.delete(task=task_id):
         rows = Body.objects.filter(task=task_id, kind=Body.REQUEST)
         transaction.on_commit(lambda: delete(rows), using=router.db_for_write(Body), robust=True)
 
 
 def discard(draft: Draft) -> None:
-    """Remove a draft that will not be attached. One that is, by a commit whose receipt was lost, stays.
+    """Delete a draft that will not be attached. One that was attached by a commit whose confirmation was lost is kept.
 
-    While the database is away it is left to the sweep, which knows it by its row.
+    If the database is unavailable, the sweep finds the draft by its row.
     """
     if not draft.reserved:
         return
     attached = Body.objects.using(router.db_for_write(Body)).filter(pk=draft.reserved, task__isnull=False)
     try:
         if not attached.exists():
-            _erase(Body(pk=draft.reserved, name=draft.name))
+            _delete(Body(pk=draft.reserved, name=draft.name))
     except (DatabaseError, InterfaceError):
-        logger.warning("a body that is not needed is left to the sweep", exc_info=True)
+        logger.warning("unused body could not be deleted; the sweep will delete it", exc_info=True)
 
 
 def stream(body: Body | None, start: int = 0) -> Iterator[bytes]:
-    """The bytes of ``body`` from ``start`` on, in chunks; none for None. Raises StorageFailed where some are missing.
+    """Yield the bytes of ``body`` from ``start``; nothing for None. Raises StorageFailed if bytes are missing.
 
-    What comes before ``start`` is read only where it cannot be skipped: in sealed bodies and in files without a seek.
+    Bytes before ``start`` are read only if they cannot be skipped: in encrypted bodies and files without ``seek``.
     """
     if body is None:
         return
@@ -218,10 +223,10 @@ def _stored(body: Body, start: int) -> Iterator[bytes]:
         raise StorageFailed(f"no STORAGES[{ALIAS!r}] for {body.name}")
     try:
         with target.open(body.name, "rb") as file:
-            is_fetched_whole = s3.is_bucket(target) and s3.is_whole(file)
-            yield from s3.chunks(file, start, CHUNK) if is_fetched_whole else _chunks(file, start)
+            has_ranges = s3.is_bucket(target) and s3.supports_ranges(file)
+            yield from s3.chunks(file, start, CHUNK) if has_ranges else _chunks(file, start)
     except FileNotFoundError as error:
-        raise StorageFailed(f"{body.name} is not there: do web servers and workers share this storage?") from error
+        raise StorageFailed(f"{body.name} does not exist: do web servers and workers share this storage?") from error
     except Exception as error:  # each storage has errors of its own
         raise StorageFailed(f"{body.name} cannot be read: {error}") from error
 
@@ -236,16 +241,16 @@ def _chunks(file: Any, start: int) -> Iterator[bytes]:
         yield from cut(file.chunks(CHUNK), range(start, sys.maxsize))
 
 
-def opened(body: Body) -> BufferedReader | None:
-    """The open file that has all bytes of ``body`` as they are, for a server to send; None where there is none."""
+def open_file(body: Body) -> BufferedReader | None:
+    """Open the file that has the bytes of ``body`` unchanged, for ``wsgi.file_wrapper``; None if there is none."""
     target = storage()
-    if path(body) is None or target is None:
+    if local_path(body) is None or target is None:
         return None
-    with contextlib.suppress(Exception):  # whoever reads it chunk by chunk tells what is wrong
+    with contextlib.suppress(Exception):  # ``stream`` reports the error
         file: Any = target.open(body.name, "rb").file
         if isinstance(file, BufferedReader) and os.fstat(file.fileno()).st_size == body.size:
             return file
-        file.close()  # its storage does something to the bytes when they are read, or some are missing
+        file.close()  # the storage transforms the bytes, or some are missing
     return None
 
 
@@ -254,8 +259,8 @@ def read(body: Body | None) -> bytes:
     return b"".join(stream(body))
 
 
-def path(body: Body) -> str | None:
-    """Where in this machine's files the bytes of ``body`` lie as they are; None where they do not."""
+def local_path(body: Body) -> str | None:
+    """Path of the local file that has the bytes of ``body`` unchanged; None if there is none."""
     target = storage()
     if body.name and not body.is_sealed and target is not None:
         with contextlib.suppress(NotImplementedError):
@@ -263,26 +268,28 @@ def path(body: Body) -> str | None:
     return None
 
 
-def address(body: Body, *, seconds: int, content_type: str, disposition: str) -> str | None:
-    """Where everybody may fetch the bytes of ``body`` for so long without asking us; None where nobody can."""
+def presigned_url(body: Body, *, seconds: int, content_type: str, disposition: str) -> str | None:
+    """A presigned URL of ``body``, valid for ``seconds``; None if the storage has none."""
     target = storage()
     if seconds < 1 or not body.name or body.is_sealed or target is None or not s3.is_bucket(target):
         return None
-    return s3.address(target, body.name, seconds=seconds, content_type=content_type, disposition=disposition)
+    return s3.presigned_url(target, body.name, seconds=seconds, content_type=content_type, disposition=disposition)
 
 
 def delete(rows: models.QuerySet[Body]) -> int:
-    """Delete these bodies, the files first; returns how many. A file that resists keeps its row for the next time."""
-    return sum(_erase(body) for body in rows.only("pk", "name")[:BATCH])
+    """Delete these bodies, files first; return their number. If a file cannot be deleted, its row is kept for the next
+    time.
+    """
+    return sum(_delete(body) for body in rows.only("pk", "name")[:BATCH])
 
 
-def _erase(body: Body) -> bool:
+def _delete(body: Body) -> bool:
     target = storage()
     if body.name and target is not None:
         try:
             target.delete(body.name)
         except Exception:
-            logger.exception("a stored body could not be deleted; it is tried again later")
+            logger.exception("stored body %s could not be deleted; it is retried", body.name)
             return False
     Body.objects.filter(pk=body.pk).delete()
     return True

@@ -1,4 +1,4 @@
-"""Bytes on their way into a storage: counted, digested, limited, and readable like a file."""
+"""Streams into a storage: counting, hashing, a size limit, and a file-like reader."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 
 class TooLarge(Exception):
-    """There are more bytes than allowed."""
+    """The stream is longer than its limit."""
 
 
-class Flow:
-    """Counts and digests what passes, and stops at the limit."""
+class LimitedStream:
+    """An iterable of chunks that counts and hashes them, and raises TooLarge above ``limit`` bytes."""
 
     def __init__(self, chunks: Iterable[bytes], limit: int) -> None:
         self.chunks = iter(chunks)
@@ -21,7 +21,7 @@ class Flow:
         self.digest = hashlib.sha256()
         self.exhausted = False
         self.failure: BaseException | None = None
-        """What the source itself raised: a storage may hide it behind an error of its own."""
+        """What the source raised: a storage may raise an error of its own instead."""
 
     def next(self) -> bytes:
         """The next chunk; ``b""`` at the end. Raises TooLarge above the limit, and what the source raises."""
@@ -42,7 +42,7 @@ class Flow:
             yield self.next()
 
     def take(self, size: int) -> bytes:
-        """At least ``size + 1`` bytes, or all there are."""
+        """Read more than ``size`` bytes, or all there are."""
         head = bytearray()
         while len(head) <= size and not self.exhausted:
             head += self.next()
@@ -50,7 +50,7 @@ class Flow:
 
 
 class Reader(io.RawIOBase):
-    """A readable file over chunks of any size; what is not asked for yet is not copied."""
+    """A raw file over an iterator of chunks; reads no more than one chunk ahead."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks = iter(chunks)

@@ -1,4 +1,4 @@
-"""Errors of a database that pass by themselves: it is away for a moment, or somebody else holds what is wanted."""
+"""Retries of transient database errors: the database is unavailable or busy, or has chosen a deadlock victim."""
 
 from __future__ import annotations
 
@@ -29,95 +29,96 @@ logger = logging.getLogger("django_asyncexchange")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AWAY = (OperationalError, InterfaceError)
-"""What is raised where a database is away or busy, and for some mistakes as well."""
-SPOILT = (InternalError, ProgrammingError)
-"""What is raised in a session that somebody has left read-only, in another schema or closed, and for mistakes."""
+UNAVAILABLE = (OperationalError, InterfaceError)
+"""Raised if the database is unavailable or busy, and for some programming errors."""
+BROKEN_SESSION = (InternalError, ProgrammingError)
+"""Raised in a session that was left read-only, in another schema or closed, and for programming errors."""
 PAUSE = 0.5
-"""Seconds between two tries."""
-CHANCES = 2
-"""More tries at a database that is there: a connection that has just broken looks like a packet that it refuses."""
+"""Seconds between retries."""
+RETRIES_WHILE_UP = 2
+"""Retries while the database is up: a connection that has just broken looks like a packet that the server rejects."""
 DEADLOCKED: set[object] = {1213, "40001", "40P01"}
-"""Rolled back so that others can go on: the codes of MySQL and PostgreSQL."""
+"""Error codes of a deadlock, on MySQL and PostgreSQL."""
 BUSY: set[object] = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, 1205, "55P03", *DEADLOCKED}
-"""That, or locked."""
-UNFIT = ((1366,), (3988,))
-"""Not in the character set of its column: an operational error for one driver of MySQL, one of data for another."""
-ROUNDS = 5
-"""How often a transaction is begun that is deadlocked each time."""
+"""Error codes of locks and deadlocks."""
+UNSTORABLE = ((1366,), (3988,))
+"""MySQL: the character set of the column cannot store the value. The exception class depends on the driver."""
+DEADLOCK_ATTEMPTS = 5
+"""Attempts of a transaction that is deadlocked each time."""
 
 
-def outlast(work: Callable[[], T], patience: float) -> T:
-    """Do ``work``, again while the database is away or busy, for so many seconds. Raises what ``work`` raises then.
+def retry_while_unavailable(work: Callable[[], T], retry_for: float) -> T:
+    """Call ``work``; retry for up to ``retry_for`` seconds while the database is unavailable or busy, then raise.
 
-    Each time on another connection: this one may be what is wrong.
+    Each retry uses a new connection: the old one may be broken.
     """
-    deadline, chances = time.monotonic() + patience, CHANCES
+    deadline, retries_while_up = time.monotonic() + retry_for, RETRIES_WHILE_UP
     while True:
         try:
             return work()
-        except (*AWAY, *SPOILT) as error:
+        except (*UNAVAILABLE, *BROKEN_SESSION) as error:
             connection = connections[router.db_for_write(AsyncTask)]
             if connection.in_atomic_block or time.monotonic() > deadline:
                 raise
             db_sessions.close_all()
-            if isinstance(error, SPOILT) or not (_is(BUSY, error) or _is_away(connection)):
-                chances -= 1
-                if chances < 0:
+            if isinstance(error, BROKEN_SESSION) or not (_has_code(BUSY, error) or _is_unavailable(connection)):
+                retries_while_up -= 1
+                if retries_while_up < 0:
                     raise
-            logger.warning("the database could not be asked: %s; it is tried again", error)
+            logger.warning("database unavailable or busy: %s; retrying", error)
         time.sleep(PAUSE)
 
 
-def outlast_beside(work: Callable[[], T], patience: float) -> T:
-    """The same on connections of a thread of its own, while a view still reads rows through those of this one.
+def retry_in_thread(work: Callable[[], T], retry_for: float) -> T:
+    """``retry_while_unavailable`` in a thread with its own connections, while a view still reads from those of this
+    thread.
 
-    A connection that is closed reads no more; and SQLite lets none write that reads what others have changed since.
+    Closing them would end the view's queries; and SQLite lets no connection write that reads an outdated snapshot.
     """
 
-    def alone() -> T:
+    def with_own_connections() -> T:
         try:
-            return outlast(work, patience)
+            return retry_while_unavailable(work, retry_for)
         finally:
             db_sessions.close_all()
 
     pool = ThreadPoolExecutor(1)
     try:
-        return pool.submit(alone).result()
+        return pool.submit(with_own_connections).result()
     finally:
-        pool.shutdown(wait=False)  # whoever is interrupted here waits no longer
+        pool.shutdown(wait=False)  # an interrupt of this thread does not wait
 
 
-def again_if_deadlocked(work: Callable[P, T]) -> Callable[P, T]:
-    """Have ``work``, a transaction, begun again where the database has ended it for the sake of another."""
+def retry_deadlocks(work: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: run ``work``, a transaction, again if the database has rolled it back because of a deadlock."""
 
     @functools.wraps(work)
-    def insisting(*args: P.args, **kwargs: P.kwargs) -> T:
-        for _ in range(ROUNDS - 1):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(DEADLOCK_ATTEMPTS - 1):
             try:
                 return work(*args, **kwargs)
             except OperationalError as error:
                 connection = connections[router.db_for_write(AsyncTask)]
-                if connection.in_atomic_block or not _is(DEADLOCKED, error):
+                if connection.in_atomic_block or not _has_code(DEADLOCKED, error):
                     raise
-                logger.info("a transaction is begun again: %s", error)
+                logger.info("transaction retried after a deadlock: %s", error)
         return work(*args, **kwargs)
 
-    return insisting
+    return wrapper
 
 
-def is_unfit(error: Exception) -> bool:
-    """Whether the database does not take a value, and never will."""
-    return isinstance(error, DataError) or (isinstance(error, DatabaseError) and error.args[:1] in UNFIT)
+def is_unstorable(error: Exception) -> bool:
+    """Whether the database can never store the value."""
+    return isinstance(error, DataError) or (isinstance(error, DatabaseError) and error.args[:1] in UNSTORABLE)
 
 
-def is_away() -> bool:
-    """Whether the database of the tasks lets nobody in at the moment."""
+def is_unavailable() -> bool:
+    """Whether no connection to the tasks' database is possible right now."""
     db_sessions.close_all()
-    return _is_away(connections[router.db_for_write(AsyncTask)])
+    return _is_unavailable(connections[router.db_for_write(AsyncTask)])
 
 
-def _is_away(connection: Any) -> bool:
+def _is_unavailable(connection: Any) -> bool:
     try:
         connection.ensure_connection()
     except DatabaseError:
@@ -125,9 +126,9 @@ def _is_away(connection: Any) -> bool:
     return False
 
 
-def _is(codes: set[object], error: Exception) -> bool:
+def _has_code(codes: set[object], error: Exception) -> bool:
     cause = error.__cause__
     extended = getattr(cause, "sqlite_errorcode", None)
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)  # psycopg 3, psycopg 2
-    told = {state, *(cause.args[:1] if cause else ())}
-    return not codes.isdisjoint(told if extended is None else {extended & 0xFF})
+    found = {state, *(cause.args[:1] if cause else ())}
+    return not codes.isdisjoint(found if extended is None else {extended & 0xFF})

@@ -1,8 +1,8 @@
-"""What a run leaves behind in its process is put right before anything else happens there.
+"""Database connections after a run: close those whose session the view has changed.
 
-Django does this for a view's connections only as far as a server needs it. A worker goes on to write the end of the
-task, and what the view has done to the session would decide over that and the tasks after it: a transaction that is
-left open swallows them, a session that is read-only or looks into another schema refuses them.
+Django resets a view's connections only as far as a web server needs it. A worker then writes the end of the task: a
+transaction left open would swallow it and the tasks after it, a read-only session or another ``search_path`` would
+reject them.
 """
 
 from __future__ import annotations
@@ -19,136 +19,148 @@ from django.db.backends.signals import connection_created
 
 logger = logging.getLogger("django_asyncexchange")
 
-PASSING = re.compile(
+STATELESS = re.compile(
     r"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|MERGE|REPLACE|VALUES|WITH|EXPLAIN|NOTIFY"
     r"|SAVEPOINT|RELEASE|ROLLBACK|SET\s+(?:LOCAL|CONSTRAINTS))\b",
     re.IGNORECASE,
 )
-"""How statements begin that leave nothing in a session; whatever begins otherwise may: SET, CREATE, LOCK, LISTEN …"""
-LASTING = ("advisory_lock", "set_config", "get_lock", "dblink", ":=", "into temp", "into local temp", "into @")
-"""What leaves something all the same."""
-BEGINS = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
-"""Django's own transactions on SQLite; its driver tells whether they have ended."""
+"""Statements that do not change session state. All others may: SET, CREATE, LOCK, LISTEN …"""
+STATEFUL = ("advisory_lock", "set_config", "get_lock", "dblink", ":=", "into temp", "into local temp", "into @")
+"""Fragments that change session state nevertheless."""
+BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
+"""Django's own BEGIN on SQLite, whose driver knows whether the transaction has ended."""
 
 
-def may_last(sql: object) -> bool:
-    """Whether a statement may change more than its transaction. Rather once too often: that costs a connection."""
-    if not isinstance(sql, str) or not PASSING.match(sql) or ";" in sql.rstrip("; \n\t"):
+def may_change_session(sql: object) -> bool:
+    """Whether a statement may change session state. If in doubt, True: that only costs a reconnect."""
+    if not isinstance(sql, str) or not STATELESS.match(sql) or ";" in sql.rstrip("; \n\t"):
         return True
     words = sql.lower()
     if "into" in words and ("temp" in words or "@" in words):
         words = " ".join(words.split())
-    return any(word in words for word in LASTING)
+    return any(word in words for word in STATEFUL)
 
 
 class Sessions:
-    """The database sessions of this thread, as a run has found them. A context: notes what is done to them inside.
+    """Context manager that tracks which database sessions of this thread are changed inside.
 
-    Not seen is what a view does by a cursor of the driver's own or within a procedure; but for transactions and
-    connections that are closed, for which the driver itself is asked.
+    Statements on the driver's own cursors and inside procedures are not seen; open transactions and closed connections
+    are, because the driver reports them.
     """
 
     def __init__(self) -> None:
-        self.used = frozenset(made.alias for made in connections.all(initialized_only=True) if is_open(made))
-        """The aliases of those that are within a transaction of the caller's: they are left alone."""
+        self.in_transaction = frozenset(
+            connection.alias for connection in connections.all(initialized_only=True) if is_open(connection)
+        )
+        """Aliases whose connection is in a transaction of the caller; they are left alone."""
         self._changed: set[str] = set()
-        self._watched: list[Any] = []
+        self._tracked: list[Any] = []
         self._outer: Sessions | None = None
 
     def __enter__(self) -> Self:
-        self._outer, _noting.sessions = getattr(_noting, "sessions", None), self
-        for made in connections.all():
-            made.execute_wrappers.insert(0, self._note)
-            self._watched.append(made)
+        self._outer, _local.sessions = getattr(_local, "sessions", None), self
+        for connection in connections.all():
+            connection.execute_wrappers.insert(0, self._track)
+            self._tracked.append(connection)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _noting.sessions = self._outer
-        for made in self._watched:
+        _local.sessions = self._outer
+        for connection in self._tracked:
             with contextlib.suppress(ValueError):
-                made.execute_wrappers.remove(self._note)
+                connection.execute_wrappers.remove(self._track)
 
-    def _note(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        made = context["connection"]
-        if may_last(sql) and not (made.vendor == "sqlite" and BEGINS.match(sql)):
-            self._changed.add(made.alias)
+    def _track(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        connection = context["connection"]
+        if may_change_session(sql) and not (connection.vendor == "sqlite" and BEGIN.match(sql)):
+            self._changed.add(connection.alias)
         return execute(sql, params, many, context)
 
-    def note_new(self, alias: str) -> None:
-        """What Django itself, and its project, do to each session when it is opened is as it should be."""
+    def ignore_setup(self, alias: str) -> None:
+        """Ignore what Django and the project do when a connection is opened (``connection_created``)."""
         self._changed.discard(alias)
 
-    def settle(self) -> None:
-        """Close the connections that the run has left in a transaction, which rolls it back, or otherwise changed."""
-        for made in self._ours():
-            if is_open(made):
-                logger.warning("a view has left a transaction open on %r, or its connection closed", made.alias)
-                close(made)
-            elif made.alias in self._changed:
-                logger.info("a view has changed its session on %r, which is closed", made.alias)
-                close(made)
-            self._changed.discard(made.alias)
+    def clean_up(self) -> None:
+        """Close connections that the run has left in a transaction, which rolls back, or otherwise changed."""
+        for connection in self._ours():
+            if is_open(connection):
+                logger.warning("view left a transaction open on %r, or closed its connection", connection.alias)
+                close(connection)
+            elif connection.alias in self._changed:
+                logger.info("view changed its database session on %r; the connection is closed", connection.alias)
+                close(connection)
+            self._changed.discard(connection.alias)
 
     def close(self) -> None:
-        """Close them, whatever they are doing."""
-        for made in self._ours():
-            close(made)
+        """Close them, whatever their state."""
+        for connection in self._ours():
+            close(connection)
 
     def _ours(self) -> list[Any]:
-        return [made for made in connections.all(initialized_only=True) if made.alias not in self.used]
+        return [
+            connection
+            for connection in connections.all(initialized_only=True)
+            if connection.alias not in self.in_transaction
+        ]
 
 
-_noting = threading.local()
+_local = threading.local()
 
 
-def note_new(*, connection: Any, **kwargs: Any) -> None:
-    sessions: Sessions | None = getattr(_noting, "sessions", None)
+def ignore_setup(*, connection: Any, **kwargs: Any) -> None:
+    sessions: Sessions | None = getattr(_local, "sessions", None)
     if sessions is not None:
-        sessions.note_new(connection.alias)
+        sessions.ignore_setup(connection.alias)
 
 
-connection_created.connect(note_new, dispatch_uid="django_asyncexchange.store.db_sessions")
+connection_created.connect(ignore_setup, dispatch_uid="django_asyncexchange.store.db_sessions")
 
 
-def settle() -> None:
-    """Close what others have left in a transaction: a worker of django-q2 runs functions of the project's as well."""
-    for made in connections.all(initialized_only=True):
-        if is_open(made):
-            close(made)
+def clean_up() -> None:
+    """Close connections that other jobs have left in a transaction: django-q2's workers run the project's functions
+    too.
+    """
+    for connection in connections.all(initialized_only=True):
+        if is_open(connection):
+            close(connection)
 
 
-def close(made: Any) -> None:
+def close(connection: Any) -> None:
     """Close a connection, whatever its state, so that the next statement opens another one."""
-    is_lost = made.in_atomic_block
+    is_lost = connection.in_atomic_block
     try:
-        made.close()
-    except Error:  # its driver has closed it already, and says so
-        made.connection = None
-    if made.connection is not None and not is_lost:  # SQLite in memory, which would be gone
-        made.connection.rollback()
+        connection.close()
+    except Error:  # closed by the driver already
+        connection.connection = None
+    if connection.connection is not None and not is_lost:  # in-memory SQLite, which Django never closes
+        connection.connection.rollback()
     if is_lost:
-        del connections[made.alias]
+        del connections[connection.alias]
 
 
 def close_all() -> None:
     """Close all connections of this thread."""
-    for made in connections.all(initialized_only=True):
-        close(made)
+    for connection in connections.all(initialized_only=True):
+        close(connection)
 
 
-def is_open(made: Any) -> bool:
-    """Whether a transaction is open, by Django or by hand; or the connection is not, without Django's knowledge."""
-    if made.connection is None:
+def is_open(connection: Any) -> bool:
+    """Whether a transaction is open, by Django or by hand, or the connection was closed without Django's knowledge."""
+    if connection.connection is None:
         return False
-    is_manual = made.get_autocommit() != made.settings_dict["AUTOCOMMIT"]
+    is_manual = connection.get_autocommit() != connection.settings_dict["AUTOCOMMIT"]
     try:
-        return made.in_atomic_block or is_manual or not IDLE.get(made.vendor, lambda raw: True)(made.connection)
-    except Exception:  # what drivers say of a connection that is closed
+        return (
+            connection.in_atomic_block
+            or is_manual
+            or not IDLE.get(connection.vendor, lambda raw: True)(connection.connection)
+        )
+    except Exception:  # drivers raise for a closed connection
         return True
 
 
 def _mysql(raw: Any) -> bool:
-    """mysqlclient tells less; but no transaction is begun there without a statement that is noted."""
+    """mysqlclient does not report transactions; but there each one begins with a statement that is tracked."""
     return bool(raw.open) and not getattr(raw, "server_status", 0) & 1
 
 
@@ -157,4 +169,4 @@ IDLE: dict[str, Callable[[Any], bool]] = {
     "sqlite": lambda raw: not raw.in_transaction,
     "mysql": _mysql,
 }
-"""Vendor → whether the driver knows of an open connection without a transaction."""
+"""Vendor → whether the driver reports an open connection without a transaction."""

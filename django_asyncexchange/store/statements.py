@@ -1,4 +1,4 @@
-"""The statements that come with every task, prepared. ``transitions`` knows which of them a database can do."""
+"""The prepared statements of a task's life. ``transitions`` chooses those that the database supports."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from ..sql.writes import PreparedDelete, PreparedInsert, PreparedUpdate, UpdateR
 from .values import Claim, Ended
 
 FINISHED = "asyncexchange_finished"
-"""The channel of PostgreSQL on which the id of each finished task is sent."""
+"""PostgreSQL NOTIFY channel; the payload is the id of a finished task."""
 
-SMALL = 64 * 1024
-"""Request bodies of at most so many bytes are read in the statement that claims their task."""
+SMALL_BODY = 64 * 1024
+"""Request bodies up to this size, in bytes, are read in the statement that claims their task."""
 
 
 @value
 class Terms:
-    """On what terms the tasks of a mount are claimed."""
+    """Conditions under which tasks of a mount are claimed."""
 
     dialect: str
-    """Empty for the tasks of mounts that are gone."""
+    """Empty for tasks of removed mounts."""
     lease: dt.timedelta
     queue_limit: dt.timedelta | None
     """A task that has waited longer is not claimed."""
 
 
 def slot(name: str) -> Slot:
-    """For a value of the column ``name`` of the tasks' table."""
+    """A slot for a value of the task column ``name``."""
     return Slot(name, AsyncTask._meta.get_field(name))  # type: ignore[arg-type]
 
 
@@ -70,31 +70,31 @@ def _request_bodies() -> Any:
 
 
 def _with_body(rows: Any) -> Any:
-    """``rows`` with their small request bodies."""
+    """``rows``, annotated with their small request bodies."""
     request = Body.objects.filter(task=OuterRef("pk"), kind=Body.REQUEST)
-    small = request.filter(name="", size__lte=SMALL)
+    small = request.filter(name="", size__lte=SMALL_BODY)
     content, is_sealed = (Subquery(small.values(name)) for name in ("content", "is_sealed"))
     return rows.annotate(has_body=Exists(request), content=content, is_sealed=is_sealed)
 
 
 def _oldest(dialect: Any, account: Any) -> Any:
-    """In the order of the index ``asyncexchange_turns``, so that only its first entries are read."""
+    """Waiting tasks in the order of the index ``asyncexchange_turns``, so that a LIMIT reads only its first entries."""
     return AsyncTask.objects.waiting_of(dialect, account).order_by("finished", "sent", "created")
 
 
 READ = PreparedRows[AsyncTask](lambda: _of_id().filter(dialect=slot("dialect")).with_now())
-"""``id`` of a mount, with the database's time: what a poll reads."""
-AT_WORK = PreparedQuery(
-    lambda: AsyncTask.objects.at_work_of(slot("dialect"), slot("account")), order=("-finished", "-sent", "-created")
+"""Task ``id`` of a mount, with the database's time, for polls."""
+DISPATCHED = PreparedQuery(
+    lambda: AsyncTask.objects.dispatched_of(slot("dialect"), slot("account")), order=("-finished", "-sent", "-created")
 )
-"""An account's tasks that are queued or running: few, and always the last of their index. Read in its order, because
-PostgreSQL then remembers which entries it has found dead.
+"""Dispatched, unfinished tasks of an account: few, and always the last of their index. Read in index order, so that
+PostgreSQL can mark dead entries and skip them next time.
 """
 
 
-def _may_be_sent() -> LessThan:
-    """Fewer than ``share`` tasks of the account are queued or running."""
-    return LessThan(CountUpTo(AT_WORK, "share", "at_work"), Slot("share", models.IntegerField()))
+def _has_room() -> LessThan:
+    """Condition: fewer than ``share`` tasks of the account are dispatched."""
+    return LessThan(CountUpTo(DISPATCHED, "share", "dispatched"), Slot("share", models.IntegerField()))
 
 
 # Accept ---------------------------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ NEW: dict[str, Any] = {
     **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Literal("")),
     **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
     **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
-    "sent": Case(When(_may_be_sent(), then=Now())),
+    "sent": Case(When(_has_room(), then=Now())),
 }
-"""The columns that every new task has alike."""
+"""Column values of every new task."""
 
 
 def _accepted(has_webhooks: Any) -> PreparedValues:
@@ -117,38 +117,40 @@ def _accepted(has_webhooks: Any) -> PreparedValues:
 
 
 ACCEPTED = _accepted(_has_webhooks())
-"""What the database knows of ``id``, which it has just inserted."""
+"""What the database has set on task ``id`` when it was inserted."""
 ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, **NEW)
-"""Insert a task, as sent to the workers if its account has fewer than ``share`` there."""
+"""Insert a task, marked as sent if fewer than ``share`` tasks of its account are dispatched."""
 ACCEPT_WITHOUT_WEBHOOKS = PreparedInsert(AsyncTask, _accepted(Value(False)), **NEW)
 WEBHOOKS = PreparedQuery(lambda: _webhooks(slot("dialect"), slot("account")))
-"""The webhooks of an account."""
+"""The enabled webhooks of an account."""
 INSERT_BODY = PreparedInsert(Body)
 REQUEST_BODY = PreparedRows[Body](_request_bodies)
-"""The body of the captured request of ``task``."""
+"""The request body of ``task``."""
 DELETE_BODY = PreparedDelete(lambda: _request_bodies().filter(name=""))
-"""The same, if it lies in the database."""
+"""Delete the request body of ``task``, if it is in the database."""
 
 
 @functools.cache
 def accept_together(*others: PreparedInsert, has_message: bool) -> WriteTogether:
-    """Accept a task of an account without webhooks, with its body and the message that sends it, which comes last."""
+    """``ACCEPT`` for an account without webhooks, in one statement with the body and the queue message, which comes
+    last.
+    """
     return WriteTogether(ACCEPT_WITHOUT_WEBHOOKS, *others, unless=WEBHOOKS, last_if="sent" if has_message else "")
 
 
-# Send -----------------------------------------------------------------------------------------------------------------
+# Dispatch -------------------------------------------------------------------------------------------------------------
 
-SEND = PreparedUpdate(lambda: _of_id().due().filter(unindexed(UNSENT)), sent=Now())
-"""Mark ``id`` as sent to the workers, once: whoever does, sends it."""
+MARK_SENT = PreparedUpdate(lambda: _of_id().due().filter(unindexed(UNSENT)), sent=Now())
+"""Mark ``id`` as sent, once: the process that sets ``sent`` sends the message."""
 
 
 @functools.cache
 def waiting(share: int) -> PreparedRows[tuple[Any, int]]:
-    """The oldest ``share`` waiting tasks of an account, each with how many of its tasks are queued or running."""
+    """The oldest ``share`` waiting tasks of an account, each with the number of the account's dispatched tasks."""
     rows = _oldest(slot("dialect"), slot("account")).only("pk")
     return PreparedRows(
-        lambda: rows.annotate(at_work=CountUpTo(AT_WORK, "share"))[:share],
-        into=lambda task, at_work: (task.pk, at_work),
+        lambda: rows.annotate(dispatched=CountUpTo(DISPATCHED, "share"))[:share],
+        into=lambda task, dispatched: (task.pk, dispatched),
     )
 
 
@@ -160,7 +162,7 @@ TO_CLAIM = PreparedRows(
     ),
     into=lambda task, now, **found: (Claim(task=task, **found), now),
 )
-"""``id``, while it is pending, as a claim of it would be, and the time."""
+"""(claim of ``id``, the database's time), if ``id`` is pending."""
 CLAIMED = PreparedRows(
     lambda: _with_body(_of_id()), into=lambda task, **found: Claim(task=task, has_webhooks=False, **found)
 )
@@ -187,9 +189,9 @@ def _is_claimable(terms: Sequence[Terms]) -> Q:
 
 @functools.cache
 def claim_next(lease: dt.timedelta) -> UpdateReturning[Claim]:
-    """Claim the oldest waiting task of an account, if fewer than ``share`` are at work and it has no webhooks."""
+    """Claim the oldest waiting task of an account without webhooks, if fewer than ``share`` are dispatched."""
     oldest = _oldest(slot("dialect"), slot("account")).values("pk")[:1]
-    rows = AsyncTask.objects.filter(_may_be_sent(), unindexed(UNSENT), pk=Subquery(oldest)).due()
+    rows = AsyncTask.objects.filter(_has_room(), unindexed(UNSENT), pk=Subquery(oldest)).due()
     return _claim(rows, lease, sent=Now())
 
 
@@ -201,7 +203,9 @@ def _claim(rows: Any, lease: Any, **more: Any) -> UpdateReturning[Claim]:
 
 @functools.cache
 def claim_attempt(*, is_limited: bool) -> PreparedUpdate:
-    """Claim ``id`` after ``expected_attempt``; ``is_limited``: unless it has waited longer than ``queue_limit``."""
+    """Claim ``id`` after ``expected_attempt``; ``is_limited``: only if it has not waited longer than
+    ``queue_limit``.
+    """
     rows = _of_id().due()
     if is_limited:
         rows = rows.filter(created__gte=before(QUEUE_LIMIT))
@@ -211,7 +215,7 @@ def claim_attempt(*, is_limited: bool) -> PreparedUpdate:
 
 
 RUNNING = PreparedQuery(lambda: _of_id().filter(unindexed(Q(state=State.PROCESSING)), attempt=EXPECTED_ATTEMPT))
-"""Attempt ``expected_attempt`` of ``id``, while it is the current one."""
+"""Task ``id``, if ``expected_attempt`` is running."""
 
 
 # End ------------------------------------------------------------------------------------------------------------------
@@ -230,18 +234,18 @@ def _ended(has_webhooks: Any) -> PreparedRows[Ended]:
 
 
 ENDED, ENDED_WITHOUT_WEBHOOKS = _ended(_has_webhooks()), _ended(Value(False))
-"""``id`` at its end; whoever waits for it is notified."""
+"""Task ``id`` after its end. Notifies clients that wait for it (``Prefer: wait``)."""
 CHANGED = PreparedRows(
     lambda: _of_id().annotate(has_webhooks=_has_webhooks()), into=lambda task, has_webhooks: (task, has_webhooks)
 )
-"""``id``, and whether its account has webhooks."""
+"""(task ``id``, whether its account has webhooks)."""
 
 
 @functools.cache
 def end(state: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool) -> UpdateReturning[Ended]:
-    """End ``id`` and set the columns ``names``; its result is kept for ``retention``, itself for ``window``.
+    """End ``id`` and set the columns ``names``; keep its result for ``retention``, the task for ``window``.
 
-    ``is_mine``: only attempt ``expected_attempt``. ``is_overdue``: only if it waits longer than ``queue_limit``.
+    ``is_mine``: only attempt ``expected_attempt``. ``is_overdue``: only if it has waited longer than ``queue_limit``.
     """
     rows = _of_id().overdue(QUEUE_LIMIT) if is_overdue else _of_id()
     return UpdateReturning(_end(rows, state, names, EXPECTED_ATTEMPT if is_mine else None), ENDED)
@@ -249,7 +253,9 @@ def end(state: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool
 
 @functools.cache
 def end_together(state: State, names: tuple[str, ...], *, deletes_body: bool, has_result: bool) -> WriteTogether:
-    """End ``expected_attempt`` of ``id`` if its account has no webhooks; with it goes its body and comes its result."""
+    """End ``expected_attempt`` of ``id``, if its account has no webhooks; delete its request body and insert its result
+    in the same statement.
+    """
     update = _end(_of_id().filter(~_has_webhooks()), state, names, EXPECTED_ATTEMPT)
     others: list[PreparedDelete | PreparedInsert] = [*[DELETE_BODY] * deletes_body, *[INSERT_BODY] * has_result]
     return WriteTogether(UpdateReturning(update, ENDED_WITHOUT_WEBHOOKS), *others)

@@ -1,8 +1,7 @@
-"""The transitions of a task: which statements make them on which database, in which transaction.
+"""The transitions of a task: which statements perform them on which database, in which transaction.
 
-``accepted``, ``claimed`` and ``ended`` are context managers. Whatever their block writes is committed with the
-transition, or the transition is rolled back with it. Where the block has nothing to write, PostgreSQL and SQLite make
-it in one statement.
+``accepted``, ``claimed`` and ``ended`` are context managers: what their block writes is committed or rolled back
+together with the transition. If the block writes nothing, PostgreSQL and SQLite need a single statement.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .values import Accepted, Claim, Ended, Overdue
 
 @value
 class Ending:
-    """How a task is to end."""
+    """The final state of a task, and what is stored with it."""
 
     state: State
     retention: dt.timedelta
@@ -36,18 +35,18 @@ class Ending:
     window: dt.timedelta
     """How long the task itself is kept."""
     columns: Mapping[str, Any]
-    """What else its row says then."""
+    """Further columns of its row."""
     result: Draft | None = None
     failure: Draft | None = None
-    """Why it failed."""
+    """Its traceback, for administrators."""
     deletes_body: bool = True
-    """Whether the body of its captured request goes."""
+    """Whether the request body is deleted."""
     queue_limit: dt.timedelta | None = None
-    """Only a task that waits longer than this ends so."""
+    """Only a task that has waited longer than this is ended."""
 
     @property
     def values(self) -> dict[str, Any]:
-        """What fills the slots of its statements."""
+        """Values for the slots of the statements."""
         kept = {"retention": self.retention, "window": self.window, "queue_limit": self.queue_limit}
         return {**kept, **self.columns}
 
@@ -61,9 +60,10 @@ def accepted(
     message: tuple[PreparedInsert, Mapping[str, Any]] | None,
     needs_transaction: bool,
 ) -> Iterator[Accepted]:
-    """Insert ``task`` with its ``body``; ``task.sent`` is set if fewer than ``share`` tasks of its account are at work.
+    """Insert ``task`` with its ``body``; sets ``task.sent`` if fewer than ``share`` tasks of its account are
+    dispatched.
 
-    ``message``: the INSERT that sends it to the workers, made if it is sent. ``needs_transaction``: whether the block
+    ``message``: the INSERT of the queue message, executed if the task is sent. ``needs_transaction``: whether the block
     writes.
     """
     alias = _alias()
@@ -76,8 +76,8 @@ def accepted(
         if can_return(alias):
             found = statements.ACCEPT.insert(task, share=share)
         else:
-            at_work = statements.AT_WORK.count(dialect=task.dialect, account=task.account)
-            statements.ACCEPT.insert(task, share=share, at_work=at_work)
+            dispatched = statements.DISPATCHED.count(dialect=task.dialect, account=task.account)
+            statements.ACCEPT.insert(task, share=share, dispatched=dispatched)
             found = statements.ACCEPTED.get(alias, id=task.pk)
             statements.ACCEPT.fill(task, found)
         bodies.attach(body, task_id=task.pk, kind=Body.REQUEST)
@@ -87,7 +87,7 @@ def accepted(
 def _accepted_together(
     task: AsyncTask, body: Draft, share: int, message: tuple[PreparedInsert, Mapping[str, Any]] | None
 ) -> Accepted | None:
-    """None if the account has webhooks."""
+    """``accepted`` in one statement; None if the account has webhooks."""
     others: list[tuple[PreparedInsert, Mapping[str, Any]]] = []
     if body.size:
         row = Body(**bodies.columns(body, task_id=task.pk, kind=Body.REQUEST))
@@ -103,26 +103,26 @@ def _accepted_together(
 
 
 def read(id: uuid.UUID, dialect: str) -> AsyncTask | None:
-    """The task ``id`` of a mount as a poll reads it: with ``now``."""
+    """Read task ``id`` of a mount for a poll, with ``now``."""
     return statements.READ.first(id=id, dialect=dialect)
 
 
-def to_send(dialect: str, account: str, share: int) -> list[uuid.UUID]:
-    """The waiting tasks of an account that may be sent now, oldest first."""
+def to_dispatch(dialect: str, account: str, share: int) -> list[uuid.UUID]:
+    """Return the waiting tasks of an account that may be dispatched now, oldest first."""
     oldest = statements.waiting(share).all(dialect=dialect, account=account, share=share)
-    return [key for key, at_work in oldest[: max(share - oldest[0][1], 0)]] if oldest else []
+    return [key for key, dispatched in oldest[: max(share - oldest[0][1], 0)]] if oldest else []
 
 
-def sent(id: uuid.UUID, *, waits: bool) -> bool:
-    """Mark a task as sent to the workers; whether it was not yet. ``waits``: for one that somebody else has locked."""
-    return (waits or bool(unlocked([id]))) and bool(statements.SEND.update(id=id))
+def mark_sent(id: uuid.UUID, *, waits_for_locks: bool) -> bool:
+    """Mark a task as sent; return whether it was not yet. Without ``waits_for_locks``, a locked task is skipped."""
+    return (waits_for_locks or bool(lock_available([id]))) and bool(statements.MARK_SENT.update(id=id))
 
 
 @contextlib.contextmanager
 def claimed(id: uuid.UUID | str, *, worker: str, terms: Sequence[Terms]) -> Iterator[Claim | Overdue | None]:
-    """Take a pending task for running, exclusively, on the ``terms`` of its mount; the last of them are for others.
+    """Claim a pending task exclusively, on the ``terms`` of its mount; the last of them are for removed mounts.
 
-    Gives None if there is nothing to run.
+    Yields None if there is nothing to run.
     """
     alias = _alias()
     claim = statements.claim(terms).update(id=id, worker=worker) if can_return(alias) else None
@@ -134,16 +134,16 @@ def claimed(id: uuid.UUID | str, *, worker: str, terms: Sequence[Terms]) -> Iter
         yield None
         return
     claim, now = found
-    ours = next(each for each in terms if each.dialect in (claim.task.dialect, ""))
-    if ours.queue_limit is not None and now > claim.task.created + ours.queue_limit:
-        yield Overdue(task=claim.task, queue_limit=ours.queue_limit)
+    own_terms = next(each for each in terms if each.dialect in (claim.task.dialect, ""))
+    if own_terms.queue_limit is not None and now > claim.task.created + own_terms.queue_limit:
+        yield Overdue(task=claim.task, queue_limit=own_terms.queue_limit)
         return
     with transaction.atomic(using=alias) if claim.has_webhooks else contextlib.nullcontext():
-        yield claim if _claims(claim, now, worker, ours) else None
+        yield claim if _claims(claim, now, worker, own_terms) else None
 
 
 def _claims(claim: Claim, now: dt.datetime, worker: str, terms: Terms) -> bool:
-    """Whether the pending task of ``claim``, read at ``now``, was taken; then its row says so."""
+    """Claim the task of ``claim``, read at ``now``; return whether no other process was first. Updates the instance."""
     task = claim.task
     update = statements.claim_attempt(is_limited=terms.queue_limit is not None)
     values = {"attempt": task.attempt + 1, "worker": worker, "lease": terms.lease, "queue_limit": terms.queue_limit}
@@ -154,9 +154,10 @@ def _claims(claim: Claim, now: dt.datetime, worker: str, terms: Terms) -> bool:
 
 
 def claim_next(dialect: str, account: str, *, share: int, worker: str, lease: dt.timedelta) -> Claim | None:
-    """Take the oldest waiting task of an account that has no webhooks; None where that takes several statements.
+    """Claim the oldest waiting task of an account without webhooks; None if there is none, or if it takes several
+    statements.
 
-    An error here fails alone, also within a transaction.
+    In a transaction it has a savepoint, so that an error breaks nothing else.
     """
     alias = _alias()
     if not can_return(alias):
@@ -167,7 +168,7 @@ def claim_next(dialect: str, account: str, *, share: int, worker: str, lease: dt
 
 @contextlib.contextmanager
 def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterator[Ended | None]:
-    """Bring a task into its final state; None if it has left the one it was in. ``claim``: only this attempt of it."""
+    """Move a task to its final state; yields None if it has left its state before. ``claim``: end only this attempt."""
     alias = _alias()
     end = _ended_together(claim, ending) if claim is not None and can_write_together(alias) else None
     if end is not None:
@@ -186,17 +187,17 @@ def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterat
 
 def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: int) -> None:
     if ending.deletes_body and (claim is None or claim.has_body is not False):
-        bodies.drop_request(key)
+        bodies.delete_request(key)
     for draft, kind in ((ending.result, Body.RESPONSE), (ending.failure, Body.FAILURE)):
         if draft is not None:
             bodies.attach(draft, task_id=key, kind=kind, attempt=attempt)
 
 
 def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
-    """None if it takes more than the one statement: there are webhooks, a callback, a failure or files."""
+    """``ended`` in one statement; None if it takes more: webhooks, a callback, a traceback or files."""
     task = claim.task
     result = ending.result if ending.result and ending.result.size else None
-    has_files = claim.has_body_elsewhere or (result is not None and result.reserved)
+    has_files = claim.has_unread_body or (result is not None and result.reserved)
     if claim.has_body is None or claim.has_webhooks or task.callback_url or has_files or ending.failure is not None:
         return None
     deletes_body = bool(claim.has_body) and ending.deletes_body
@@ -211,10 +212,10 @@ def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
     return None if row is None else statements.ENDED_WITHOUT_WEBHOOKS.read(row, _alias())
 
 
-def released(claim: Claim, pause: dt.timedelta) -> tuple[AsyncTask, bool] | None:
-    """Make the task of a lost run pending again, to be sent after ``pause``; None if it has ended or was taken over.
+def release(claim: Claim, pause: dt.timedelta) -> tuple[AsyncTask, bool] | None:
+    """Make the task of a lost run pending again, due after ``pause``; None if it has ended or was claimed again.
 
-    Gives its row and whether its account has webhooks. For a transaction.
+    Returns (task, whether its account has webhooks). Call it in a transaction.
     """
     rows = AsyncTask.objects.filter(pk=claim.task.pk)
     reset = {"started": None, "sent": None, "lease_until": None, "not_before": after(pause)}
@@ -224,14 +225,14 @@ def released(claim: Claim, pause: dt.timedelta) -> tuple[AsyncTask, bool] | None
 
 
 def is_current(claim: Claim) -> bool:
-    """Whether the attempt of ``claim`` is still running, as far as the database knows."""
+    """Whether the attempt of ``claim`` is running, according to the database."""
     return statements.RUNNING.exists(id=claim.task.pk, expected_attempt=claim.task.attempt)
 
 
-def unlocked(keys: Iterable[uuid.UUID]) -> list[uuid.UUID]:
-    """Lock these tasks, and give those that nobody else has locked: a transaction that hangs does not stop the others.
+def lock_available(keys: Iterable[uuid.UUID]) -> list[uuid.UUID]:
+    """Lock and return those tasks that no other transaction has locked, so that one that hangs does not block the rest.
 
-    On a database without SKIP LOCKED, all of them.
+    On a database without SKIP LOCKED, waits and returns all of them.
     """
     skips = connections[_alias()].features.has_select_for_update_skip_locked
     rows: Any = AsyncTask.objects.select_for_update(skip_locked=skips).filter(pk__in=keys)

@@ -1,4 +1,4 @@
-"""What comes of a transition, as values."""
+"""Results of transitions, as values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..protocol.values import value
 
 @value
 class Accepted:
-    """A task that was stored."""
+    """A task that was accepted."""
 
     task: AsyncTask
     has_webhooks: bool
     has_message: bool
-    """Whether the message that sends it to the workers was stored along."""
+    """Whether its queue message was stored in the same statement."""
 
 
 @value
 class Claim:
-    """One attempt of a task, for whoever may end it: the worker that took it, or a sweep that found it lost.
+    """One attempt of a task, for whoever may end it: the worker that claimed it, or a sweep that found it lost.
 
-    What it does not know is None.
+    None means unknown.
     """
 
     task: AsyncTask
@@ -34,24 +34,24 @@ class Claim:
     has_body: bool | None = None
     """Whether the captured request has a body."""
     content: bytes | None = None
-    """That body as it is stored, if it was read along: a small one, in the database."""
+    """The body as stored, if it was read with the claim: a small one, in the database."""
     is_sealed: bool | None = None
     """Whether ``content`` is encrypted."""
 
     @property
-    def has_body_elsewhere(self) -> bool:
-        """Whether the captured request has a body that is yet to be read."""
+    def has_unread_body(self) -> bool:
+        """Whether the captured request has a body that must still be read."""
         return bool(self.has_body) and self.content is None
 
     def body(self) -> Iterator[bytes]:
-        """The body of the captured request, if it was read along; nothing if there is none."""
+        """The request body that was read with the claim; empty if there is none."""
         content = bytes(self.content or b"")
         return encryption.unsealed([content]) if self.is_sealed else iter([content])
 
 
 @value
 class Overdue:
-    """A task that has waited for longer than it may: it is to be ended, not run."""
+    """A task that has waited longer than ``queue_limit`` and must be ended instead of run."""
 
     task: AsyncTask
     queue_limit: dt.timedelta
@@ -65,6 +65,6 @@ class Ended:
     """As it is now."""
     has_webhooks: bool
     others_wait: bool
-    """Whether others of its account wait to be sent to the workers."""
+    """Whether other tasks of its account wait to be dispatched."""
     next: Claim | None = None
     """The account's next task, if it was claimed in the same commit."""

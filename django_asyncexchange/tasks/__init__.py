@@ -1,1 +1,1 @@
-"""A task's life: submitted, dispatched, claimed, ended, recovered, pruned."""
+"""The life of a task: submit, dispatch, claim, finish, recover, prune."""

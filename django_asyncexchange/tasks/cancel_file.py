@@ -1,6 +1,6 @@
-"""A file that says: cancel. Only for SQLite, where a run that writes keeps everybody else from writing.
+"""Cancellation through a file, for SQLite, where a run that writes blocks all other writers.
 
-Nobody could write its cancellation into the database then. The file lies beside the database, as its journal does.
+A cancellation could not be written to the database then. The file is next to the database, like its journal.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from django.db import connections, router
 from ..models import AsyncTask
 
 
-def are_used() -> bool:
-    """Whether the tasks lie in a SQLite file."""
+def is_used() -> bool:
+    """Whether the tasks are in a SQLite file."""
     connection: Any = connections[router.db_for_write(AsyncTask)]
     return bool(connection.vendor == "sqlite" and not connection.is_in_memory_db())
 
 
-def is_up(task_id: uuid.UUID) -> bool:
-    """Whether somebody is waiting for the run of this task to let go of the database."""
-    return are_used() and _file(task_id).exists()
+def is_requested(task_id: uuid.UUID) -> bool:
+    """Whether cancellation of this task was requested."""
+    return is_used() and _file(task_id).exists()
 
 
 @contextlib.contextmanager
-def raised(task_id: uuid.UUID) -> Iterator[None]:
-    """Ask the run of this task to end, for as long as the block lasts."""
-    if not are_used():
+def requested(task_id: uuid.UUID) -> Iterator[None]:
+    """Request cancellation of this task while the block runs."""
+    if not is_used():
         yield
         return
     file = _file(task_id)

@@ -1,8 +1,8 @@
-"""Fairness: the workers are given a few unfinished tasks of each account at a time.
+"""Dispatch: only ``SHARE`` unfinished tasks of each account are sent to the workers at a time (fairness).
 
-The others stay PENDING and unsent. Whenever a task ends, the next of its account is sent, or run at once by a worker
-whose calls are short: a turn is a slice of time. A sweep sends for all accounts now and then, so that nobody waits for
-ever because two things happened at once or a process died in between.
+The others stay PENDING and unsent. When a task ends, the next of its account is sent, or claimed at once by a worker
+whose calls are short. A periodic sweep dispatches for all accounts, in case a process has died or two changes happened
+at once.
 """
 
 from __future__ import annotations
@@ -22,50 +22,55 @@ from ..store import transitions
 
 logger = logging.getLogger("django_asyncexchange")
 
-SLICE = 0.02
-"""Seconds for which a worker goes on with the waiting calls of an account, in the place of a single one."""
+TIME_SLICE = 0.02
+"""Seconds for which a worker keeps claiming an account's waiting tasks, instead of running a single one."""
 
 
-def send_next(dialect: Dialect, account: str, *, waits: bool = True) -> int:
-    """Send what ``account`` has waiting and may have at work, oldest first; returns how many.
+def dispatch_account(dialect: Dialect, account: str, *, waits_for_locks: bool = True) -> int:
+    """Send the oldest waiting tasks of ``account``, within its ``SHARE``; return their number.
 
-    ``waits``: also for those that somebody else holds.
+    Without ``waits_for_locks``, locked tasks are skipped.
     """
-    return sum(_send(key, waits=waits) for key in transitions.to_send(dialect.name, account, dialect.policy.share))
+    return sum(
+        _dispatch(key, waits_for_locks=waits_for_locks)
+        for key in transitions.to_dispatch(dialect.name, account, dialect.policy.share)
+    )
 
 
-def pass_on(dialect: Dialect, account: str) -> None:
-    """Send the next of ``account`` once the current change is committed."""
-    transaction.on_commit(lambda: send_next(dialect, account), robust=True, using=router.db_for_write(AsyncTask))
+def dispatch_after_commit(dialect: Dialect, account: str) -> None:
+    """Dispatch the next task of ``account`` on commit."""
+    transaction.on_commit(lambda: dispatch_account(dialect, account), robust=True, using=router.db_for_write(AsyncTask))
 
 
-def _send(pk: uuid.UUID, *, waits: bool) -> bool:
-    """Send one task, unless somebody else does."""
+def _dispatch(pk: uuid.UUID, *, waits_for_locks: bool) -> bool:
+    """Send one task, unless another process does."""
     executor, alias = executors.load(), router.db_for_write(AsyncTask)
     is_transactional = executor.is_transactional(alias)
-    with transaction.atomic(using=alias) if is_transactional or not waits else contextlib.nullcontext():
-        is_mine = transitions.sent(pk, waits=waits)
+    with transaction.atomic(using=alias) if is_transactional or not waits_for_locks else contextlib.nullcontext():
+        is_mine = transitions.mark_sent(pk, waits_for_locks=waits_for_locks)
         if is_mine and is_transactional:
             executor.send(str(pk))
-    return is_mine and (is_transactional or hand_over(pk))
+    return is_mine and (is_transactional or send_message(pk))
 
 
-def hand_over(pk: uuid.UUID) -> bool:
-    """Give the id of a task whose ``sent`` is set to the workers. What the broker refuses waits for the next sweep.
+def send_message(pk: uuid.UUID) -> bool:
+    """Send the queue message of a task whose ``sent`` is set. If the broker refuses it, the next sweep sends it.
 
-    Where the message had arrived and only its receipt was lost, it is sent twice, and one claim wins.
+    If the message arrived and only the confirmation was lost, it is sent twice, and one claim wins.
     """
     try:
         executors.load().send(str(pk))
     except Exception:
-        logger.warning("task %s could not be queued; it is tried again", pk, exc_info=True)
+        logger.warning("task %s could not be queued; it is retried", pk, exc_info=True)
         AsyncTask.objects.filter(pk=pk, state=State.PENDING).update(sent=None)
         return False
     return True
 
 
 def sweep() -> int:
-    """Send for every account that has calls waiting and a turn free; returns how many."""
+    """Dispatch the waiting tasks of all accounts, within their ``SHARE``; return their number."""
     accounts = AsyncTask.objects.waiting().order_by().values_list("dialect", "account").distinct()
     mounts = {mount.name: mount for mount in conf.mounts}
-    return sum(send_next(mounts[name], account, waits=False) for name, account in accounts if name in mounts)
+    return sum(
+        dispatch_account(mounts[name], account, waits_for_locks=False) for name, account in accounts if name in mounts
+    )

@@ -1,7 +1,7 @@
-"""Why a call failed, for whoever looks after the project: what was raised, its message, and where.
+"""Tracebacks of failed runs, for administrators.
 
-No values of variables are kept, so there is nothing of them to hide; what looks like a credential in a message is
-masked, by the list that includes Django's own. It is sealed as the rest of the call is, and goes with its answer.
+They contain no values of variables. What looks like a credential in a message is masked, by Django's list and ours.
+They are encrypted like the rest of the call, and deleted with the result.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from ..run_context import run_of
 from ..store.bodies import Draft
 
 FAILURE = "_asyncexchange_failure"
-"""Attribute of the request of a run: what its view has raised."""
-LONGEST = 16 * 1024
-"""Characters that are kept of a text, half of them of its end; and of each message, before it is looked through."""
-GAP = "\n…\n"
+"""Attribute of a run's request: what its view has raised."""
+MAX_LENGTH = 16 * 1024
+"""Maximum length of a stored text, half of it from the end; and of each message before masking. In characters."""
+ELLIPSIS = "\n…\n"
 PAIR = re.compile(r"""(['"])([^'"\s]{1,100})\1(\s*[:=]\s*)(['"])((?:[^'"\\]|\\.)*)\4""")
-"""A member of a dictionary or of JSON."""
+"""A key and value of a dictionary or of JSON."""
 WORD = re.compile(r"\S+")
 
 
-def described(error: BaseException) -> str:
-    """The traceback of ``error`` and of what caused it, as Python prints it."""
+def format_error(error: BaseException) -> str:
+    """Format the traceback of ``error`` and its causes as Python prints it, credentials masked."""
     parts = traceback.TracebackException.from_exception(error, compact=True).format()
-    return _cut("".join(_shown(parts)))
+    return _truncated("".join(_masked_lines(parts)))
 
 
 def draft(text: str) -> Draft:
-    """``text`` to be kept with a task, in the database."""
-    data = _cut(text).encode("utf-8", "backslashreplace")
+    """Encrypt ``text`` as a body that is stored in the database."""
+    data = _truncated(text).encode("utf-8", "backslashreplace")
     return Draft(content=b"".join(encryption.sealed([data])), size=len(data), is_sealed=True)
 
 
-def _shown(parts: Iterator[str]) -> Iterator[str]:
-    """Lines of the project's source as they are, messages without credentials."""
+def _masked_lines(parts: Iterator[str]) -> Iterator[str]:
+    """Yield source lines unchanged, and messages with credentials masked."""
     for part in parts:
-        yield part if part.lstrip(" |+-").startswith('File "') else _masked(_cut(part))
+        yield part if part.lstrip(" |+-").startswith('File "') else _masked(_truncated(part))
 
 
 def _masked(text: str) -> str:
@@ -58,20 +58,20 @@ def _member(found: re.Match[str]) -> str:
     return f"{quote}{name}{quote}{between}{other}{MASK if value and is_secret(name) else value}{other}"
 
 
-def _cut(text: str) -> str:
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}{GAP}{text[-half:]}"
+def _truncated(text: str) -> str:
+    half = MAX_LENGTH // 2
+    return text if len(text) <= MAX_LENGTH else f"{text[:half]}{ELLIPSIS}{text[-half:]}"
 
 
 @receiver(got_request_exception, dispatch_uid="django_asyncexchange.tasks.failures")
-def note(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """Keep what the view of a run has raised: Django turns it into a 500."""
+def record_exception(sender: Any, request: Any = None, **kwargs: Any) -> None:
+    """Remember the exception of a run for which Django responds with 500."""
     error = sys.exc_info()[1]
     if error is not None and run_of(request) is not None:
-        setattr(request, FAILURE, described(error))
+        setattr(request, FAILURE, format_error(error))
 
 
-def of(request: Any) -> str:
-    """What the view of ``request``, a run, has raised; ``""`` for nothing."""
+def recorded(request: Any) -> str:
+    """The exception that was recorded for ``request``; ``""`` if there was none."""
     text: str = getattr(request, FAILURE, "")
     return text

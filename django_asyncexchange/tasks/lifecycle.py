@@ -1,7 +1,7 @@
 """The life of a task: accept · claim · finish · fail · release · cancel.
 
-Each makes one transition, or says that somebody was first. In the same commit it writes an outbox row for everybody who
-is to be notified. ``store.transitions`` knows the SQL.
+Each function performs one transition, or returns that another process was first, and inserts the deliveries of its
+events in the same commit. ``store.transitions`` knows the SQL.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from . import cancel_file, dispatch, failures
 logger = logging.getLogger("django_asyncexchange")
 
 GRACE = dt.timedelta(seconds=60)
-"""How long after its run limit a run that no process is seen to work on counts as lost."""
+"""A run whose process cannot be observed counts as lost this long after its run limit."""
 
 
 def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
-    """Store a new ``task`` with the ``body`` of its request as PENDING, and send it to the workers if its account has
-    room for another one there. Sets ``created`` and ``sent``.
+    """Insert ``task`` with the ``body`` of its request as PENDING, and dispatch it if fewer than ``SHARE`` tasks of its
+    account are. Sets ``created`` and ``sent``.
     """
     alias, executor = router.db_for_write(AsyncTask), executors.load()
     is_transactional = executor.is_transactional(alias)
@@ -49,21 +49,21 @@ def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
         message=message,
         needs_transaction=is_transactional and message is None,
     ) as accepted:
-        outbox.announce(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
+        outbox.add(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
         if is_transactional and task.sent is not None and not accepted.has_message:
             executor.send(str(task.pk))
     announce(task_submitted, task)
     if task.sent is not None and not is_transactional:
-        # The task is accepted: if the broker refuses it, or this process dies here, a sweep sends it.
-        transaction.on_commit(lambda: dispatch.hand_over(task.pk), using=alias, robust=True)
+        # The task is accepted: if the broker refuses the message, or this process dies here, a sweep sends it.
+        transaction.on_commit(lambda: dispatch.send_message(task.pk), using=alias, robust=True)
 
 
 def claim(task_id: uuid.UUID | str) -> Claim | None:
-    """Take a PENDING task for running, exclusively; None if there is nothing to run, or somebody was first."""
+    """Claim a PENDING task exclusively; None if there is nothing to run, or another process was first."""
     terms = (*(_terms(mount.name, mount.policy) for mount in conf.mounts), _terms("", conf.policy("")))
     with transitions.claimed(task_id, worker=process_id.me(), terms=terms) as found:
         if isinstance(found, Claim):
-            outbox.announce(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
+            outbox.add(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
             announce(task_started, found.task)
             return found
     if found is not None:
@@ -72,7 +72,7 @@ def claim(task_id: uuid.UUID | str) -> Claim | None:
 
 
 def _claim_next(dialect: Dialect, account: str) -> Claim | None:
-    """Take the account's next task along with the end of another; None where it has to be sent instead."""
+    """Claim the account's next task in the commit that ends another; None if it has to be sent instead."""
     if dialect.policy.queue_limit is not None:
         return None
     try:
@@ -84,7 +84,7 @@ def _claim_next(dialect: Dialect, account: str) -> Claim | None:
             lease=_lease(dialect.policy),
         )
     except (DatabaseError, InterfaceError):
-        logger.exception("the next call could not be claimed; it is sent")
+        logger.exception("next call could not be claimed; it is sent to the queue")
         return None
     if claim is not None:
         announce(task_started, claim.task)
@@ -96,14 +96,12 @@ def _terms(dialect: str, policy: Policy) -> Terms:
 
 
 def _lease(policy: Policy) -> dt.timedelta:
-    """How long a run counts as alive without renewing its lease; where it cannot while the view writes, for as long as
-    the view may take.
-    """
-    return policy.run_limit + GRACE if cancel_file.are_used() else dt.timedelta(seconds=conf.LEASE_SECONDS)
+    """The lease of a run. If it cannot be renewed while the view writes, it lasts as long as the run may."""
+    return policy.run_limit + GRACE if cancel_file.is_used() else dt.timedelta(seconds=conf.LEASE_SECONDS)
 
 
 def end_if_overdue(task: AsyncTask) -> bool:
-    """End a PENDING task that has waited longer than its dialect allows; whether it has."""
+    """End a PENDING task that has waited longer than ``QUEUE_LIMIT``; return whether it has."""
     limit = conf.policy(task.dialect).queue_limit
     if task.state != State.PENDING or limit is None or task.now <= task.created + limit:
         return False
@@ -111,12 +109,12 @@ def end_if_overdue(task: AsyncTask) -> bool:
 
 
 def end_overdue(dialect: Dialect, batch: int = bodies.BATCH) -> int:
-    """End the tasks of ``dialect`` that have waited longer than it allows; returns how many, at most ``batch``."""
+    """End tasks of ``dialect`` that have waited longer than ``QUEUE_LIMIT``, at most ``batch``; return their number."""
     limit = dialect.policy.queue_limit
     if limit is None:
         return 0
-    overdue = AsyncTask.objects.speaking(dialect.name).overdue(limit)
-    tasks = list(overdue.only("pk", "dialect").order_by("pk")[:batch])  # one order for all: no deadlock
+    overdue = AsyncTask.objects.of_mount(dialect.name).overdue(limit)
+    tasks = list(overdue.only("pk", "dialect").order_by("pk")[:batch])  # the same order everywhere prevents deadlocks
     ended = (_end(task, State.ERROR, queue_limit=limit, reason=Reason.QUEUE_TIMEOUT) for task in tasks)
     return sum(each is not None for each in ended)
 
@@ -132,9 +130,9 @@ def finish(
     progress: Progress | None = None,
     claims_next: bool = False,
 ) -> Ended | None:
-    """Store the response of a run and end its task. None if it was cancelled or taken over: the response is dropped.
+    """Store the response and end the task. None if it was cancelled or taken over: the response is dropped.
 
-    ``failure``: why the view failed, for administrators. ``claims_next``: take the account's next task too.
+    ``failure``: the traceback, for administrators. ``claims_next``: claim the account's next task too.
     """
     state = outcome(status)
     ended = _end_with_failure(
@@ -152,7 +150,7 @@ def finish(
     )
     if ended is None:
         bodies.discard(draft)
-        logger.info("task %s: a late response was dropped", claim.task.pk)
+        logger.info("task %s: late response dropped", claim.task.pk)
     return ended
 
 
@@ -169,55 +167,55 @@ def _columns(progress: Progress | None) -> dict[str, Any]:
 
 
 def _end_with_failure(claim: Claim, state: State, *, failure: str, **more: Any) -> Ended | None:
-    """``_end``, without the ``failure`` if the database refuses that."""
+    """``_end``; without the traceback if the database cannot store it."""
     try:
         return _end(claim.task, state, claim=claim, failure=failure, **more)
     except DatabaseError:
         if not failure:
             raise
-        logger.warning("task %s: why it failed could not be stored", claim.task.pk, exc_info=True)
+        logger.warning("task %s: traceback could not be stored", claim.task.pk, exc_info=True)
         return _end(claim.task, state, claim=claim, **more)
 
 
 def release(claim: Claim) -> bool:
-    """Make the task of a lost run PENDING again, for another attempt a little later; whether it was not yet over."""
+    """Make the task of a lost run PENDING again, with exponential backoff. False if it has ended or was taken over."""
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        released = transitions.released(claim, dt.timedelta(seconds=2**claim.task.attempt))
+        released = transitions.release(claim, dt.timedelta(seconds=2**claim.task.attempt))
         if released is None:
             return False
         task, has_webhooks = released
-        outbox.announce(task, Webhook.UPDATE, has_webhooks=has_webhooks)
+        outbox.add(task, Webhook.UPDATE, has_webhooks=has_webhooks)
     return True
 
 
 def is_current(claim: Claim) -> bool:
-    """Whether the attempt of ``claim`` is still the current one."""
+    """Whether ``claim`` is still the current attempt."""
     return transitions.is_current(claim)
 
 
 def cancel(task: AsyncTask) -> AsyncTask:
-    """End an unfinished task in CANCEL; what a running worker still answers is dropped. Raises NotCancellable.
+    """Cancel an unfinished task; a response of its running worker is dropped. Raises NotCancellable.
 
-    Returns the task as it is then.
+    Returns the changed task.
     """
-    with cancel_file.raised(task.pk):
+    with cancel_file.requested(task.pk):
         if (ended := _end(task, State.CANCEL)) is not None:
             return ended.task
     confirmed = AsyncTask.objects.filter(pk=task.pk, state=State.CANCEL)
     if task.state != State.PROCESSING:
-        confirmed = confirmed.filter(attempt__gt=task.attempt)  # a run that has begun since the caller looked
-    cancelled: AsyncTask | None = confirmed.first() if cancel_file.are_used() else None
+        confirmed = confirmed.filter(attempt__gt=task.attempt)  # a run that started after the caller read the task
+    cancelled: AsyncTask | None = confirmed.first() if cancel_file.is_used() else None
     if cancelled is None:
         raise NotCancellable
     return cancelled
 
 
 def confirm_cancel(claim: Claim, progress: Progress | None = None) -> Ended | None:
-    """End a run in CANCEL whose cancellation waits for it to unlock the database. None if it is over already."""
+    """End a run in CANCEL that was interrupted by the cancel file. None if it is over already."""
     return _end(claim.task, State.CANCEL, claim=claim, **_columns(progress))
 
 
-@db_retry.again_if_deadlocked
+@db_retry.retry_deadlocks
 def _end(
     task: AsyncTask,
     state: State,
@@ -230,7 +228,7 @@ def _end(
     claims_next: bool = False,
     **columns: Any,
 ) -> Ended | None:
-    """Bring a task into a final state, store its result and set the dates on which that and itself are deleted."""
+    """Move a task to a final state; store its response, its traceback, and its deletion and purge dates."""
     policy, keeps_request = conf.policy(task.dialect), conf.KEEP_REQUESTS
     retention = policy.retention_of(state) if retention is None else retention
     ending = transitions.Ending(
@@ -246,12 +244,12 @@ def _end(
     with transitions.ended(task, ending, claim) as ended:
         if ended is None:
             return None
-        outbox.announce(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
+        outbox.add(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
         announce(task_finished, ended.task)
         dialect = conf.mounted(task.dialect) if ended.others_wait else None
         if dialect is not None:
             following = _claim_next(dialect, task.account) if claims_next else None
             if following is None:
-                dispatch.pass_on(dialect, task.account)
+                dispatch.dispatch_after_commit(dialect, task.account)
             ended = dataclasses.replace(ended, next=following)
     return ended

@@ -1,7 +1,7 @@
-"""What is kept of a person, and how it goes: with the user (``ON_USER_DELETE``), or by ``asyncexchange_forget``.
+"""Personal data: deleted with the user (``ON_USER_DELETE``) or by ``asyncexchange_forget``.
 
-Theirs are the tasks that they have submitted, with requests, answers, idempotency keys and deliveries, and the webhooks
-and the row of an account that is theirs alone. A webhook of an account that others share stays, without its maker.
+These are the user's tasks with requests, responses, idempotency keys and deliveries, and the webhooks and ``Account``
+row of an account that nobody else uses. A webhook of a shared account stays, without its owner.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ DELETE, KEEP = "delete", "keep"
 
 @value
 class Person:
-    """Whose data are meant."""
+    """The person whose data is deleted."""
 
     key: Any
-    """Primary key of the user, who need not exist any more."""
+    """Primary key of the user, who may be deleted already."""
     account: str | None
-    """The account that nobody else is in; None where the project's ``OWNER`` says whose tasks belong together."""
+    """The user's own account; None if ``OWNER`` is customised, because accounts may be shared then."""
 
     @property
     def tasks(self) -> AsyncTaskQuerySet:
         theirs = Q(owner_id=self.key)
-        if self.account is not None:  # those of a user of another database, or who is deleted, refer to nobody
+        if self.account is not None:  # tasks of deleted users, or of users in another database, have no owner
             theirs |= Q(owner=None, account=self.account)
         return AsyncTask.objects.filter(theirs)
 
@@ -55,23 +55,23 @@ class Person:
 
 
 def person(user: Any) -> Person:
-    """Whoever ``user`` is."""
-    return Person(key=user.pk, account=callers.account_of(user) if _is_alone() else None)
+    """The ``Person`` of ``user``."""
+    return Person(key=user.pk, account=callers.account_of(user) if _has_own_account() else None)
 
 
-def former(key: Any) -> Person:
-    """A user with this primary key who was deleted already."""
-    return Person(key=key, account=callers.account_of(get_user_model()(pk=key)) if _is_alone() else None)
+def deleted_person(key: Any) -> Person:
+    """The ``Person`` of a user who was deleted already."""
+    return Person(key=key, account=callers.account_of(get_user_model()(pk=key)) if _has_own_account() else None)
 
 
-def _is_alone() -> bool:
+def _has_own_account() -> bool:
     default: str = Conf.OWNER.default
     return default == conf.OWNER
 
 
-def end(who: Person) -> None:
-    """Serve nothing of theirs to anybody from this commit on: what waits or runs is cancelled, what is kept expires,
-    nothing more is sent. It is deleted by the next ``prune``.
+def expire(who: Person) -> None:
+    """Make the person's data unavailable with this commit: cancel tasks, expire results, delete deliveries and
+    webhooks. The next ``prune`` deletes the rest.
     """
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
         for webhook in who.webhooks:
@@ -91,24 +91,24 @@ def end(who: Person) -> None:
 
 
 def forget(who: Person) -> dict[str, int]:
-    """Delete all that is theirs now, files too. Returns how many ``tasks`` and ``webhooks`` went, and how many tasks
-    are ``left`` because a file resists: ``prune`` tries those again.
+    """Delete the person's data now, files included. Return the number of deleted ``tasks`` and ``webhooks``, and of
+    tasks ``left`` because a file could not be deleted: ``prune`` retries those.
     """
     keys = list(who.tasks.values_list("pk", flat=True))
     webhooks = who.webhooks.count()
-    end(who)
+    expire(who)
     gone = 0
     for at in range(0, len(keys), BATCH):
-        gone += pruning.forget(AsyncTask.objects.filter(pk__in=keys[at : at + BATCH]).only("pk"))
+        gone += pruning.delete_finished(AsyncTask.objects.filter(pk__in=keys[at : at + BATCH]).only("pk"))
     return {"tasks": gone, "webhooks": webhooks, "left": len(keys) - gone}
 
 
-# With the user --------------------------------------------------------------------------------------------------------
+# Deletion of users ----------------------------------------------------------------------------------------------------
 
 
-def watch() -> None:
-    """Hear of each user who is deleted: in the admin, by a queryset, by a cascade. Proxies of the model have signals
-    of their own; without a sender, Django would look at every row of every model before it deletes it.
+def connect() -> None:
+    """Connect ``pre_delete`` of the user model and its proxies, which have signals of their own. A receiver without a
+    sender would make Django fetch every row of every model before it deletes it.
     """
     model = get_user_model()
     for each in apps.get_models():
@@ -119,11 +119,13 @@ def watch() -> None:
 
 
 def on_delete(instance: Any, using: str, **kwargs: Any) -> None:
-    """End what is theirs, with the same commit where it can be one. Sent before our references to the user are null."""
+    """``pre_delete`` receiver: expires the data in the same transaction if it is in the same database. Tasks still
+    refer to the user at this time.
+    """
     if conf.ON_USER_DELETE != DELETE:
         return
     who = person(instance)
     if using == router.db_for_write(AsyncTask):
-        end(who)
+        expire(who)
     else:
-        transaction.on_commit(lambda: end(who), using=using, robust=True)
+        transaction.on_commit(lambda: expire(who), using=using, robust=True)

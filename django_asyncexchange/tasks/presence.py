@@ -1,4 +1,4 @@
-"""Whether any worker is there: each says so, and calls are refused while none does, where ``REQUIRE_WORKER`` is on."""
+"""Worker heartbeats: with ``REQUIRE_WORKER``, calls are refused while no worker is alive."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from ..protocol.states import State
 
 logger = logging.getLogger("django_asyncexchange")
 
-SILENCE = dt.timedelta(minutes=1)
-"""A worker that was not heard of for so long is not there; nor for three of its sweeps, if those take longer."""
-AGAIN = 60.0
-"""Seconds between two looks of this process at whether the calls that are polled wait for nobody."""
+HEARTBEAT_TIMEOUT = dt.timedelta(minutes=1)
+"""A worker without a heartbeat for this long counts as dead; for three sweeps, if those take longer."""
+CHECK_SECONDS = 60.0
+"""Seconds between two checks, in this process, whether polled tasks wait without a worker."""
 
-_looked = -AGAIN
+_last_check = -CHECK_SECONDS
 
 
-def announce() -> None:
-    """In a worker, each time that it keeps house."""
+def record_heartbeat() -> None:
+    """Record this worker's heartbeat, if ``REQUIRE_WORKER`` is on."""
     if conf.REQUIRE_WORKER:
         Worker.objects.record_heartbeat(process_id.machine())
 
 
-def is_missed() -> bool:
-    """Whether a worker is required, and none is there. One query, and none where it is not required."""
+def is_missing() -> bool:
+    """Whether a worker is required but none is alive. One query, or none if it is not required."""
     if not conf.REQUIRE_WORKER or not executors.load().needs_worker:
         return False
-    return not Worker.objects.seen_within(_silence()).exists()
+    return not Worker.objects.seen_within(_heartbeat_timeout()).exists()
 
 
-def seems_missed(tasks: Iterable[AsyncTask]) -> bool:
-    """Whether one of ``tasks``, read with ``with_now()``, has been left waiting, and none at all is running.
+def seems_missing(tasks: Iterable[AsyncTask]) -> bool:
+    """Whether one of ``tasks``, read with ``with_now()``, has waited long while no task is running.
 
-    Known without ``REQUIRE_WORKER`` too. One query, and none where nothing waits.
+    Independent of ``REQUIRE_WORKER``. One query, or none if no task has waited long.
     """
-    if not any(map(_waits_for_long, tasks)) or not executors.load().needs_worker:
+    if not any(map(_has_waited_long, tasks)) or not executors.load().needs_worker:
         return False
     return not AsyncTask.objects.filter(state=State.PROCESSING, lease_until__gt=Now()).exists()
 
 
-def note_waiting(task: AsyncTask) -> None:
-    """Tell the log where ``task``, read with ``with_now()``, has been left waiting, and none at all is running.
+def warn_if_waiting(task: AsyncTask) -> None:
+    """Log a warning if ``task``, read with ``with_now()``, has waited long while no task is running.
 
-    For polls: at most one query more a minute, and none where ``task`` has not waited for long.
+    For polls: at most one query a minute, and none if ``task`` has not waited long.
     """
-    global _looked
-    if not _waits_for_long(task) or time.monotonic() - _looked < AGAIN:
+    global _last_check
+    if not _has_waited_long(task) or time.monotonic() - _last_check < CHECK_SECONDS:
         return
-    _looked = time.monotonic()
-    if seems_missed([task]):
+    _last_check = time.monotonic()
+    if seems_missing([task]):
         logger.warning(
-            "task %s waits for more than a minute, and no call is running: is manage.py asyncexchange_worker there?",
+            "task %s has waited for over a minute and no call is running: is manage.py asyncexchange_worker running?",
             task.pk,
         )
 
 
-def _waits_for_long(task: AsyncTask) -> bool:
-    return bool(task.state == State.PENDING and task.sent and task.now - task.sent > _silence())
+def _has_waited_long(task: AsyncTask) -> bool:
+    return bool(task.state == State.PENDING and task.sent and task.now - task.sent > _heartbeat_timeout())
 
 
-def _silence() -> dt.timedelta:
-    return max(SILENCE, dt.timedelta(seconds=3 * conf.SWEEP_SECONDS))
+def _heartbeat_timeout() -> dt.timedelta:
+    return max(HEARTBEAT_TIMEOUT, dt.timedelta(seconds=3 * conf.SWEEP_SECONDS))

@@ -1,4 +1,4 @@
-"""Deleting what has expired. Results are unavailable from their deletion date on, whether this has run or not."""
+"""Pruning: delete what has expired. Results are unavailable from their deletion date on, pruned or not."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ from ..models.querysets import after
 from ..store import bodies
 from . import lifecycle
 
-TRIES_KEPT = dt.timedelta(days=7)
-"""How long it is known how each try of a delivery went."""
+ATTEMPTS_KEPT = dt.timedelta(days=7)
+"""How long delivery attempts are kept."""
 
 WORKERS_KEPT = dt.timedelta(days=1)
-"""How long a machine with workers is remembered that is not heard of any more."""
+"""How long a machine without a worker's heartbeat is kept."""
 
 
 def prune(batch: int = bodies.BATCH) -> dict[str, int]:
-    """Delete what is over: answers past their deletion date, tasks past their window, bodies of nobody or of no use.
+    """Delete results past their deletion date, tasks past their purge date, and bodies that are abandoned or not
+    needed.
 
-    Returns how many ``bodies`` and ``tasks`` went, at most ``batch`` tasks. Any number may run at once.
+    Returns the number of deleted ``bodies`` and ``tasks``, at most ``batch`` tasks. Any number of processes may prune
+    at once.
     """
     for dialect in conf.mounts:
         lifecycle.end_overdue(dialect, batch)
-    longest = max((mount.policy.run_limit for mount in conf.mounts), default=dt.timedelta())  # a run may still write
-    gone = sum(
+    longest_run = max((mount.policy.run_limit for mount in conf.mounts), default=dt.timedelta())
+    deleted = sum(
         bodies.delete(rows)
         for rows in (
             Body.objects.of_erased_requests(),
             Body.objects.of_expired_tasks(),
-            Body.objects.of_forgotten_tasks(),
-            Body.objects.abandoned(max(bodies.ABANDONED_AFTER, 2 * longest)),
+            Body.objects.of_purgeable_tasks(),
+            Body.objects.abandoned(max(bodies.ABANDONED_AFTER, 2 * longest_run)),  # a run may still be writing
         )
     )
-    told = ~Exists(Delivery.objects.filter(task=OuterRef("pk"), state=Delivery.WAITING))  # whoever is to hear of it has
-    forgotten = AsyncTask.objects.forgotten().filter(told, bodies=None)[:batch]
-    _deleted(DeliveryAttempt.objects.filter(at__lte=after(-TRIES_KEPT)).order_by("at")[:batch])
+    nothing_to_send = ~Exists(Delivery.objects.filter(task=OuterRef("pk"), state=Delivery.WAITING))
+    purgeable = AsyncTask.objects.purgeable().filter(nothing_to_send, bodies=None)[:batch]
+    _deleted(DeliveryAttempt.objects.filter(at__lte=after(-ATTEMPTS_KEPT)).order_by("at")[:batch])
     Worker.objects.not_seen_for(WORKERS_KEPT).delete()
-    return {"bodies": gone, "tasks": _deleted(forgotten)}
+    return {"bodies": deleted, "tasks": _deleted(purgeable)}
 
 
-def forget(tasks: Iterable[AsyncTask]) -> int:
-    """Delete the finished ones among ``tasks`` with their bodies, before their time.
+def delete_finished(tasks: Iterable[AsyncTask]) -> int:
+    """Delete the finished ones of ``tasks`` with their bodies, before their purge date.
 
-    Returns how many went; a stored body that resists keeps its task.
+    Returns their number. A task whose stored body cannot be deleted is kept.
     """
     chosen = AsyncTask.objects.filter(pk__in=[task.pk for task in tasks]).finished()
     final = list(chosen.values_list("pk", flat=True))
@@ -59,9 +61,9 @@ def forget(tasks: Iterable[AsyncTask]) -> int:
 
 
 def _deleted(rows: models.QuerySet[Any]) -> int:
-    """Delete ``rows``, with what hangs on them; returns how many of themselves went."""
+    """Delete ``rows`` and, by cascade, what refers to them; return the number of ``rows`` deleted."""
     keys = list(rows.values_list("pk", flat=True))
     if not keys:
-        return 0  # Django would open a transaction for it, which takes SQLite's only write lock
+        return 0  # an empty delete would open a transaction, which takes SQLite's only write lock
     _, counts = rows.model._default_manager.filter(pk__in=keys).delete()
     return int(counts.get(rows.model._meta.label, 0))

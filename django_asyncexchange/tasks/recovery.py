@@ -1,7 +1,7 @@
-"""What a dead worker or a lost message leaves behind is started again or brought to an end.
+"""Recovery of lost runs and lost queue messages.
 
-A run counts as lost when its lease is over, or as soon as its process is seen to be dead. Calls that may be repeated
-run again, others end in ERROR with reason lost, because nobody knows how far they came. Whoever was only slow changes
+A run is lost when its lease has expired, or as soon as its process is known to be dead. Repeatable calls run again;
+others end in ERROR with reason lost, because nobody knows how far they came. A worker that was only slow changes
 nothing: its attempt is no longer the current one.
 """
 
@@ -25,45 +25,47 @@ from . import cancel_file, lifecycle, run_file
 logger = logging.getLogger("django_asyncexchange")
 
 RESEND_AFTER = dt.timedelta(seconds=30)
-"""How long after it was sent an unclaimed task is sent again. A message too many is harmless: one claim wins."""
-BEGINNINGS = 3
-"""How often a call may be claimed whose workers die before it begins, at least."""
+"""An unclaimed task is sent again this long after it was sent. A duplicate message is harmless: one claim wins."""
+MIN_CLAIMS = 3
+"""Minimum number of claims of a call whose workers die before it starts."""
 BATCH = 500
 
 
 def recover() -> dict[str, int]:
-    """Bring back what was lost; returns how many tasks run ``again``, were ended as ``lost``, and are to be ``resent``.
+    """Recover lost runs; return how many tasks run ``again``, were ended as ``lost``, and will be ``resent``.
 
-    Any number may run at once. ``dispatch.sweep`` sends what this has put back.
+    Any number of processes may recover at once. ``dispatch.sweep`` sends the released tasks.
     """
     counts = {"again": 0, "lost": 0}
     running = AsyncTask.objects.filter(state=State.PROCESSING).with_now()
     for task in running.order_by("started", "pk")[:BATCH]:
-        if _is_lost(task) and (became := _give_up_unless_locked(task)):
-            counts[became] += 1
+        if _is_lost(task) and (outcome := _handle_lost_unless_locked(task)):
+            counts[outcome] += 1
     return {**counts, "resent": _resend()}
 
 
-@db_retry.again_if_deadlocked
-def _give_up_unless_locked(task: AsyncTask) -> str:
+@db_retry.retry_deadlocks
+def _handle_lost_unless_locked(task: AsyncTask) -> str:
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        return give_up(Claim(task=task)) if transitions.unlocked([task.pk]) else ""
+        return handle_lost(Claim(task=task)) if transitions.lock_available([task.pk]) else ""
 
 
-def give_up(claim: Claim) -> str:
-    """Let a lost run be followed by another, or end its task; returns what it is then, empty = somebody was first."""
+def handle_lost(claim: Claim) -> str:
+    """Release a lost run for another attempt, or end its task; return "again" or "lost", or "" if another process was
+    first.
+    """
     task = claim.task
-    never_began, trace = run_file.left(task)
+    never_started, trace = run_file.read(task)
     if trace:
-        logger.error("task %s: nothing could interrupt its run, whose process was ended:\n%s", task.pk, trace)
+        logger.error("task %s: run could not be interrupted, so its process was killed:\n%s", task.pk, trace)
         return "lost" if lifecycle.fail(claim, Reason.RUN_TIMEOUT, trace) else ""
-    never_began = never_began and process_id.is_gone(task.worker)  # one that lives may begin yet
-    attempts = max(conf.policy(task.dialect).attempts, BEGINNINGS if never_began else 0)
-    again = (task.is_repeatable or never_began) and task.attempt < attempts
-    won = lifecycle.release(claim) if again else lifecycle.fail(claim, Reason.LOST)
-    if not won:
+    never_started = never_started and process_id.is_gone(task.worker)  # a live process may still start it
+    attempts = max(conf.policy(task.dialect).attempts, MIN_CLAIMS if never_started else 0)
+    again = (task.is_repeatable or never_started) and task.attempt < attempts
+    is_done = lifecycle.release(claim) if again else lifecycle.fail(claim, Reason.LOST)
+    if not is_done:
         return ""
-    logger.warning("task %s: attempt %d is lost, %s", task.pk, task.attempt, "again" if again else "ended")
+    logger.warning("task %s: attempt %d lost, %s", task.pk, task.attempt, "again" if again else "ended")
     return "again" if again else "lost"
 
 
@@ -72,30 +74,32 @@ def _is_lost(task: AsyncTask) -> bool:
         return True
     longest = (task.started or task.created) + conf.policy(task.dialect).run_limit + lifecycle.GRACE
     if task.now <= longest and process_id.is_at_work(task.worker):
-        _keep(task)
+        _renew_lease(task)
         return False
-    return bool(task.now > (task.lease_until or longest))  # none: claimed by an older version of this app
+    return bool(task.now > (task.lease_until or longest))  # no lease: claimed by an older version of this app
 
 
-def _keep(task: AsyncTask) -> None:
-    """Move on the lease of a run whose process cannot: code in C keeps its interpreter. Others would not know."""
+def _renew_lease(task: AsyncTask) -> None:
+    """Renew the lease of a live run of this machine whose process cannot, because C code holds its interpreter. Other
+    machines would not know that it lives.
+    """
     lease = dt.timedelta(seconds=conf.LEASE_SECONDS)
-    if task.lease_until is not None and task.lease_until - task.now < lease / 2 and not cancel_file.are_used():
+    if task.lease_until is not None and task.lease_until - task.now < lease / 2 and not cancel_file.is_used():
         mine = AsyncTask.objects.filter(pk=task.pk, attempt=task.attempt, state=State.PROCESSING)
         with transaction.atomic(using=router.db_for_write(AsyncTask)):
-            if transitions.unlocked([task.pk]):
+            if transitions.lock_available([task.pk]):
                 mine.update(lease_until=after(lease))
 
 
 def _resend() -> int:
-    """Let those be sent again whose message is nowhere: not those that still wait in the queue behind others."""
-    forgotten = AsyncTask.objects.sent_before(RESEND_AFTER)
-    oldest = list(forgotten.order_by("sent", "pk").values_list("pk", flat=True)[:BATCH])
+    """Mark tasks for resending whose message is lost, but not those that are still queued."""
+    unclaimed = AsyncTask.objects.sent_before(RESEND_AFTER)
+    oldest = list(unclaimed.order_by("sent", "pk").values_list("pk", flat=True)[:BATCH])
     if not oldest:
         return 0
-    missing = forgotten.count() - (executors.waiting() or 0)
+    missing = unclaimed.count() - (executors.waiting() or 0)
     chosen = oldest[: max(missing, 0)]
     if not chosen:
         return 0
     with transaction.atomic(using=router.db_for_write(AsyncTask)):
-        return int(forgotten.filter(pk__in=transitions.unlocked(chosen)).update(sent=None))
+        return int(unclaimed.filter(pk__in=transitions.lock_available(chosen)).update(sent=None))

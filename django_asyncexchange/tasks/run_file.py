@@ -1,7 +1,7 @@
-"""What a process leaves behind of a run in which it dies, in a file of this machine.
+"""Run file: what a process that dies leaves on this machine about its run.
 
-Whether the call had begun: one that had not may begin elsewhere. And where it was, if the process was ended because its
-run outlasted every limit, and nothing inside could interrupt it: that is written without the interpreter.
+Whether the call had started: if not, it may run elsewhere. And a traceback, if ``faulthandler`` killed the process
+because the run exceeded every limit and could not be interrupted.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from typing import IO, Any
 from ..executors import runtime_dir
 from ..models import AsyncTask
 
-BEGUN = b"begun\n"
+STARTED = b"begun\n"
 
 
 @contextlib.contextmanager
-def over(task: AsyncTask, seconds: float) -> Iterator[Callable[[], object]]:
-    """End this process if the block takes longer than ``seconds``, also where code in C keeps the interpreter.
+def kill_after(task: AsyncTask, seconds: float) -> Iterator[Callable[[], object]]:
+    """Kill this process if the block takes longer than ``seconds``, even if C code holds the interpreter.
 
-    Gives what is to be called as soon as the call begins.
+    Yields a function to call when the call starts.
     """
     with contextlib.ExitStack() as stack:
         begin: Callable[[], object] = bool
         trace: Any = sys.__stderr__
-        with contextlib.suppress(OSError):  # no directory that could be written to: the trace goes to the log alone
+        with contextlib.suppress(OSError):  # no writable directory: the traceback goes to stderr alone
             path = _file(task)
             trace = stack.enter_context(path.open("wb", buffering=0))
             stack.callback(path.unlink, missing_ok=True)
-            begin = partial(_begin, trace, path)
+            begin = partial(_mark_started, trace, path)
         if trace is not None:
             faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
             stack.callback(faulthandler.cancel_dump_traceback_later)
         yield begin
 
 
-def _begin(file: IO[bytes], path: Path) -> None:
+def _mark_started(file: IO[bytes], path: Path) -> None:
     try:
-        file.write(BEGUN)
-    except OSError:  # no room: then nothing may be said
+        file.write(STARTED)
+    except OSError:  # disk full: an empty file would mean that the call never started
         path.unlink(missing_ok=True)
 
 
-def left(task: AsyncTask) -> tuple[bool, str]:
-    """Whether it is known that the run of ``task`` never began; and where it was when it was ended. Asked once.
+def read(task: AsyncTask) -> tuple[bool, str]:
+    """Return (whether the run of ``task`` is known not to have started, its traceback), and delete the file.
 
-    False and nothing, where its process has died otherwise, or on another machine.
+    (False, "") if the process died in another way or on another machine.
     """
     try:
         path = _file(task)
@@ -58,7 +58,7 @@ def left(task: AsyncTask) -> tuple[bool, str]:
         path.unlink(missing_ok=True)
     except OSError:
         return False, ""
-    return not text, text.removeprefix(BEGUN).decode(errors="replace")
+    return not text, text.removeprefix(STARTED).decode(errors="replace")
 
 
 def _file(task: AsyncTask) -> Path:

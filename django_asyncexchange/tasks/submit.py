@@ -1,4 +1,4 @@
-"""From a captured call to a committed row: capacity, idempotency, and the id handed to the executor."""
+"""Submit: capacity, idempotency, and a committed task whose id is sent to the executor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from . import fingerprints, lifecycle, presence
 logger = logging.getLogger("django_asyncexchange")
 
 RETRY_AFTER: Headers = (("Retry-After", "5"),)
-"""When to come again after what passes by itself, in seconds."""
+"""``Retry-After`` of transient errors, in seconds."""
 
 
 @value
@@ -56,48 +56,48 @@ class Submission:
     is_repeatable: bool = False
     callback: Callback | None = None
     muted: tuple[str, ...] = ()
-    """Beginnings of addresses whose webhooks are not to hear of the call."""
+    """URL prefixes of webhooks that get no events of the call."""
     idempotency_key: str = ""
 
 
 def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, bool]:
-    """Store the call as PENDING and hand its id to the executor; committed when this returns.
+    """Store the call as PENDING and send its id to the executor; committed when this returns.
 
-    Returns (task, whether an earlier submit with the same idempotency key made it). Raises RequestTooLarge,
-    CapacityExceeded, IdempotencyKeyReused, NoWorker or SubmitFailed; then nothing is stored.
+    Returns (task, whether it existed already under the same idempotency key). Raises RequestTooLarge, CapacityExceeded,
+    IdempotencyKeyReused, NoWorker or SubmitFailed; then nothing is stored.
     """
     content = fingerprints.Content(chunks, submission.call) if submission.idempotency_key else None
     draft = _draft(chunks if content is None else content)
     task = _new_task(submission)
     if content is not None:
         key = submission.idempotency_key
-        task.idempotency = fingerprints.digest(_who(submission), key)
-        task.fingerprint = fingerprints.of(submission.call, content, draft.sha256, task.dialect, *_meant(submission))
+        task.idempotency = fingerprints.digest(_idempotency_scope(submission), key)
+        task.fingerprint = fingerprints.of(
+            submission.call, content, draft.sha256, task.dialect, *_effective_target(submission)
+        )
     try:
         if (earlier := _earlier(task)) is None:
             _accept(task, draft, submission.dialect)
             return task, False
     except IntegrityError as error:
-        # Somebody else with the same key committed first; the unique index made us wait for it.
+        # A concurrent submit with the same key committed first; the unique index made us wait for it.
         if (earlier := _earlier(task)) is None:
-            raise _not_accepted(error, draft) from error
+            raise _submit_error(error, draft) from error
     except Exception as error:
-        raise _not_accepted(error, draft) from error
+        raise _submit_error(error, draft) from error
     bodies.discard(draft)
     return earlier, True
 
 
-def _not_accepted(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
-    """What to tell the client about ``error``; the draft is gone."""
+def _submit_error(error: Exception, draft: bodies.Draft) -> AsyncExchangeError:
+    """Discard the draft; return the error to send to the client."""
     bodies.discard(draft)
     if isinstance(error, AsyncExchangeError):
         return error
-    if isinstance(error, IntegrityError | ValueError) or db_retry.is_unfit(
-        error
-    ):  # it would not be taken next time either
-        log_once.once(f"calls are refused that the database does not take: {type(error).__name__}", error)
+    if isinstance(error, IntegrityError | ValueError) or db_retry.is_unstorable(error):  # a retry would fail too
+        log_once.once(f"call refused, the database cannot store it: {type(error).__name__}", error)
         return CallNotStorable()
-    logger.error("a call could not be accepted", exc_info=error)
+    logger.error("call could not be accepted", exc_info=error)
     return SubmitFailed(headers=RETRY_AFTER)
 
 
@@ -107,7 +107,7 @@ def _draft(chunks: Iterable[bytes]) -> bodies.Draft:
     except bodies.TooLarge as error:
         raise RequestTooLarge(limit=conf.MAX_REQUEST_BYTES) from error
     except (bodies.StorageFailed, DatabaseError) as error:
-        logger.exception("a request body could not be stored")
+        logger.exception("request body could not be stored")
         raise SubmitFailed(headers=RETRY_AFTER) from error
 
 
@@ -134,19 +134,19 @@ def _new_task(submission: Submission) -> AsyncTask:
     )
 
 
-def _who(submission: Submission) -> str:
-    """Whose idempotency keys these are."""
+def _idempotency_scope(submission: Submission) -> str:
+    """The scope of idempotency keys: the caller."""
     caller = submission.identity
     return f"{caller.owner.account} {caller.user_pk} {caller.owner.id}"
 
 
-def _meant(submission: Submission) -> tuple[str, str]:
-    """What middlewares have made of the call: its method; and whose site it was, where there are several."""
+def _effective_target(submission: Submission) -> tuple[str, str]:
+    """The method, which middleware may have changed, and the host, because there may be several sites."""
     return submission.method, urlsplit(submission.url).netloc
 
 
 def _earlier(task: AsyncTask) -> AsyncTask | None:
-    """The task that the same owner submitted under the same idempotency key. Raises IdempotencyKeyReused."""
+    """The task that the same caller submitted with the same idempotency key. Raises IdempotencyKeyReused."""
     if task.idempotency is None:
         return None
     earlier: AsyncTask | None = AsyncTask.objects.filter(idempotency=task.idempotency).first()
@@ -155,42 +155,42 @@ def _earlier(task: AsyncTask) -> AsyncTask | None:
     return earlier
 
 
-@db_retry.again_if_deadlocked
+@db_retry.retry_deadlocks
 def _accept(task: AsyncTask, draft: bodies.Draft, dialect: Dialect) -> None:
-    if presence.is_missed():
-        logger.error("a call is refused: no worker has been heard of, and REQUIRE_WORKER is on")
+    if presence.is_missing():
+        logger.error("call refused: no worker has sent a heartbeat, and REQUIRE_WORKER is on")
         raise NoWorker(headers=RETRY_AFTER)
     policy = dialect.policy
     is_limited = any(limit is not None for limit in (policy.capacity, policy.rate, policy.stored_bytes))
     with transaction.atomic(using=router.db_for_write(AsyncTask)) if is_limited else contextlib.nullcontext():
         if is_limited:
-            _require_room(dialect, task.account)
+            _check_limits(dialect, task.account)
         lifecycle.accept(task, draft, dialect)
 
 
-def _require_room(dialect: Dialect, account: str) -> None:
-    """Raise CapacityExceeded where there are enough unfinished tasks, StorageExceeded where as much is kept as may be,
-    Throttled where there were too many calls lately.
+def _check_limits(dialect: Dialect, account: str) -> None:
+    """Lock the account; raise CapacityExceeded for too many unfinished tasks, StorageExceeded for too many stored
+    bytes, Throttled for too many calls in the last minute.
     """
     capacity = dialect.policy.capacity
-    Account.objects.hold(dialect.name, "" if dialect.policy.shared_capacity else account)
+    Account.objects.lock(dialect.name, "" if dialect.policy.shared_capacity else account)
     lifecycle.end_overdue(dialect)
     tasks = AsyncTask.objects
-    of_all = dialect.policy.shared_capacity
-    waiting = tasks.speaking(dialect.name).unfinished() if of_all else tasks.unfinished_of(dialect.name, account)
-    if capacity is not None and waiting.count() >= capacity:
+    is_shared = dialect.policy.shared_capacity
+    unfinished = tasks.of_mount(dialect.name).unfinished() if is_shared else tasks.unfinished_of(dialect.name, account)
+    if capacity is not None and unfinished.count() >= capacity:
         raise CapacityExceeded(capacity=capacity, headers=RETRY_AFTER)
-    room = dialect.policy.stored_bytes
-    if room is not None and Body.objects.kept_for(dialect.name, account) >= room:
+    stored_bytes = dialect.policy.stored_bytes
+    if stored_bytes is not None and Body.objects.total_size(dialect.name, account) >= stored_bytes:
         raise StorageExceeded(headers=RETRY_AFTER)
     rate = dialect.policy.rate
-    lately = AsyncTask.objects.speaking(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
-    if rate is not None and lately.count() >= rate:
+    recent = AsyncTask.objects.of_mount(dialect.name).of_account(account).within(dt.timedelta(minutes=1))
+    if rate is not None and recent.count() >= rate:
         raise Throttled(headers=(("Retry-After", "60"),))
 
 
 def rerun(task: AsyncTask) -> AsyncTask:
-    """Start the same captured call again, as the same owner, as a new task."""
+    """Submit the same captured call again, as the same owner, as a new task."""
     dialect = conf.mounted(task.dialect)
     if dialect is None:
         raise SubmitFailed
@@ -206,5 +206,5 @@ def rerun(task: AsyncTask) -> AsyncTask:
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )
-    again, _ = submit(submission, bodies.stream(bodies.request_of(task.pk)))
+    again, _ = submit(submission, bodies.stream(bodies.request_body(task.pk)))
     return again

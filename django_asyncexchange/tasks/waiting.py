@@ -1,6 +1,6 @@
-"""Waiting for a task's end without asking the database again and again (``Prefer: wait=N``, RFC 7240 section 4.3).
+"""Wait for a task to finish (``Prefer: wait=N``, RFC 7240 section 4.3).
 
-PostgreSQL tells: the end of a task is a notification, sent with its commit. Elsewhere we look, ever more rarely.
+PostgreSQL notifies on commit (LISTEN/NOTIFY); other databases are polled with growing pauses.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..models import AsyncTask
 from ..store.statements import FINISHED
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
-"""Seconds between two looks where the database cannot tell: doubling from the one to the other."""
+"""Pauses between polls in seconds, without notifications: they double from the first to the longest."""
 
 
 def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
-    """The task as soon as it is final; None where it is not within ``seconds``."""
+    """Return the task as soon as it is final; None after ``seconds``."""
     deadline = time.monotonic() + seconds
     with _pauses(task_id) as pause:
         length = FIRST_PAUSE
@@ -35,8 +35,8 @@ def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
             length = min(length * 2, LONGEST_PAUSE)
 
 
-def until_final_elsewhere(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
-    """The same in a thread of its own, whose connections end with it."""
+def until_final_in_thread(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
+    """``until_final`` in a thread of its own, whose connections are closed at the end."""
     try:
         return until_final(task_id, seconds)
     finally:
@@ -44,8 +44,8 @@ def until_final_elsewhere(task_id: uuid.UUID, seconds: float) -> AsyncTask | Non
 
 
 def is_pooled(connection: Any) -> bool:
-    """Whether a pooler stands before PostgreSQL (PgBouncer): it may give each statement to another session, so nothing
-    would be heard, and whoever has that session next would listen. It names a process that is not the session's.
+    """Whether a connection pooler (PgBouncer) is between us and PostgreSQL: LISTEN would apply to a session that others
+    share. Its backend process id is not the session's.
     """
     alias = connection.alias
     if alias not in _pooled:
@@ -56,12 +56,12 @@ def is_pooled(connection: Any) -> bool:
 
 
 _pooled: dict[str, bool] = {}
-"""By alias: asked once."""
+"""By database alias."""
 
 
 @contextmanager
 def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
-    """``pause(short, long)``: sleeps ``short``, or up to ``long`` where the database wakes us."""
+    """Yield ``pause(short, long)``: it sleeps ``short``, or up to ``long`` until the database notifies."""
     connection = connections[router.db_for_write(AsyncTask)]
     listens = connection.vendor == "postgresql" and not connection.in_atomic_block
     if listens:
@@ -77,7 +77,7 @@ def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
         next((None for note in notifies(timeout=long) if note.payload == str(task_id)), None)
 
     with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {FINISHED}")  # before the first look: nothing is missed between the two
+        cursor.execute(f"LISTEN {FINISHED}")  # before the first query, so that no notification is missed
         try:
             yield listen
         finally:

@@ -1,7 +1,7 @@
-"""Who is to hear of what has happened to a task: one row for each receiver, in the transaction that made it happen.
+"""Transactional outbox: one ``Delivery`` row for each receiver of an event, inserted in the transaction of the change.
 
-The rows are the outbox. Nothing is told of a change that was rolled back, and nothing that was committed is forgotten:
-``delivery`` sends what is due, whether a message has reminded it or not.
+No event is sent for a change that was rolled back, and none of a committed change is lost: ``delivery`` sends what is
+due, whether or not the queue message arrives.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from . import subscriptions
 logger = logging.getLogger("django_asyncexchange")
 
 
-def announce(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
-    """Write down who is to hear of ``actions``: webhooks, if the account
-    ``has_webhooks``, and callbacks.
+def add(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
+    """Insert the deliveries of the events ``actions``: to webhooks, if the account ``has_webhooks``, and to the
+    callback.
 
-    Call it inside the transaction of the change, with the changed row.
+    Call it in the transaction of the change, with the changed row.
     """
     dialect = conf.mounted(task.dialect)
     if dialect is None:
@@ -42,22 +42,23 @@ def announce(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
     if executor.is_transactional(alias):
         executor.send(str(rows[0].pk), "deliver")
     else:
-        transaction.on_commit(lambda: remind(rows), using=alias, robust=True)
+        transaction.on_commit(lambda: enqueue(rows), using=alias, robust=True)
 
 
-def remind(rows: Iterable[Delivery]) -> None:
-    """Tell the workers that something is due; where that fails, the next sweep does it."""
+def enqueue(rows: Iterable[Delivery]) -> None:
+    """Send a queue message for ``rows``; if that fails, the next sweep sends them."""
     keys = [row.pk for row in rows]
     try:
         executors.load().send(str(keys[0]), "deliver")
     except Exception:
-        logger.exception("%d deliveries could not be queued; it is tried again", len(keys))
+        logger.exception("%d webhook deliveries could not be queued; it is retried", len(keys))
         Delivery.objects.filter(pk__in=keys).update(sent=None)
 
 
 def _of_webhooks(task: AsyncTask, dialect: Dialect, actions: tuple[str, ...]) -> Iterator[Delivery]:
     wanted = Webhook.objects.filter(dialect=task.dialect, account=task.account, action__in=actions, enabled=True)
-    for webhook in subscriptions.lock(*wanted.values_list("pk", flat=True)):  # one deleted now would undo the change
+    # Locked, because the concurrent delete of a webhook would roll the change back.
+    for webhook in subscriptions.lock(*wanted.values_list("pk", flat=True)):
         if any(webhook.url.startswith(prefix) for prefix in task.muted):
             continue
         fields = ("state",) if webhook.action == Webhook.UPDATE and webhook.with_fields else ()

@@ -81,13 +81,13 @@ def change(webhook: Webhook, dialect: Dialect, fields: WebhookFields) -> Subscri
     return to_value(webhook)
 
 
-@db_retry.again_if_deadlocked
+@db_retry.retry_deadlocks
 def _save(webhook: Webhook, dialect: Dialect, fields: Collection[str] | None = None) -> None:
     """Save ``webhook``, or only ``fields`` of it, within the account's limits. The account is locked meanwhile."""
     alias = router.db_for_write(Webhook)
     try:
         with transaction.atomic(using=alias):
-            Account.objects.hold(dialect.name, webhook.account)
+            Account.objects.lock(dialect.name, webhook.account)
             if fields and not lock(webhook.pk):
                 raise SubscriptionNotFound
             _check_limits(webhook, dialect)
@@ -96,7 +96,7 @@ def _save(webhook: Webhook, dialect: Dialect, fields: Collection[str] | None = N
     except IntegrityError as error:
         raise SubscriptionExists from error
     except DatabaseError as error:
-        if db_retry.is_unfit(error):  # characters that the column's character set cannot store
+        if db_retry.is_unstorable(error):  # characters that the column's character set cannot store
             raise AddressRefused from error
         raise
 
@@ -115,7 +115,7 @@ def _check_limits(webhook: Webhook, dialect: Dialect) -> None:
         raise TooManySubscriptions
 
 
-@db_retry.again_if_deadlocked
+@db_retry.retry_deadlocks
 def remove(webhook: Webhook) -> None:
     """Delete ``webhook`` and its deliveries, including those that are being inserted concurrently."""
     with transaction.atomic(using=router.db_for_write(Webhook)):
@@ -139,11 +139,11 @@ def rotate_callback_secret(dialect: str, account: str) -> str:
     return _renew(Account.objects.filter(pk=signer(dialect, account).pk))
 
 
-@db_retry.again_if_deadlocked
+@db_retry.retry_deadlocks
 def signer(dialect: str, account: str) -> Account:
     """The account with its secret, which is generated on first use, and again if its encryption key is lost."""
     with transaction.atomic(using=router.db_for_write(Account)):
-        Account.objects.hold(dialect, account)
+        Account.objects.lock(dialect, account)
         known: Account = Account.objects.get(dialect=dialect, account=account)
         if encryption.unseal_secret_or_none(known.secret) is None:
             known.secret = encryption.seal_secret(signatures.new_secret())

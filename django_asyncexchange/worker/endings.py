@@ -1,4 +1,4 @@
-"""How a run ends that has no answer, and what becomes of a process that cannot even write that down."""
+"""The end of a run: store the response, end failed and interrupted runs, and those whose outcome cannot be recorded."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ logger = logging.getLogger("django_asyncexchange")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FINISHING = 60.0
-"""For how long the beginning and the end of a run wait for a database that is away, in seconds."""
+DATABASE_WAIT = 60.0
+"""How long claiming and ending a run wait for an unavailable database, in seconds."""
 
 
-def patiently(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do what a view has no part in, as soon as there is a database for it: a call is not lost over an outage."""
-    return db_retry.outlast(partial(work, *args, **kwargs), FINISHING)
+def with_retries(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call ``work``; wait for an unavailable database, so that an outage loses no call."""
+    return db_retry.retry_while_unavailable(partial(work, *args, **kwargs), DATABASE_WAIT)
 
 
-def interrupted(claim: Claim, run: WatchedRun | None, error: BaseException) -> None:
-    """End a run that was interrupted: by us, by the time limit of whatever runs us, or by a view that leaves."""
-    logger.warning("task %s: interrupted, %s", claim.task.pk, run.reason if run else "from outside", exc_info=True)
+def end_interrupted(claim: Claim, run: WatchedRun | None, error: BaseException) -> None:
+    """End a run that was interrupted by the watchdog, by the executor's time limit, or by a view that exits."""
+    logger.warning("task %s: interrupted: %s", claim.task.pk, run.reason if run else "from outside", exc_info=True)
     if run is not None and run.reason is State.CANCEL:
-        patiently(lifecycle.confirm_cancel, claim, run.progress)
+        with_retries(lifecycle.confirm_cancel, claim, run.progress)
     else:
         late = run is not None and run.age >= run.limit
-        failed(claim, run, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION, error)
+        fail(claim, run, Reason.RUN_TIMEOUT if late else Reason.EXCEPTION, error)
 
 
-def failed(claim: Claim, run: WatchedRun | None, reason: Reason, error: BaseException) -> None:
-    """End a run that has no response."""
-    patiently(lifecycle.fail, claim, reason, failures.described(error), run.progress if run else None)
+def fail(claim: Claim, run: WatchedRun | None, reason: Reason, error: BaseException) -> None:
+    """End a run without a response in ERROR."""
+    with_retries(lifecycle.fail, claim, reason, failures.format_error(error), run.progress if run else None)
 
 
-def answered(claim: Claim, *, draft: bodies.Draft, **answer: Any) -> Ended | None:
-    """Store the response, as soon as there is a database to store it in.
+def finish(claim: Claim, *, draft: bodies.Draft, **answer: Any) -> Ended | None:
+    """Store the response, as soon as the database is available.
 
-    One that the database does not take (too large a packet, say) still ends its task.
+    If the database cannot store it (too large a packet, say), the task ends in ERROR.
     """
     try:
-        return patiently(lifecycle.finish, claim, draft=draft, **answer)
+        return with_retries(lifecycle.finish, claim, draft=draft, **answer)
     except (DatabaseError, InterfaceError, bodies.StorageFailed) as error:
-        logger.exception("task %s: the response could not be stored", claim.task.pk)
+        logger.exception("task %s: response could not be stored", claim.task.pk)
         bodies.discard(draft)
-        return patiently(lifecycle.fail, claim, Reason.STORAGE, failures.described(error))
+        return with_retries(lifecycle.fail, claim, Reason.STORAGE, failures.format_error(error))
 
 
-def unrecorded(claim: Claim | None, error: Exception) -> None:
-    """Treat a run as lost as soon as there is a database again: while this process lives, others would wait for it.
+def end_unrecorded(claim: Claim | None, error: Exception) -> None:
+    """Treat the run as lost once the database is available: its lease is renewed while this process lives.
 
-    ``claim``: None if even the claim has failed. A worker that is refused by a database that others may reach leaves
-    too: it would take call after call, and end none.
+    ``claim``: None if the claim itself failed. A worker that is refused by a database that is available exits: it would
+    claim call after call, and end none.
     """
     if claim is not None:
         try:
-            patiently(recovery.give_up, claim)
+            with_retries(recovery.handle_lost, claim)
             return
-        except Exception as another:
-            logger.exception("task %s: it is left to its lease", claim.task.pk)
-            error = another
-    if isinstance(error, (*db_retry.AWAY, *db_retry.SPOILT)) and not db_retry.is_away():
+        except Exception as second:
+            logger.exception("task %s: could not be ended; it is lost when its lease expires", claim.task.pk)
+            error = second
+    if isinstance(error, (*db_retry.UNAVAILABLE, *db_retry.BROKEN_SESSION)) and not db_retry.is_unavailable():
         watchdog.kill_worker()

@@ -1,7 +1,7 @@
-"""Runs captured calls: claim, rebuild, Django's own handler, record. Never raises, returns nothing.
+"""Run captured calls: claim, rebuild, Django's own handler, record. Never raises, returns nothing.
 
-A run takes place in a fresh context, as the owner, through the project's whole middleware chain. Views meet the task as
-``request.async_task``; throttles, which fired at submit, do not fire again.
+A run has a fresh context, the owner as its user, and the project's whole middleware chain. Views have
+``request.async_task``; throttles were applied at submit and are not applied again.
 """
 
 from __future__ import annotations
@@ -33,99 +33,100 @@ from ..store.values import Claim
 from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
 from ..webhooks import delivery
 from . import asgi, endings, handlers, run_request, watchdog
-from .endings import FINISHING
-from .endings import patiently as _patiently
+from .endings import DATABASE_WAIT, with_retries
 from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
 
 def run(task_id: str) -> None:
-    """Perform the task ``task_id``, if nobody has yet, and then what waits for its end, as long as that is a matter of
-    moments. This name is stored in queues: never move it.
+    """Run the task ``task_id``, if it is unclaimed, and then waiting tasks of its account for up to ``TIME_SLICE``
+    seconds.
+
+    Queues store the name of this function: never move it.
     """
     try:
         configuration.require_usable()
-    except ImproperlyConfigured as error:  # it is sent again until somebody has mended them: no answer is lost
-        logger.error("task %s is not run with these settings: %s", task_id, error)
+    except ImproperlyConfigured as error:  # the task stays PENDING and is sent again
+        logger.error("task %s not run, invalid settings: %s", task_id, error)
         return
-    until = time.monotonic() + dispatch.SLICE
+    until = time.monotonic() + dispatch.TIME_SLICE
     claim: Claim | None = None
     try:
         if watchdog.is_worker():
-            db_sessions.settle()
-        claim = _patiently(lifecycle.claim, task_id)
+            db_sessions.clean_up()
+        claim = with_retries(lifecycle.claim, task_id)
         while claim is not None:
-            claim = contextvars.Context().run(_perform, claim, until)
+            claim = contextvars.Context().run(_run_call, claim, until)
     except Exception as error:
-        logger.exception("task %s: the run could not be recorded", claim.task.pk if claim else task_id)
-        endings.unrecorded(claim, error)
+        logger.exception("task %s: outcome could not be recorded", claim.task.pk if claim else task_id)
+        endings.end_unrecorded(claim, error)
 
 
-def _perform(claim: Claim, until: float) -> Claim | None:
-    """Run the call and store its response. Returns the next call, if that was claimed in the same commit."""
+def _run_call(claim: Claim, until: float) -> Claim | None:
+    """Run the call and store its response. Returns the next claim, if one was made in the same commit."""
     task = claim.task
     limit = conf.policy(task.dialect).run_limit.total_seconds()
     sessions, run = db_sessions.Sessions(), None
     try:
         call = task.captured
-        with sessions, watchdog.watch(claim, limit) as run, _surroundings(call), _request(claim, call) as request:
-            if claim.has_body_elsewhere and not _patiently(lifecycle.is_current, claim):
-                return None  # cancelled since, and its body deleted: perhaps it was not read whole
+        with sessions, watchdog.watch(claim, limit) as run, _locale(call), _request(claim, call) as request:
+            if claim.has_unread_body and not with_retries(lifecycle.is_current, claim):
+                return None  # cancelled meanwhile and its body deleted: it may have been read incompletely
             with _answered(run, call, request) as (answer, chunks):
                 status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
                 if not answer.streaming:
-                    sessions.settle()  # a stream may need until its end what its view has opened
-                draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, patience=FINISHING)
+                    sessions.clean_up()  # a streaming response may still use the view's connections
+                draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, retry_for=DATABASE_WAIT)
     except (bodies.TooLarge, bodies.StorageFailed) as error:
-        logger.exception("task %s: a body could not be read or stored", task.pk)
-        sessions.settle()
-        endings.failed(claim, run, Reason.STORAGE, error)
+        logger.exception("task %s: body could not be read or stored", task.pk)
+        sessions.clean_up()
+        endings.fail(claim, run, Reason.STORAGE, error)
     except Exception as error:
-        logger.exception("task %s: the run raised", task.pk)
-        sessions.settle()
-        endings.failed(claim, run, Reason.EXCEPTION, error)
+        logger.exception("task %s: exception in the run", task.pk)
+        sessions.clean_up()
+        endings.fail(claim, run, Reason.EXCEPTION, error)
     except BaseException as error:
-        # Ours, the ceiling's, or a view's: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
-        sessions.close()  # whatever it was waiting for
-        endings.interrupted(claim, run, error)
+        # Our interrupt, the executor's time limit, or the view: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
+        sessions.close()  # even if a query is running
+        endings.end_interrupted(claim, run, error)
     else:
-        sessions.settle()
-        goes_on = not sessions.used and time.monotonic() < until
-        said = {
+        sessions.clean_up()
+        claims_next = not sessions.in_transaction and time.monotonic() < until
+        response = {
             "status": status,
             "reason_phrase": phrase,
             "headers": headers,
-            "failure": failures.of(request),
+            "failure": failures.recorded(request),
         }
-        ended = endings.answered(claim, **said, draft=draft, progress=run.progress, claims_next=goes_on)
+        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, claims_next=claims_next)
         return ended.next if ended else None
     return None
 
 
 def _request(claim: Claim, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:
-    if claim.has_body_elsewhere:
-        return capture.rebuilt(call, bodies.stream(_patiently(bodies.request_of, claim.task.pk)))
+    if claim.has_unread_body:
+        return capture.rebuilt(call, bodies.stream(with_retries(bodies.request_body, claim.task.pk)))
     return capture.rebuilt(call, claim.body())
 
 
 @contextlib.contextmanager
 def _answered(run: WatchedRun, call: Request, request: HttpRequest) -> Iterator[tuple[Any, Iterable[bytes]]]:
-    """The response of the captured call, or a 401 where its owner may not act any more; and its body, as produced."""
+    """Yield the response of the call and the chunks of its body; a 401 if the owner may no longer act."""
     request.async_task = run.context  # type: ignore[attr-defined]
-    run_request.begin(request, snapshot.of(run.task, call), _patiently)
+    run_request.begin(request, snapshot.of(run.claim.task, call), with_retries)
     run.begin()
-    with _performed(run, call, request) as (response, chunks):
-        if run_request.is_owner_lost(request):  # whatever a middleware has made of it
+    with _response_of(run, call, request) as (response, chunks):
+        if run_request.is_owner_lost(request):  # even if middleware has changed the response
             response, chunks = HttpResponse(status=401), []
         yield response, chunks
 
 
-def _performed(
+def _response_of(
     run: WatchedRun, call: Request, request: HttpRequest
 ) -> contextlib.AbstractContextManager[tuple[Any, Iterable[bytes]]]:
     if isinstance(request, ASGIRequest):
-        return asgi.response_of(request, run, partial(_surroundings, call))
+        return asgi.response_of(request, run, partial(_locale, call))
     return _by_wsgi(run, request)
 
 
@@ -137,8 +138,8 @@ def _by_wsgi(run: WatchedRun, request: HttpRequest) -> Iterator[tuple[Any, Itera
 
 
 @contextlib.contextmanager
-def _surroundings(call: Request) -> Iterator[None]:
-    """Language and time zone as at submit; both end with the run's context."""
+def _locale(call: Request) -> Iterator[None]:
+    """Activate the language and time zone of the submit; both end with the run's context."""
     with contextlib.ExitStack() as stack:
         if call.language:
             stack.enter_context(translation.override(call.language))
@@ -147,12 +148,12 @@ def _surroundings(call: Request) -> Iterator[None]:
         yield
 
 
-def keep_house(stop: threading.Event) -> None:
+def run_maintenance(stop: threading.Event) -> None:
     """Sweep at once and every ``SWEEP_SECONDS``, prune every ``PRUNE_SECONDS`` (0 = never), until ``stop`` is set."""
     pruned = time.monotonic()
     while True:
         try:
-            presence.announce()
+            presence.record_heartbeat()
             recovery.recover()
             dispatch.sweep()
             delivery.sweep()
@@ -160,7 +161,7 @@ def keep_house(stop: threading.Event) -> None:
                 pruned = time.monotonic()
                 pruning.prune()
         except Exception:
-            logger.exception("housekeeping failed; it is tried again")
-            db_sessions.close_all()  # a broken one stays broken: nobody else closes those of this thread
+            logger.exception("maintenance failed; it is retried")
+            db_sessions.close_all()  # nothing else closes broken connections of this thread
         if stop.wait(conf.SWEEP_SECONDS):
             return

@@ -95,7 +95,7 @@ def watch(claim: Claim, limit: float) -> Iterator[WatchedRun]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_interruptible(run))
         if is_worker():
-            run.begin = stack.enter_context(run_file.over(claim.task, limit + CEILING))
+            run.begin = stack.enter_context(run_file.kill_after(claim.task, limit + CEILING))
         with _lock:
             _runs.add(run)
             _start()
@@ -185,7 +185,7 @@ def _reason_to_end(run: WatchedRun) -> Reason | State | None:
         return Reason.RUN_TIMEOUT
     if run.is_private:
         return None
-    return None if not cancel_file.is_up(run.id) and _is_current(run) else State.CANCEL
+    return None if not cancel_file.is_requested(run.id) and _is_current(run) else State.CANCEL
 
 
 def _is_current(run: WatchedRun) -> bool:
@@ -197,7 +197,7 @@ def _is_current(run: WatchedRun) -> bool:
     changes = _changes(run)
     if not changes:
         return bool(mine.exists())
-    if not cancel_file.are_used():
+    if not cancel_file.is_used():
         return _save(run, mine, changes)
     try:
         with connections[router.db_for_write(AsyncTask)].cursor() as cursor:
@@ -229,7 +229,7 @@ def _changes(run: WatchedRun) -> dict[str, Any]:
     """The columns that are due to be saved."""
     now = time.monotonic()
     changes: dict[str, Any] = {}
-    if now - run.renewed >= conf.LEASE_SECONDS / 6 and not cancel_file.are_used():  # there its process id is enough
+    if now - run.renewed >= conf.LEASE_SECONDS / 6 and not cancel_file.is_used():  # there its process id is enough
         run.renewed = now
         changes["lease_until"] = after(dt.timedelta(seconds=conf.LEASE_SECONDS))
     progress = run.progress

@@ -26,8 +26,8 @@ class WatchedRun:
     """One run of ``claim``, of at most ``limit`` seconds. Made in the thread that runs it, read by the watchdog's."""
 
     def __init__(self, claim: Claim, limit: float) -> None:
-        self.claim, self.task = claim, claim.task
-        self.id, self.attempt = claim.task.pk, claim.task.attempt
+        self.claim, task = claim, claim.task
+        self.id, self.attempt = task.pk, task.attempt
         self.limit = limit
         self.thread = threading.get_ident()
         self.connections = query_cancel.of_this_thread()

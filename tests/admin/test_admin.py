@@ -105,7 +105,7 @@ def page(client: Client, address: str, status: int = 200) -> str:
 
 
 def act(client: Client, action: str, *tasks: AsyncTask, **more: str) -> str:
-    """The page after the action, its text unescaped."""
+    """The page after the action, with its text unescaped."""
     chosen = {"action": action, "_selected_action": [str(task.pk) for task in tasks], **more}
     answer = client.post(LIST, chosen, follow=True)
     assert answer.status_code == 200
@@ -119,7 +119,7 @@ def state_of(task: AsyncTask) -> str:
 # The list
 
 
-def test_the_list_shows_what_a_task_is(site: Client, chief: User):
+def test_list_shows_the_task(site: Client, chief: User):
     began = timezone.now()
     make(
         owner=chief,
@@ -133,7 +133,7 @@ def test_the_list_shows_what_a_task_is(site: Client, chief: User):
         assert shown in text
 
 
-def test_a_long_address_is_shortened(site: Client):
+def test_long_url_is_truncated(site: Client):
     make(url="http://h/" + "x" * 500)
     assert "x" * 100 not in page(site, LIST)
 
@@ -141,7 +141,7 @@ def test_a_long_address_is_shortened(site: Client):
 @pytest.mark.parametrize(
     "name", ["access_token", "token", "api_key", "key", "password", "X-Amz-Signature", "sig", "client%5Fsecret"]
 )
-def test_secrets_of_a_query_are_shown_nowhere(site: Client, name: str):
+def test_secret_query_parameters_are_not_shown(site: Client, name: str):
     task = make(url=f"http://h/p?page=7&{name}=hunter2#end", request=call((("Referer", f"http://h/?{name}=hunter2"),)))
     for address in (LIST, detail(task), f"{LIST}{task.pk}/history/"):
         assert "hunter2" not in page(site, address)
@@ -151,7 +151,7 @@ def test_secrets_of_a_query_are_shown_nowhere(site: Client, name: str):
     assert not [entry for entry in LogEntry.objects.all() if "hunter2" in entry.object_repr + entry.change_message]
 
 
-def test_the_newest_task_is_first(site: Client):
+def test_list_is_newest_first(site: Client):
     now = timezone.now()
     make(url="http://h/older", created=now - dt.timedelta(days=1))
     make(url="http://h/newer", created=now)
@@ -169,7 +169,7 @@ def test_filters_narrow_the_list(site: Client, query: str):
     assert "/wanted" in text and "/other" not in text
 
 
-def test_search_finds_by_id_its_beginning_address_account_and_owner(site: Client, chief: User):
+def test_search_by_id_prefix_url_account_and_owner(site: Client, chief: User):
     wanted = make(owner=chief, account="umbrella", url="http://h/wanted", id="0123abcd-89ab-4def-8123-456789abcdef")
     make(url="http://h/other", id="fedc0000-89ab-4def-8123-456789abcdef")
     for term in (str(wanted.pk), uuid.UUID(str(wanted.pk)).hex, "0123abcd", "0123ABCD-89", "want", "umbrel", "chie"):
@@ -177,7 +177,7 @@ def test_search_finds_by_id_its_beginning_address_account_and_owner(site: Client
         assert "/wanted" in text and "/other" not in text, term
 
 
-def test_an_id_inside_an_address_is_found_too(site: Client):
+def test_search_finds_an_id_inside_a_url(site: Client):
     inner = uuid.uuid4()
     make(url=f"http://h/wanted/{inner}")
     assert "/wanted" in page(site, f"{LIST}?q={inner}")
@@ -220,7 +220,7 @@ def many_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE TABLE asyncexchange_asynctask" if connection.vendor == "mysql" else "ANALYZE")
         yield
-        AsyncTask.objects.all()._raw_delete(connection.alias)  # without a cascade that finds nothing, row by row
+        AsyncTask.objects.all()._raw_delete(connection.alias)  # no cascade, which would find nothing row by row
         User.objects.filter(pk__in=[owner.pk for owner in owners]).delete()
 
 
@@ -228,11 +228,11 @@ def many_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 @pytest.mark.usefixtures("many_rows")
 class TestManyRows:
     @pytest.mark.parametrize("query", ["", "p=2", "p=50", "p=100", "state__exact=DONE", "q=owner7", "q=0123abcd"])
-    def test_a_page_is_four_queries(self, site: Client, django_assert_num_queries: Any, query: str):
+    def test_list_page_is_four_queries(self, site: Client, django_assert_num_queries: Any, query: str):
         with django_assert_num_queries(4):  # session, user, count, rows
             assert site.get(f"{LIST}?{query}").status_code == 200
 
-    def test_permissions_are_two_more_queries_for_staff(self, db: None, django_assert_num_queries: Any):
+    def test_permissions_of_staff_are_two_more_queries(self, db: None, django_assert_num_queries: Any):
         client = staff("view_asynctask")
         with django_assert_num_queries(6):
             assert client.get(LIST).status_code == 200
@@ -245,11 +245,11 @@ class TestManyRows:
         counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
         assert counts and all(f"LIMIT {CappedPaginator.max_count}" in sql for sql in counts)
 
-    def test_where_the_pages_end_is_said(self, site: Client):
+    def test_last_page_says_where_the_list_ends(self, site: Client):
         assert "Only the first" in page(site, LIST)
         assert "Only the first" not in page(site, f"{LIST}?account=nobody")
 
-    def test_the_columns_that_may_be_large_are_not_read(self, site: Client):
+    def test_large_columns_are_not_read(self, site: Client):
         with CaptureQueriesContext(connection) as queries:
             page(site, LIST)
         assert not any("response_headers" in query["sql"] for query in queries)
@@ -257,7 +257,7 @@ class TestManyRows:
     @pytest.mark.parametrize(
         ("query", "index"), [("", "asyncexchange_newest"), ("?state__exact=ERROR", "asyncexchange_waiting")]
     )
-    def test_the_order_comes_from_an_index(self, site: Client, query: str, index: str):
+    def test_order_uses_an_index(self, site: Client, query: str, index: str):
         if connection.vendor != "sqlite":
             pytest.skip("reads SQLite's query plan")
         with CaptureQueriesContext(connection) as queries:
@@ -271,15 +271,15 @@ class TestManyRows:
         assert "SCAN asyncexchange_asynctask USING" in plan or "SEARCH asyncexchange_asynctask USING" in plan
 
     @pytest.mark.parametrize(("state", "count"), [(State.DONE, 6), (State.ERROR, 7)])
-    def test_a_task_is_six_queries_and_one_for_why_it_failed(
+    def test_task_page_is_six_queries_and_one_for_the_failure(
         self, site: Client, django_assert_num_queries: Any, state: State, count: int
     ):
         task = AsyncTask.objects.filter(state=state).order_by("created")[ROWS // 20]
-        page(site, detail(task))  # Django looks the content type up once
+        page(site, detail(task))  # caches the content type
         with django_assert_num_queries(count):  # session, user, task, owner, both bodies
             page(site, detail(task))
 
-    def test_too_many_tasks_at_once_are_refused(self, site: Client):
+    def test_action_on_too_many_tasks_is_refused(self, site: Client):
         some = AsyncTask.objects.filter(state=State.PENDING)[:1].get()
         text = act(site, "cancel", some, select_across="1")
         assert f"at most {MAX_SELECTED} tasks" in text
@@ -289,7 +289,7 @@ class TestManyRows:
 # A task
 
 
-def test_nothing_can_be_added_changed_or_deleted(site: Client):
+def test_tasks_cannot_be_added_changed_or_deleted(site: Client):
     task = make()
     text = page(site, detail(task))
     assert 'name="_save"' not in text and "deletelink" not in text and "<textarea" not in text
@@ -299,40 +299,40 @@ def test_nothing_can_be_added_changed_or_deleted(site: Client):
     assert state_of(task) == "DONE"
 
 
-def test_an_id_that_is_none_leads_back(site: Client):
+def test_unknown_id_redirects(site: Client):
     for wrong in ("nonsense", uuid.uuid4()):
         assert site.get(f"{LIST}{wrong}/change/").status_code == 302
 
 
-def test_json_is_indented_and_its_letters_are_readable(site: Client):
+def test_json_is_indented_and_not_escaped(site: Client):
     task = answered(json.dumps({"имя": ["Ёж", 1]}).encode(), "application/json; charset=utf-8")
     assert '{\n  "имя": [\n    "Ёж",\n    1\n  ]\n}' in html.unescape(page(site, detail(task)))
 
 
 @pytest.mark.parametrize("content", [b'{"a": ', b"[" * 60_000, b'"\\ud800"', b"\xff\xfe", b"1" * 5000])
-def test_json_that_is_none_is_shown_as_it_is(site: Client, content: bytes):
+def test_invalid_json_is_shown_unchanged(site: Client, content: bytes):
     assert f"{len(content)} bytes" in page(site, detail(answered(content, "application/json"))).replace(
         "\xa0", " "
     ).replace(",", "")
 
 
-def test_text_is_shown_in_its_charset(site: Client):
+def test_text_is_decoded_with_its_charset(site: Client):
     assert "Привет" in page(site, detail(answered("Привет".encode("cp1251"), "text/plain; charset=windows-1251")))
 
 
 @pytest.mark.parametrize("charset", ["hex", "no-such", "idna", "utf-16"])
-def test_an_odd_charset_is_no_server_error(site: Client, charset: str):
+def test_odd_charset_is_no_server_error(site: Client, charset: str):
     page(site, detail(answered(b"plain", f"text/plain; charset={charset}")))
 
 
-def test_a_form_is_decoded_and_keeps_its_secrets(site: Client):
+def test_form_is_decoded_and_redacted(site: Client):
     task = make(request=call((("Content-Type", "application/x-www-form-urlencoded"),)))
     attach(task, b"city=%D0%A3%D1%84%D0%B0&password=hunter2", Body.REQUEST)
     text = page(site, detail(task))
     assert "Уфа" in text and "hunter2" not in text
 
 
-def test_a_multipart_form_is_decoded_and_files_are_named(site: Client):
+def test_multipart_form_is_decoded_and_its_files_are_named(site: Client):
     task = make(request=call((("Content-Type", "multipart/form-data; boundary=xx"),)))
     content = (
         '--xx\r\nContent-Disposition: form-data; name="city"\r\n\r\nУфа\r\n'
@@ -349,32 +349,32 @@ def test_binary_is_shown_as_its_first_256_bytes(site: Client):
     assert "0050  50 51 52 53" in text and "PQRS" in text and "00f0  f0 f1" in text and "0100  00" not in text
 
 
-def test_a_compressed_answer_is_binary(site: Client):
+def test_compressed_response_is_shown_as_binary(site: Client):
     text = page(site, detail(answered(b"\x1f\x8b\x08\x00", "application/json", Content_Encoding="gzip")))
     assert "1f 8b 08 00" in text
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "", "application/json"])
-def test_a_large_body_is_cut_and_says_so(site: Client, content_type: str):
+def test_large_body_is_truncated_with_a_note(site: Client, content_type: str):
     task = answered("ж ".encode() * 50_000 + b"the end", content_type)
     assert task.bodies.get().name, "it is in the storage"
     text = page(site, detail(task))
     assert "the first 65536 bytes are shown" in text and "the end" not in text and "ж ж" in text
 
 
-def test_no_body_and_no_answer_are_said(site: Client):
+def test_missing_body_and_response_have_a_note(site: Client):
     assert "No body." in page(site, detail(answered(b"")))
     assert "No response." in page(site, detail(make(State.ERROR, reason="lost")))
 
 
-def test_a_body_whose_file_is_missing_is_said(site: Client, caplog: pytest.LogCaptureFixture):
+def test_unreadable_body_has_a_note(site: Client, caplog: pytest.LogCaptureFixture):
     task = answered(b"x" * 100_000)
     storages["asyncexchange"].delete(task.bodies.get().name)
     with caplog.at_level(logging.CRITICAL, "django_asyncexchange"):
         assert "The stored body cannot be read." in page(site, detail(task))
 
 
-def test_an_answer_past_its_deletion_date_is_not_shown(site: Client):
+def test_expired_response_is_not_shown(site: Client):
     task = answered(b"private", "text/plain")
     AsyncTask.objects.filter(pk=task.pk).update(deletion_date=timezone.now() - dt.timedelta(seconds=1))
     text = page(site, detail(task))
@@ -388,7 +388,7 @@ def test_headers_are_a_table_in_order_with_duplicates(site: Client):
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json", "application/x-www-form-urlencoded", ""])
-def test_stored_scripts_never_run(site: Client, content_type: str):
+def test_stored_scripts_are_escaped(site: Client, content_type: str):
     content = json.dumps(SCRIPT).encode() if "json" in content_type else f"{SCRIPT}={SCRIPT}".encode()
     task = make(
         url=f"http://h/{SCRIPT}",
@@ -411,7 +411,7 @@ def test_stored_scripts_never_run(site: Client, content_type: str):
 # Actions
 
 
-def test_cancel_ends_unfinished_tasks_and_counts_the_others(site: Client):
+def test_cancel_action_cancels_unfinished_tasks_only(site: Client):
     waiting, running, done = make(State.PENDING), make(State.PROCESSING), make(State.DONE)
     text = act(site, "cancel", waiting, running, done)
     assert "2 tasks were cancelled." in text and "1 task was already finished." in text
@@ -419,7 +419,7 @@ def test_cancel_ends_unfinished_tasks_and_counts_the_others(site: Client):
     assert LogEntry.objects.filter(change_message="Cancelled.").count() == 2
 
 
-def test_rerun_makes_a_new_task_with_the_same_call_and_links_to_it(site: Client, chief: User):
+def test_rerun_action_creates_a_new_task_and_links_to_it(site: Client, chief: User):
     task = make(State.ERROR, method="POST", owner=chief, request=call(JSON))
     attach(task, b'{"a": 1}', Body.REQUEST)
     text = act(site, "rerun", task)
@@ -430,30 +430,30 @@ def test_rerun_makes_a_new_task_with_the_same_call_and_links_to_it(site: Client,
     assert state_of(task) == "ERROR"
 
 
-def test_rerun_refuses_unfinished_tasks(site: Client):
+def test_rerun_action_refuses_unfinished_tasks(site: Client):
     assert "not rerun: The task is not finished yet." in act(site, "rerun", make(State.PENDING))
     assert AsyncTask.objects.count() == 1
 
 
-def test_rerun_refuses_what_would_be_another_call(site: Client):
+def test_rerun_action_refuses_a_task_without_its_body(site: Client):
     past = timezone.now() - dt.timedelta(days=1)
     task = make(request=call(JSON), method="POST", deletion_date=past)
     assert "The request body has been deleted." in act(site, "rerun", task)
     assert "1 task was rerun" in act(site, "rerun", make(deletion_date=past))
 
 
-def test_rerun_reports_a_full_account(site: Client, settings: Any):
+def test_rerun_action_reports_capacity_exceeded(site: Client, settings: Any):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"moysklad": {"PREFIX": "/r", "CAPACITY": 1}}}
     make(State.PENDING, dialect="moysklad")
     text = act(site, "rerun", make(dialect="moysklad"))
     assert "1 task was not rerun: Too many asynchronous calls are unfinished." in text
 
 
-def test_rerun_reports_a_dialect_that_is_gone(site: Client):
+def test_rerun_action_reports_an_unmounted_dialect(site: Client):
     assert "The dialect is no longer mounted." in act(site, "rerun", make(dialect="esperanto"))
 
 
-def test_rerun_reports_what_breaks_and_goes_on(site: Client, caplog: pytest.LogCaptureFixture):
+def test_rerun_action_goes_on_after_an_error(site: Client, caplog: pytest.LogCaptureFixture):
     broken, whole = make(), make()
     body = attach(broken, b"x" * 100_000, Body.REQUEST)
     storages["asyncexchange"].delete(body.name)
@@ -462,13 +462,13 @@ def test_rerun_reports_what_breaks_and_goes_on(site: Client, caplog: pytest.LogC
     assert "1 task was rerun" in text and "1 task was not rerun" in text
 
 
-def test_prune_asks_first(site: Client):
+def test_prune_action_asks_for_confirmation(site: Client):
     task = make()
     assert "1 finished task will be deleted" in act(site, "prune", task)
     assert AsyncTask.objects.filter(pk=task.pk).exists()
 
 
-def test_prune_deletes_finished_tasks_with_their_files(site: Client):
+def test_prune_action_deletes_finished_tasks_with_their_files(site: Client):
     task, running = answered(b"x" * 100_000), make(State.PROCESSING)
     path = Path(storages["asyncexchange"].path(task.bodies.get().name))
     assert path.exists()
@@ -479,7 +479,7 @@ def test_prune_deletes_finished_tasks_with_their_files(site: Client):
     assert LogEntry.objects.filter(object_id=str(task.pk), action_flag=3).exists()
 
 
-def test_prune_keeps_a_task_whose_file_resists(
+def test_prune_action_keeps_a_task_whose_file_cannot_be_deleted(
     site: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def refuse(name: str) -> None:
@@ -495,7 +495,7 @@ def test_prune_keeps_a_task_whose_file_resists(
 # Permissions and language
 
 
-def test_who_may_only_view_has_no_actions(db: None):
+def test_view_permission_has_no_actions(db: None):
     client = staff("view_asynctask")
     task = make(State.PENDING)
     assert 'name="action"' not in page(client, LIST)
@@ -513,14 +513,14 @@ def test_each_action_needs_its_permission(db: None, permission: str, actions: se
     assert {name for name in ("cancel", "rerun", "prune", "delete_selected") if f'value="{name}"' in text} == actions
 
 
-def test_who_may_nothing_sees_nothing(db: None):
+def test_staff_without_permissions_see_nothing(db: None):
     client = staff()
     task = make()
     page(client, LIST, 403)
     page(client, detail(task), 403)
 
 
-def test_the_pages_render_in_russian(site: Client):
+def test_pages_render_in_russian(site: Client):
     task = answered(b"{}", "application/json")
     site.cookies["django_language"] = "ru"
     for address in (LIST, detail(task)):
@@ -529,17 +529,17 @@ def test_the_pages_render_in_russian(site: Client):
     act(site, "cancel", task)
 
 
-def test_the_admin_is_at_its_own_address():
+def test_url_of_the_admin():
     assert reverse("admin:asyncexchange_asynctask_changelist") == LIST
 
 
-def test_the_progress_of_a_run_is_shown(admin_client):
+def test_progress_is_shown(admin_client):
     task = stored(State.PROCESSING, progress_done=3, progress_total=12, progress_message="on the way")
     page = admin_client.get(reverse("admin:asyncexchange_asynctask_change", args=[task.pk])).content.decode()
     assert "on the way" in page
 
 
-def test_of_a_file_that_is_cut_no_size_is_told(site: Client):
+def test_truncated_file_has_no_size(site: Client):
     task = make(request=call((("Content-Type", "multipart/form-data; boundary=xx"),)))
     head = '--xx\r\nContent-Disposition: form-data; name="{0}"; filename="{0}"\r\n\r\n'
     content = f"{head}1--xx2\r\n{head}{{1}}\r\n--xx--\r\n".format("one", "5" * 100_000)
@@ -556,5 +556,5 @@ def test_of_a_file_that_is_cut_no_size_is_told(site: Client):
     ],
     ids=["json", "form"],
 )
-def test_secrets_of_a_document_that_is_cut_are_not_shown(site: Client, content_type: str, content: bytes):
+def test_secrets_of_a_truncated_document_are_not_shown(site: Client, content_type: str, content: bytes):
     assert "hunter2" not in page(site, detail(answered(content, content_type)))

@@ -1,4 +1,4 @@
-"""The administration over whatever real runs leave behind, with the app's own defaults: no page is a server error.
+"""The admin over everything that real runs leave behind, with default settings: no page is a server error.
 
 As a module it is also a URLconf.
 """
@@ -74,12 +74,12 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def defaults(settings: Any) -> None:
-    """The app's own, but for the executor: runs come when a test wants them."""
+    """Default settings except the executor: tests run the tasks."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True, **owners.HOOKS)
 
 
 def called(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
-    """Submitted over HTTP; not run yet."""
+    """A task submitted over HTTP and not run."""
     before = set(AsyncTask.objects.values_list("pk", flat=True))
     method = more.pop("method", "get")
     answer = getattr(client, method)(path, headers={"Prefer": "respond-async", **more.pop("headers", {})}, **more)
@@ -95,7 +95,7 @@ def ran(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
 
 
 def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
-    """Every end that a call can come to, by name."""
+    """Tasks of every outcome, by name."""
     form = {"city": HOSTILE, "scan": SimpleUploadedFile(f"{HOSTILE}.png", b"\0\xff" * 50_000)}
     left = {
         "waiting": called(anna),
@@ -150,7 +150,7 @@ def left_by_runs(anna: Client) -> dict[str, AsyncTask]:
 
 
 def left_by_others() -> dict[str, AsyncTask]:
-    """By callers who are no users, while they are known and when nobody knows them any more."""
+    """Tasks of callers who are no users, existing and deleted."""
     group = Group.objects.create(name="a group's key")
     callers = {
         "an application": (owners.application("an application"), "/by/oauth/"),
@@ -168,7 +168,7 @@ def left_by_others() -> dict[str, AsyncTask]:
     return left
 
 
-def told(anna: Client) -> Iterator[Delivery]:
+def deliveries_in_every_state(anna: Client) -> Iterator[Delivery]:
     """Webhooks and deliveries in every state."""
     task = ran(anna)
     for number, enabled in enumerate((True, False)):
@@ -207,12 +207,12 @@ def left(anna: Client) -> dict[str, AsyncTask]:
 
 @pytest.fixture
 def webhooks(anna: Client) -> list[Webhook]:
-    list(told(anna))
+    list(deliveries_in_every_state(anna))
     return list(Webhook.objects.order_by("url"))
 
 
 def staff(*verbs: str) -> Client:
-    """Who may do this much; ``superuser`` may everything."""
+    """A staff client with these permissions; ``superuser`` has all."""
     user = User.objects.create(username="clerk", is_staff=True, is_superuser="superuser" in verbs)
     names = [f"{verb}_{model}" for verb in verbs for model in MODELS]
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -228,13 +228,13 @@ def page(client: Client, address: str) -> str:
 
 
 def links(text: str, address: str) -> set[str]:
-    """The pages of this app that ``text`` leads to, but for histories: those are all alike."""
+    """The pages of this app that ``text`` links to, without histories, which are all alike."""
     found = {urldefrag(urljoin(address, link))[0] for link in LINK.findall(html.unescape(text))}
     return {link for link in found if link.startswith(SITE) and not link.endswith(("/add/", "/delete/", "/history/"))}
 
 
 def walk(client: Client, ahead: set[str], *, further: bool) -> set[str]:
-    """Ask for these pages, and for those that they lead to; returns all of them."""
+    """Request these pages, and with ``further`` those that they link to; returns all URLs."""
     seen: set[str] = set()
     while ahead:
         seen.add(address := ahead.pop())
@@ -256,7 +256,7 @@ def test_no_page_filter_search_or_order_is_a_server_error(left: Any, webhooks: A
 
 
 @pytest.mark.parametrize("verb", ["view", "change", "delete"])
-def test_nor_for_who_may_less(webhooks: Any, verb: str):
+def test_no_page_is_a_server_error_with_fewer_permissions(webhooks: Any, verb: str):
     client = staff(verb, "view")
     pages = {f"{SITE}{model}/" for model in MODELS}
     for model in (AsyncTask, Webhook, Delivery):
@@ -279,12 +279,12 @@ def test_no_action_is_a_server_error(left: Any, webhooks: Any):
 
 
 @pytest.mark.parametrize("verbs", [("view",), ("superuser",)], ids="".join)
-def test_only_who_may_change_a_webhook_sees_its_whole_address(webhooks: Any, verbs: tuple[str, ...]):
+def test_full_webhook_url_needs_the_change_permission(webhooks: Any, verbs: tuple[str, ...]):
     text = page(staff(*verbs), f"{SITE}webhook/{webhooks[0].pk}/change/")
     assert ("hunter2" in text) == ("superuser" in verbs)
 
 
-def test_a_webhook_of_a_mount_that_was_taken_down_is_not_changed_but_in_words(webhooks: Any):
+def test_change_of_a_webhook_of_a_removed_mount_is_a_form_error(webhooks: Any):
     [webhook] = [webhook for webhook in webhooks if webhook.dialect == "esperanto"]
     form = {"action": "PROCESSED", "url": "https://example.com/other", "enabled": "on"}
     answer = staff("superuser").post(f"{SITE}webhook/{webhook.pk}/change/", form)
@@ -292,7 +292,7 @@ def test_a_webhook_of_a_mount_that_was_taken_down_is_not_changed_but_in_words(we
 
 
 @pytest.mark.parametrize("field", ["url", "account"])
-def test_letters_that_a_column_does_not_have_are_refused_in_words(field: str, monkeypatch: pytest.MonkeyPatch):
+def test_unstorable_character_is_a_form_error(field: str, monkeypatch: pytest.MonkeyPatch):
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise DataError("no such letter")
 
@@ -315,7 +315,7 @@ BUTTON = re.compile(r'action="(\S+/act/(\w+)/)">.*?<button type="submit"( disabl
 
 
 def buttons(client: Client, address: str) -> dict[str, tuple[str, bool]]:
-    """Address by name of those on a page, and whether they can be pressed."""
+    """Name → (URL, enabled) of the buttons on a page."""
     found = BUTTON.findall(page(client, address))
     return {name: (urljoin(address, target), not disabled) for target, name, disabled in found}
 
@@ -325,7 +325,7 @@ def at(row: Any) -> str:
 
 
 @pytest.mark.parametrize("verb", ["superuser", "view", "change", "delete"])
-def test_a_page_has_buttons_for_what_its_reader_may_do(anna: Client, verb: str):
+def test_buttons_follow_the_permissions(anna: Client, verb: str):
     waiting, done = called(anna), ran(anna)
     client = staff("view", verb)
     may = {"superuser": {"cancel", "rerun", "prune"}, "view": set(), "change": {"cancel", "rerun"}, "delete": {"prune"}}
@@ -333,7 +333,7 @@ def test_a_page_has_buttons_for_what_its_reader_may_do(anna: Client, verb: str):
     assert set(buttons(client, at(done))) == may[verb] & {"rerun", "prune"}
 
 
-def test_a_button_does_what_the_action_does_and_comes_back_to_the_page(anna: Client):
+def test_button_runs_its_action_and_returns_to_the_page(anna: Client):
     task = called(anna)
     client = staff("superuser")
     answer = client.post(buttons(client, at(task))["cancel"][0], follow=True)
@@ -342,7 +342,7 @@ def test_a_button_does_what_the_action_does_and_comes_back_to_the_page(anna: Cli
     assert task.state == State.CANCEL and "1 task was cancelled." in answer.content.decode()
 
 
-def test_a_button_that_deletes_asks_first_and_leads_to_the_list(anna: Client):
+def test_prune_button_asks_for_confirmation_and_leads_to_the_list(anna: Client):
     task = ran(anna)
     client = staff("superuser")
     address = buttons(client, at(task))["prune"][0]
@@ -351,13 +351,13 @@ def test_a_button_that_deletes_asks_first_and_leads_to_the_list(anna: Client):
     assert answer.redirect_chain == [(f"{SITE}asynctask/", 302)] and not AsyncTask.objects.exists()
 
 
-def test_a_call_whose_request_is_erased_cannot_be_run_again_and_its_page_says_why(anna: Client):
+def test_rerun_button_is_disabled_without_the_captured_request(anna: Client):
     client, task = staff("superuser"), ran(anna)
     assert buttons(client, at(task))["rerun"][1] is False
     assert "Rerun: The captured request has been erased (KEEP_REQUESTS)." in page(client, at(task))
 
 
-def test_a_delivery_that_was_given_up_is_sent_once_more_by_its_button(webhooks: Any):
+def test_resend_button_resends_the_delivery(webhooks: Any):
     row = Delivery.objects.filter(state=Delivery.FAILED, webhook__enabled=True).first()
     client = staff("superuser")
     client.post(buttons(client, at(row))["resend"][0])
@@ -367,7 +367,7 @@ def test_a_delivery_that_was_given_up_is_sent_once_more_by_its_button(webhooks: 
 
 
 @pytest.mark.parametrize(("method", "verb", "status"), [("get", "superuser", 405), ("post", "view", 403)])
-def test_a_button_is_a_post_by_who_may(anna: Client, method: str, verb: str, status: int):
+def test_button_needs_post_and_the_permission(anna: Client, method: str, verb: str, status: int):
     task = called(anna)
     address = f"{SITE}asynctask/{task.pk}/act/cancel/"
     assert getattr(staff(verb), method)(address).status_code == status
@@ -375,7 +375,7 @@ def test_a_button_is_a_post_by_who_may(anna: Client, method: str, verb: str, sta
     assert task.state == State.PENDING
 
 
-def test_a_button_of_another_site_does_nothing(anna: Client):
+def test_button_needs_a_csrf_token(anna: Client):
     task, strict = called(anna), Client(enforce_csrf_checks=True)
     staff("superuser")
     strict.force_login(User.objects.get(username="clerk"))
@@ -383,7 +383,7 @@ def test_a_button_of_another_site_does_nothing(anna: Client):
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "00000000-0000-4000-8000-000000000000"])
-def test_a_button_of_what_is_gone_leads_to_the_list(wrong: str):
+def test_button_of_a_missing_row_redirects_to_the_list(wrong: str):
     answer = staff("superuser").post(f"{SITE}asynctask/{wrong}/act/cancel/")
     assert (answer.status_code, answer["Location"]) == (302, f"{SITE}asynctask/")
 
@@ -391,7 +391,7 @@ def test_a_button_of_what_is_gone_leads_to_the_list(wrong: str):
 MISSED = "Is a worker running?"
 
 
-def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):
+def test_list_warns_that_no_worker_runs(anna: Client):
     task, client = called(anna), staff("superuser")
     assert MISSED not in page(client, f"{SITE}asynctask/")
     AsyncTask.objects.filter(pk=task.pk).update(sent=soon(minutes=-2))
@@ -400,7 +400,7 @@ def test_that_nobody_runs_what_waits_is_said_above_the_list(anna: Client):
     assert MISSED not in page(client, f"{SITE}asynctask/")
 
 
-# On a small screen
+# Small screens
 
 LIST = """[
     document.querySelector(".results").clientWidth,
@@ -420,7 +420,7 @@ def with_long_names(**fields: Any) -> AsyncTask:
 
 
 @pytest.mark.service
-def test_a_list_with_long_names_fits_a_small_screen(tmp_path: Path):
+def test_list_with_long_names_fits_a_small_screen(tmp_path: Path):
     for number in range(5):
         with_long_names(state=list(State)[number], to=f"/{'x' * 500}/{number}")
     text = page(staff("superuser"), f"{SITE}asynctask/")
@@ -429,7 +429,7 @@ def test_a_list_with_long_names_fits_a_small_screen(tmp_path: Path):
 
 
 @pytest.mark.service
-def test_a_failed_task_with_long_names_fits_a_small_screen(tmp_path: Path):
+def test_failed_task_with_long_names_fits_a_small_screen(tmp_path: Path):
     task = with_long_names(to=f"/raises/?q={'x' * 500}")
     lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION, f"ValueError: {'y' * 500}")
     room, width, cut = measured(page(staff("superuser"), at(task)), PAGE, tmp_path, "failed-task")
@@ -438,7 +438,7 @@ def test_a_failed_task_with_long_names_fits_a_small_screen(tmp_path: Path):
 
 @pytest.fixture
 def long_names() -> dict[str, Any]:
-    """A webhook and a delivery, by their models."""
+    """A webhook and a delivery, by model name."""
     task = with_long_names(state=State.DONE)
     url = f"https://example.com/{'x' * 500}"
     webhook = Webhook.objects.create(dialect="prefer", account=task.account, url=url, action="PROCESSED")
@@ -451,13 +451,13 @@ def long_names() -> dict[str, Any]:
 
 @pytest.mark.service
 @pytest.mark.parametrize("model", ["webhook", "delivery"])
-def test_a_row_with_a_long_address_is_a_few_lines(tmp_path: Path, model: str, long_names: dict[str, Any]):
+def test_list_row_with_a_long_url_is_a_few_lines(tmp_path: Path, model: str, long_names: dict[str, Any]):
     *_, lines = measured(page(staff("superuser"), f"{SITE}{model}/"), LIST, tmp_path, f"{model}-list")
     assert 0 < lines <= 10
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("model", ["webhook", "delivery"])
-def test_a_page_with_a_long_address_fits_a_small_screen(tmp_path: Path, model: str, long_names: dict[str, Any]):
+def test_page_with_a_long_url_fits_a_small_screen(tmp_path: Path, model: str, long_names: dict[str, Any]):
     room, width, cut = measured(page(staff("superuser"), at(long_names[model])), PAGE, tmp_path, model)
     assert 0 < width <= room and cut == 0

@@ -42,7 +42,7 @@ def place(model, what="changelist", *args):
     return reverse(f"admin:asyncexchange_{model}_{what}", args=args)
 
 
-def said(answer):
+def messages_of(answer):
     return [str(message) for message in get_messages(answer.wsgi_request)]
 
 
@@ -63,28 +63,28 @@ def failed(webhook):
     return row
 
 
-def test_a_webhook_is_made_and_its_secret_shown_once(site):
+def test_webhook_is_created_and_its_secret_shown_once(site):
     answer = site.post(place("webhook", "add"), FIELDS)
     assert answer.status_code == 302
     webhook = Webhook.objects.get()
     secret = encryption.unseal_secret(webhook.secret)
-    assert any(secret in text for text in said(answer))
+    assert any(secret in text for text in messages_of(answer))
     page = site.get(place("webhook", "change", webhook.pk))
     page = site.get(place("webhook", "change", webhook.pk))
     assert secret not in page.content.decode()
 
 
 @pytest.mark.parametrize("url", ["https://10.0.0.1/", "http://example.com/", "https://example.com:22/"])
-def test_an_address_that_may_not_be_called_is_refused_in_the_form(site, url):
+def test_forbidden_url_is_a_form_error(site, url):
     answer = site.post(place("webhook", "add"), {**FIELDS, "url": url})
     assert answer.status_code == 200
     assert "This address cannot be called." in answer.content.decode()
     assert not Webhook.objects.exists()
 
 
-def test_the_same_again_is_refused(site, webhook):
+def test_duplicate_is_refused(site, webhook):
     answer = site.post(place("webhook", "add"), FIELDS)
-    assert said(answer) == ["There is such a webhook already."]
+    assert messages_of(answer) == ["There is such a webhook already."]
     assert Webhook.objects.count() == 1
 
 
@@ -94,7 +94,7 @@ def test_only_mounts_with_webhooks_are_offered(site):
     assert 'value="cisco"' not in page
 
 
-def test_a_webhook_is_changed_but_not_given_away(site, webhook):
+def test_account_of_a_webhook_cannot_be_changed(site, webhook):
     changed = {**FIELDS, "account": "two", "url": "https://example.com/other", "enabled": ""}
     assert site.post(place("webhook", "change", webhook.pk), changed).status_code == 302
     webhook.refresh_from_db()
@@ -102,7 +102,7 @@ def test_a_webhook_is_changed_but_not_given_away(site, webhook):
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_a_webhook_is_deleted_with_its_deliveries(site, webhook, failed, many):
+def test_webhook_is_deleted_with_its_deliveries(site, webhook, failed, many):
     if many:
         site.post(place("webhook"), {"action": "delete_selected", "_selected_action": [str(webhook.pk)], "post": "yes"})
     else:
@@ -111,12 +111,12 @@ def test_a_webhook_is_deleted_with_its_deliveries(site, webhook, failed, many):
     assert not Delivery.objects.exists()
 
 
-def test_before_it_is_deleted_its_deliveries_are_counted(site, webhook, failed):
+def test_delete_confirmation_counts_the_deliveries(site, webhook, failed):
     page = site.get(place("webhook", "delete", webhook.pk)).content.decode()
     assert "Deliveries: 1" in page
 
 
-def test_who_may_not_delete_webhooks_deletes_none(webhook, django_user_model):
+def test_delete_needs_the_permission(webhook, django_user_model):
     colleague = django_user_model.objects.create(username="otto", is_staff=True)
     colleague.user_permissions.add(Permission.objects.get(codename="change_webhook"))
     client = Client()
@@ -126,35 +126,35 @@ def test_who_may_not_delete_webhooks_deletes_none(webhook, django_user_model):
     assert Webhook.objects.exists()
 
 
-def test_a_new_secret_is_shown_once_and_noted(site, webhook):
+def test_rotated_secret_is_shown_once_and_logged(site, webhook):
     answer = site.post(place("webhook"), {"action": "rotate", "_selected_action": [str(webhook.pk)]})
     webhook.refresh_from_db()
-    assert any(encryption.unseal_secret(webhook.secret) in text for text in said(answer))
+    assert any(encryption.unseal_secret(webhook.secret) in text for text in messages_of(answer))
     assert webhook.former_secret
     assert LogEntry.objects.count() == 1
 
 
-def test_what_was_given_up_is_sent_once_more(site, webhook, failed):
+def test_failed_deliveries_are_resent(site, webhook, failed):
     answer = site.post(place("webhook"), {"action": "resend_failed", "_selected_action": [str(webhook.pk)]})
-    assert said(answer) == ["1 delivery was queued again."]
+    assert messages_of(answer) == ["1 delivery was queued again."]
     failed.refresh_from_db()
     assert failed.state == Delivery.WAITING
 
 
-def test_a_delivery_is_looked_at_with_its_tries(site, failed):
+def test_delivery_shows_its_attempts(site, failed):
     page = site.get(place("delivery", "change", failed.pk)).content.decode()
     assert "503" in page
     assert "&lt;b&gt;busy&lt;/b&gt;" in page
     assert site.get(place("delivery")).status_code == 200
 
 
-def test_a_delivery_is_sent_once_more(site, failed):
+def test_delivery_is_resent(site, failed):
     site.post(place("delivery"), {"action": "resend", "_selected_action": [str(failed.pk)]})
     failed.refresh_from_db()
     assert failed.state == Delivery.WAITING
 
 
-def test_all_deliveries_since_a_time_are_sent_once_more(site, failed):
+def test_filtered_deliveries_are_resent(site, failed):
     since = {"created__gte": (timezone.now() - dt.timedelta(hours=1)).isoformat()}
     action = {"action": "resend", "select_across": "1", "_selected_action": [str(failed.pk)]}
     old = Delivery.objects.create(
@@ -162,16 +162,16 @@ def test_all_deliveries_since_a_time_are_sent_once_more(site, failed):
     )
     Delivery.objects.filter(pk=old.pk).update(created=timezone.now() - dt.timedelta(days=2))
     answer = site.post(f"{place('delivery')}?{urlencode(since)}", action)
-    assert said(answer) == ["1 delivery was queued again."]
+    assert messages_of(answer) == ["1 delivery was queued again."]
     assert Delivery.objects.get(state=Delivery.WAITING) == failed
 
 
-def test_a_delivery_is_not_typed_over_or_deleted(site, failed):
+def test_delivery_cannot_be_changed_or_deleted(site, failed):
     assert site.post(place("delivery", "change", failed.pk), {"url": "https://evil.example/"}).status_code == 403
     assert site.post(place("delivery", "delete", failed.pk), {"post": "yes"}).status_code == 403
     assert site.get(place("delivery", "add")).status_code == 403
 
 
-def test_the_list_of_webhooks_is_shown(site, webhook):
+def test_list_of_webhooks(site, webhook):
     page = site.get(place("webhook"), {"q": "example"}).content.decode()
     assert webhook.url in page

@@ -1,4 +1,4 @@
-"""Under ASGI the same: Django's asynchronous client, and a real server."""
+"""Django's asynchronous test client and a real ASGI server give the same answers as WSGI."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def through(middleware, request):
     return await middleware(request)
 
 
-def test_a_call_that_is_not_for_us_passes_as_it_is(async_rf):
+def test_request_without_a_dialect_passes_through_unread(async_rf):
     request = async_rf.post("/zoo/raw/", b"abc", content_type="text/plain")
     assert through(AsyncExchangeMiddleware(passes), request) is request
     assert not request._read_started
@@ -64,7 +64,7 @@ PATHS += ["async-class/", "person/", "async-person/", "broken/", "rest-error/", 
 
 @pytest.mark.seed("S004-17", "S004-18")
 @pytest.mark.parametrize("path", PATHS)
-def test_a_replayed_answer_is_the_answer_given_at_once(client, path):
+def test_replayed_response_equals_the_synchronous_response(client, path):
     @async_to_sync
     async def play():
         values = {"data": EVERY_BYTE[:128], "content_type": "application/octet-stream"}
@@ -80,7 +80,7 @@ def test_a_replayed_answer_is_the_answer_given_at_once(client, path):
     assert later.headers.get("Content-Type") == now.headers.get("Content-Type")
 
 
-def test_a_report_is_built_later(client, listed):
+def test_moysklad_report_is_downloaded_later(client, listed):
     Group.objects.create(name="склад")
 
     @async_to_sync
@@ -92,7 +92,7 @@ def test_a_report_is_built_later(client, listed):
     assert [row["name"] for row in json.loads(play())] == ["склад"]
 
 
-def test_a_refusal_leaves_nothing(client):
+def test_refused_call_creates_no_task(client):
     @async_to_sync
     async def play():
         return [(await client.post(path, headers=SOLITUDE)).status_code for path in ("/nowhere/", "/doors/closed/")]
@@ -101,7 +101,7 @@ def test_a_refusal_leaves_nothing(client):
     assert not AsyncTask.objects.exists()
 
 
-def test_a_body_over_the_limit_is_refused(client, settings):
+def test_body_over_max_request_bytes_is_refused_with_413(client, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_REQUEST_BYTES": 10}
 
     @async_to_sync
@@ -122,7 +122,7 @@ def browser(client):
 
 
 @pytest.mark.seed("S004-8", "S004-9", "S004-12", "S004-14", "S004-16", "S004-17", "S004-18")
-def test_solitude_from_end_to_end(browser):
+def test_solitude_end_to_end_over_asgi(browser):
     paths = [
         "raw",
         "asynchronous",
@@ -147,14 +147,14 @@ def test_solitude_from_end_to_end(browser):
             assert (envelope["run"], envelope["status_code"]) == (True, now[0])
 
 
-def test_a_large_body_comes_back_in_a_stream(browser):
+def test_large_body_is_replayed_over_asgi(browser):
     with asgi_server() as port:
         accepted = json.loads(ask(port, "POST", "/zoo/raw/", LARGE, {**browser, **SOLITUDE})[3])
         assert ask(port, "GET", accepted["replay"], headers=browser)[3] == LARGE
 
 
 @pytest.mark.seed("S001-4", "S001-14", "S001-20", "S001-33", "S001-35")
-def test_moysklad_from_end_to_end(browser, listed):
+def test_moysklad_end_to_end_over_asgi(browser, listed):
     with asgi_server() as port:
         url = "/api/remap/1.2/zoo/place/?a=1&b=%D1%8F"
         now = json.loads(ask(port, "GET", url, headers=browser)[3])
@@ -169,6 +169,6 @@ def test_moysklad_from_end_to_end(browser, listed):
 
 
 def address(headers, name):
-    """Path and query of an absolute address in ``headers``."""
+    """Path and query of the absolute URL in header ``name``."""
     text = next(text for key, text in headers if key.lower() == name.lower())
     return "/" + text.split("/", 3)[3]

@@ -1,4 +1,4 @@
-"""Whatever comes in over HTTP, what goes out is a 2xx or 4xx in the shape of its dialect."""
+"""Any HTTP input is answered with a 2xx or a 4xx in the format of its dialect."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ grammar = st.lists(pieces, max_size=12).map("".join)
 
 @pytest.fixture(scope="module")
 def worded():
-    """Whether a document is an error as MoySklad's clients know it."""
+    """Whether a response is an error document of MoySklad."""
 
     def check(response):
         errors = json.loads(response.content)["errors"]
@@ -66,7 +66,7 @@ def worded():
 
 @pytest.fixture
 def anna(admin_user):
-    """A client that is logged in and has some tasks."""
+    """A logged-in client with one task in each state."""
     client = Client(raise_request_exception=True)
     client.force_login(admin_user)
     for state in State:
@@ -86,7 +86,7 @@ def is_fine(response):
 @example(query="filter=request=%00")
 @example(query="limit=" + "9" * 5000)
 @example(query="filter=\xe9")
-def test_any_query_of_the_list_is_answered_or_refused(anna, worded, query):
+def test_fuzzed_list_query_is_answered_200_or_400(anna, worded, query):
     response = anna.get(f"{BASE}/async", QUERY_STRING=query)
     assert response.status_code in (200, 400)
     assert "rows" in response.json() if response.status_code == 200 else worded(response)
@@ -98,7 +98,7 @@ def test_any_query_of_the_list_is_answered_or_refused(anna, worded, query):
 @example(id="\0" * 36, rest="/result")
 @example(id="\ud800", rest="")
 @example(id="\n", rest="/x")
-def test_any_id_is_refused(anna, worded, id, rest):
+def test_fuzzed_task_id_is_refused(anna, worded, id, rest):
     path = f"{BASE}/async/{id}{rest}".encode("utf-8", "surrogatepass").decode("latin-1")
     response = anna.get("/", PATH_INFO=path)
     assert response.status_code in (403, 404, 405) or id.strip("/") == ""
@@ -108,14 +108,14 @@ def test_any_id_is_refused(anna, worded, id, rest):
 @fuzzed
 @given(id=st.text(min_size=1, max_size=50), verb=st.sampled_from(["result", "replay"]))
 @example(id="\0", verb="replay")
-def test_any_id_is_refused_by_solitude(anna, id, verb):
+def test_fuzzed_task_id_is_a_404_in_solitude(anna, id, verb):
     response = anna.get("/", PATH_INFO=f"/delay/{verb}/{id}/".encode("utf-8", "surrogatepass").decode("latin-1"))
     assert (response.status_code, response["Solitude-Async"], response.content) == (404, "no", b"")
 
 
 @fuzzed
 @given(query=st.dictionaries(st.sampled_from(["temp_url_sig", "temp_url_expires", "filename", "x"]), st.text()))
-def test_any_link_is_refused(anna, worded, query, admin_user):
+def test_fuzzed_download_signature_is_a_403(anna, worded, query, admin_user):
     task = stored(State.DONE, owner=admin_user, answer=b"secret")
     response = anna.get(f"{BASE}/async/{task.pk}/download", query)
     assert response.status_code == 403
@@ -140,7 +140,7 @@ HEADERS = st.sampled_from(
 
 
 def environ(headers):
-    """``headers`` as a server would pass them on."""
+    """``headers`` as WSGI environ keys."""
     names = {name: name.upper().replace("-", "_") for name in headers}
     return {
         upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}": headers[name]
@@ -160,7 +160,7 @@ def environ(headers):
 @example(headers={"Content-Length": "9" * 400}, trigger="yes", body=b"x", method="POST")
 @example(headers={"Content-Type": "multipart/form-data"}, trigger="yes", body=b"x", method="POST")
 @example(headers={"X-Custom": "a\0b"}, trigger="y\0s", body=b"", method="POST")
-def test_any_call_with_the_header_is_taken_or_refused(anna, headers, trigger, body, method):
+def test_fuzzed_call_with_a_trigger_header_is_accepted_or_refused(anna, headers, trigger, body, method):
     passed = {**environ(headers), "HTTP_SOLITUDE_ASYNC": trigger}
     session = "; ".join(f"{name}={morsel.value}" for name, morsel in anna.cookies.items())
     passed["HTTP_COOKIE"] = f"{session}; {passed.get('HTTP_COOKIE', '')}"
@@ -180,7 +180,9 @@ def test_any_call_with_the_header_is_taken_or_refused(anna, headers, trigger, bo
 )
 @example(spelling="true", query="x=%00", headers={}, method="GET", path="/ran/")
 @example(spelling="true", query="limit=1", headers={"Accept-Encoding": ";;q=,"}, method="GET", path="/ran/")
-def test_any_call_with_the_parameter_is_taken_or_refused(anna, worded, spelling, query, headers, method, path):
+def test_fuzzed_call_with_a_trigger_parameter_is_accepted_or_refused(
+    anna, worded, spelling, query, headers, method, path
+):
     passed = {**environ(headers), "QUERY_STRING": f"async={spelling}&{query}"}
     passed.pop("HTTP_COOKIE", None)
     response = anna.generic(method, BASE + path, **passed)
@@ -195,6 +197,6 @@ def test_any_call_with_the_parameter_is_taken_or_refused(anna, worded, spelling,
 @example(path="ran/\0")
 @example(path="ran/\n")
 @example(path="%00/..;/")
-def test_any_address_is_answered_or_refused(anna, path):
+def test_fuzzed_path_is_answered_or_refused(anna, path):
     raw = f"/{path}".encode().decode("latin-1")
     assert is_fine(anna.generic("POST", "/", b"x", PATH_INFO=raw, HTTP_SOLITUDE_ASYNC="yes"))

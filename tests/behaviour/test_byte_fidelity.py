@@ -1,4 +1,4 @@
-"""Parity: whatever a view is like, its answer replayed is its answer given at once."""
+"""Parity: the replayed response of any view equals its synchronous response."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ Its address has an ETag and parts besides, where the call succeeded.
 
 
 def parity(later, now):
-    """Whether two lists of headers are the same, but for ours and the framing.
+    """Assert that two lists of headers are equal, apart from ours and the framing.
 
-    Reading a task depends on its reader, so its ``Vary`` may name ``Cookie`` as well.
+    Reading a task depends on who reads, so its ``Vary`` may name ``Cookie`` as well.
     """
     given = {name.lower() for name, _ in now}
     ours = [pair for pair in OURS if pair[0].lower() not in given]
@@ -182,7 +182,7 @@ def essence(headers):
 
 @pytest.mark.seed("S004-17", "S004-18", "S004-19", "S004-20")
 @pytest.mark.parametrize("animal", ZOO, ids=str)
-def test_a_replayed_answer_is_the_answer_given_at_once(client, animal):
+def test_replayed_response_equals_the_synchronous_response(client, animal):
     Group.objects.create(pk=1, name="first")
     now = animal.call(client)
     accepted = animal.call(client, **{"Solitude-Async": "yes"})
@@ -193,7 +193,7 @@ def test_a_replayed_answer_is_the_answer_given_at_once(client, animal):
     assert body_of(later) == body_of(now)
 
 
-def test_the_zoo_is_large_enough():
+def test_at_least_30_kinds_of_views_are_compared():
     assert len({animal.path for animal in ZOO if not animal.path.startswith("answer/")}) >= 30
 
 
@@ -203,40 +203,40 @@ def later(client, path, **headers):
     return client.get(accepted.json()["replay"])
 
 
-def test_a_cookie_set_by_the_view_is_not_replayed(client):
+def test_set_cookie_is_not_replayed(client):
     now = client.post("/zoo/cookies/")
     assert "biscuit" in now.cookies
     assert "biscuit" not in later(client, "/zoo/cookies/").cookies
 
 
-def test_a_header_after_the_cookie_is_replayed(client):
+def test_header_after_set_cookie_is_replayed(client):
     assert later(client, "/zoo/cookies/").headers["X-After-Cookie"] == "yes"
 
 
-def test_what_the_view_says_about_caches_is_replayed_as_it_is(client):
+def test_cache_control_of_the_view_is_replayed(client):
     assert later(client, "/zoo/cacheable/").headers["Cache-Control"] == "public, max-age=3600"
 
 
-def test_what_belongs_to_a_server_or_connection_is_not_replayed(client):
+def test_hop_by_hop_headers_are_not_replayed(client):
     assert "mine" in client.post("/zoo/framing/").headers.values()
     assert "mine" not in later(client, "/zoo/framing/").headers.values()
 
 
-def test_a_streamed_answer_gets_a_length_when_it_is_replayed(client):
+def test_replayed_streaming_response_has_a_content_length(client):
     replayed = later(client, "/zoo/stream/")
     assert int(replayed.headers["Content-Length"]) == len(body_of(replayed))
 
 
-def test_an_answer_larger_than_the_inline_limit_is_streamed(client):
+def test_response_over_the_inline_limit_is_replayed_as_a_stream(client):
     with contextlib.closing(later(client, "/zoo/large/")) as replayed:
         assert replayed.streaming
 
 
-def test_a_body_without_a_content_type_is_replayed_without_one(client):
+def test_body_without_content_type_is_replayed_without_one(client):
     assert "Content-Type" not in later(client, "/zoo/no-type/").headers
 
 
-# A report, in MoySklad's language -------------------------------------------------------------------------------------
+# A report in MoySklad's dialect ---------------------------------------------------------------------------------------
 
 REPORTS = ["unicode/", "latin/", "binary/", "large/", "stream/", "async-stream/", "file/", "template/", "compressed/"]
 REPORTS += ["place/?%D0%B8=%D1%8F&b=2", "rest-function/?a=1", "groups/", "empty/", "async-class/", "duplicates/"]
@@ -249,7 +249,7 @@ def every_report(settings):
 
 @pytest.mark.seed("S001-35", "S002-47", "S002-48")
 @pytest.mark.parametrize("path", REPORTS)
-def test_a_downloaded_report_is_the_report_given_at_once(client, every_report, path):
+def test_downloaded_report_equals_the_synchronous_response(client, every_report, path):
     Group.objects.create(name="склад")
     url = f"/api/remap/1.2/zoo/{path}"
     now = client.get(url)
@@ -264,7 +264,7 @@ def test_a_downloaded_report_is_the_report_given_at_once(client, every_report, p
 
 @pytest.mark.seed("S001-44", "S002-52")
 @pytest.mark.parametrize("path", ["answer/403/", "answer/404/", "rest/", "answer/429/", "lost/", "forbidden/"])
-def test_a_failed_report_is_answered_as_at_once(client, every_report, path):
+def test_result_of_a_failed_report_equals_the_synchronous_response(client, every_report, path):
     url = f"/api/remap/1.2/zoo/{path}"
     now = client.get(url)
     if path == "rest/":  # its 405 is known at submit
@@ -276,13 +276,13 @@ def test_a_failed_report_is_answered_as_at_once(client, every_report, path):
     assert body_of(result) == body_of(now)
 
 
-def test_a_downloaded_report_does_not_keep_the_reason_phrase_of_another_status(client, every_report):
+def test_downloaded_report_does_not_keep_the_original_reason_phrase(client, every_report):
     accepted = client.get("/api/remap/1.2/zoo/created/?async=true")
     file = client.get(client.get(accepted.headers["Location"]).headers["Location"])
     assert (file.status_code, file.reason_phrase) == (200, "OK")
 
 
-# Over a wire ----------------------------------------------------------------------------------------------------------
+# Over a real server ---------------------------------------------------------------------------------------------------
 
 CONNECTION = {"date", "server", "connection", "transfer-encoding", "set-cookie"}
 """What belongs to the server and its connection, or to the session."""
@@ -292,7 +292,7 @@ SECRET = "s" * 32
 
 
 @pytest.mark.seed("S004-9", "S004-17", "S004-18")
-def test_what_a_real_server_sends_is_the_same_now_and_later(client):
+def test_real_server_sends_the_same_response_now_and_later(client):
     cookie = f"sessionid={client.cookies['sessionid'].value}; csrftoken={SECRET}"
     session = {"Cookie": cookie, "X-CSRFToken": SECRET, "Content-Type": "text/plain"}
     paths = [

@@ -1,7 +1,7 @@
-"""Canaries: whatever proves an identity is sent along, and then searched for in all that is kept and all that is said.
+"""Canaries: each credential is sent along, and then searched for in everything that is stored, queued or logged.
 
-Two tables are left out: Django's ``django_session`` holds session keys and REST framework's ``authtoken_token`` holds
-tokens, before any call and without us; so do the statements that look there.
+Two tables are left out: Django's ``django_session`` holds session keys and REST framework's ``authtoken_token``
+holds tokens, before any call and without us; statements on these tables are left out of the log as well.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def rows() -> Iterator[tuple[str, bytes]]:
 
 
 def messages() -> Iterator[tuple[str, bytes]]:
-    """What is in the queue, unpacked."""
+    """The queued messages, unpacked."""
     for message in OrmQ.objects.all():
         yield "a message", repr(SignedPackage.loads(message.payload)).encode()
 
@@ -118,8 +118,8 @@ def files() -> Iterator[tuple[str, bytes]]:
             yield str(file), file.read_bytes()
 
 
-class Listener(logging.Handler):
-    """Keeps all that is logged, and what an error was logged with."""
+class Recorder(logging.Handler):
+    """Keeps everything that is logged, tracebacks included."""
 
     def __init__(self):
         super().__init__(logging.DEBUG)
@@ -132,9 +132,9 @@ class Listener(logging.Handler):
 
 
 @contextlib.contextmanager
-def listening():
-    """All loggers of the process speak up, whatever their level."""
-    listener = Listener()
+def recording():
+    """Enable all loggers of the process at level DEBUG."""
+    listener = Recorder()
     loggers = [logging.getLogger(), *(logging.getLogger(name) for name in logging.root.manager.loggerDict)]
     before = [(logger, logger.level, logger.disabled) for logger in loggers]
     deaf = [logger for logger in loggers if not logger.propagate or logger is logging.root]
@@ -157,12 +157,12 @@ def listening():
 
 @pytest.fixture
 def logs():
-    with listening() as listener:
+    with recording() as listener:
         yield listener.lines
 
 
 def found(canaries, logs):
-    """Where any of ``canaries`` sits, anywhere."""
+    """Where any of ``canaries`` is stored, queued or logged."""
     places = [*rows(), *messages(), *files(), *logs]
     assert len(places) > 20
     return {(where, canary) for where, text in places for canary in canaries if canary.encode() in text}
@@ -178,7 +178,7 @@ def anna(db):
 
 @pytest.fixture
 def client(anna):
-    """Anna's browser; CSRF is checked."""
+    """Anna's browser, with CSRF checks."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.force_login(anna)
     client.cookies.load(COOKIES)
@@ -187,7 +187,7 @@ def client(anna):
 
 @pytest.fixture(autouse=True)
 def clean():
-    """No test leaves files behind for the next to find."""
+    """Delete the files that the test has left behind."""
     before = {where for where, _ in files()}
     yield
     place = settings.STORAGES["asyncexchange"]["OPTIONS"]["location"]
@@ -197,7 +197,7 @@ def clean():
 
 
 def ask(client, dialect, to="digests", body="json", **headers):
-    """Submit with every canary there is; all of them."""
+    """Submit a call with every canary; return the canaries."""
     secret = "&".join(f"{name}={text}" for name, text in QUERY.items())
     headers = {"Authorization": "Bearer canary-authorization", **HEADERS, **headers}
     if dialect == "moysklad":
@@ -217,7 +217,7 @@ CALLS = pytest.mark.parametrize(
 
 
 @CALLS
-def test_no_credential_is_kept_or_logged_of_a_call_that_has_run(client, logs, dialect, body):
+def test_finished_call_leaves_no_credential(client, logs, dialect, body):
     with override_settings(ASYNC_EXCHANGE=mounted()):
         canaries = ask(client, dialect, body=body)
     assert AsyncTask.objects.get().status_code == 200
@@ -225,14 +225,14 @@ def test_no_credential_is_kept_or_logged_of_a_call_that_has_run(client, logs, di
 
 
 @CALLS
-def test_no_credential_is_kept_or_logged_of_a_call_that_waits(client, logs, dialect, body):
+def test_pending_call_leaves_no_credential(client, logs, dialect, body):
     with override_settings(ASYNC_EXCHANGE=mounted(EXECUTOR=IDLE)):
         canaries = ask(client, dialect, body=body)
     assert found(canaries, logs) == set()
 
 
 @pytest.mark.parametrize("dialect", ["moysklad", "solitude", "prefer"])
-def test_no_credential_is_kept_or_logged_of_a_call_that_fails(client, logs, dialect):
+def test_failed_call_leaves_no_credential(client, logs, dialect):
     with override_settings(ASYNC_EXCHANGE=mounted()):
         canaries = ask(client, dialect, to="fails")
     assert AsyncTask.objects.get().state == "ERROR"
@@ -241,7 +241,7 @@ def test_no_credential_is_kept_or_logged_of_a_call_that_fails(client, logs, dial
 
 
 @pytest.mark.parametrize("dialect", ["solitude", "prefer"])
-def test_no_token_is_kept_or_logged(anna, logs, dialect):
+def test_token_is_neither_stored_nor_logged(anna, logs, dialect):
     token = Token.objects.create(user=anna, key="canary" + "7" * 34)
     client = Client(raise_request_exception=False)
     with override_settings(ASYNC_EXCHANGE=mounted()):
@@ -252,7 +252,7 @@ def test_no_token_is_kept_or_logged(anna, logs, dialect):
 
 
 @pytest.mark.parametrize("dialect", ["moysklad", "solitude", "prefer"])
-def test_no_credential_is_in_the_queue_of_django_q2(client, logs, dialect):
+def test_django_q2_message_has_no_credential(client, logs, dialect):
     with override_settings(ASYNC_EXCHANGE=mounted(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
         canaries = ask(client, dialect, body="large" if dialect == "solitude" else "json")
         task = AsyncTask.objects.get()
@@ -263,7 +263,7 @@ def test_no_credential_is_in_the_queue_of_django_q2(client, logs, dialect):
         assert found(canaries, logs) == set()
 
 
-def test_no_credential_is_kept_where_requests_are_kept_and_run_again(client, logs):
+def test_kept_request_and_rerun_leave_no_credential(client, logs):
     with override_settings(ASYNC_EXCHANGE=mounted(KEEP_REQUESTS=True)):
         canaries = ask(client, "solitude")
         rerun(AsyncTask.objects.get())
@@ -271,7 +271,7 @@ def test_no_credential_is_kept_where_requests_are_kept_and_run_again(client, log
         assert found(canaries, logs) == set()
 
 
-def test_no_credential_is_logged_by_the_task_addresses(client, logs):
+def test_task_endpoints_log_no_credential(client, logs):
     with override_settings(ASYNC_EXCHANGE=mounted()):
         canaries = ask(client, "moysklad")
         pk = AsyncTask.objects.get().pk
@@ -281,7 +281,7 @@ def test_no_credential_is_logged_by_the_task_addresses(client, logs):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Solitude-Async": "yes"}])
-def test_no_credential_of_a_refused_call_is_kept_or_logged(logs, headers):
+def test_refused_call_leaves_no_credential(logs, headers):
     client = Client(raise_request_exception=False)
     with override_settings(ASYNC_EXCHANGE=mounted()):
         refused = client.post("/rest/?token=canary-query-token", headers={**HEADERS, **headers})
@@ -292,7 +292,7 @@ def test_no_credential_of_a_refused_call_is_kept_or_logged(logs, headers):
 # The search itself ----------------------------------------------------------------------------------------------------
 
 
-def test_the_search_finds_what_is_kept(client, logs):
+def test_search_finds_what_is_stored_queued_and_logged(client, logs):
     with override_settings(ASYNC_EXCHANGE=mounted(EXECUTOR=IDLE)):
         ask(client, "solitude", body="large", **{"X-Harmless": "bait-in-a-header"})
         client.post(
@@ -303,6 +303,6 @@ def test_the_search_finds_what_is_kept(client, logs):
     baits = {f"bait-in-a-{place}" for place in ("query", "log", "message")}
     assert {canary for _, canary in found(baits, logs)} == baits
     assert any("bait-in-a-header" in str(task.captured) for task in AsyncTask.objects.all())
-    assert any(text.startswith(b"gAAAA") for _, text in files())  # how what is sealed begins
+    assert any(text.startswith(b"gAAAA") for _, text in files())  # how sealed text begins
     assert any(name == "django.db.backends" for name, _ in logs)
     assert Body.objects.exclude(name="").exists()

@@ -1,4 +1,4 @@
-"""A database that fails while a client asks: the client is told to come again, and nothing is done by halves."""
+"""A database that fails during a request: the client gets a 503, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOYSKLAD = "/api/remap/1.2"
 
 @pytest.fixture(autouse=True)
 def few_at_work(settings):
-    """One call of an account has its turn at a time, so that its end gives the next one's."""
+    """One call of an account runs at a time, so that its end dispatches the next."""
     mounts = {
         "prefer": {"PREFIX": "/async", "SHARE": 1},
         "moysklad": {"PREFIX": MOYSKLAD, "SHARE": 1, "CAPACITY": None},
@@ -38,7 +38,7 @@ def client():
 
 
 def waiting(client):
-    """The oldest of two calls: the other one waits for its end."""
+    """The older of two calls; the other is not dispatched until it ends."""
     for _ in range(2):
         assert client.post("/ran/", headers={"Prefer": "respond-async"}).status_code == 202
     return AsyncTask.objects.earliest("created", "pk")
@@ -51,7 +51,7 @@ def done(client):
 
 
 def everything():
-    """All tasks with their states, and how many bodies."""
+    """All tasks with their states, and the number of bodies."""
     return sorted(AsyncTask.objects.values_list("pk", "state")), Body.objects.count()
 
 
@@ -83,7 +83,7 @@ def everything():
         pytest.param(waiting, lambda client, task: client.get(f"{MOYSKLAD}/async/"), 200, id="list of moysklad"),
     ],
 )
-def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, before, ask, success):
+def test_request_succeeds_or_is_a_503_without_effect_whichever_statement_fails(client, before, ask, success):
     for at in itertools.count():
         AsyncTask.objects.all().delete()
         task = before(client)
@@ -98,7 +98,7 @@ def test_whichever_statement_fails_a_request_is_done_or_may_be_repeated(client, 
     assert (response.status_code, at > 2) == (success, True)
 
 
-def test_a_caller_who_cannot_be_looked_up_is_told_to_come_again():
+def test_failing_authentication_query_is_a_503_with_retry_after():
     get_user_model().objects.create_user("otto", password="a password")
     known = {"Authorization": "Basic " + base64.b64encode(b"otto:a password").decode(), "Prefer": "respond-async"}
     failing = Failing(at=0)
@@ -109,7 +109,7 @@ def test_a_caller_who_cannot_be_looked_up_is_told_to_come_again():
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-def test_a_client_that_polls_is_told_to_come_again(client, error):
+def test_poll_while_the_database_is_down_is_a_503_with_retry_after(client, error):
     def refuse(*args):
         raise error("the database is away")
 

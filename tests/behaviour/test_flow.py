@@ -1,4 +1,4 @@
-"""Whole journeys through HTTP, with the worker at our own pace: what a client of a protocol can rely on."""
+"""Whole calls over HTTP with the worker run by hand: what clients of the protocols rely on."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def idle():
 
 
 @pytest.mark.seed("S001-13", "S003-2")
-def test_the_202_leaves_before_the_view_has_run(anna):
+def test_202_is_sent_before_the_view_runs(anna):
     assert anna.get(REPORT).status_code == 202
     assert (AsyncTask.objects.get().state, runs()) == (State.PENDING, 0)
 
 
 @pytest.mark.seed("S004-8")
-def test_a_call_goes_from_the_queue_to_its_answer(anna):
+def test_call_is_queued_run_and_replayed(anna):
     replay = anna.post("/ran/", headers={"Solitude-Async": "yes"}).json()["replay"]
     assert anna.get(replay)["Solitude-Async"] == "no"
     runner.run(str(AsyncTask.objects.get().pk))
@@ -51,7 +51,7 @@ def test_a_call_goes_from_the_queue_to_its_answer(anna):
 
 @pytest.mark.seed("S002-28")
 @pytest.mark.parametrize("method", ["put", "patch", "post", "delete"])
-def test_nobody_writes_a_task(anna, method):
+def test_task_is_read_only_over_http(anna, method):
     status = anna.get(REPORT)["Content-Location"]
     before = AsyncTask.objects.values().get()
     response = getattr(anna, method)(status, {"state": "DONE"}, content_type="application/json")
@@ -60,7 +60,7 @@ def test_nobody_writes_a_task(anna, method):
 
 
 @pytest.mark.seed("S000-35")
-def test_a_call_whose_outcome_is_unknown_is_left_to_people(anna):
+def test_lost_call_is_not_run_again_and_shown_as_unknown(anna):
     task = stored(dialect="mailru", owner=User.objects.get())
     lifecycle.fail(lifecycle.claim(task.pk), Reason.LOST)
     runner.run(str(task.pk))
@@ -69,7 +69,7 @@ def test_a_call_whose_outcome_is_unknown_is_left_to_people(anna):
 
 
 @pytest.mark.seed("S003-9")
-def test_a_call_beyond_the_capacity_is_not_accepted(anna):
+def test_call_over_capacity_is_refused_with_retry_after(anna):
     given = {**exchange()["DIALECTS"], "cisco": {"PREFIX": "", "CAPACITY": 1}}
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=given)):
         first, second = (anna.post("/ran/?async=true") for _ in range(2))
@@ -79,28 +79,28 @@ def test_a_call_beyond_the_capacity_is_not_accepted(anna):
 
 
 class TestAnonymous:
-    """Where callers without an identity may submit, whoever knows an id may read it, and nothing more."""
+    """With ``ALLOW_ANONYMOUS``, anyone who knows a task's id may read it, and nothing more."""
 
     @pytest.fixture(autouse=True)
     def allowed(self, idle):
         with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)):
             yield
 
-    def test_whoever_knows_the_id_may_read(self):
+    def test_task_is_readable_by_its_id(self):
         accepted = Client().get(REPORT)
         assert Client().get(accepted["Content-Location"]).status_code == 200
 
-    def test_nobody_lists_the_tasks_of_strangers(self):
+    def test_list_is_empty(self):
         Client().get(REPORT)
         assert Client().get("/api/remap/1.2/async").json()["rows"] == []
 
-    def test_the_tasks_of_a_deleted_user_are_nobodys(self, anna):
+    def test_task_of_a_deleted_user_is_a_404(self, anna):
         status = anna.get(REPORT)["Content-Location"]
         User.objects.all().delete()
         assert Client().get(status).status_code == 404
 
 
-def test_two_mounts_of_one_class_have_options_of_their_own(anna):
+def test_two_mounts_of_one_dialect_class_have_their_own_options(anna):
     remap = "django_asyncexchange.dialects.moysklad.MoySklad"
     given = {
         "wide": {"CLASS": remap, "PREFIX": "/api/remap/1.2", "CAPACITY": 2},

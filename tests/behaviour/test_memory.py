@@ -1,4 +1,4 @@
-"""Memory does not grow with the size of a body: real workers and web servers, measured in processes of their own."""
+"""Memory does not grow with the size of a body: real workers and web servers in processes of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies
 
-from ..project.apart import apart, said, tell
+from ..project.apart import apart, next_line, resume
 from ..project.streams import MB, PIECE
 from ..responses.test_conditional import link
 from ..services import captured, captured_by_asgi, stored
@@ -57,35 +57,35 @@ def bucket() -> Iterator[dict[str, Any]]:
 
 
 def peak_of_run(storage: dict[str, Any], *tasks: AsyncTask) -> int:
-    """The most memory of a worker that runs ``tasks``, all of which succeed; without any, of an idle one."""
+    """The peak memory of a worker that runs ``tasks`` successfully; without tasks, of an idle one."""
     with apart("run", storage, tasks=[task.pk for task in tasks]) as process:
-        peak = int(said(process))
+        peak = int(next_line(process))
     assert all(AsyncTask.objects.get(pk=task.pk).state == State.DONE for task in tasks)
     return peak
 
 
-def test_a_worker_that_writes_a_large_answer_needs_no_more_than_for_a_small_one(place):
+def test_worker_memory_does_not_grow_with_the_response(place):
     small, large = (peak_of_run(place, stored(to=f"/streams/{size}/")) for size in (SMALL, LARGE))
     assert large - small < GROWTH
 
 
-def test_a_worker_that_writes_a_large_asynchronous_stream_needs_no_more_than_for_a_small_one(place):
+def test_worker_memory_does_not_grow_with_an_asynchronous_stream(place):
     calls = (captured_by_asgi(f"/streams-asynchronously/{size}/") for size in (SMALL, LARGE))
     small, large = (peak_of_run(place, stored(to=call)) for call in calls)
     assert large - small < GROWTH
 
 
-def test_a_worker_that_uploads_a_large_answer_needs_no_more_than_for_a_small_one(bucket):
+def test_worker_memory_does_not_grow_with_an_upload_to_s3(bucket):
     small, large = (peak_of_run(bucket, stored(to=f"/streams/{size}/")) for size in (SMALL, LARGE))
     assert large - small < GROWTH
 
 
-def test_a_worker_that_uploads_a_large_answer_needs_little_at_all(bucket):
+def test_upload_to_s3_needs_little_more_memory_than_an_idle_worker(bucket):
     idle, large = peak_of_run(bucket), peak_of_run(bucket, stored(to=f"/streams/{LARGE}/"))
     assert large - idle < GROWTH + 16 * MB
 
 
-def test_a_worker_that_reads_a_large_request_needs_no_more_than_for_a_small_one(place):
+def test_worker_memory_does_not_grow_with_the_request_body(place):
     def sent(size: int) -> AsyncTask:
         task = stored(to=captured("/reads/", method="POST"))
         bodies.attach(bodies.write((PIECE for _ in range(size)), limit=10**9), task_id=task.pk, kind=Body.REQUEST)
@@ -104,9 +104,9 @@ def answered(size: int, content_type: str) -> str:
 
 
 def peak_of_download(storage: dict[str, Any], server: str, address: str, size: int, **headers: str) -> int:
-    """The most memory of a web server that sends the file at ``address``, of ``size`` megabytes."""
+    """The peak memory of a web server that sends the file at ``address``, of ``size`` megabytes."""
     with apart("serve", storage, server=server) as process:
-        port = int(said(process))
+        port = int(next_line(process))
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             connection.request("GET", address, headers=headers)
             response = connection.getresponse()
@@ -114,14 +114,14 @@ def peak_of_download(storage: dict[str, Any], server: str, address: str, size: i
             while chunk := response.read(MB):
                 received += len(chunk)
         assert (response.status, received >= size * MB) == (200, True)
-        tell(process)
-        return int(said(process))
+        resume(process)
+        return int(next_line(process))
 
 
 @pytest.mark.product("server", "coding")
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_a_web_server_that_sends_a_large_file_needs_no_more_than_for_a_small_one(place, server, coding):
+def test_web_server_memory_does_not_grow_with_the_download(place, server, coding):
     small, large = (
         peak_of_download(place, server, answered(size, "text/csv"), size, **{"Accept-Encoding": coding})
         for size in (SMALL, LARGE)

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before PostgreSQL: each statement may go to another session."""
+"""A real PgBouncer in transaction mode before PostgreSQL: each statement may run in another session."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def database(postgres_url):
 
 @pytest.fixture
 def pooled_url(database, free_port):
-    """Its URL behind PgBouncer, which has one session for everybody."""
+    """Its URL behind PgBouncer, which shares one session among all clients."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         unavailable("PgBouncer is not installed")
@@ -75,7 +75,7 @@ def pooled_url(database, free_port):
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_a_client_that_waits_behind_pgbouncer_is_answered_at_the_end_of_its_call_and_nobody_is_left_listening(
+def test_waiting_client_is_answered_behind_pgbouncer_without_listen(
     pooled_url,
 ):
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Pollers that other people wrote finish against a real server: azure-core's, and a few lines of requests."""
+"""Pollers of other people's finish against a real server: azure-core's, and a few lines of requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.b
 
 
 class Things(APIView):
-    """Makes, changes and deletes; a thing called ``taken`` is refused."""
+    """Creates, updates and deletes; the name ``taken`` is refused."""
 
     authentication_classes: ClassVar[list[Any]] = [BasicAuthentication]
     permission_classes: ClassVar[list[Any]] = [IsAuthenticated]
@@ -83,7 +83,7 @@ def server():
 
 
 class Transport(RequestsTransport):
-    """The SDK's own transport; where it would sleep between two polls, something happens instead."""
+    """The SDK's own transport; where it would sleep between two polls, the next step runs instead."""
 
     def __init__(self, *steps: Any) -> None:
         super().__init__()
@@ -99,22 +99,22 @@ class Transport(RequestsTransport):
 
 
 def nothing():
-    """Another poll will find the task as it was."""
+    """The next poll finds the task unchanged."""
 
 
 def run():
-    """The worker runs the task that was submitted last."""
+    """The worker runs the task submitted last."""
     runner.run(Idle.sent[-1])
 
 
 def cancel():
-    """Somebody else cancels it."""
+    """Another client cancels it."""
     lifecycle.cancel(AsyncTask.objects.get(pk=Idle.sent[-1]))
 
 
 @pytest.fixture
 def begin(server):
-    """``begin(step, ...)``: a call made later, and the poller that follows it; the steps happen between polls."""
+    """``begin(step, ...)``: an asynchronous call and its poller; the steps run between polls."""
     clients = []
 
     def call(*steps, method="POST", path="/things/", headers=PREFER, data=THING, **options):
@@ -132,12 +132,12 @@ def begin(server):
 
 
 def slept(poller):
-    """For how long the poller wanted to sleep between its polls."""
+    """How long the poller wanted to sleep between its polls."""
     return poller.polling_method()._client._pipeline._transport.slept
 
 
 def last_request(poller):
-    """The path of the last request that the poller made."""
+    """The path of the poller's last request."""
     return poller.polling_method()._pipeline_response.http_response.request.url.partition("//")[2].partition("/")[2]
 
 
@@ -149,7 +149,7 @@ CISCO = {"path": "/unifiedconfig/config/things/?async=true", "headers": {}}
 
 
 class TestPrefer:
-    def test_a_poller_of_operation_location_finishes(self, begin):
+    def test_operation_location_poller_finishes(self, begin):
         poller = begin(nothing, run)
         assert poller.result(PATIENCE) == MADE
         assert poller.status() == "Succeeded"
@@ -157,24 +157,24 @@ class TestPrefer:
         assert last_request(poller) == f"async/tasks/{Idle.sent[0]}/result"
 
     @pytest.mark.parametrize("options", [LOCATION, VIA_LOCATION], ids=["location", "final-state-via location"])
-    def test_a_poller_of_location_finishes(self, begin, options):
+    def test_location_poller_finishes(self, begin, options):
         poller = begin(nothing, run, **options)
         assert poller.result(PATIENCE) == MADE
         assert poller.status() == "Succeeded"
 
     @pytest.mark.parametrize("options", [{}, LOCATION], ids=["operation-location", "location"])
-    def test_a_poller_comes_back_when_it_is_told_to(self, begin, options):
+    def test_poller_sleeps_for_retry_after(self, begin, options):
         poller = begin(nothing, nothing, run, **options)
         poller.result(PATIENCE)
         assert slept(poller) == [1, 1, 1]
 
     @pytest.mark.parametrize("method", ["PUT", "DELETE"])
     @pytest.mark.parametrize("options", [{}, LOCATION], ids=["operation-location", "location"])
-    def test_a_change_and_a_deletion_finish(self, begin, method, options):
+    def test_put_and_delete_finish(self, begin, method, options):
         poller = begin(run, method=method, **options)
         assert poller.result(PATIENCE) == (MADE if method == "PUT" else {"deleted": 7})
 
-    def test_a_failure_is_told_by_the_operation(self, begin):
+    def test_operation_reports_the_failure(self, begin):
         poller = begin(nothing, run, data=TAKEN)
         with pytest.raises(HttpResponseError) as caught:
             poller.result(PATIENCE)
@@ -182,26 +182,26 @@ class TestPrefer:
         assert caught.value.status_code == 200
         assert caught.value.response.json()["error"]["code"] == "http_409"
 
-    def test_a_failure_is_the_answer_at_the_location(self, begin):
+    def test_location_poller_gets_the_error_response(self, begin):
         poller = begin(nothing, run, data=TAKEN, **LOCATION)
         with pytest.raises(HttpResponseError) as caught:
             poller.result(PATIENCE)
         assert poller.status() == "Failed"
         assert (caught.value.status_code, caught.value.response.json()) == (409, {"name": ["This name is taken."]})
 
-    def test_a_cancellation_is_told_by_the_operation(self, begin):
+    def test_operation_reports_the_cancellation(self, begin):
         poller = begin(nothing, cancel)
         with pytest.raises(HttpResponseError):
             poller.result(PATIENCE)
         assert poller.status() == "Canceled"
 
-    def test_a_cancellation_is_gone_at_the_location(self, begin):
+    def test_location_poller_gets_410_after_a_cancellation(self, begin):
         poller = begin(nothing, cancel, **LOCATION)
         with pytest.raises(HttpResponseError) as caught:
             poller.result(PATIENCE)
         assert (poller.status(), caught.value.status_code) == ("Failed", 410)
 
-    def test_a_poller_is_done_at_once_where_the_preference_was_not_met(self, begin):
+    def test_poller_is_done_at_once_without_preference_applied(self, begin):
         poller = begin(path="/now/", method="DELETE")
         assert (poller.done(), poller.result(PATIENCE)) == (True, {"deleted": 7})
         assert Idle.sent == []
@@ -209,7 +209,7 @@ class TestPrefer:
 
 class TestCisco:
     @pytest.mark.seed("S003-11", "S003-14", "S003-15", "S003-16", "S003-17")
-    def test_a_creation_finishes(self, begin):
+    def test_post_finishes(self, begin):
         poller = begin(nothing, run, **CISCO)
         assert poller.result(PATIENCE) == MADE
         assert isinstance(poller.polling_method()._operation, LocationPolling)
@@ -219,23 +219,23 @@ class TestCisco:
 
     @pytest.mark.seed("S003-5", "S003-6", "S003-18", "S003-19")
     @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-    def test_a_change_and_a_deletion_finish(self, begin, method):
+    def test_put_and_delete_finish(self, begin, method):
         poller = begin(nothing, run, method=method, **CISCO)
         assert poller.result(PATIENCE) == (MADE if method == "PUT" else {"deleted": 7})
         assert poller.polling_method()._pipeline_response.http_response.status_code == 200
 
-    def test_a_poller_comes_back_when_it_is_told_to(self, begin):
+    def test_poller_sleeps_for_retry_after(self, begin):
         poller = begin(nothing, run, **CISCO)
         poller.result(PATIENCE)
         assert slept(poller) == [1, 1]
 
-    def test_a_failure_is_the_views_own(self, begin):
+    def test_failure_is_the_views_error_response(self, begin):
         poller = begin(nothing, run, data=TAKEN, **CISCO)
         with pytest.raises(HttpResponseError) as caught:
             poller.result(PATIENCE)
         assert (caught.value.status_code, caught.value.response.json()) == (409, {"name": ["This name is taken."]})
 
-    def test_a_cancellation_is_gone(self, begin):
+    def test_cancellation_is_a_410(self, begin):
         poller = begin(nothing, cancel, **CISCO)
         with pytest.raises(HttpResponseError) as caught:
             poller.result(PATIENCE)
@@ -245,7 +245,7 @@ class TestCisco:
 
 @pytest.fixture
 def session(server):
-    """A client of ``requests`` that is signed in, and knows the server."""
+    """An authenticated session of ``requests`` that knows the server's URL."""
     with requests.Session() as session:
         session.auth = ("anna", "secret")
         session.base = server
@@ -253,7 +253,7 @@ def session(server):
 
 
 def follow(session, address, steps):
-    """What a client of RFC 7240 does: ask until the answer is no 202, then go where it leads."""
+    """Poll as a client of RFC 7240: until the answer is no longer 202, then follow the redirect."""
     statuses = []
     while (response := session.get(address, allow_redirects=False)).status_code == 202:
         statuses.append(response.json()["state"])
@@ -268,7 +268,7 @@ class TestPlainClient:
     def kick_off(self, session, data=THING, **headers):
         return session.post(f"{session.base}/things/", json=data, headers={**PREFER, **headers})
 
-    def test_it_follows_202_and_303_to_the_answer(self, session):
+    def test_202_and_303_lead_to_the_response(self, session):
         accepted = self.kick_off(session)
         assert (accepted.status_code, accepted.headers["Preference-Applied"]) == (202, "respond-async")
         statuses, result = follow(session, accepted.headers["Location"], [nothing, run])
@@ -276,18 +276,18 @@ class TestPlainClient:
         assert (result.status_code, result.json(), result.headers["AsyncResult"]) == (201, MADE, "201")
         assert result.headers["Location"] == "/things/7/"
 
-    def test_it_meets_the_views_own_refusal(self, session):
+    def test_error_of_the_view_is_the_response(self, session):
         _, result = follow(session, self.kick_off(session, TAKEN).headers["Location"], [run])
         assert (result.status_code, result.headers["AsyncResult"]) == (409, "409")
         assert result.json() == {"name": ["This name is taken."]}
 
-    def test_it_cancels(self, session):
+    def test_delete_cancels_the_call(self, session):
         address = self.kick_off(session).headers["Location"]
         assert session.delete(address).status_code == 204
         _, result = follow(session, address, [])
         assert (result.status_code, result.headers["Content-Type"]) == (410, "application/problem+json")
 
-    def test_it_gets_the_answer_itself_if_that_is_there_in_time(self, session):
+    def test_response_in_time_is_sent_at_once(self, session):
         def work():
             try:
                 runner.run(until(lambda: Idle.sent)[0])
@@ -302,7 +302,7 @@ class TestPlainClient:
         assert response.headers["Preference-Applied"] == "respond-async, wait=15"
 
     @pytest.mark.seed("S003-3")
-    def test_it_has_several_calls_of_cisco_under_way(self, session):
+    def test_several_cisco_calls_run_at_a_time(self, session):
         addresses = []
         for number in (1, 2, 3):
             url = f"{session.base}/unifiedconfig/config/things/?async=true"

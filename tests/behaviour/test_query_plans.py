@@ -1,4 +1,4 @@
-"""No operation reads the whole table of tasks, as PostgreSQL plans it. At a million rows: ``tests/benchmarks``."""
+"""No operation scans the whole task table on PostgreSQL. With a million rows: ``tests/benchmarks``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS, ACCOUNTS = 20_000, 500
 
 @pytest.fixture(scope="module")
 def grown(django_db_setup, django_db_blocker):
-    """A table as it grows in use, in a transaction around those of the tests."""
+    """A task table as it grows in use, in a transaction around those of the tests."""
     with django_db_blocker.unblock(), transaction.atomic():
         tables.fill("default", ROWS, ACCOUNTS)
         yield
@@ -40,13 +40,13 @@ def grown(django_db_setup, django_db_blocker):
 
 @pytest.fixture
 def caller(grown, client):
-    """One of many accounts."""
+    """A client of one of many accounts."""
     client.force_login(User.objects.get(pk=7))
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         yield client
 
 
-def test_a_scan_of_the_whole_table_would_be_seen(caller):
+def test_sequential_scan_is_detected(caller):
     assert sequential_scans("default", lambda: list(AsyncTask.objects.filter(worker="nobody")))
 
 
@@ -64,19 +64,19 @@ def test_a_scan_of_the_whole_table_would_be_seen(caller):
         "?state=DONE&method=GET&order_by=finished",
     ],
 )
-def test_a_page_does_not(caller, query):
+def test_list_page_scans_no_table(caller, query):
     def page():
         assert caller.get(f"/async/tasks{query}").json()["count"] > 0
 
     assert sequential_scans("default", page) == []
 
 
-def test_a_task_of_ones_own_is_found_without(caller):
+def test_task_lookup_scans_no_table(caller):
     task = AsyncTask.objects.filter(account="7").first()
     assert sequential_scans("default", lambda: caller.get(f"/async/tasks/{task.pk}")) == []
 
 
-def test_a_submit_a_claim_and_an_end_do_not(caller):
+def test_submit_claim_and_fail_scan_no_table(caller):
     task = submitted(dialect="prefer", account="7")
     assert sequential_scans("default", lambda: submitted(dialect="prefer", account="7")) == []
     assert sequential_scans("default", lambda: lifecycle.claim(task.pk)) == []
@@ -89,7 +89,7 @@ FLOOD = 3000
 
 @pytest.fixture
 def flood(caller):
-    """Thousands of calls of two accounts, of which the server knows nothing yet: it has been analysed before them."""
+    """Thousands of calls of two accounts, inserted after the last ANALYZE."""
     waiting = stored(dialect="prefer", account="flooder")
     same = ", ".join(field.column for field in AsyncTask._meta.concrete_fields if field.name not in ("id", "account"))
     copy = f"SELECT gen_random_uuid(), %s, {same} FROM {tables.TASKS}, generate_series(1, %s) WHERE id = %s"
@@ -99,7 +99,7 @@ def flood(caller):
 
 
 def most_rows(work):
-    """The most rows of a table, or entries of an index, that a part of the statements of ``work`` has looked at."""
+    """The most rows or index entries that one plan node of the statements of ``work`` has read."""
     with CaptureQueriesContext(connection) as queries, transaction.atomic():
         work()
         transaction.set_rollback(True)
@@ -121,7 +121,7 @@ def looked_at(plan):
         yield from looked_at(part)
 
 
-def test_looking_through_all_that_waits_would_be_seen(flood):
+def test_read_of_all_pending_rows_is_detected(flood):
     assert most_rows(lambda: list(AsyncTask.objects.waiting().filter(url=""))) >= FLOOD
 
 
@@ -130,19 +130,19 @@ def claim_next(dialect):
     return transitions.claim_next(dialect.name, "flooder", share=dialect.policy.share, worker="one", lease=lease)
 
 
-def test_nobody_looks_through_all_that_waits(flood):
+def test_submit_dispatch_and_end_read_few_pending_rows(flood):
     dialect, share = conf.dialect("prefer"), conf.dialect("prefer").policy.share
     few = 4 * share
     assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
     assert most_rows(lambda: claim_next(dialect)) < few
-    assert most_rows(lambda: dispatch.send_next(dialect, "flooder")) < few
+    assert most_rows(lambda: dispatch.dispatch_account(dialect, "flooder")) < few
     task = stored(dialect="prefer", account="flooder")
     assert most_rows(lambda: lifecycle.claim(task.pk)) < few
     claimed = lifecycle.claim(task.pk)
     assert most_rows(lambda: lifecycle.fail(claimed, "exception")) < few
 
 
-def test_an_end_does_not_read_the_table_for_who_waits_where_most_of_it_does(flood):
+def test_end_scans_no_table_when_most_tasks_are_pending(flood):
     AsyncTask.objects.finished()._raw_delete(connection.alias)
     AsyncTask.objects.update(account="flooder")
     claimed = lifecycle.claim(stored(dialect="prefer", account="flooder").pk)
@@ -152,5 +152,5 @@ def test_an_end_does_not_read_the_table_for_who_waits_where_most_of_it_does(floo
 
 
 @pytest.mark.parametrize("work", [recovery.recover, dispatch.sweep, delivery.sweep, pruning.prune])
-def test_housekeeping_does_not(caller, work):
+def test_maintenance_scans_no_table(caller, work):
     assert sequential_scans("default", work) == []

@@ -1,4 +1,4 @@
-"""Who wins when several want the same: threads with connections of their own, on every database there is.
+"""Who wins a race: threads with their own connections, on every database.
 
 The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 
 def together(*works):
-    """Let all ``works`` begin at the same moment, each with a connection of its own; what they return."""
+    """Start all ``works`` at the same moment, each with its own connection; return their results."""
     barrier = threading.Barrier(len(works))
 
     def work(one):
@@ -55,20 +55,20 @@ def state_of(task):
     return AsyncTask.objects.values_list("state", flat=True).get(pk=task.pk)
 
 
-def test_of_20_claims_one_wins():
+def test_one_of_20_concurrent_claims_wins():
     task = stored()
     won = together(*[lambda: lifecycle.claim(task.pk)] * 20)
     assert sum(claimed is not None for claimed in won) == 1
     assert AsyncTask.objects.values("state", "attempt").get() == {"state": "PROCESSING", "attempt": 1}
 
 
-def test_of_20_deliveries_one_runs():
+def test_one_of_20_concurrent_messages_runs_the_task():
     task = stored()
     together(*[lambda: runner.run(str(task.pk))] * 20)
     assert (runs(), state_of(task), Body.objects.count()) == (1, "DONE", 1)
 
 
-def test_20_tasks_are_claimed_by_whoever_comes_each_once():
+def test_each_of_20_tasks_is_claimed_once_by_4_workers():
     tasks = [stored() for _ in range(20)]
 
     def take():
@@ -79,7 +79,7 @@ def test_20_tasks_are_claimed_by_whoever_comes_each_once():
 
 
 @pytest.mark.seed("S002-64")
-def test_a_run_that_is_cancelled_meanwhile_changes_nothing(monkeypatch):
+def test_run_cancelled_meanwhile_changes_nothing(monkeypatch):
     stage = Stage()
     monkeypatch.setattr(services, "stage", stage)
     task, before = stored(to="/meets/"), files()
@@ -99,7 +99,7 @@ def test_a_run_that_is_cancelled_meanwhile_changes_nothing(monkeypatch):
 
 @pytest.mark.seed("S001-10", "S001-11", "S002-6")
 @pytest.mark.parametrize("known", [False, True], ids=["new account", "known account"])
-def test_of_40_submits_at_a_capacity_of_4_four_are_taken(known):
+def test_4_of_40_concurrent_submits_are_accepted_at_a_capacity_of_4(known):
     def submit():
         try:
             return submitted([b"x" * 10])
@@ -116,21 +116,21 @@ def test_of_40_submits_at_a_capacity_of_4_four_are_taken(known):
 
 
 @pytest.mark.parametrize("dialect", ["prefer", "moysklad", "cisco"])
-def test_of_20_submits_with_one_key_one_task_comes(dialect):
+def test_20_concurrent_submits_with_one_idempotency_key_create_one_task(dialect):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         tasks = together(*[lambda: submitted([b"x" * 100_000], dialect=dialect, key="one key")] * 20)
     assert len({task.pk for task in tasks}) == 1
     assert (AsyncTask.objects.count(), Body.objects.count()) == (1, 1)
 
 
-def test_submits_of_two_accounts_do_not_take_each_others_places():
+def test_capacity_is_per_account_under_concurrent_submits():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         for first, second in ("ab", "cd", "ef"):
             together(*[lambda account=account: submitted(account=account) for account in (first, second) * 4])
     assert Counter(AsyncTask.objects.values_list("account", flat=True)) == dict.fromkeys("abcdef", 4)
 
 
-def test_of_40_submits_of_an_account_that_listens_all_are_taken_and_told_of():
+def test_40_concurrent_submits_of_a_subscribed_account_create_40_deliveries():
     listens = Webhook.objects.create(dialect="moysklad", account="one", action="CREATE", url="https://there.example/")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": {"CAPACITY": None}})):
         together(*[lambda: submitted(account="one")] * 40)
@@ -150,7 +150,7 @@ def cancel(task):
     return True
 
 
-def test_a_task_is_finished_or_cancelled_never_both():
+def test_task_is_either_finished_or_cancelled():
     chance = random.Random(1)
     tasks = [stored(State.PROCESSING) for _ in range(100)]
     pauses = [(chance.uniform(0, 0.002), chance.uniform(0, 0.002)) for _ in tasks]
@@ -174,34 +174,34 @@ def test_a_task_is_finished_or_cancelled_never_both():
     assert Body.objects.count() == sum(finished)
 
 
-def test_of_several_that_finish_one_attempt_one_wins():
+def test_one_of_8_concurrent_finishes_wins():
     claim = Claim(task=stored(State.PROCESSING))
     assert sum(together(*[lambda: finish(claim)] * 8)) == 1
     assert Body.objects.count() == 1
 
 
-def test_of_several_that_cancel_one_wins():
+def test_one_of_8_concurrent_cancellations_wins():
     task = stored()
     assert sum(together(*[lambda: cancel(task)] * 8)) == 1
 
 
-def test_several_may_prune_at_once():
+def test_concurrent_prunes_delete_everything():
     for _ in range(20):
         stored(State.DONE, answer=b"{}", deletion_date="2020-01-01T00:00Z", purge_date="2020-01-01T00:00Z")
     together(*[pruning.prune] * 4)
-    pruning.prune()  # a body that one still held back a task's deletion by another
+    pruning.prune()  # for a body whose lock had another's deletion of the task skipped
     assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
-def test_of_two_transactions_that_wait_for_each_other_both_are_done():
+def test_deadlocked_transactions_both_succeed_after_a_retry():
     one, other = stored(), stored()
     meeting = threading.Barrier(2)
 
     def changing(*tasks):
         begun = []
 
-        @db_retry.again_if_deadlocked
+        @db_retry.retry_deadlocks
         def change():
             with transaction.atomic():
                 for task in tasks:

@@ -1,4 +1,4 @@
-"""A project whose router sends reads to a replica that lags behind: ours are made where they are written."""
+"""A router that sends reads to a lagging replica: our queries go to the database that is written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMITED = {"moysklad": {"PREFIX": "/api/remap/1.2", "CAPACITY": 4, "RATE": 100, 
 
 
 class Router:
-    """As Django's documentation has it for replicas."""
+    """The primary/replica router of Django's documentation."""
 
     def db_for_read(self, model, **hints):
         return "replica" if model._meta.app_label == "asyncexchange" else None
@@ -71,19 +71,19 @@ def posted(client, **headers):
 
 
 def shown(client, address):
-    """The status; the answer is read no further."""
+    """The status; the body is not read."""
     with contextlib.closing(client.get(address)) as response:
         return response.status_code
 
 
-def test_a_replica_that_is_asked_is_noticed():
+def test_query_on_the_replica_is_detected():
     with pytest.raises(Exception, match="asked for nothing"):
         AsyncTask.objects.using("replica").exists()
     assert len(DatabaseWrapper.asked) == 1
     DatabaseWrapper.asked.clear()
 
 
-def test_a_call_is_accepted_run_and_polled(anna):
+def test_call_is_accepted_run_and_polled(anna):
     response = posted(anna)
     assert response.status_code == 202
     task = AsyncTask.objects.get()
@@ -92,34 +92,34 @@ def test_a_call_is_accepted_run_and_polled(anna):
     assert shown(anna, f"/async/tasks/{task.pk}/result") == 200
 
 
-def test_a_waited_call_is_answered(anna):
+def test_call_with_wait_is_answered(anna):
     with contextlib.closing(posted(anna, Prefer="respond-async, wait=10")) as response:
         assert response.status_code == 200
     assert waiting.until_final(stored(State.DONE).pk, 0.1) is not None
 
 
-def test_a_repeated_call_finds_the_first_ones_task(anna, idle):
+def test_repeated_idempotency_key_finds_the_first_task(anna, idle):
     first, again = (posted(anna, **{"Idempotency-Key": "one"}) for _ in range(2))
     assert first["Location"] == again["Location"]
 
 
-def test_limits_are_counted():
+def test_limits_are_checked():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=LIMITED, REQUIRE_WORKER=True)):
-        presence.announce()
+        presence.record_heartbeat()
         task = submitted([b"x"])
         submit.rerun(task)
     assert AsyncTask.objects.count() == 2
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
-def test_a_call_is_cancelled(anna, idle, state):
+def test_call_is_cancelled(anna, idle, state):
     task = stored(state, owner=get_user_model().objects.get(), dialect="prefer")
     assert anna.delete(f"/async/tasks/{task.pk}").status_code < 300
     task.refresh_from_db()
     assert task.state == State.CANCEL
 
 
-def test_what_was_lost_is_swept(idle):
+def test_sweep_recovers_lost_tasks(idle):
     old = {"started": soon(minutes=-60), "sent": soon(minutes=-60)}
     stored(State.PROCESSING, **old)
     stored(State.PROCESSING, method="POST", **old)
@@ -141,7 +141,7 @@ def test_bodies_in_files_are_written_read_and_deleted(anna):
     assert (AsyncTask.objects.count(), Body.objects.count()) == (0, 0)
 
 
-def test_webhooks_are_made_told_and_deleted(anna, idle):
+def test_webhooks_are_created_claimed_and_deleted(anna, idle):
     made = anna.post("/async/webhooks", {"action": "CREATE", "url": "https://there.example/"}, "application/json")
     assert made.status_code == 201
     posted(anna)
@@ -155,19 +155,19 @@ def test_webhooks_are_made_told_and_deleted(anna, idle):
     assert anna.delete(address).status_code == 204
 
 
-def test_the_admin_shows_and_changes_them(anna, idle):
+def test_admin_shows_tasks(anna, idle):
     task = stored(State.DONE, owner=get_user_model().objects.get(), answer=b"{}")
     listing = "/admin/asyncexchange/asynctask/"
     for address in (listing, f"{listing}{task.pk}/change/"):
         assert anna.get(address, follow=True).status_code in (200, 404), address
 
 
-def test_a_task_that_ends_gives_the_next_its_turn(idle):
+def test_finished_task_dispatches_the_next(idle):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": {"SHARE": 1}})):
         first, _second = submitted(), submitted()
         claim = lifecycle.claim(first.pk)
         draft = bodies.write([b"{}"], limit=100)
         assert lifecycle.finish(claim, status=200, reason_phrase="OK", headers=(), draft=draft)
         assert AsyncTask.objects.exclude(sent=None).count() == 2
-        pruning.forget([first])
+        pruning.delete_finished([first])
     assert dt.timedelta() < soon() - AsyncTask.objects.get().created

@@ -1,7 +1,7 @@
-"""Who sees whose tasks: every role at every address of every dialect, generated from the URL table.
+"""Who sees whose tasks: each role at each endpoint of each dialect, generated from the URLconf.
 
-What a role may not see is answered, byte for byte, like what does not exist. A new address or dialect is in the matrix
-as soon as it is routed; only for a new role or a new kind of address somebody has to say what is expected.
+A hidden task is answered, byte for byte, like one that does not exist. A new endpoint or dialect is in the matrix as
+soon as it is routed; only a new role or a new kind of endpoint needs an expectation here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Address:
     def is_for(self, role):
         """Whether ``role`` may see the owner's task here."""
         if self.route.public:
-            return False  # who has no signed link sees nothing, whoever that is
+            return False  # without a signed link nobody sees anything
         return role.sees_personal if self.mount.PER_OWNER else role.sees_shared
 
 
@@ -122,7 +122,7 @@ def of_owner(people, address, state):
 
 
 def seen(response):
-    """Everything that a client sees of ``response``."""
+    """Everything in ``response`` that a client sees."""
     return response.status_code, response.reason_phrase, list(response.items()), response.content
 
 
@@ -132,7 +132,7 @@ def seen(response):
 @pytest.mark.product("role", "address")
 @each_role
 @each_of_one_task
-def test_a_role_sees_what_it_may_and_nothing_else_exists(people, address, role):
+def test_hidden_task_is_answered_like_an_unknown_one(people, address, role):
     client = as_(people, role)
     unknown = client.generic(address.method, address.path(uuid.uuid4()))
     if address.is_for(ROLES[role]):
@@ -148,7 +148,7 @@ def test_a_role_sees_what_it_may_and_nothing_else_exists(people, address, role):
 @pytest.mark.product("role", "address")
 @each_role
 @each_of_one_task
-def test_what_hides_a_task_is_the_dialects_own_answer(people, address, role):
+def test_unknown_task_is_answered_in_the_dialects_format(people, address, role):
     response = as_(people, role).generic(address.method, address.path(uuid.uuid4()))
     expected = 403 if address.route.public else 401 if role == "nobody" else 404
     assert response.status_code == expected
@@ -158,7 +158,7 @@ def test_what_hides_a_task_is_the_dialects_own_answer(people, address, role):
 @pytest.mark.product("role", "address")
 @each_role
 @each_list
-def test_a_list_shows_a_role_what_it_may_see(people, address, role):
+def test_list_shows_only_visible_tasks(people, address, role):
     tasks = [of_owner(people, address, state) for state in State]
     response = as_(people, role).generic(address.method, address.path(""))
     shown = {task.pk for task in tasks if str(task.pk).encode() in response.content}
@@ -169,7 +169,7 @@ def test_a_list_shows_a_role_what_it_may_see(people, address, role):
 @pytest.mark.product("role", "address")
 @each_role
 @each_list
-def test_a_list_of_nothing_is_the_same_whatever_others_have(people, address, role):
+def test_empty_list_does_not_depend_on_tasks_of_others(people, address, role):
     if not address.is_for(ROLES[role]):
         client = as_(people, role)
         empty = seen(client.generic(address.method, address.path("")))
@@ -179,7 +179,7 @@ def test_a_list_of_nothing_is_the_same_whatever_others_have(people, address, rol
 
 
 @each_of_one_task
-def test_nobody_sees_an_owners_task_where_anybody_may_submit(people, address):
+def test_anonymous_client_does_not_see_an_owners_task(people, address):
     with override_settings(ASYNC_EXCHANGE=exchange(OWNER="tests.services.company", ALLOW_ANONYMOUS=True)):
         client = as_(people, "nobody")
         unknown = seen(client.generic(address.method, address.path(uuid.uuid4())))
@@ -190,7 +190,7 @@ def test_nobody_sees_an_owners_task_where_anybody_may_submit(people, address):
 
 
 @each_of_one_task
-def test_a_user_who_is_deactivated_sees_nothing_any_more(people, address):
+def test_deactivated_user_sees_nothing(people, address):
     client = as_(people, "owner")
     task = of_owner(people, address, State.DONE)
     User.objects.update(is_active=False)
@@ -199,7 +199,7 @@ def test_a_user_who_is_deactivated_sees_nothing_any_more(people, address):
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "owner" and role != "officer"])
-def test_nobody_cancels_what_is_anothers(people, role):
+def test_tasks_of_others_cannot_be_cancelled(people, role):
     for address in ADDRESSES:
         if "cancel" in address.name and not address.is_for(ROLES[role]):
             task = of_owner(people, address, State.PENDING)
@@ -207,7 +207,7 @@ def test_nobody_cancels_what_is_anothers(people, role):
             assert AsyncTask.objects.get(pk=task.pk).state == State.PENDING
 
 
-def test_the_permission_of_an_officer_ends_at_once_when_it_is_taken_away(people):
+def test_revoked_permission_takes_effect_at_once(people):
     client, addresses = as_(people, "officer"), [address for address in OF_ONE_TASK if not address.route.public]
     people["officer"].user_permissions.clear()
     for address in addresses:
@@ -215,21 +215,21 @@ def test_the_permission_of_an_officer_ends_at_once_when_it_is_taken_away(people)
         assert client.generic(address.method, address.path(task.pk)).status_code == 404
 
 
-# Its completeness -----------------------------------------------------------------------------------------------------
+# Completeness of the matrix -------------------------------------------------------------------------------------------
 
 
-def test_every_dialect_is_in_the_matrix():
+def test_matrix_has_every_dialect():
     assert {address.mount.name for address in ADDRESSES} == set(BUILT_IN) == {mount.name for mount in conf.mounts}
 
 
-def test_every_verb_of_every_dialect_is_in_the_matrix():
+def test_matrix_has_every_route():
     routed = {
         (mount.name, route.method, route.path.strip("/")) for mount in conf.mounts for route in mount.ROUTES.values()
     }
     assert {(address.mount.name, address.method, address.route.path.strip("/")) for address in ADDRESSES} == routed
 
 
-def test_the_matrix_visits_every_pattern_of_the_url_table(people):
+def test_matrix_requests_every_url_pattern(people):
     client = as_(people, "owner")
     visited = set()
     for address in ADDRESSES:
@@ -241,7 +241,7 @@ def test_the_matrix_visits_every_pattern_of_the_url_table(people):
     assert visited == {pattern.name for _, pattern in PATTERNS}
 
 
-def test_every_role_is_expected_to_see_less_than_the_owner_but_the_officer():
+def test_every_role_but_the_trusted_one_sees_less_than_the_owner():
     owner, officer = ROLES["owner"], ROLES["officer"]
     assert all(address.is_for(owner) == address.is_for(officer) for address in ADDRESSES)
     assert all(

@@ -1,4 +1,4 @@
-"""What each operation asks the database, statement by statement: one more is a decision, not an accident."""
+"""The SQL statements of each operation: one more is a decision, not an accident."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def anna(client, django_user_model):
 
 
 def asked(work: Callable[[], Any]) -> list[str]:
-    """The statements of ``work``: what they do, and the table."""
+    """The statements of ``work``, as verb and table."""
     with CaptureQueriesContext(connection) as queries:
         work()
     return [short(query["sql"]) for query in queries]
@@ -54,7 +54,7 @@ def asked(work: Callable[[], Any]) -> list[str]:
 
 def short(sql: str) -> str:
     while "COUNT" not in sql and (outer := re.sub(r"\([^()]*\)", "", sql)) != sql:
-        sql = outer  # without the questions within it
+        sql = outer  # without subqueries
     found = re.match(r'(?:SELECT.*? FROM|INSERT INTO|UPDATE|DELETE FROM) [`"]([a-z_]+)[`"]', sql, re.S)
     return f"{sql.split()[0]} {found[1].rpartition('_')[2]}" if found else sql.split()[0]
 
@@ -69,19 +69,19 @@ def written(*statements: str) -> list[str]:
     return ["WITH"] if can_write_together("default") else [BEGIN, *statements, END]
 
 
-def test_a_submit_is_one_row_which_knows_whose_turn_it_is_and_who_listens(anna):
+def test_submit_inserts_one_row(anna):
     submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
     submit()
     assert asked(submit) == [*WHO, *written("INSERT asynctask")]
 
 
-def test_a_submit_with_a_body_writes_that_too(anna):
+def test_submit_with_a_body_inserts_two_rows(anna):
     submit = lambda: anna.post("/answers/200/", "a=1", **FORM)  # noqa: E731
     submit()
     assert asked(submit) == [*WHO, *written("INSERT asynctask", "INSERT body")]
 
 
-def test_a_run_is_a_claim_the_view_and_an_end(anna):
+def test_run_is_a_claim_the_view_and_an_end(anna):
     for _ in range(2):
         anna.get("/answers/200/", headers=LATER)
     first, second = AsyncTask.objects.all()
@@ -91,7 +91,7 @@ def test_a_run_is_a_claim_the_view_and_an_end(anna):
     assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
-def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_end(anna):
+def test_small_request_body_is_read_by_the_claim_and_deleted_by_the_end(anna):
     for _ in range(2):
         anna.post("/answers/200/", "a=1", **FORM)
     first, second = AsyncTask.objects.all()
@@ -101,10 +101,10 @@ def test_a_run_with_a_small_body_has_it_with_the_claim_and_erases_it_with_the_en
     assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
-def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_meanwhile(anna):
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * statements.SMALL)):
+def test_larger_request_body_is_read_after_the_claim(anna):
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, INLINE_BYTES=2 * statements.SMALL_BODY)):
         for _ in range(2):
-            anna.post("/answers/200/", "a" * (statements.SMALL + 1), **FORM)
+            anna.post("/answers/200/", "a" * (statements.SMALL_BODY + 1), **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
     read = ["SELECT body", "SELECT asynctask"]
@@ -113,7 +113,7 @@ def test_a_run_with_a_larger_one_reads_it_and_looks_whether_it_was_cancelled_mea
     assert asked(lambda: runner.run(str(second.pk))) == expected
 
 
-def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
+def test_end_dispatches_the_next_task_of_its_account(anna):
     claim = lifecycle.claim(stored(dialect="prefer", account="one").pk)
     stored(dialect="prefer", account="one")
     stored(dialect="prefer", account="two")
@@ -121,8 +121,8 @@ def test_where_others_of_the_account_wait_an_end_looks_for_them(anna):
     assert ended == [*written("UPDATE asynctask"), "SELECT asynctask", "UPDATE asynctask"]
 
 
-def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeypatch):
-    monkeypatch.setattr(dispatch, "SLICE", 3600)
+def test_next_task_is_claimed_with_the_end_of_the_last(anna, monkeypatch):
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
         for _ in range(4):
             anna.get("/answers/200/", headers=LATER)
@@ -137,63 +137,63 @@ def test_where_a_worker_goes_on_the_next_run_begins_with_its_claim(anna, monkeyp
         assert asked(lambda: runner.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
 
 
-def test_a_message_that_comes_twice_changes_nothing_and_looks_once(anna):
+def test_repeated_message_costs_two_statements(anna):
     task = stored(State.DONE)
     assert asked(lambda: runner.run(str(task.pk))) == ["UPDATE asynctask", "SELECT asynctask"]
 
 
-def test_where_somebody_hears_of_it_a_claim_looks_first(anna):
+def test_claim_with_subscribers_looks_for_webhooks(anna):
     task = stored(dialect="prefer", account="one")
     Webhook.objects.create(dialect="prefer", account="one", url="http://here/", action=Webhook.CREATE)
     claim = ["UPDATE asynctask", "SELECT asynctask", BEGIN, "UPDATE asynctask", "SELECT webhook", END]
     assert asked(lambda: lifecycle.claim(task.pk)) == claim
 
 
-def test_a_turn_is_a_look_and_the_message_with_the_mark_that_it_was_sent():
+def test_dispatch_is_a_select_and_a_transaction_with_the_message():
     dialect = conf.dialect("prefer")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
         stored(dialect="prefer", account="one")
-        dispatch.send_next(dialect, "one")
+        dispatch.dispatch_account(dialect, "one")
         stored(dialect="prefer", account="one")
         send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
-        assert asked(lambda: dispatch.send_next(dialect, "one")) == ["SELECT asynctask", *send]
+        assert asked(lambda: dispatch.dispatch_account(dialect, "one")) == ["SELECT asynctask", *send]
 
 
-def test_a_message_is_one_statement_with_the_bell(anna):
+def test_message_and_notification_are_one_statement(anna):
     executor = DjangoQ()
     executor.send("one")
     assert asked(lambda: executor.send("two")) == ["INSERT ormq"]
 
 
 @pytest.mark.parametrize("state", State)
-def test_asking_for_a_task_is_one_look(anna, state):
+def test_task_status_is_one_select_after_authentication(anna, state):
     task = stored(state, owner=anna.user, dialect="prefer")
     assert asked(lambda: anna.get(f"/async/tasks/{task.pk}")) == ["SELECT asynctask", *WHO]
 
 
 @pytest.mark.parametrize("method", ["get", "delete"])
-def test_an_address_of_a_task_is_no_transaction_of_the_projects(anna, monkeypatch, method):
-    """On SQLite it would wait for the only write lock, which a run that writes has."""
+def test_task_endpoint_ignores_atomic_requests(anna, monkeypatch, method):
+    """On SQLite a transaction would wait for the only write lock, which a writing run holds."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     task = stored(owner=anna.user, dialect="prefer")
     assert asked(lambda: getattr(anna, method)(f"/async/tasks/{task.pk}"))[:3] == ["SELECT asynctask", *WHO]
 
 
-def test_a_page_is_a_count_and_its_rows(anna):
+def test_list_page_is_a_count_and_a_select(anna):
     for _ in range(3):
         stored(State.DONE, owner=anna.user, dialect="prefer")
     expected = [*WHO, "SELECT asynctask", "SELECT asynctask"]
     assert asked(lambda: anna.get("/async/tasks?state=DONE&order_by=-deletion_date")) == expected
 
 
-def test_a_cancellation_is_a_look_and_an_end(anna):
+def test_cancellation_is_a_select_and_a_transaction(anna):
     task = stored(owner=anna.user, dialect="prefer")
     end = [BEGIN, "UPDATE asynctask", "DELETE body", END]
     expected = ["SELECT asynctask", *WHO, *end, "SELECT body"]
     assert asked(lambda: anna.delete(f"/async/tasks/{task.pk}")) == expected
 
 
-def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
+def test_idle_sweep_selects_once_for_each_kind_of_work():
     stored(State.DONE)
     assert asked(dispatch.sweep) == ["SELECT asynctask"]
     assert asked(recovery.recover) == ["SELECT asynctask", "SELECT asynctask"]
@@ -201,7 +201,7 @@ def test_with_nothing_to_do_housekeeping_looks_once_for_each_kind_of_work():
     assert asked(delivery.sweep) == ["SELECT delivery", "SELECT delivery", "SELECT delivery"]
 
 
-def test_with_nothing_to_do_pruning_only_looks():
+def test_idle_prune_deletes_stale_workers_only():
     stored(State.DONE)
     done = [seen for seen in asked(pruning.prune) if not seen.startswith("SELECT")]
     assert done == ["BEGIN", "DELETE worker", "COMMIT"]

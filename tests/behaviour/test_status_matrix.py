@@ -1,7 +1,7 @@
-"""Every cell of every dialect: a task in this situation, asked for at that address, is answered so.
+"""Every cell of every dialect: how a task in a situation is answered at a route.
 
-The tables repeat the contract's rows (0.4, A3, A4, B3, B4, B6, D3, E3, E4, G) and are played over HTTP: through URLs,
-views and middleware. ``tests/dialects`` looks at the same answers as values.
+The tables are requested over HTTP: through URLs, views and middleware. ``tests/dialects`` looks at the same answers
+as values.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ TEXT = re.compile(r".+")
 
 
 class Answer(NamedTuple):
-    """What has to be seen of an answer; ``{id}`` and ``{base}`` stand for the task's and the mount's."""
+    """What is asserted of a response; ``{id}`` and ``{base}`` stand for the task's id and the mount's URL."""
 
     status: int
     headers: dict[str, Any]
@@ -119,13 +119,13 @@ class Answer(NamedTuple):
 
 
 def own(status: int, body: Any = b"", **headers: Any) -> Answer:
-    """An answer of the package's: never stored by a cache."""
+    """An answer of the package itself: never stored by a cache."""
     kind = {} if body == b"" else {"Content-Type": JSON}
     return Answer(status, {"Cache-Control": "no-store", **kind, **names(headers)}, body)
 
 
 def replay(status: int, body: bytes, content_type: str = JSON, **headers: Any) -> Answer:
-    """The view's answer: its own headers, and stored by nobody but its reader's cache."""
+    """The view's response: its own headers, and cached by its reader alone."""
     given = {"Cache-Control": "private, no-cache", "Content-Type": content_type, "X-Own": "kept"}
     return Answer(status, {**given, **names(headers)}, body)
 
@@ -135,7 +135,7 @@ def names(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def part(expected: Any, actual: Any) -> Any:
-    """``actual`` as far as ``expected`` speaks of it: equal to ``expected`` where all of that is so."""
+    """``actual`` reduced to what ``expected`` names: equal to ``expected`` where all of that matches."""
     if isinstance(expected, re.Pattern):
         return expected if isinstance(actual, str) and expected.fullmatch(actual) else actual
     if isinstance(expected, dict) and isinstance(actual, dict):
@@ -157,14 +157,14 @@ def filled(expected: Any, **places: str) -> Any:
 
 
 def seen(response: Any, expected: Answer) -> Answer:
-    """``response`` as far as ``expected`` speaks of it."""
+    """``response`` reduced to what ``expected`` names."""
     headers = {name: part(value, response.headers.get(name, ABSENT)) for name, value in expected.headers.items()}
     content = b"".join(response) if response.streaming else response.content
     body = content if isinstance(expected.body, bytes) else part(expected.body, json.loads(content))
     return Answer(response.status_code, headers, body)
 
 
-# Target@Mail.Ru: A3, A4 -----------------------------------------------------------------------------------------------
+# Target@Mail.Ru -------------------------------------------------------------------------------------------------------
 
 
 def record(status: str, **more: Any) -> dict[str, Any]:
@@ -225,7 +225,7 @@ MAILRU = {
     },
 }
 
-# MoySklad and Kladana: B3, B4, B5, B6 ---------------------------------------------------------------------------------
+# MoySklad and Kladana -------------------------------------------------------------------------------------------------
 
 
 def remap_task(state: str, **more: Any) -> dict[str, Any]:
@@ -328,7 +328,7 @@ REMAP = {
         "unknown": NO_TASK,
         "malformed": NO_ID,
     },
-    # Each at an address whose signature is right; for "foreign" it proves the right to the file.
+    # Each URL has a valid signature; for "foreign" it grants access to the file.
     "download": {
         "pending": BAD_LINK,
         "overdue": BAD_LINK,
@@ -357,7 +357,7 @@ REMAP = {
     },
 }
 
-# Cisco: D3 ------------------------------------------------------------------------------------------------------------
+# Cisco ----------------------------------------------------------------------------------------------------------------
 
 
 def progress(word: str) -> Answer:
@@ -413,7 +413,7 @@ CISCO_XML = {
 }
 """What a client that prefers XML gets: the root, and the text of the element that decides. A view's answer stays."""
 
-# Solitude: E3, E4 -----------------------------------------------------------------------------------------------------
+# Solitude -------------------------------------------------------------------------------------------------------------
 
 
 def envelope(run: bool, status_code: int, content: Any) -> Answer:
@@ -468,7 +468,7 @@ SOLITUDE = {
     },
 }
 
-# prefer: G ------------------------------------------------------------------------------------------------------------
+# prefer ---------------------------------------------------------------------------------------------------------------
 
 
 def document(state: str, link: str, **more: Any) -> dict[str, Any]:
@@ -616,19 +616,19 @@ CELLS: dict[str, dict[str, dict[str, Answer]]] = {
     "prefer": PREFER,
 }
 
-# Playing --------------------------------------------------------------------------------------------------------------
+# Requests -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def client():
-    """Anna's."""
+    """Anna's client."""
     client = Client(raise_request_exception=False, headers={"Accept-Language": "en"})
     client.force_login(User.objects.create(username="anna"))
     return client
 
 
 def prepared(dialect: str, situation: str) -> str:
-    """The id to ask for, after its task was stored."""
+    """Store the task of ``situation``; return the id to request."""
     if situation in SITUATIONS:
         return str(stored(owner=User.objects.get(username="anna"), dialect=dialect, **SITUATIONS[situation]).pk)
     if situation == "foreign":
@@ -637,7 +637,7 @@ def prepared(dialect: str, situation: str) -> str:
 
 
 def address(dialect: str, route: str, id: str) -> str:
-    """Where ``route`` of a task is, with a good signature where it needs one."""
+    """The URL of ``route`` for a task, signed where the route needs it."""
     mount = conf.dialect(dialect)
     given = mount.ROUTES[route]
     path = f"{mount.prefix}/{given.path.format(id=id)}"
@@ -679,7 +679,7 @@ def stored_state(id: str) -> str | None:
 
 
 def next_state(dialect: str, route: str, situation: str) -> str | None:
-    """What the row says after it was asked for: reading changes nothing, but for what waited too long."""
+    """The state of the row after the request: reading changes nothing, except for an overdue task."""
     if situation in STRANGE:
         return State.DONE if situation == "foreign" else None
     if (dialect, situation) == ("cisco", "overdue"):
@@ -693,7 +693,7 @@ def next_state(dialect: str, route: str, situation: str) -> str | None:
 @pytest.mark.seed("S000-2", "S000-3", "S000-18", "S000-20", "S000-21", "S000-22", "S000-23", "S000-24", "S000-25")
 @pytest.mark.seed("S000-26", "S000-27", "S000-28", "S000-29", "S000-30", "S000-31", "S000-32", "S000-33", "S000-34")
 @each_cell_of("mailru")
-def test_target_mail_ru_answers(client, route, situation):
+def test_mailru_answers(client, route, situation):
     play(client, "mailru", route, situation)
 
 
@@ -737,30 +737,30 @@ def test_cisco_answers_in_xml(client, situation):
     assert (response["Content-Type"], tree.tag, tree.findtext(element)) == ("application/xml", root, text)
 
 
-# The tables are whole -------------------------------------------------------------------------------------------------
+# Completeness of the tables -------------------------------------------------------------------------------------------
 
 
-def test_every_dialect_has_its_table():
+def test_every_dialect_has_a_table():
     assert CELLS.keys() == {mount.name for mount in conf.mounts} == BUILT_IN.keys()
 
 
-def test_the_tables_have_every_route():
+def test_tables_have_every_route():
     routes = {mount.name: set(mount.ROUTES) for mount in conf.mounts}
     assert {dialect: set(table) for dialect, table in CELLS.items()} == routes
 
 
 @pytest.mark.parametrize("dialect", CELLS)
-def test_the_tables_have_every_situation_at_every_route(dialect):
+def test_tables_have_every_situation_at_every_route(dialect):
     assert [route for route, cells in CELLS[dialect].items() if cells.keys() != set(EVERYTHING)] == []
 
 
-def test_the_situations_are_every_state_and_every_reason():
+def test_situations_have_every_state_and_reason():
     live = [fields for name, fields in SITUATIONS.items() if not name.startswith("expired")]
     assert {fields["state"] for fields in live} == set(State)
     assert {fields["reason"] for fields in live if fields["state"] is State.ERROR} == set(Reason)
 
 
-def test_what_is_not_in_the_table_of_xml_is_the_views_own_answer():
+def test_situations_outside_the_xml_table_are_responses_of_the_view():
     stored_answers = {name for name, fields in SITUATIONS.items() if "answer" in fields and "expired" not in name}
     assert CISCO_XML.keys() == set(EVERYTHING) - stored_answers
 
@@ -828,7 +828,7 @@ KICK_OFFS: dict[str, list[Call]] = {
     [(dialect, call) for dialect, calls in KICK_OFFS.items() for call in calls],
     ids=lambda value: value if isinstance(value, str) else f"{value.method} {value.path}",
 )
-def test_a_kick_off_is_answered(client, dialect, call):
+def test_kick_off_is_answered_202(client, dialect, call):
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         response = client.generic(call.method, call.path, headers=call.headers)
@@ -843,7 +843,7 @@ AT_ONCE = {"Prefer": "respond-async, wait=15", "Idempotency-Key": "a-key"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_repeated_kick_off_that_waits_gets_the_answer_until_it_expires(client):
+def test_repeated_kick_off_with_wait_gets_the_response_until_it_expires(client):
     first = client.post("/generic/buyer/", headers=AT_ONCE)
     again = client.post("/generic/buyer/", headers=AT_ONCE)
     assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
@@ -854,7 +854,7 @@ def test_a_repeated_kick_off_that_waits_gets_the_answer_until_it_expires(client)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("dialect", KICK_OFFS)
-def test_a_key_that_cannot_be_used_is_refused_in_the_words_of_the_dialect(client, dialect):
+def test_invalid_or_reused_idempotency_key_is_refused_in_the_dialects_format(client, dialect):
     call = KICK_OFFS[dialect][0]
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         unusable = client.generic(call.method, call.path, headers={**call.headers, "Idempotency-Key": "a key"})
@@ -872,7 +872,7 @@ def test_every_dialect_has_a_kick_off():
     assert KICK_OFFS.keys() == CELLS.keys()
 
 
-# What is refused whatever the task's state ----------------------------------------------------------------------------
+# Refused in every state -----------------------------------------------------------------------------------------------
 
 UNAUTHENTICATED = {
     "mailru": own(401, {"error": TEXT, "code": "not_authenticated"}, WWW_Authenticate=TEXT),
@@ -914,7 +914,7 @@ each_route = pytest.mark.parametrize(
 
 
 @each_route
-def test_without_credentials_every_route_is_a_401(dialect, route):
+def test_request_without_credentials_is_a_401(dialect, route):
     User.objects.create(username="anna")
     if conf.dialect(dialect).ROUTES[route].public:
         expected = CELLS[dialect][route]["done"]._replace(headers={})
@@ -925,7 +925,7 @@ def test_without_credentials_every_route_is_a_401(dialect, route):
 
 
 @each_route
-def test_another_method_is_a_405(client, dialect, route):
+def test_other_method_is_a_405(client, dialect, route):
     expected = NOT_ALLOWED[dialect]
     allow = ALLOW.get((dialect, route), "GET")
     expected = Answer(expected.status, {**expected.headers, "Allow": allow}, expected.body)
@@ -942,7 +942,7 @@ def everything(response: Any) -> tuple[Any, ...]:
 
 @pytest.mark.product()
 @pytest.mark.parametrize(("dialect", "other"), list(itertools.permutations(CELLS, 2)))
-def test_a_task_is_served_by_the_addresses_of_its_dialect_only(client, dialect, other):
+def test_task_is_served_by_its_own_dialect_only(client, dialect, other):
     ids = [prepared(dialect, situation) for situation in SITUATIONS]
     for route in CELLS[other]:
         unknown = everything(ask(client, other, route, str(uuid.uuid4())))

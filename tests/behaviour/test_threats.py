@@ -1,4 +1,4 @@
-"""Threats that no other file proves: widened lists, open redirects, stored scripts in a real browser."""
+"""Threats not covered elsewhere: widened lists, open redirects, stored scripts in a real browser."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ class TestLists:
     def tasks(self, people):
         return {person: {str(stored(State.DONE, owner=person).pk) for _ in range(50)} for person in people}
 
-    def test_all_pages_together_are_ones_own_tasks(self, people, tasks):
+    def test_pages_together_are_the_callers_own_tasks(self, people, tasks):
         client = signed_in(people[0])
         pages = [client.get(f"{LIST}?limit=20&offset={offset}").json()["rows"] for offset in range(0, 60, 20)]
         assert sum(len(rows) for rows in pages) == 50
         assert {row["id"] for rows in pages for row in rows} == tasks[people[0]]
 
-    def test_no_filter_widens_the_list(self, people, tasks):
+    def test_filters_do_not_widen_the_list(self, people, tasks):
         client = signed_in(people[0])
 
         @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -118,12 +118,12 @@ class TestLists:
 
 class TestRedirects:
     @pytest.mark.parametrize("path", ["//evil.example/x", "/\\evil.example/x", "///evil.example"])
-    def test_no_path_of_the_client_becomes_an_address_of_ours(self, people, path):
+    def test_path_of_the_client_does_not_redirect_to_another_host(self, people, path):
         answer = signed_in(people[0]).get(f"/api/remap/1.2{path}?async=true")
         assert "evil" not in answer.headers.get("Location", "")
         assert "evil" not in answer.headers.get("Content-Location", "")
 
-    def test_a_redirect_of_the_view_is_stored_not_followed(self, people):
+    def test_redirect_of_the_view_is_stored_not_followed(self, people):
         client = signed_in(people[0])
         accepted = client.get("/api/remap/1.2/elsewhere?async=true")
         assert AsyncTask.objects.get().status_code == 302
@@ -136,7 +136,7 @@ class TestRedirects:
 class TestBrowser:
     @pytest.fixture
     def browser(self, tmp_path):
-        """Opens an address in a real browser, which is killed, with its children, at the end."""
+        """Opens a URL in a real browser, which is killed, with its children, at the end."""
         program = shutil.which("chromium")
         if program is None:
             assert not os.environ.get("CI"), "CI has to have chromium"
@@ -158,8 +158,8 @@ class TestBrowser:
 
         return looking
 
-    def test_a_script_in_a_stored_answer_does_not_run(self, people, browser, settings):
-        frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"  # which would hide what is to be shown
+    def test_script_in_a_stored_response_does_not_run(self, people, browser, settings):
+        frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"  # would hide the frame that the test looks at
         settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != frames]
         client = signed_in(people[0])
         accepted = client.get("/api/remap/1.2/page?async=true")
@@ -167,5 +167,5 @@ class TestBrowser:
         TOLD.clear()
         frames_of = f"/frames/?src={quote(f'{link.path}?{link.query}')}"
         with wsgi_server() as port, browser(f"http://127.0.0.1:{port}{frames_of}"):
-            until(lambda: "/inline/" in TOLD)  # this browser does run scripts
+            until(lambda: "/inline/" in TOLD)  # proves that this browser runs scripts
         assert set(TOLD) == {"/inline/"}

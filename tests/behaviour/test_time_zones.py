@@ -1,4 +1,4 @@
-"""Dates are instants, whatever the project and its database call the time."""
+"""Dates are instants, whatever time zone the project and its database use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MINUTE = dt.timedelta(minutes=1)
 
 @pytest.fixture
 def session(monkeypatch):
-    """A database whose sessions have another time than UTC."""
+    """A database whose sessions have a time zone other than UTC."""
     if connection.vendor != "mysql":
         pytest.skip("NOW() knows no zone but UTC there, or gives an instant")
     connection.close()
@@ -51,7 +51,7 @@ def naive():
 
 @pytest.fixture(params=["naive", "session"])
 def far(request):
-    """A project with ``USE_TZ = False`` far from Greenwich; a server of the database there."""
+    """A project with ``USE_TZ = False`` far from UTC, or a database session with another time zone."""
     request.getfixturevalue(request.param)
 
 
@@ -65,7 +65,7 @@ def anna(client, django_user_model):
     return client
 
 
-def test_a_call_is_accepted_run_and_answered_and_its_dates_are_right(far, anna):
+def test_dates_of_a_call_are_right_from_submit_to_result(far, anna):
     response = anna.post("/ran/", b"x", content_type="text/plain", headers={"Prefer": "respond-async"})
     assert response.status_code == 202
     document = anna.get(response["Location"].replace("/operations/", "/tasks/")).json()
@@ -85,7 +85,7 @@ def test_every_dialect_accepts(far, dialect):
     assert is_now(task.created)
 
 
-def test_a_list_is_filtered_by_dates(far, anna):
+def test_list_is_filtered_by_date(far, anna):
     anna.post("/ran/", b"", content_type="text/plain", headers={"Prefer": "respond-async"})
     found = []
     for moment in (utc_now() - MINUTE, utc_now() + MINUTE):
@@ -94,7 +94,7 @@ def test_a_list_is_filtered_by_dates(far, anna):
     assert [str(AsyncTask.objects.get().pk) in str(page) for page in found] == [True, False]
 
 
-def test_what_is_due_is_due(far):
+def test_only_due_work_is_recovered_and_pruned(far):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         running, expired = stored(), stored(State.DONE, answer=b"{}", deletion_date=utc_now() - MINUTE)
         fresh = stored(State.DONE, answer=b"{}", deletion_date=utc_now() + MINUTE)
@@ -105,7 +105,7 @@ def test_what_is_due_is_due(far):
     assert (expired.bodies.count(), fresh.bodies.count()) == (0, 1)
 
 
-def test_webhooks_are_told_of_and_signed(far):
+def test_webhook_deliveries_are_due_now_and_old_secrets_expire(far):
     webhook = Webhook.objects.create(dialect="prefer", account="one", action="CREATE", url="https://there.example/")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         submitted(dialect="prefer")
@@ -123,18 +123,18 @@ def test_webhooks_are_told_of_and_signed(far):
 def broker():
     broker = WakingBroker("tests")
     yield broker
-    broker.reconnect()  # closes its bell
+    broker.reconnect()  # closes its connection for notifications
 
 
-def test_a_message_is_handed_out_at_once_and_once(far, broker):
+def test_broker_hands_out_a_message_immediately_and_once(far, broker):
     number = broker.enqueue("message")
     assert [taken for taken, _ in broker.take()] == [number]
     assert broker._claim() == []
     assert (broker.queue_size(), broker.lock_size()) == (0, 1)
 
 
-def test_a_message_waits_for_nobody_whose_clock_is_behind(monkeypatch, broker):
-    """A web server's clock may be hours ahead of the one by which its messages are handed out."""
+def test_message_of_a_host_with_a_fast_clock_is_handed_out_immediately(monkeypatch, broker):
+    """A web server's clock may be hours ahead of the clock by which messages are handed out."""
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: ahead)
@@ -143,7 +143,7 @@ def test_a_message_waits_for_nobody_whose_clock_is_behind(monkeypatch, broker):
 
 
 @pytest.mark.parametrize("text", ["2026-10-25T00:30:00.123456+00:00", "2026-10-25T01:30:00.123456+00:00"])
-def test_an_hour_that_comes_twice_by_the_projects_clocks_is_two(naive, text):
+def test_repeated_hour_of_daylight_saving_time_is_two_instants(naive, text):
     moment = dt.datetime.fromisoformat(text)
     with override_settings(TIME_ZONE="Europe/Berlin"):
         task = stored(not_before=moment)
@@ -151,18 +151,18 @@ def test_an_hour_that_comes_twice_by_the_projects_clocks_is_two(naive, text):
         assert AsyncTask.objects.get(not_before=moment) == task
 
 
-def test_a_moment_of_the_projects_own_is_its_local_time(naive):
+def test_naive_datetime_is_local_time_of_the_project(naive):
     task = stored(not_before=dt.datetime(2026, 1, 1, 9))
     assert task.not_before == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
-def test_a_serialized_date_says_that_it_is_utc(naive):
+def test_serialized_date_is_marked_as_utc(naive):
     text = AsyncTaskSerializer(stored()).data["created"]
     assert text.endswith("Z")
     assert is_now(parse_datetime(text))
 
 
-def test_no_migration_is_needed_for_it():
+def test_use_tz_false_needs_no_migration():
     out = io.StringIO()
     call_command("makemigrations", "asyncexchange", check=True, dry_run=True, stdout=out)
     assert "No changes" in out.getvalue()

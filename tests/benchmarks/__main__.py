@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "performance.rst"
 
 def measured(only: list[str]) -> Iterator[list[Figure]]:
     """All figures by group, or those of groups and cells that contain one of the words."""
-    from .plan import PLAN  # the journeys, whose servers these are, want a project around them
+    from .plan import PLAN  # imports the journeys, which need a configured project
     from .stage import stage
 
     for part in PLAN:
@@ -30,7 +30,7 @@ def measured(only: list[str]) -> Iterator[list[Figure]]:
         try:
             with stage(part.broker, part.database, twice=part.is_large) as ready:
                 yield list(shown(ready.figures(part.group)))
-        except pytest.skip.Exception as missing:  # a server, at a developer's desk
+        except pytest.skip.Exception as missing:  # a developer's machine without that server
             print(f"{part}: {missing}", flush=True)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     os.environ["BENCH_ROUNDS"] = str(given.rounds or (1 if given.short else 5))
     os.environ["BENCH_SHORT"] = "yes" if given.short else ""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without leaving everything as it was
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # cleans up first
     django.setup()
 
     keep = bool(given.only)

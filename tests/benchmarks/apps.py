@@ -49,4 +49,4 @@ def stored_by_django_tasks(task_result: Any, **kwargs: Any) -> None:
 def _tell(id: object) -> None:
     from . import line
 
-    line.tell(str(id))
+    line.report(str(id))

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks.child GROUP``: measures one group in a project of its own; a figure for each line."""
+"""``python -m tests.benchmarks.child GROUP``: measures one group in a project of its own; one figure a line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.core.management import call_command
 
 
 def main(group: str) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without stopping what it has started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops its processes first
     django.setup()
     for alias in settings.DATABASES:
         call_command("migrate", database=alias, verbosity=0)
-        call_command("migrate", database=alias, verbosity=0, run_syncdb=True)  # our own tables, which point at others
+        call_command("migrate", database=alias, verbosity=0, run_syncdb=True)  # the benchmarks' tables refer to ours
 
     from .stage import as_json
 

@@ -43,13 +43,13 @@ class Crew:
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[list[int]]:
-        """The workers; yields the processes that were started, which have started others."""
+        """Run the workers; yields the started processes, which have children."""
         with contextlib.ExitStack() as stack:
             yield [stack.enter_context(self._cast.running(self._words)).pid for _ in range(self._count)]
 
     @contextlib.contextmanager
     def serving(self, words: str = SERVER, **environment: str) -> Iterator[Visitor]:
-        """A visitor of the project's web server, or of the one that ``words`` start."""
+        """A client of the project's web server, or of the one that ``words`` start."""
         port = free_port()
         with self._cast.running(words.format(port=port), **environment) as process:
             assert cells.served(process, port), self._cast.said()

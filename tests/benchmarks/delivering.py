@@ -1,4 +1,4 @@
-"""How late fifty receivers hear of the end of a call, when there is one more that hangs."""
+"""The delay of deliveries to fifty receivers, with one more that hangs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def measure() -> Iterator[Figure]:
             hole.update(enabled=True)
             beside = _late(door, here)
             hole.update(enabled=False)
-            until(lambda: not Delivery.objects.in_flight().exists(), PATIENCE)  # it has been given up
+            until(lambda: not Delivery.objects.in_flight().exists(), PATIENCE)  # given up
             rounds.append({"ours": beside, ALONE: alone})
     name = f"Hear of an end, {GOOD} receivers beside one that hangs, p95"
     yield figure(rounds, ALONE, name=name, target=1.2)
 
 
 def _late(door: Door, here: Inbox) -> float:
-    """The 95th percentile over some calls, each of which was heard of by all before the next, in milliseconds."""
+    """The 95th percentile over several calls, one after the other, in milliseconds."""
     here.messages.clear()
     for count in range(1, CALLS + 1):
         door.submit("GET")

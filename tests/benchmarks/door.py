@@ -1,4 +1,4 @@
-"""The project's WSGI application, called as a server calls it, without a server in between."""
+"""The project's WSGI application, called as a server calls it, without a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answer:
 
 
 class Door:
-    """An application with the middleware that the settings have at this moment."""
+    """An application with the current ``MIDDLEWARE``."""
 
     def __init__(self) -> None:
         self._application: Any = WSGIHandler()
@@ -68,13 +68,13 @@ class Door:
         return answer
 
     def expect(self, status: int, method: str, target: str, **more: Any) -> Answer:
-        """The answer, which has this status."""
+        """The response, which has this status."""
         answer = self.call(method, target, **more)
         assert answer.status == status, (answer.status, answer.content[:500])
         return answer
 
     def submit(self, method: str = "POST", target: str = "/works/", *, token: str = TOKEN) -> str:
-        """The id of the task of a call that was accepted for later."""
+        """The id of the task of a submitted call."""
         data = DATA if method == "POST" else None
         answer = self.expect(202, method, target, token=token, data=data, headers=LATER)
         return answer.headers["Location"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""A response of a gigabyte: streamed by a worker, then fetched, beside the same web server with the same file."""
+"""A response of a gigabyte: streamed by a worker, then fetched, beside the same file from the same web server."""
 
 from __future__ import annotations
 

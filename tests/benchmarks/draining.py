@@ -1,4 +1,4 @@
-"""How many trivial calls two workers get done in a second, out of a queue that was filled before they began."""
+"""How many trivial calls two workers run in a second, from a queue filled beforehand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure() -> Iterator[Figure]:
         rates = {}
         for name, send in contestants.items():
             sent = {send() for _ in range(calls)}
-            connections.close_all()  # nothing of ours waits while they work
+            connections.close_all()  # no idle connection of ours while they work
             with crew.at_work():
                 moments = sorted(crew.line.of_all(sent).values())
             rates[name] = (calls - 1) / (moments[-1] - moments[0])

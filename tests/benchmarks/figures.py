@@ -1,4 +1,4 @@
-"""What was measured: ours beside something else, as medians over rounds in which the two took turns."""
+"""Figures: ours beside another, as medians over rounds in which the two take turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rounds = Sequence[Mapping[str, float]]
 
 
 def scale(long: int, short: int) -> int:
-    """A count of the whole run, or that of one which only shows that the command runs to its end."""
+    """A count of the full run, or of the short one, which only shows that the command works."""
     return short if IS_SHORT else long
 
 
@@ -43,7 +43,7 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether it is as good as it should be; None where nothing was asked for."""
+        """Whether it meets its target; None without one."""
         if self.fault:
             return False
         if self.target is None and self.limit is None:
@@ -68,13 +68,13 @@ def figure(rounds: Rounds, what: str, *, ours: str = "ours", name: str, unit: st
 
 
 class Several(int):
-    """How many calls were done at once."""
+    """The number of calls done at once."""
 
 
 def interleaved(contestants: Mapping[str, Callable[[], object]], calls: int, rounds: int = ROUNDS) -> Rounds:
-    """Milliseconds of a call, the median of each round. The contestants take turns, and nobody is always the first.
+    """Milliseconds of a call, the median of each round. The contestants take turns, and the first changes.
 
-    Whatever does ``Several`` calls at once returns that.
+    A function that does ``Several`` calls at once returns that.
     """
     for call in contestants.values():
         for _ in range(max(5, calls // 10)):

@@ -1,4 +1,4 @@
-"""For a web server that does nothing but send one file: ``BENCH_FILE``."""
+"""A web server that only sends one file: ``BENCH_FILE``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a client's call to the end of its run, when the workers have nothing else to do."""
+"""From a client's call to the end of its run, with idle workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measure() -> Iterator[Figure]:
     chance = random.Random(7)
 
     def took(send: Callable[[], str]) -> float:
-        time.sleep(chance.uniform(0.02, 0.1))  # so that what looks now and then is met at any moment
+        time.sleep(chance.uniform(0.02, 0.1))  # so that a poll interval is hit at any moment
         began = time.monotonic()
         return 1000 * (crew.line.of(send()) - began)
 

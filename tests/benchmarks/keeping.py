@@ -91,7 +91,7 @@ def always(work: Callable[[], object]) -> Callable[[str, int], Callable[[], obje
 
 
 def claiming(alias: str, calls: int) -> Callable[[], object]:
-    """Claims one of tasks that were submitted for it."""
+    """Claims one of the tasks submitted for it."""
     needed = calls * ROUNDS + max(5, calls // 10) + 1
     with tables.of(alias), override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
         door, tokens = Door(), itertools.cycle(f"token-{number}" for number in range(1, 101))

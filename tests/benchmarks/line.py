@@ -1,4 +1,4 @@
-"""A line from all workers to whoever measures: which message was done, and when by the clock of this machine."""
+"""A pipe from all workers to the measuring process: which message was done, and when by the monotonic clock."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PATIENCE = 120.0
 _end: tuple[int, int] | None = None
 
 
-def tell(id: str) -> None:
-    """In a worker: ``id`` is done."""
+def report(id: str) -> None:
+    """In a worker: report that ``id`` is done."""
     global _end
     path = os.environ.get(VARIABLE)
     if path:
@@ -28,15 +28,15 @@ def tell(id: str) -> None:
 
 
 class Line:
-    """The other end."""
+    """The reading end."""
 
     def __init__(self, path: Path) -> None:
         os.mkfifo(path)
         os.environ[VARIABLE] = str(path)
         self._end = os.open(path, os.O_RDWR)
 
-    def heard(self, seconds: float) -> Iterator[tuple[str, float]]:
-        """What is told within ``seconds``, at the latest."""
+    def received(self, seconds: float) -> Iterator[tuple[str, float]]:
+        """What is reported within ``seconds``."""
         if select.select([self._end], [], [], seconds)[0]:
             for key, moment in WORD.iter_unpack(os.read(self._end, WORD.size * 2000)):
                 yield str(uuid.UUID(bytes=key)), moment
@@ -50,7 +50,7 @@ class Line:
         found: dict[str, float] = {}
         deadline = time.monotonic() + PATIENCE
         while len(found) < len(wanted):
-            for key, moment in self.heard(1.0):
+            for key, moment in self.received(1.0):
                 if key in wanted:
                     found[key] = moment
                     deadline = time.monotonic() + PATIENCE

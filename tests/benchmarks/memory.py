@@ -1,4 +1,4 @@
-"""How much memory processes take while something happens."""
+"""How much memory processes take during something."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Growth:
 
 @contextlib.contextmanager
 def growth(pids: Iterable[int]) -> Iterator[Growth]:
-    """Watch these processes and all that they have started."""
+    """Watch these processes and all their descendants."""
     watched = list(family(pids))
     before = {pid: _of(pid, "VmRSS") for pid in watched}
     for pid in watched:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the peak
     found = Growth()
     yield found
     found.megabytes = max((_of(pid, "VmHWM") - before[pid]) / MB for pid in watched)
@@ -44,7 +44,7 @@ def _of(pid: int, name: str) -> int:
 
 
 def figure(name: str, ours: Growth, twin: Growth, what: str) -> Figure:
-    """By how much ours grew, beside its twin."""
+    """The growth of ours, beside its twin's."""
     ratio = ours.megabytes / max(twin.megabytes, 0.1)
     grown = {"ours": ours.megabytes, "beside": twin.megabytes}
     return Figure(name=f"Memory, {name}", unit="MB", what=what, ratio=ratio, limit=LIMIT, **grown)

@@ -1,4 +1,4 @@
-"""What the floors write and read."""
+"""What the lower bounds write and read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 
 class Record(models.Model):
-    """A row as large as a task's, of somebody's own."""
+    """A row as large as a task's, of an app's own."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     owner = models.ForeignKey("auth.User", models.CASCADE, null=True, related_name="+")

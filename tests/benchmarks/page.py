@@ -1,4 +1,4 @@
-"""The table in the documentation, and the machine that it was measured on."""
+"""The table in the documentation, and the machine it was measured on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INDENT = "   "
 
 
 def updated(text: str, figures: Iterable[Figure], server: str, *, keep: bool) -> str:
-    """The page ``text`` with these figures; ``keep`` the others that it has."""
+    """The page ``text`` with these figures; with ``keep``, the others stay."""
     before, rest = text.split(BEGIN)
     old, after = rest.split(END)
     rows = {(row[0], row[3]): row for row in _rows(old)} if keep else {}

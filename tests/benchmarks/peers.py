@@ -1,4 +1,4 @@
-"""What people write by hand: the call's data goes to a task of Celery or of Django Tasks, and its id to the client."""
+"""What people write by hand: the call's data goes to a task of Celery or of Django Tasks, its id to the client."""
 
 from __future__ import annotations
 

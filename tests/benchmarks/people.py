@@ -1,4 +1,4 @@
-"""Who calls."""
+"""Users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def anna() -> User:
 
 
 def crowd(size: int) -> list[str]:
-    """The tokens of so many new users."""
+    """The tokens of new users, as many as ``size``."""
     known = User.objects.count()
     users = User.objects.bulk_create([User(username=f"user {known + number}") for number in range(size)])
     tokens = Token.objects.bulk_create([Token(user=user, key=f"token-{user.pk}") for user in users])

@@ -1,4 +1,4 @@
-"""How PostgreSQL would do what it is asked."""
+"""How PostgreSQL plans statements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import tables
 
 
 def sequential_scans(alias: str, call: Callable[[], object]) -> list[str]:
-    """The statements of ``call`` that read the whole table of tasks, as PostgreSQL plans them."""
+    """The statements of ``call`` that PostgreSQL plans with a sequential scan of the table of tasks."""
     connection: Any = connections[alias]
     with CaptureQueriesContext(connection) as queries:
         call()

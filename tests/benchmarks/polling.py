@@ -1,4 +1,4 @@
-"""How a task is asked for its state, beside REST framework's retrieval of one row."""
+"""Polling a task, beside REST framework's retrieval of one row."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MARK = b'"article":'
 
 
 def rows_in(chunks: Iterable[bytes]) -> int:
-    """How many rows there are in JSON, found by a key that each of them has."""
+    """The number of rows in JSON, counted by a key that each of them has."""
     count, rest = 0, b""
     for chunk in chunks:
         rest += chunk

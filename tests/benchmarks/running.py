@@ -1,4 +1,4 @@
-"""What a worker needs for a task, beside the same call through Django's handler and two UPDATEs."""
+"""A worker's time for a task, beside the same call through Django's handler and two UPDATEs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the servers are that a run makes its databases and queues on: those of the tests."""
+"""The servers of the databases and queues of a run: those of the tests."""
 
 from __future__ import annotations
 

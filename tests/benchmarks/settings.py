@@ -1,4 +1,4 @@
-"""Settings as the documentation recommends them. The environment says which database and broker."""
+"""Settings as the documentation recommends them; the environment names the database and the broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSTALLED_APPS = list(
         ]
     )
 )
-MIGRATION_MODULES = {}  # tables as in a project: those of the floors are made after ours, which they point at
+MIGRATION_MODULES = {}  # tables as in a project: those of the benchmarks come after ours, which they refer to
 ROOT_URLCONF = "tests.benchmarks.site"
 DATABASES = {alias: {**given, "CONN_MAX_AGE": None} for alias, given in journeys.DATABASES.items()}
 if "init_command" in DATABASES["default"].get("OPTIONS", {}):
@@ -26,12 +26,12 @@ if "init_command" in DATABASES["default"].get("OPTIONS", {}):
         **DATABASES["default"]["OPTIONS"],
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
-if os.environ.get("BENCH_LARGE"):  # a second database like the first one, with many more rows
+if os.environ.get("BENCH_LARGE"):  # a second database like the first, with many more rows
     DATABASES["large"] = {**DATABASES["default"], "NAME": os.environ["BENCH_LARGE"]}
 DATABASE_ROUTERS = ["tests.benchmarks.tables.Router"]
 
 Q_CLUSTER = {**journeys.Q_CLUSTER, "poll": 0.2}
-if not journeys.BROKER_URL:  # for what stands beside us
+if not journeys.BROKER_URL:  # for the figures beside ours
     CELERY_BROKER_URL = os.environ["BENCH_REDIS"]
     CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{journeys.NAME}:"}
 CELERY_IMPORTS = ["tests.benchmarks.peers"]

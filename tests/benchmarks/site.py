@@ -1,4 +1,4 @@
-"""The project that is measured: views that do as little as can be, and their twins."""
+"""The project that is measured: views that do as little as possible, and their twins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAGE = 1000
 
 
 class Works(APIView):
-    """Looks at what it was sent."""
+    """Look at the request's data."""
 
     async_exchange = True
 
@@ -89,7 +89,7 @@ def plain(request: HttpRequest) -> HttpResponse:
 @allow_async
 @api_view(["GET"])
 def streams(request: Request, megabytes: int) -> StreamingHttpResponse:
-    """So many megabytes, none of which is kept."""
+    """Stream so many megabytes, none of which is kept."""
 
     def pieces() -> Iterator[bytes]:
         for _ in range(megabytes * MB // len(PIECE)):
@@ -112,7 +112,7 @@ class Pages(WholeCollectionMixin, LimitOffsetPagination):
 
 
 class Report(WholeCollectionView, generics.ListAPIView[Item]):
-    """All items: paged at once, whole later."""
+    """All items: paged immediately, whole when deferred."""
 
     async_exchange = True
     pagination_class = Pages
@@ -121,7 +121,7 @@ class Report(WholeCollectionView, generics.ListAPIView[Item]):
 
 
 class AllAtOnce(generics.ListAPIView[Item]):
-    """All items, as REST framework gives them without paging."""
+    """All items, as REST framework returns them without pagination."""
 
     pagination_class = None
     serializer_class = ItemSerializer

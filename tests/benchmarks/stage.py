@@ -1,4 +1,4 @@
-"""Databases, brokers and processes for a run, made of what the journeys use."""
+"""Databases, brokers and processes for a run, made from those of the journeys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(broker: str, database: str, *, twice: bool = False) -> Iterator[Stage]:
-    """A stage with a new database, or two; all of it is gone afterwards."""
+    """A stage with a new database, or two; everything is deleted afterwards."""
     name = f"benchmarks_{uuid.uuid4().hex[:12]}"
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asyncexchange-benchmarks-")))

@@ -1,4 +1,4 @@
-"""A call that is accepted for later, beside the call itself with one INSERT, and beside what is written by hand."""
+"""A submitted call, beside the call itself with one INSERT, and beside what is written by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measure() -> Iterator[Figure]:
 
     def call(status: int, target: str, method: str = "POST", **headers: str) -> Callable[[], object]:
         data = DATA if method == "POST" else None
-        callers = itertools.cycle(tokens)  # so many that each has a turn free: what has to wait for one costs less
+        callers = itertools.cycle(tokens)  # enough accounts that each call may run at once: a waiting one costs less
         return lambda: door.expect(status, method, target, token=next(callers), data=data, headers=headers)
 
     contestants = {"ours": call(202, "/works/", **LATER), FLOOR: call(200, "/inserts/")}

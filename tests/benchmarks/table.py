@@ -40,7 +40,7 @@ def ratio(figure: Figure) -> str:
 
 
 def target(figure: Figure) -> str:
-    """What was asked for; empty where nothing was."""
+    """The target; empty without one."""
     sign = "≥" if figure.more_is_better else "≤"
     parts = [f"{sign} {figure.target:g}"] if figure.target is not None else []
     if figure.limit is not None:

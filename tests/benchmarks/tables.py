@@ -1,4 +1,4 @@
-"""Tables of any size in PostgreSQL, and which of two databases is asked."""
+"""Tables of any size in PostgreSQL, and the choice between two databases."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Router:
 
 @contextlib.contextmanager
 def of(alias: str) -> Iterator[None]:
-    """Everything is read from and written to the database ``alias``."""
+    """Read from and write to the database ``alias``."""
     before, _alias[0] = _alias[0], alias
     try:
         yield

@@ -1,4 +1,4 @@
-"""A client of a web server, who reads as fast as it can and keeps nothing."""
+"""A client of a web server that reads as fast as possible and keeps nothing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Visitor:
                 yield chunk
 
     def submit(self, target: str) -> str:
-        """Where the task of a call can be asked for."""
+        """The status URL of a submitted call."""
         with self.asked(target, **LATER) as response:
             assert response.status == 202, (response.status, response.read(500))
             return urlsplit(response.headers["Location"]).path
 
     def ended(self, task: str) -> str:
-        """Where the result of the task is, as soon as there is one."""
+        """The result's URL, as soon as there is one."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with self.asked(task) as response:
@@ -49,5 +49,5 @@ class Visitor:
         raise TimeoutError(task)
 
     def later(self, target: str) -> str:
-        """Where the result of a call is that was sent for later, and has been run."""
+        """The result's URL of a submitted call that has run."""
         return self.ended(self.submit(target))

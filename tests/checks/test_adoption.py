@@ -1,4 +1,4 @@
-"""What the check tells a project that has only begun to adopt the app. README and quickstart: ``test_first_hour``."""
+"""Checks in a project that has just added the app. README and quickstart: ``test_first_hour``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = ("README.rst", "docs/quickstart.rst", "docs/howto/executors.rst")
 
 
 def cluster_of(page: str) -> str:
-    """The first ``Q_CLUSTER`` that ``page`` shows."""
+    """The first ``Q_CLUSTER`` in ``page``."""
     shown = re.search(
         r"^ +(Q_CLUSTER = (?:\{.+?^ +\}|q_cluster\(.*?\)))$",
         (ROOT / page).read_text(encoding="utf-8"),
@@ -52,14 +52,14 @@ def fresh(tmp_path):
     return NewProject(tmp_path)
 
 
-def test_the_check_says_what_is_missing_and_gives_the_cure(fresh):
+def test_check_names_the_missing_setting_with_a_hint(fresh):
     checked = fresh.run("manage.py", "check")
     assert checked.returncode == 1
     assert "asyncexchange.E010" in checked.stderr
     assert "Q_CLUSTER = q_cluster()" in checked.stderr
 
 
-def test_a_queue_that_is_not_installed_is_named_with_its_cure(fresh):
+def test_check_names_a_queue_that_is_not_installed_with_a_hint(fresh):
     fresh.add(
         "urls", '\nfrom django.urls import include\nurlpatterns += [path("", include("django_asyncexchange.urls"))]\n'
     )
@@ -71,7 +71,7 @@ def test_a_queue_that_is_not_installed_is_named_with_its_cure(fresh):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_cluster_that_a_page_shows_is_the_one_that_the_app_gives(page):
+def test_documented_q_cluster_equals_the_default(page):
     shown: dict[str, object] = {}
     exec(cluster_of(page), shown)
     assert shown["Q_CLUSTER"] == q_cluster()

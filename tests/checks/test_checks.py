@@ -1,4 +1,4 @@
-"""The system checks: each misconfiguration by its name, and nothing about correct settings."""
+"""System checks: each misconfiguration has its id, correct settings have none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FILES = "django.core.files.storage.FileSystemStorage"
 
 
 def found(deploy=False):
-    """The ids of our findings."""
+    """The ids of our messages."""
     messages = checks.run_checks(include_deployment_checks=deploy)
     return {message.id for message in messages if message.id.startswith("asyncexchange.")}
 
 
 def queued(**changes):
-    """django-q2 is the executor; ``Q_CLUSTER`` changed, or without a key where it is None."""
+    """Settings with django-q2 as executor and a changed ``Q_CLUSTER``; a None removes its key."""
     cluster = {**settings.Q_CLUSTER, "broker_class": WAKING, **changes}
     ready = {key: value for key, value in cluster.items() if value is not None}
     return {"ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q), "Q_CLUSTER": ready}
@@ -161,16 +161,16 @@ urlpatterns = []
 
 # Nobody connects: the checks only read these settings.
 pytestmark = [
-    pytest.mark.django_db,  # checks of models ask what the database can do
+    pytest.mark.django_db,  # some checks of models query the database's features
     pytest.mark.filterwarnings("ignore:Overriding setting DATABASES"),
 ]
 
 
-def test_correct_settings_have_no_finding():
+def test_correct_settings_pass():
     assert found() == set()
 
 
-def test_correct_settings_with_django_q2_have_no_finding():
+def test_correct_settings_with_django_q2_pass():
     with override_settings(**queued(), **PERSISTENT):
         assert found() == set()
 
@@ -185,42 +185,42 @@ def test_correct_settings_with_django_q2_have_no_finding():
     ],
     ids=["Redis", "Redis by URL", "queues", "a worker for each core"],
 )
-def test_other_correct_settings_with_django_q2_have_no_finding(right):
+def test_other_correct_settings_with_django_q2_pass(right):
     with override_settings(**right, **PERSISTENT):
         assert found() == set()
 
 
-def test_an_sqlite_file_may_be_opened_anew_for_each_call():
+def test_sqlite_may_be_reopened_for_each_call():
     lite = databases(CONN_MAX_AGE=0, ENGINE="django.db.backends.sqlite3")
     with override_settings(**queued(), **lite):
         assert found() == set()
 
 
-def test_networks_may_be_open_while_developing():
+def test_open_webhook_networks_pass_with_debug():
     with override_settings(DEBUG=True, ASYNC_EXCHANGE=exchange(WEBHOOK_ALLOWED_NETWORKS=["127.0.0.0/8"])):
         assert found() == set()
 
 
 @pytest.mark.parametrize("right", [sent_by_server(), bucket(), bucket(transfer_config=None, use_threads=False)])
-def test_correct_settings_of_a_storage_have_no_finding(right):
+def test_correct_storage_settings_pass(right):
     with override_settings(**right):
         assert found() == set()
 
 
-def test_sendfile_without_its_package_is_named(monkeypatch):
+def test_sendfile_without_its_package_is_reported(monkeypatch):
     monkeypatch.setattr("django_asyncexchange.checks.storage.find_spec", lambda name: None)
     with override_settings(**sent_by_server()):
         assert found() == {CheckId.SENDFILE_WRONG}
 
 
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=by_name)
-def test_a_misconfiguration_is_named(id, wrong):
+def test_misconfiguration_is_reported(id, wrong):
     with override_settings(**wrong):
         assert id in found(deploy=True)
 
 
 @pytest.mark.parametrize(("id", "wrong"), WRONG, ids=by_name)
-def test_a_misconfiguration_is_named_once_and_with_its_cure(id, wrong):
+def test_misconfiguration_is_reported_once_with_a_hint(id, wrong):
     with override_settings(**wrong):
         named = checks.run_checks(include_deployment_checks=True)
     [message] = [message for message in named if message.id == id]
@@ -228,19 +228,19 @@ def test_a_misconfiguration_is_named_once_and_with_its_cure(id, wrong):
     assert message.is_serious() == (".E" in id)
 
 
-def test_a_cache_in_the_database_of_the_queue_is_named():
+def test_cache_in_the_database_of_the_queue_is_reported():
     caches = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
     lite = databases(CONN_MAX_AGE=None, ENGINE="django.db.backends.sqlite3")
     with override_settings(CACHES=caches, **queued(), **lite):
         assert found() == {CheckId.CLUSTER_CACHE}
 
 
-def test_without_django_q2_nobody_looks_at_its_settings():
+def test_q_cluster_is_not_checked_without_django_q2():
     with override_settings(Q_CLUSTER={"guard_cycle": 0.3, "timeout": None}):
         assert found() == set()
 
 
-def test_a_longer_run_limit_needs_a_longer_timeout():
+def test_longer_run_limit_needs_a_longer_timeout():
     mounts = {**settings.ASYNC_EXCHANGE["DIALECTS"], "solitude": {"RUN_LIMIT": 3600}}
     with override_settings(
         **{**queued(), "ASYNC_EXCHANGE": exchange(EXECUTOR=DJANGO_Q, DIALECTS=mounts)}, **PERSISTENT
@@ -248,7 +248,7 @@ def test_a_longer_run_limit_needs_a_longer_timeout():
         assert found() == {CheckId.CLUSTER_TIMEOUT}
 
 
-def test_every_id_has_its_misconfiguration():
+def test_every_id_has_a_misconfiguration():
     elsewhere = {
         CheckId.CLUSTER_CACHE,
         CheckId.CLUSTER_CATCH_UP,
@@ -261,7 +261,7 @@ def test_every_id_has_its_misconfiguration():
     assert set(CheckId) - {id for id, _ in WRONG} == elsewhere
 
 
-def test_an_id_is_used_once():
+def test_ids_are_unique():
     assert len({id.value for id in CheckId.__members__.values()}) == len(CheckId.__members__)
 
 
@@ -280,7 +280,7 @@ def test_an_id_is_used_once():
         ((4, 0, 0), True),
     ],
 )
-def test_an_old_sqlite_is_known(version, is_fixed):
+def test_unpatched_sqlite_versions(version, is_fixed):
     assert _is_fixed(version) == is_fixed
 
 
@@ -293,12 +293,12 @@ def test_an_old_sqlite_is_known(version, is_fixed):
     ],
     ids=by_name,
 )
-def test_what_is_safe_by_default_is_named_before_a_deployment_only(id, common):
+def test_deployment_check_is_reported_with_deploy_only(id, common):
     with override_settings(**common):
         assert {deploy: id in found(deploy) for deploy in (False, True)} == {False: False, True: True}
 
 
-def test_an_old_sqlite_is_named_before_a_deployment_only():
+def test_old_sqlite_is_reported_with_deploy_only():
     lite = databases(ENGINE="django.db.backends.sqlite3")
     with override_settings(**lite):
         named = {deploy: CheckId.SQLITE_OLD in found(deploy) for deploy in (False, True)}
@@ -316,7 +316,7 @@ def test_an_old_sqlite_is_named_before_a_deployment_only():
         ("PRAGMA journal_mode=WAL;", False),
     ],
 )
-def test_an_sqlite_that_may_forget_what_it_committed_is_named_before_a_deployment_only(command, is_named):
+def test_sqlite_without_full_synchronous_is_reported_with_deploy_only(command, is_named):
     lite = databases(ENGINE="django.db.backends.sqlite3", OPTIONS={"init_command": command})
     with override_settings(**lite):
         named = {deploy: CheckId.SQLITE_UNSYNCED in found(deploy) for deploy in (False, True)}
@@ -332,7 +332,7 @@ def test_an_sqlite_that_may_forget_what_it_committed_is_named_before_a_deploymen
         ({}, False),
     ],
 )
-def test_schedules_that_catch_up_are_named_before_a_deployment_only(changes, is_named):
+def test_catch_up_is_reported_with_deploy_only(changes, is_named):
     with override_settings(**queued(**changes), **PERSISTENT):
         named = {deploy: CheckId.CLUSTER_CATCH_UP in found(deploy) for deploy in (False, True)}
     assert named == {False: False, True: is_named}
@@ -342,7 +342,7 @@ def test_schedules_that_catch_up_are_named_before_a_deployment_only(changes, is_
     ("asgi", "age", "is_named"),
     [("project.asgi.application", None, True), ("project.asgi.application", 0, False), (None, None, False)],
 )
-def test_connections_that_pile_up_under_asgi_are_named_before_a_deployment_only(asgi, age, is_named):
+def test_persistent_connections_under_asgi_are_reported_with_deploy_only(asgi, age, is_named):
     changes = databases(ENGINE="django.db.backends.postgresql", CONN_MAX_AGE=age)
     with override_settings(ASGI_APPLICATION=asgi, **changes):
         named = {deploy: CheckId.CONNECTIONS_PILE_UP in found(deploy) for deploy in (False, True)}
@@ -353,7 +353,7 @@ def no_semaphore(*args):
     raise FileNotFoundError(2, "No such file or directory")
 
 
-def test_a_machine_without_shared_memory_is_named_where_django_q2_runs(monkeypatch):
+def test_missing_shared_memory_is_reported_with_django_q2(monkeypatch):
     monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", no_semaphore)
     assert found() == set()
     with override_settings(**queued(), **PERSISTENT):
@@ -361,7 +361,7 @@ def test_a_machine_without_shared_memory_is_named_where_django_q2_runs(monkeypat
 
 
 class TasksApart:
-    """Tasks in a database of their own, without anything else."""
+    """A router with the tasks in a database of their own."""
 
     def db_for_read(self, model, **hints):
         return "tasks" if model._meta.app_label == "asyncexchange" else "default"
@@ -378,7 +378,7 @@ class UsersToo(TasksApart):
 
 
 @pytest.mark.parametrize(("router", "is_named"), [(TasksApart, True), (UsersToo, False)])
-def test_tasks_in_a_database_without_a_table_of_users_are_named(router, is_named):
+def test_task_database_without_users_is_reported(router, is_named):
     with override_settings(DATABASE_ROUTERS=[router()]):
         assert [each.id for each in checks.run_checks() if each.id == CheckId.USERS_ELSEWHERE] == (
             [CheckId.USERS_ELSEWHERE] if is_named else []

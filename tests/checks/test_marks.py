@@ -1,4 +1,4 @@
-"""Marks that a decorator hides are named by ``manage.py check``; what is meant is not.
+"""``manage.py check`` names marks that a decorator hides, and no others.
 
 As a module it is also a URLconf, with one such mark.
 """
@@ -29,7 +29,7 @@ from ..services import exchange
 
 
 def hides(view: Any) -> Any:
-    """A decorator as people write it who do not know ``functools.wraps``."""
+    """A decorator without ``functools.wraps``."""
 
     def inner(request: Any) -> Any:
         return view(request)
@@ -42,7 +42,7 @@ def hands_on(view: Any) -> Any:
 
 
 class Hides:
-    """One that is an object."""
+    """A decorator that is an object."""
 
     def __init__(self, view: Any) -> None:
         self.view = view
@@ -56,7 +56,7 @@ def plain(request: Any) -> HttpResponse:
 
 
 def report(decorate: Any = allow_async) -> Any:
-    """A view of its own, so that nothing else is marked with it."""
+    """A new view for each mark."""
 
     def report(request: Any) -> HttpResponse:
         return plain(request)
@@ -95,7 +95,7 @@ class Project:
 
 
 def named(*patterns: Any, **changes: Any) -> list[str]:
-    """What is said of marks in a project with these addresses."""
+    """The messages about marks in a project with these URL patterns."""
     with override_settings(ROOT_URLCONF=Project(patterns), **changes):
         found = checks.run_checks(tags=[checks.Tags.urls])
     clear_url_caches()
@@ -125,12 +125,12 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_mark_that_is_hidden_is_named_with_its_address(name):
+def test_hidden_mark_is_reported_with_its_url(name):
     [said] = named(path("reports/<int:pk>/", HIDDEN[name]()))
     assert "/reports/" in said and "eport" in said
 
 
-def test_a_mark_below_ninja_s_decorator_is_named():
+def test_hidden_mark_of_a_ninja_operation_is_reported():
     assert len(named(path("api/", of_ninja(hides)))) == 1
 
 
@@ -152,25 +152,25 @@ SEEN = {
 
 
 @pytest.mark.parametrize("name", SEEN)
-def test_a_mark_that_is_heard_is_not_named(name):
+def test_visible_mark_is_not_reported(name):
     assert named(path("report/", SEEN[name]())) == []
 
 
-def test_a_mark_below_ninja_s_decorator_that_is_heard_is_not_named():
+def test_visible_mark_of_a_ninja_operation_is_not_reported():
     assert named(path("api/", of_ninja(hands_on))) == []
 
 
-def test_a_view_that_is_heard_at_another_address_is_not_named():
+def test_mark_visible_at_another_url_is_not_reported():
     view = report()
     assert named(path("report/", view), path("report-at-once/", hides(view))) == []
 
 
-def test_a_view_at_several_addresses_is_named_once():
+def test_view_with_several_urls_is_reported_once():
     view = hides(report())
     assert len(named(path("one/", view), path("two/", view))) == 1
 
 
-def test_a_method_of_a_parent_says_nothing_of_a_child_with_another_mark():
+def test_inherited_method_does_not_hide_the_mark_of_a_subclass():
     class Parent(View):
         async_exchange = True
 
@@ -185,17 +185,17 @@ def test_a_method_of_a_parent_says_nothing_of_a_child_with_another_mark():
 
 
 @pytest.mark.parametrize("entry", ["reports", "/report/*", "/rep*"])
-def test_a_view_that_is_listed_is_not_named(entry):
+def test_view_listed_in_views_is_not_reported(entry):
     listed = exchange(VIEWS=[entry])
     assert named(path("report/<int:pk>/", hides(report()), name="reports"), ASYNC_EXCHANGE=listed) == []
 
 
 @pytest.mark.parametrize(("decorate", "is_named"), [(allow_async, False), (never_async, True)])
-def test_where_every_view_is_taken_only_never_async_is_missed(decorate, is_named):
+def test_only_never_async_is_reported_when_every_view_is_eligible(decorate, is_named):
     every = exchange(DIALECTS={"solitude": {}, "prefer": None})
     assert bool(named(path("report/", hides(report(decorate))), ASYNC_EXCHANGE=every)) == is_named
 
 
-def test_where_none_is_taken_never_async_is_not_missed():
+def test_never_async_is_not_reported_when_only_marked_views_are_eligible():
     none = exchange(DIALECTS={"prefer": {"PREFIX": "/async"}})
     assert named(path("report/", hides(report(never_async))), ASYNC_EXCHANGE=none) == []

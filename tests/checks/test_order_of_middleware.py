@@ -1,4 +1,4 @@
-"""The middleware must be the last one: above the CSRF check, asking for an answer later would be a way around it."""
+"""The middleware must be the last one: above CsrfViewMiddleware, an asynchronous call would bypass the CSRF check."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def is_complained_about():
 
 
 def forged(trigger):
-    """The status of a call that another site made in the name of somebody who is logged in."""
+    """The status of a cross-site call by a logged-in browser."""
     browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
     browser.force_login(User.objects.create_user("anna"))
     return browser.post("/ran/", headers=trigger).status_code
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_in_the_last_place_a_forged_call_is_refused(trigger):
+def test_forged_call_is_refused_with_the_middleware_last(trigger):
     with placed(len(OTHERS)):
         assert not is_complained_about()
         assert forged(trigger) == 403
@@ -47,13 +47,13 @@ def test_in_the_last_place_a_forged_call_is_refused(trigger):
 
 
 @pytest.mark.parametrize("place", ABOVE)
-def test_in_every_other_place_the_checks_complain(place):
+def test_check_fails_in_every_other_place(place):
     with placed(place):
         assert is_complained_about()
 
 
-def test_right_above_the_csrf_check_a_forged_call_would_be_accepted():
-    # What the check is for.
+def test_forged_call_is_accepted_directly_above_the_csrf_middleware():
+    # The reason for the check.
     csrf = "django.middleware.csrf.CsrfViewMiddleware"
     others = [name for name in OTHERS if name != csrf]
     with placed(len(OTHERS)), override_settings(MIDDLEWARE=[*others, OURS, csrf]):

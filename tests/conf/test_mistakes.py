@@ -1,4 +1,4 @@
-"""Fifty mistakes, one by one: each is named by ``manage.py check``, and no call is accepted that cannot be kept."""
+"""Fifty mistakes in settings: ``manage.py check`` names each, and no call is accepted that could not be kept."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def submit(headers, user):
     return client.post("/ran/").status_code
 
 
-def test_there_are_fifty():
+def test_there_are_fifty_mistakes():
     assert len(MISTAKES) >= 50
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_named_with_its_cure(name):
+def test_mistake_is_reported_with_a_hint(name):
     id, _, word = MISTAKES[name]
     with mistaken(name):
         found = checks.run_checks()
@@ -66,14 +66,14 @@ ASKING = pytest.mark.parametrize("headers", [{"Prefer": "respond-async"}, {"Soli
 
 @pytest.mark.urls("tests.services")
 @ASKING
-def test_without_a_mistake_the_call_is_accepted(headers, admin_user):
+def test_call_is_accepted_without_a_mistake(headers, admin_user):
     assert submit(headers, admin_user) == 202
 
 
 @pytest.mark.urls("tests.services")
 @pytest.mark.parametrize("name", [name for name, (id, _, _) in MISTAKES.items() if id not in HARMLESS])
 @ASKING
-def test_a_mistake_has_no_call_accepted(name, headers, admin_user):
+def test_call_is_not_accepted_with_a_mistake(name, headers, admin_user):
     with mistaken(name):
         status = None
         with contextlib.suppress(ImproperlyConfigured):
@@ -82,13 +82,13 @@ def test_a_mistake_has_no_call_accepted(name, headers, admin_user):
     assert not AsyncTask.objects.exists()
 
 
-def test_a_server_with_a_mistake_does_not_start():
+def test_server_does_not_start_with_a_mistake():
     with mistaken("a duration in words"), pytest.raises(ImproperlyConfigured) as error:
         WSGIHandler()
     assert "['RETENTION']: '1h' is no duration. Write seconds, like 3600" in str(error.value)
 
 
-def test_all_mistakes_are_named_at_once():
+def test_all_mistakes_are_reported_at_once():
     wrong = option(RETENTION="1h", CAPACITY="4")["ASYNC_EXCHANGE"]
     with override_settings(ASYNC_EXCHANGE={**wrong, "VIEWS": "/x/"}), pytest.raises(ImproperlyConfigured) as error:
         configuration.require_usable()
@@ -97,7 +97,7 @@ def test_all_mistakes_are_named_at_once():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.services")
-def test_a_worker_with_a_mistake_runs_nothing_and_loses_nothing():
+def test_worker_with_a_mistake_runs_nothing_and_loses_nothing():
     task = stored()
     with mistaken("bytes below nothing"):
         runner.run(str(task.pk))
@@ -127,7 +127,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("key", RIGHT)
-def test_a_right_value_is_no_mistake(key):
+def test_valid_setting_is_accepted(key):
     with override_settings(ASYNC_EXCHANGE=exchange(**{key: RIGHT[key]})):
         assert list(configuration.problems()) == []
 
@@ -147,6 +147,6 @@ def test_a_right_value_is_no_mistake(key):
     ],
     ids=str,
 )
-def test_a_right_option_is_no_mistake(options):
+def test_valid_mount_option_is_accepted(options):
     with override_settings(**option(**options)):
         assert list(configuration.problems()) == []

@@ -1,4 +1,4 @@
-"""What every dialect keeps, whatever its language: a suite to inherit, and the values to try a dialect with."""
+"""The contract of every dialect: a test class to inherit, and sample values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def call(method: str = "GET", path: str = "/report", query: str = "", **headers:
 
 
 def snapshot(state: State = State.DONE, **changes: Any) -> Snapshot:
-    """A task in ``state`` with everything that belongs to it."""
+    """A task in ``state`` with all of its fields."""
     values: dict[str, Any] = {
         "id": TASK_ID,
         "dialect": "dialect",
@@ -77,12 +77,12 @@ def document(response: Response | Replay) -> Any:
 
 
 def error_classes(root: type[AsyncExchangeError] = AsyncExchangeError) -> list[type[AsyncExchangeError]]:
-    """Everything below ``root``, parents first."""
+    """All subclasses of ``root``, parents first."""
     return [found for cls in root.__subclasses__() for found in (cls, *error_classes(cls))]
 
 
 def modules_of(dialect: type[Dialect]) -> set[Path]:
-    """The files that make up ``dialect``: its module, its parents' and their siblings of the same name."""
+    """The files of ``dialect``: its module, its parents' and their siblings of the same name."""
     files = {Path(inspect.getfile(cls)) for cls in dialect.__mro__ if issubclass(cls, Dialect)}
     return {sibling for file in files for sibling in file.parent.glob(f"{file.stem}*.py")}
 
@@ -111,77 +111,77 @@ class DialectContract:
     def test_every_state_has_a_word(self) -> None:
         assert set(self.cls.WORDS) == set(State)
 
-    def test_a_word_names_one_state_unless_it_is_shared_on_purpose(self) -> None:
+    def test_words_are_unique_unless_shared_on_purpose(self) -> None:
         counts = Counter(self.cls.WORDS.values())
         assert {word for word, count in counts.items() if count > 1} == self.shared_words
 
     def errors(self) -> list[type[AsyncExchangeError]]:
-        """All that can happen in this dialect: those about webhooks only where it has them."""
+        """The errors of this dialect: those about webhooks only if it has webhooks."""
         others = (exceptions.SubscriptionRefused, exceptions.SubscriptionNotFound)
         return [cls for cls in error_classes() if self.cls.SUBSCRIPTIONS or not issubclass(cls, others)]
 
     def test_every_error_has_a_row_of_its_own_or_of_a_parent(self) -> None:
         assert [cls.__name__ for cls in self.errors() if not self.cls.CODES.keys() & set(cls.__mro__)] == []
 
-    def test_the_root_of_errors_has_no_row(self) -> None:
+    def test_base_error_has_no_row(self) -> None:
         assert AsyncExchangeError not in self.cls.CODES
 
-    def test_every_error_status_is_an_error(self) -> None:
+    def test_every_error_has_an_error_status(self) -> None:
         assert all(400 <= wire.status < 600 for wire in self.cls.CODES.values())
 
-    def test_no_two_verbs_share_method_and_path(self) -> None:
+    def test_no_two_routes_share_method_and_path(self) -> None:
         places = [(route.method, route.path) for route in self.cls.ROUTES.values()]
         assert len(places) == len(set(places))
 
-    def test_a_route_is_a_relative_path(self) -> None:
+    def test_every_route_is_a_relative_path(self) -> None:
         assert not any(route.path.startswith("/") for route in self.cls.ROUTES.values())
 
-    def test_every_verb_is_answered(self) -> None:
+    def test_every_verb_is_implemented(self) -> None:
         methods = {"list": ("listing", "page"), "cancel": ("cancelled",)}
         verbs = {route.verb or name for name, route in self.cls.ROUTES.items()}
         for verb in verbs - {"status", "result"}:  # these have defaults
             for name in methods.get(verb, (verb,)):
                 assert getattr(self.cls, name) is not getattr(Dialect, name)
 
-    def test_the_policy_is_there_without_settings(self, dialect: Dialect) -> None:
+    def test_default_policy_needs_no_settings(self, dialect: Dialect) -> None:
         assert isinstance(dialect.policy, Policy)
         assert dialect.policy is self.cls.POLICY
 
-    def test_a_trigger_is_not_seen_in_an_ordinary_call(self, dialect: Dialect) -> None:
+    def test_ordinary_call_has_no_trigger(self, dialect: Dialect) -> None:
         assert not dialect.wants_async(call("POST", query="a=1&b=2", Accept="*/*"))
 
-    def test_a_mount_may_word_an_error_itself(self) -> None:
+    def test_mount_may_override_the_text_of_an_error(self) -> None:
         code = str(self.cls(name="dialect").wire(exceptions.CapacityExceeded()).code)
         policy = dataclasses.replace(self.cls.POLICY, texts={code: "Our own 100 %."})
         mounted = self.cls(name="dialect", policy=policy)
         assert "Our own 100 %." in mounted.problem(exceptions.CapacityExceeded(), context()).body.decode()
 
-    def test_every_error_is_worded_without_details(self, dialect: Dialect) -> None:
+    def test_every_error_has_a_text_without_details(self, dialect: Dialect) -> None:
         for cls in self.errors():
             response = dialect.problem(cls(), context())
             assert response.status == dialect.wire(cls()).status
             assert "%(" not in response.body.decode()
 
-    def test_no_error_is_cached(self, dialect: Dialect) -> None:
+    def test_errors_are_not_cached(self, dialect: Dialect) -> None:
         for cls in self.errors():
             assert header(dialect.problem(cls(), context()).headers, "Cache-Control") == "no-store"
 
-    def test_the_kick_off_is_202_and_not_cached(self, dialect: Dialect) -> None:
+    def test_kick_off_is_a_202_and_not_cached(self, dialect: Dialect) -> None:
         response = dialect.accepted(snapshot(State.PENDING), context())
         assert response.status == 202
         assert header(response.headers, "Cache-Control") == "no-store"
 
     @pytest.mark.parametrize("state", State)
-    def test_every_state_has_a_result_or_a_refusal_of_its_own(self, dialect: Dialect, state: State) -> None:
+    def test_every_state_has_a_result_or_an_error(self, dialect: Dialect, state: State) -> None:
         try:
             answer = dialect.result(snapshot(state), context())
         except exceptions.ResultUnavailable:
             return
         assert isinstance(answer, Response | Replay)
 
-    def test_it_reads_bodies_of_finished_tasks_only(self, dialect: Dialect) -> None:
+    def test_bodies_are_read_for_finished_tasks_only(self, dialect: Dialect) -> None:
         assert not any(dialect.reads(verb, state) for verb in self.cls.ROUTES for state in State if not state.is_final)
 
-    def test_it_imports_the_standard_library_only(self) -> None:
+    def test_only_the_standard_library_is_imported(self) -> None:
         for file in modules_of(self.cls):
             assert imported(file) <= sys.stdlib_module_names

@@ -49,7 +49,7 @@ class OwnTexts(Minimal):
 class TestMinimal(DialectContract):
     cls = Minimal
 
-    def test_it_imports_the_standard_library_only(self) -> None:
+    def test_only_the_standard_library_is_imported(self) -> None:
         """But for the package itself and pytest, which a test needs."""
         for file in modules_of(self.cls):
             assert imported(file) <= sys.stdlib_module_names | {"django_asyncexchange", "pytest"}

@@ -1,4 +1,4 @@
-"""Cisco's wire: seed S003, table by table."""
+"""Cisco's dialect, table by table."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def tree(response: Response | Replay, media: str = XML) -> ElementTree.Element:
 
 
 def error_of(response: Response) -> tuple[int, str]:
-    """(status, errorType) of an error whose JSON shape is complete."""
+    """(status, errorType) of an error whose JSON format is complete."""
     [error] = document(response)["apiError"]
     assert list(error) == ["errorData", "errorMessage", "errorType"]
     assert error["errorMessage"]
     return response.status, error["errorType"]
 
 
-# Submitting (D1) -----------------------------------------------------------------------------------------------------
+# Submitting ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_trigger_is_in_the_query() -> None:
+def test_trigger_is_in_the_query() -> None:
     assert Cisco.TRIGGER is Trigger.QUERY
 
 
 @pytest.mark.seed("S003-4", "S003-5", "S003-6", "S003-7")
 @pytest.mark.parametrize("method", WRITES)
 @pytest.mark.parametrize("query", ["async=true", "a=1&async=true&b", "async=false&async=true", "async=%74rue"])
-def test_async_true_on_a_write_asks(cisco: Cisco, method: str, query: str) -> None:
+def test_async_true_on_a_write_is_a_trigger(cisco: Cisco, method: str, query: str) -> None:
     one = call(method, query=query)
     assert cisco.wants_async(one)
     cisco.admit(one)
@@ -99,7 +99,7 @@ def test_any_other_value_is_synchronous(cisco: Cisco, query: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_read_is_synchronous(cisco: Cisco, method: str) -> None:
+def test_read_is_synchronous(cisco: Cisco, method: str) -> None:
     assert not cisco.wants_async(call(method, query="async=true"))
 
 
@@ -112,11 +112,11 @@ def test_a_read_is_synchronous(cisco: Cisco, method: str) -> None:
         ("%61sync=1&async=true&a=async", "a=async"),
     ],
 )
-def test_the_view_sees_the_query_without_async(cisco: Cisco, query: str, target: str) -> None:
+def test_view_gets_the_query_without_async(cisco: Cisco, query: str, target: str) -> None:
     assert cisco.target(call("POST", "/calltype", query)) == ("/calltype", target)
 
 
-def test_the_policy() -> None:
+def test_policy() -> None:
     policy, hour = Cisco.POLICY, dt.timedelta(hours=1)
     assert (policy.capacity, policy.shared_capacity) == (100, True)
     assert (policy.queue_limit, policy.run_limit) == (dt.timedelta(seconds=30), dt.timedelta(minutes=5))
@@ -124,12 +124,12 @@ def test_the_policy() -> None:
     assert (Cisco.EVERY_VIEW, Cisco.VALIDATES, Cisco.PER_OWNER) == (True, True, True)
 
 
-# Progress (D2, D3) ---------------------------------------------------------------------------------------------------
+# Progress ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S003-2", "S003-10", "S003-11", "S003-12", "S003-13")
 @pytest.mark.parametrize("state", State)
-def test_the_kick_off(cisco: Cisco, state: State) -> None:
+def test_kick_off(cisco: Cisco, state: State) -> None:
     response = cisco.accepted(snapshot(state), at())
     assert response.status == 202
     assert header(response.headers, "Location") == POLL
@@ -139,7 +139,7 @@ def test_the_kick_off(cisco: Cisco, state: State) -> None:
 
 @pytest.mark.seed("S003-13", "S003-14", "S003-15")
 @pytest.mark.parametrize(("state", "word"), UNFINISHED)
-def test_the_poll_of_an_unfinished_task(cisco: Cisco, state: State, word: str) -> None:
+def test_poll_of_an_unfinished_task(cisco: Cisco, state: State, word: str) -> None:
     response = cisco.status(snapshot(state), at())
     assert isinstance(response, Response)
     assert response.status == 202
@@ -150,7 +150,7 @@ def test_the_poll_of_an_unfinished_task(cisco: Cisco, state: State, word: str) -
 
 
 @pytest.mark.parametrize(("state", "word"), UNFINISHED)
-def test_the_poll_in_xml(cisco: Cisco, state: State, word: str) -> None:
+def test_poll_in_xml(cisco: Cisco, state: State, word: str) -> None:
     response = cisco.status(snapshot(state), at(XML))
     assert response.status == 202
     assert header(response.headers, "Location") == POLL
@@ -159,13 +159,13 @@ def test_the_poll_in_xml(cisco: Cisco, state: State, word: str) -> None:
     assert [(root.tag, len(root)), (root[0].tag, root[0].text)] == [("asyncResult", 1), ("progress", word)]
 
 
-def test_the_kick_off_in_xml_is_as_documented(cisco: Cisco) -> None:
+def test_kick_off_in_xml_is_as_documented(cisco: Cisco) -> None:
     body = cisco.accepted(snapshot(State.PENDING), at(XML)).body
     assert body.partition(b"\n")[2] == b"<asyncResult><progress>IN_QUEUE</progress></asyncResult>"
 
 
 @pytest.mark.seed("S003-11", "S003-14")
-def test_the_polling_address_is_read_with_get() -> None:
+def test_polling_url_is_read_with_get() -> None:
     route = Cisco.ROUTES["status"]
     assert (route.method, f"{BASE}/{route.path.format(id=TASK_ID)}") == ("GET", POLL)
 
@@ -180,11 +180,11 @@ def test_the_polling_address_is_read_with_get() -> None:
         ("CANCELLED", {State.CANCEL}),
     ],
 )
-def test_which_states_a_word_stands_for(word: str, states: set[State]) -> None:
+def test_states_of_each_word(word: str, states: set[State]) -> None:
     assert {state for state in State if Cisco.WORDS[state] == word} == states
 
 
-# The end (D3, D4): every state ---------------------------------------------------------------------------------------
+# Final states --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S003-16", "S003-17", "S003-18", "S003-19", "S003-20")
@@ -200,7 +200,7 @@ def test_which_states_a_word_stands_for(word: str, states: set[State]) -> None:
         ("PUT", State.ERROR, 500),
     ],
 )
-def test_at_the_end_the_poll_is_the_answer_itself(
+def test_poll_of_a_finished_task_is_the_response(
     cisco: Cisco, method: str, state: State, code: int, accept: str
 ) -> None:
     """Status, Location and body as stored: nothing is added, replaced or dropped."""
@@ -218,9 +218,7 @@ def test_at_the_end_the_poll_is_the_answer_itself(
         (snapshot(State.CANCEL), 410, "asyncRequest.cancelled"),
     ],
 )
-def test_at_the_end_without_an_answer_the_poll_is_an_error(
-    cisco: Cisco, task: Snapshot, status: int, kind: str
-) -> None:
+def test_poll_of_a_task_without_response_is_an_error(cisco: Cisco, task: Snapshot, status: int, kind: str) -> None:
     with pytest.raises(exceptions.ResultUnavailable) as caught:
         cisco.status(task, at())
     response = cisco.problem(caught.value, at())
@@ -229,24 +227,24 @@ def test_at_the_end_without_an_answer_the_poll_is_an_error(
 
 
 @pytest.mark.seed("S003-22")
-def test_a_timeout_says_so(cisco: Cisco) -> None:
+def test_message_of_a_timeout(cisco: Cisco) -> None:
     error = exceptions.ResultFailed(reason=Reason.QUEUE_TIMEOUT)
     assert document(cisco.problem(error, at()))["apiError"][0]["errorMessage"] == "The request timed out."
 
 
 @pytest.mark.parametrize("task", [*map(snapshot, ANSWERED), snapshot(State.CANCEL), lost(Reason.QUEUE_TIMEOUT)])
-def test_an_expired_task_is_like_one_that_never_was(cisco: Cisco, task: Snapshot) -> None:
+def test_expired_task_is_answered_like_an_unknown_one(cisco: Cisco, task: Snapshot) -> None:
     with pytest.raises(exceptions.TaskNotFound) as caught:
         cisco.status(task, at(now=NOW + dt.timedelta(hours=1)))
     assert error_of(cisco.problem(caught.value, at())) == (404, "asyncRequest.notFound")
 
 
-def test_the_result_is_the_poll(cisco: Cisco) -> None:
+def test_result_is_the_poll(cisco: Cisco) -> None:
     for state in (*ANSWERED, State.PENDING, State.PROCESSING):
         assert cisco.result(snapshot(state), at()) == cisco.status(snapshot(state), at())
 
 
-# Errors (D8) ---------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,7 +269,7 @@ def test_the_result_is_the_poll(cisco: Cisco) -> None:
         (exceptions.Unavailable, 503, "server.unavailable"),
     ],
 )
-def test_the_type_and_status_of_an_error(
+def test_type_and_status_of_each_error(
     cisco: Cisco, error: type[exceptions.AsyncExchangeError], status: int, kind: str
 ) -> None:
     assert error_of(cisco.problem(error(), at())) == (status, kind)
@@ -279,14 +277,14 @@ def test_the_type_and_status_of_an_error(
 
 @pytest.mark.parametrize("accept", ["", XML])
 @pytest.mark.parametrize("error", [exceptions.CapacityExceeded, exceptions.SubmitFailed])
-def test_what_may_be_repeated_says_when(cisco: Cisco, error: type[exceptions.AsyncExchangeError], accept: str) -> None:
+def test_temporary_error_has_retry_after(cisco: Cisco, error: type[exceptions.AsyncExchangeError], accept: str) -> None:
     assert header(cisco.problem(error(), at(accept)).headers, "Retry-After") == "1"
     given_one = cisco.problem(error(headers=(("Retry-After", "5"),)), at(accept))
     assert [text for name, text in given_one.headers if name == "Retry-After"] == ["5"]
 
 
 @pytest.mark.parametrize("media", [XML, "text/xml"])
-def test_an_error_in_xml(cisco: Cisco, media: str) -> None:
+def test_error_in_xml(cisco: Cisco, media: str) -> None:
     error = exceptions.MethodNotAllowed(headers=(("Allow", "GET"),))
     response = cisco.problem(error, at(media))
     assert (response.status, header(response.headers, "Allow")) == (405, "GET")
@@ -301,14 +299,14 @@ def test_an_error_in_xml(cisco: Cisco, media: str) -> None:
 
 
 @pytest.mark.parametrize("accept", ["", XML])
-def test_every_text_is_there_in_russian(cisco: Cisco, accept: str) -> None:
+def test_every_text_has_a_russian_translation(cisco: Cisco, accept: str) -> None:
     errors = (*(cls() for cls in Cisco.CODES), exceptions.ResultFailed(reason=Reason.RUN_TIMEOUT))
     for error in errors:
         text, _, _ = russian()[cisco.wire(error).text].partition("%(")
         assert text in cisco.problem(error, at(accept, translate=russian().__getitem__)).body.decode()
 
 
-# Negotiation (D2) ----------------------------------------------------------------------------------------------------
+# Content negotiation -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -343,10 +341,10 @@ def test_every_text_is_there_in_russian(cisco: Cisco, accept: str) -> None:
         (",;q=1,/,", "application/json"),
     ],
 )
-def test_the_media_type_that_the_client_prefers(accept: str, media: str) -> None:
+def test_preferred_media_type(accept: str, media: str) -> None:
     assert preferred(accept) == media
 
 
 @given(st.text(alphabet="aplicton/jsxm*;q=01.,+ \t", max_size=80))
-def test_no_accept_header_is_too_strange(accept: str) -> None:
+def test_fuzzed_accept_header(accept: str) -> None:
     assert preferred(accept) in MEDIA

@@ -1,4 +1,4 @@
-"""Kladana is MoySklad with another policy (seed S002)."""
+"""Kladana is MoySklad with another policy."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def test_only_the_policy_differs() -> None:
     assert issubclass(Kladana, MoySklad)
 
 
-def test_it_speaks_english() -> None:
+def test_language_is_english() -> None:
     assert Kladana.POLICY.language == "en"
 
 
-def test_its_dates_are_moscow_time() -> None:
+def test_dates_are_in_moscow_time() -> None:
     assert Kladana.POLICY.time_zone == "Europe/Moscow"
 
 
 @pytest.mark.seed("S002-10", "S002-11", "S002-12")
-def test_the_kick_off_names_result_and_status(kladana: Kladana) -> None:
+def test_kick_off_has_result_and_status_urls(kladana: Kladana) -> None:
     response = kladana.accepted(snapshot(State.PENDING), context(base=BASE))
     task = f"{BASE}/async/498b8673-0308-11e6-9464-e4de00000089"
     assert response.status == 202
@@ -47,13 +47,13 @@ def test_the_kick_off_names_result_and_status(kladana: Kladana) -> None:
 
 
 @pytest.mark.seed("S002-22")
-def test_a_persons_page_is_on_kladanas_site(kladana: Kladana) -> None:
+def test_page_of_an_employee_is_on_kladanas_site(kladana: Kladana) -> None:
     owner = document(kladana.status(snapshot(), context(base=BASE)))["owner"]["meta"]
     assert owner["uuidHref"] == f"https://app.kladana.in/app/#employee/edit?id={EMPLOYEE}"
     assert owner["href"] == f"{BASE}/entity/employee/{EMPLOYEE}"
 
 
 @pytest.mark.seed("S002-52")
-def test_an_api_error_is_replayed(kladana: Kladana) -> None:
+def test_api_error_is_replayed(kladana: Kladana) -> None:
     answer = kladana.result(snapshot(State.API_ERROR), context(base=BASE))
     assert (answer.status, answer.headers) == (None, ())

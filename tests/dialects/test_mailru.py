@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's wire: seed S000, table by table."""
+"""Target@Mail.Ru's dialect, table by table."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def refusal(mailru: MailRu, error: exceptions.AsyncExchangeError) -> tuple[int, 
     return response.status, document(response)
 
 
-# Submitting (A1) -----------------------------------------------------------------------------------------------------
+# Submitting ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_trigger_is_the_path() -> None:
+def test_trigger_is_the_path() -> None:
     assert MailRu.TRIGGER is Trigger.PATH
 
 
@@ -99,12 +99,12 @@ def test_only_the_prefix_is_replaced(mailru: MailRu, path: str, target: str) -> 
         "/async_api/v2/requests/a\nb",
     ],
 )
-def test_other_paths_and_its_own_resources_are_left_alone(mailru: MailRu, path: str) -> None:
+def test_other_paths_and_own_resources_are_no_trigger(mailru: MailRu, path: str) -> None:
     assert not mailru.wants_async(call(path=path))
 
 
 @pytest.mark.parametrize("prefix", ["", "/"])
-def test_the_prefix_is_never_empty(prefix: str) -> None:
+def test_prefix_is_never_empty(prefix: str) -> None:
     assert MailRu(name="mailru", prefix=prefix).prefix == "/async_api"
 
 
@@ -122,19 +122,19 @@ def test_both_prefixes_can_be_set(prefix: str, api: str, path: str, target: str)
     assert mailru.target(call(path=path))[0] == target
 
 
-def test_the_policy_is_a_day_in_moscow_without_limits() -> None:
+def test_policy_is_a_day_in_moscow_without_limits() -> None:
     policy, day = MailRu.POLICY, dt.timedelta(hours=24)
     assert (policy.retention, policy.error_retention, policy.window) == (day, day, day)
     assert (policy.capacity, policy.queue_limit, policy.time_zone) == (None, None, "Europe/Moscow")
     assert (MailRu.THROTTLED, MailRu.PER_OWNER) == (False, True)
 
 
-# Callback (A1, A7) ---------------------------------------------------------------------------------------------------
+# Callback ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-9")
 @pytest.mark.parametrize("headers", [{}, {"X_Callback_Location": ""}, {"X_Callback_Method": "PUT"}])
-def test_without_a_location_there_is_no_callback(mailru: MailRu, headers: dict[str, str]) -> None:
+def test_no_callback_without_a_location(mailru: MailRu, headers: dict[str, str]) -> None:
     assert mailru.callback(call("POST", **headers)) is None
 
 
@@ -151,7 +151,7 @@ def test_without_a_location_there_is_no_callback(mailru: MailRu, headers: dict[s
         "http://client.com/" + "a" * (2048 - 18),
     ],
 )
-def test_an_address_that_can_be_called(mailru: MailRu, url: str) -> None:
+def test_valid_callback_url(mailru: MailRu, url: str) -> None:
     assert mailru.callback(call("POST", X_Callback_Location=f" {url}\t")) == Callback(url=url, method="GET")
 
 
@@ -186,7 +186,7 @@ def test_an_address_that_can_be_called(mailru: MailRu, url: str) -> None:
         "http://client.com/" + "a" * (2049 - 18),
     ],
 )
-def test_an_address_that_cannot_be_called_is_400_under_its_header(mailru: MailRu, url: str) -> None:
+def test_invalid_callback_url_is_a_400_under_its_header(mailru: MailRu, url: str) -> None:
     with pytest.raises(exceptions.CallbackRefused) as caught:
         mailru.callback(call("POST", X_Callback_Location=url))
     assert refusal(mailru, caught.value) == (
@@ -196,13 +196,13 @@ def test_an_address_that_cannot_be_called_is_400_under_its_header(mailru: MailRu
 
 
 @pytest.mark.parametrize(("text", "method"), [("GET", "GET"), ("POST", "POST"), ("", "GET")])
-def test_the_callbacks_method(mailru: MailRu, text: str, method: str) -> None:
+def test_method_of_the_callback(mailru: MailRu, text: str, method: str) -> None:
     one = call("POST", X_Callback_Location="http://client.com/callback", X_Callback_Method=text)
     assert mailru.callback(one) == Callback(url="http://client.com/callback", method=method)
 
 
 @pytest.mark.parametrize("text", ["PUT", "post", "GET, POST", "DELETE"])
-def test_another_method_is_400_under_its_header(mailru: MailRu, text: str) -> None:
+def test_invalid_callback_method_is_a_400_under_its_header(mailru: MailRu, text: str) -> None:
     with pytest.raises(exceptions.CallbackRefused) as caught:
         mailru.callback(call("POST", X_Callback_Location="http://client.com/callback", X_Callback_Method=text))
     assert refusal(mailru, caught.value) == (
@@ -211,27 +211,27 @@ def test_another_method_is_400_under_its_header(mailru: MailRu, text: str) -> No
     )
 
 
-def test_a_refusal_without_a_field_is_about_the_location(mailru: MailRu) -> None:
+def test_refused_callback_without_a_field_is_about_the_location(mailru: MailRu) -> None:
     assert list(refusal(mailru, exceptions.CallbackRefused())[1]) == ["X-Callback-Location"]
 
 
-# The 202 (A2) --------------------------------------------------------------------------------------------------------
+# The 202 -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-14", "S000-15", "S000-16", "S000-17")
 @pytest.mark.parametrize("state", State)
-def test_the_kick_off(mailru: MailRu, state: State) -> None:
+def test_kick_off(mailru: MailRu, state: State) -> None:
     response = mailru.accepted(snapshot(state), at())
     assert response.status == 202
     assert header(response.headers, "Location") == STATUS
     assert document(response) == {"id": str(TASK_ID), "status": "enqueued", "created": "2021-02-16 15:28:00"}
 
 
-def test_addresses_start_at_the_script_name_and_have_no_host(mailru: MailRu) -> None:
+def test_urls_start_at_the_script_name_without_host(mailru: MailRu) -> None:
     assert header(mailru.accepted(snapshot(), at("/site")).headers, "Location") == f"/site{STATUS}"
 
 
-# Status (A3): every state --------------------------------------------------------------------------------------------
+# Status of every state -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-3", "S000-18", "S000-20", "S000-21", "S000-31", "S000-32", "S000-34")
@@ -246,7 +246,7 @@ def test_addresses_start_at_the_script_name_and_have_no_host(mailru: MailRu) -> 
         (snapshot(State.CANCEL), "cancelled", False),
     ],
 )
-def test_the_status_of_a_task_without_an_answer(mailru: MailRu, task: Snapshot, status: str, has_started: bool) -> None:
+def test_status_of_a_task_without_response(mailru: MailRu, task: Snapshot, status: str, has_started: bool) -> None:
     response = mailru.status(task, at())
     assert response.status == 200
     assert [name for name, _ in response.headers] == ["Content-Type", "Cache-Control"]
@@ -259,7 +259,7 @@ def test_the_status_of_a_task_without_an_answer(mailru: MailRu, task: Snapshot, 
 @pytest.mark.parametrize(
     ("state", "code"), [(State.DONE, 200), (State.DONE, 302), (State.API_ERROR, 400), (State.ERROR, 500)]
 )
-def test_the_status_of_an_answered_task_is_303_to_the_answer(mailru: MailRu, state: State, code: int) -> None:
+def test_status_of_an_answered_task_is_a_303_to_the_response(mailru: MailRu, state: State, code: int) -> None:
     response = mailru.status(snapshot(state, status_code=code), at())
     assert response.status == 303
     assert header(response.headers, "Location") == RESULT
@@ -276,8 +276,8 @@ def test_the_status_of_an_answered_task_is_303_to_the_answer(mailru: MailRu, sta
 
 
 @pytest.mark.seed("S000-36")
-def test_what_happens_to_a_call_has_four_words(mailru: MailRu) -> None:
-    """A task cancelled by an administrator is ours: the protocol itself has no way to cancel (A3, A6)."""
+def test_status_has_four_words(mailru: MailRu) -> None:
+    """A task cancelled by an administrator is ours: the protocol itself cannot cancel."""
     tasks = [snapshot(state) for state in State if state is not State.CANCEL]
     words = {document(mailru.status(task, at()))["status"] for task in (*tasks, *map(lost, WITHOUT_ANSWER))}
     assert words == {"enqueued", "started", "done", "unknown"}
@@ -295,11 +295,11 @@ def test_what_happens_to_a_call_has_four_words(mailru: MailRu) -> None:
         ("cancelled", {State.CANCEL}),
     ],
 )
-def test_which_states_a_word_stands_for(word: str, states: set[State]) -> None:
+def test_states_of_each_word(word: str, states: set[State]) -> None:
     assert {state for state in State if MailRu.WORDS[state] == word} == states
 
 
-# The seed's own samples ----------------------------------------------------------------------------------------------
+# Samples of the documentation ----------------------------------------------------------------------------------------
 
 
 def moscow(text: str) -> dt.datetime:
@@ -311,13 +311,13 @@ SAMPLE = {"created": moscow("2014-03-05 23:50:38.999999"), "deletion_date": NOW 
 
 
 @pytest.mark.seed("S000-21", "S000-22")
-def test_the_first_sample_of_the_seed(mailru: MailRu) -> None:
+def test_first_documented_sample(mailru: MailRu) -> None:
     sample = document(mailru.status(snapshot(State.PENDING, **SAMPLE), at()))
     assert sample == {"id": str(TASK_ID), "status": "enqueued", "created": "2014-03-05 23:50:38"}
 
 
 @pytest.mark.seed("S000-22", "S000-26", "S000-28")
-def test_the_second_sample_of_the_seed(mailru: MailRu) -> None:
+def test_second_documented_sample(mailru: MailRu) -> None:
     started = moscow("2014-03-05 23:57:23.100000")
     finished = started + dt.timedelta(microseconds=125_999)
     task = snapshot(State.API_ERROR, status_code=400, started=started, finished=finished, **SAMPLE)
@@ -332,17 +332,17 @@ def test_the_second_sample_of_the_seed(mailru: MailRu) -> None:
     ]
 
 
-def test_dates_are_in_the_policys_zone() -> None:
+def test_dates_are_in_the_policys_time_zone() -> None:
     utc = MailRu(name="mailru", policy=MailRuPolicy(time_zone="UTC"))
     assert document(utc.status(snapshot(State.PENDING), at()))["created"] == "2021-02-16 12:28:00"
 
 
-# Result (A4): every state --------------------------------------------------------------------------------------------
+# Result of every state -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S000-2", "S000-29", "S000-30")
 @pytest.mark.parametrize("state", ANSWERED)
-def test_the_result_is_the_answer_with_nothing_added_or_dropped(mailru: MailRu, state: State) -> None:
+def test_result_is_the_unchanged_response(mailru: MailRu, state: State) -> None:
     assert mailru.result(snapshot(state), at()) == Replay()
 
 
@@ -354,9 +354,7 @@ def test_the_result_is_the_answer_with_nothing_added_or_dropped(mailru: MailRu, 
         (snapshot(State.CANCEL), 410, "cancelled"),
     ],
 )
-def test_where_there_is_no_answer_the_result_is_an_error(
-    mailru: MailRu, task: Snapshot, status: int, code: str
-) -> None:
+def test_result_without_response_is_an_error(mailru: MailRu, task: Snapshot, status: int, code: str) -> None:
     with pytest.raises(exceptions.ResultUnavailable) as caught:
         mailru.result(task, at())
     found, answer = refusal(mailru, caught.value)
@@ -365,7 +363,7 @@ def test_where_there_is_no_answer_the_result_is_an_error(
 
 @pytest.mark.parametrize("verb", ["status", "result"])
 @pytest.mark.parametrize("task", [*map(snapshot, ANSWERED), snapshot(State.CANCEL), lost()])
-def test_after_a_day_a_task_is_like_one_that_never_was(mailru: MailRu, verb: str, task: Snapshot) -> None:
+def test_expired_task_is_answered_like_an_unknown_one(mailru: MailRu, verb: str, task: Snapshot) -> None:
     late = replace(at(), now=NOW + dt.timedelta(hours=1))
     with pytest.raises(exceptions.TaskNotFound) as caught:
         getattr(mailru, verb)(task, late)
@@ -379,7 +377,7 @@ def test_both_resources_are_read_with_get(verb: str, address: str) -> None:
     assert (route.method, f"/async_api/{route.path.format(id=TASK_ID)}") == ("GET", address)
 
 
-# Errors (A8) ---------------------------------------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -403,19 +401,19 @@ def test_both_resources_are_read_with_get(verb: str, address: str) -> None:
         (exceptions.Unavailable, 503),
     ],
 )
-def test_the_status_of_an_error(mailru: MailRu, error: type[exceptions.AsyncExchangeError], status: int) -> None:
+def test_status_of_each_error(mailru: MailRu, error: type[exceptions.AsyncExchangeError], status: int) -> None:
     found, answer = refusal(mailru, error())
     assert found == status
     assert set(answer) == {"error", "code"}
 
 
-def test_a_401_keeps_its_challenge(mailru: MailRu) -> None:
+def test_401_keeps_its_challenge(mailru: MailRu) -> None:
     challenge = ("WWW-Authenticate", 'Bearer realm="api"')
     response = mailru.problem(exceptions.NotAuthenticated(headers=(challenge,)), at())
     assert (response.status, header(response.headers, "WWW-Authenticate")) == (401, 'Bearer realm="api"')
 
 
-def test_every_text_is_there_in_russian(mailru: MailRu) -> None:
+def test_every_text_has_a_russian_translation(mailru: MailRu) -> None:
     errors = (*(cls() for cls in MailRu.CODES), exceptions.CallbackRefused(field="X-Callback-Method"))
     for error in errors:
         text, _, _ = russian()[mailru.wire(error).text].partition("%(")

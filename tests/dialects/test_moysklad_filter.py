@@ -1,4 +1,4 @@
-"""The list query of MoySklad: tables of queries and what they mean, and what no query can do."""
+"""MoySklad's list query: tables of queries and their meaning, and properties of all queries."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def filters(condition: str) -> tuple[tuple[str, str], ...]:
     return listing("filter=" + quote(condition, safe="")).filters
 
 
-# The seed's own query ------------------------------------------------------------------------------------------------
+# The documented query ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S001-24", "S001-25", "S001-26")
-def test_the_seeds_query_is_two_conditions() -> None:
+def test_documented_query_is_two_conditions() -> None:
     assert listing(SEED).filters == (("state", "DONE"), ("deletion_date__lt", "2021-02-16T13:21:09+00:00"))
 
 
 @pytest.mark.seed("S001-29")
-def test_the_seeds_query_is_echoed_as_the_seed_shows() -> None:
+def test_documented_query_is_echoed_as_documented() -> None:
     assert listing(SEED).echo == "filter=state=done;deletionDate%3C2021-02-16%2016:21:09"
 
 
@@ -52,7 +52,7 @@ def test_the_seeds_query_is_echoed_as_the_seed_shows() -> None:
         "%66ilter=state=done&deletionDate<2021-02-16%2016:21:09",
     ],
 )
-def test_every_spelling_of_the_seeds_query_is_the_same(query: str) -> None:
+def test_spellings_of_the_documented_query_are_equivalent(query: str) -> None:
     assert listing(query) == listing(SEED)
 
 
@@ -85,7 +85,7 @@ def test_every_spelling_of_the_seeds_query_is_the_same(query: str) -> None:
         ("deletionDate>=2021-02-16 16:21", [("deletion_date__gte", "2021-02-16T13:21:00+00:00")]),
     ],
 )
-def test_what_a_filter_means(condition: str, expected: list[tuple[str, str]]) -> None:
+def test_filter_is_parsed(condition: str, expected: list[tuple[str, str]]) -> None:
     assert filters(condition) == tuple(expected)
 
 
@@ -97,12 +97,12 @@ def test_what_a_filter_means(condition: str, expected: list[tuple[str, str]]) ->
         ("2021-02-16 16:21:00.000", "2021-02-16T13:21:00.001000+00:00"),
     ],
 )
-def test_a_date_equals_the_whole_interval_of_its_precision(date: str, end: str) -> None:
+def test_date_equals_the_interval_of_its_precision(date: str, end: str) -> None:
     assert filters(f"deletionDate={date}") == (("deletion_date__within", f"2021-02-16T13:21:00+00:00/{end}"),)
     assert filters(f"deletionDate!={date}") == (("deletion_date__not_within", f"2021-02-16T13:21:00+00:00/{end}"),)
 
 
-def test_of_one_comparison_given_twice_the_first_counts() -> None:
+def test_first_of_repeated_comparisons_counts() -> None:
     condition = "deletionDate<2021-02-16 16:21:09;deletionDate<2022-02-16 16:21:09"
     assert filters(condition) == (("deletion_date__lt", "2021-02-16T13:21:09+00:00"),)
 
@@ -137,19 +137,19 @@ def test_different_comparisons_make_a_range() -> None:
         ";".join(["state=DONE"] * 21),
     ],
 )
-def test_a_filter_outside_the_language_is_refused(condition: str) -> None:
+def test_invalid_filter_is_refused(condition: str) -> None:
     with pytest.raises(exceptions.FilterRefused):
         filters(condition)
 
 
-def test_a_filter_may_be_as_long_as_the_limits() -> None:
+def test_filter_may_be_as_long_as_the_limits() -> None:
     assert len(filters(";".join(["state=DONE"] * 20))) == 20
     assert filters("request=" + "a" * 1016) == (("request", "a" * 1016),)
 
 
 @pytest.mark.parametrize("text", ["", "RUNNING", "done ", "DONE,ERROR"])
 @pytest.mark.parametrize("operator", ["=", "!="])
-def test_an_unknown_state_is_refused_with_the_known_ones(operator: str, text: str) -> None:
+def test_unknown_state_is_refused_with_the_known_ones(operator: str, text: str) -> None:
     with pytest.raises(exceptions.StateUnknown) as caught:
         filters(f"state{operator}{text}")
     assert caught.value.details["allowed"] == "PENDING, PROCESSING, DONE, API_ERROR, ERROR, CANCEL"
@@ -173,12 +173,12 @@ def test_an_unknown_state_is_refused_with_the_known_ones(operator: str, text: st
     ],
 )
 @pytest.mark.parametrize("operator", ["=", "!=", "<"])
-def test_a_date_in_another_form_is_refused(operator: str, text: str) -> None:
+def test_date_in_another_format_is_refused(operator: str, text: str) -> None:
     with pytest.raises(exceptions.DateMalformed):
         filters(f"deletionDate{operator}{text}")
 
 
-def test_a_comparison_with_nothing_is_refused() -> None:
+def test_comparison_without_a_value_is_refused() -> None:
     with pytest.raises(exceptions.DateMalformed):
         filters("deletionDate<")
 
@@ -186,23 +186,23 @@ def test_a_comparison_with_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["0001-01-01 00:00:00", "1970-01-01 02:59:59.999", "3000-01-01 00:00", "9999-12-31 23:59:59.999"]
 )
-def test_an_absurd_date_is_refused(text: str) -> None:
+def test_date_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(exceptions.DateOutOfRange):
         filters(f"deletionDate<{text}")
 
 
-def test_the_first_moment_is_the_epoch() -> None:
+def test_earliest_date_is_the_epoch() -> None:
     assert filters("deletionDate>=1970-01-01 03:00:00") == (("deletion_date__gte", "1970-01-01T00:00:00+00:00"),)
 
 
 # Other parameters ----------------------------------------------------------------------------------------------------
 
 
-def test_a_condition_of_its_own_counts_only_beside_a_filter() -> None:
+def test_condition_without_a_filter_is_ignored() -> None:
     assert listing("state=done&deletionDate<x").filters == ()
 
 
-def test_a_condition_may_stand_before_the_filter() -> None:
+def test_condition_may_precede_the_filter() -> None:
     result = listing("limit=5&state=done&x=1&filter=request=a")
     assert result.filters == (("state", "DONE"), ("request", "a"))
     assert result.echo == "limit=5&filter=state=done;request=a&x=1"
@@ -213,7 +213,7 @@ def test_other_parameters_are_ignored_and_echoed() -> None:
 
 
 @pytest.mark.seed("S001-28", "S002-36")
-def test_an_empty_query_is_the_first_thousand() -> None:
+def test_empty_query_is_the_first_thousand() -> None:
     assert listing("") == Listing(limit=1000, offset=0)
 
 
@@ -229,14 +229,14 @@ def test_an_empty_query_is_the_first_thousand() -> None:
         ("limit=5&limit=7", 7, 0),
     ],
 )
-def test_a_page(query: str, limit: int, offset: int) -> None:
+def test_limit_and_offset(query: str, limit: int, offset: int) -> None:
     assert (listing(query).limit, listing(query).offset) == (limit, offset)
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=-1", "limit=", "limit", "limit=1.5", "limit=ten", "limit=+5", "limit=٣", "offset=-1"]
 )
-def test_a_page_that_is_no_number_in_range_is_refused(query: str) -> None:
+def test_invalid_limit_or_offset_is_refused(query: str) -> None:
     with pytest.raises(exceptions.PagingMalformed) as caught:
         listing(query)
     assert caught.value.details["parameter"] in {"limit", "offset"}
@@ -253,29 +253,29 @@ def test_a_page_that_is_no_number_in_range_is_refused(query: str) -> None:
         ("request;request,desc", ("url",)),
     ],
 )
-def test_an_order(order: str, expected: tuple[str, ...]) -> None:
+def test_order(order: str, expected: tuple[str, ...]) -> None:
     assert listing("order=" + quote_plus(order)).order == expected
 
 
 @pytest.mark.parametrize("order", ["state", "created", "-request", "DeletionDate", ";request", "request;;request"])
-def test_an_order_by_another_field_is_refused(order: str) -> None:
+def test_order_by_another_field_is_refused(order: str) -> None:
     with pytest.raises(exceptions.OrderUnknown):
         listing("order=" + quote_plus(order))
 
 
 @pytest.mark.parametrize("order", ["request,", "request,down", "request,asc,desc", "request, asc"])
-def test_an_order_in_another_direction_is_refused(order: str) -> None:
+def test_invalid_direction_is_refused(order: str) -> None:
     with pytest.raises(exceptions.DirectionUnknown):
         listing("order=" + quote_plus(order))
 
 
 @pytest.mark.parametrize("query", ["filter=request=%FF", "filter=request=100%", "a=%zz", "%FF=1", "a=%00", "a=\ud800"])
-def test_a_query_that_cannot_be_decoded_is_refused(query: str) -> None:
+def test_undecodable_query_is_refused(query: str) -> None:
     with pytest.raises(exceptions.QueryMalformed):
         listing(query)
 
 
-# What holds for any text ---------------------------------------------------------------------------------------------
+# Properties of all queries -------------------------------------------------------------------------------------------
 
 FIELDS = st.sampled_from([*PARAMETERS, "owner", ""])
 OPERATORS = st.sampled_from(["=", "!=", "<", ">", "<=", ">=", "~", "~=", "=~", ""])
@@ -291,7 +291,7 @@ QUERIES = st.one_of(
 
 
 @given(QUERIES)
-def test_any_text_is_a_listing_or_a_refusal(query: str) -> None:
+def test_fuzzed_query_is_a_listing_or_a_refusal(query: str) -> None:
     try:
         result = listing(query)
     except exceptions.ListingRefused as refusal:
@@ -301,7 +301,7 @@ def test_any_text_is_a_listing_or_a_refusal(query: str) -> None:
 
 
 @given(QUERIES)
-def test_the_echo_asks_for_the_same_and_is_echoed_unchanged(query: str) -> None:
+def test_echo_is_parsed_to_the_same_listing(query: str) -> None:
     try:
         result = listing(query)
     except exceptions.ListingRefused:
@@ -310,7 +310,7 @@ def test_the_echo_asks_for_the_same_and_is_echoed_unchanged(query: str) -> None:
 
 
 @given(QUERIES)
-def test_the_echo_is_a_plain_address(query: str) -> None:
+def test_echo_is_a_valid_url(query: str) -> None:
     try:
         result = listing(query)
     except exceptions.ListingRefused:
@@ -324,11 +324,11 @@ TEXTS = st.text(alphabet=st.characters(exclude_characters="\0\\", codec="utf-8")
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.sampled_from([quote, quote_plus]))
-def test_any_request_can_be_asked_for(texts: list[str], encode: Callable[[str], str]) -> None:
+def test_any_request_can_be_filtered_for(texts: list[str], encode: Callable[[str], str]) -> None:
     condition = ";".join("request=" + text.replace(";", r"\;") for text in texts)
     assert listing("filter=" + encode(condition)).filters == tuple(("request", text) for text in texts)
 
 
 @given(st.lists(st.sampled_from(State), min_size=1, max_size=6))
-def test_any_states_can_be_asked_for(states: list[State]) -> None:
+def test_any_states_can_be_filtered_for(states: list[State]) -> None:
     assert filters(";".join(f"state={state.lower()}" for state in states)) == tuple(("state", s) for s in states)

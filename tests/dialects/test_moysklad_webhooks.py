@@ -1,4 +1,4 @@
-"""The webhook blocks of both documentations, to the letter: what is sent, what is answered, and what arrives."""
+"""The webhook samples of both documentations: what is sent, what is answered, and what is delivered."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ MESSAGE = """
 
 
 def shown(text: str, base: str) -> str:
-    """A documented document, with its fields in their order."""
+    """A documented document in its order of fields."""
     return json.dumps(json.loads(text.replace("{base}", base)))
 
 
 @pytest.mark.seed("S001-48", "S001-50", "S001-51", "S001-52", "S002-57", "S002-58")
 @pytest.mark.parametrize("base", HOSTS)
-def test_the_documented_request_gets_the_documented_answer(base: str) -> None:
+def test_documented_request_gets_the_documented_answer(base: str) -> None:
     entity = WebhookEntity()
     fields = entity.parse(json.loads(REQUEST), None)
     made = Subscription(
@@ -80,7 +80,7 @@ def test_the_documented_request_gets_the_documented_answer(base: str) -> None:
 
 @pytest.mark.seed("S001-53", "S002-55", "S002-59", "S002-60")
 @pytest.mark.parametrize("base", HOSTS)
-def test_the_documented_message_is_sent(base: str) -> None:
+def test_documented_message_is_sent(base: str) -> None:
     task = snapshot(id=uuid.UUID("91adc76b-a71c-11eb-ac12-000e00000000"), owner=OWNER)
     event = Event(action="PROCESSED", task=task, base=base)
     notice = webhooks.notification(event, "http://some_url.ru", uuid.UUID(int=7))

@@ -1,4 +1,4 @@
-"""The default dialect's wire."""
+"""The prefer dialect."""
 
 from __future__ import annotations
 
@@ -55,45 +55,45 @@ def problem(response: Response) -> Any:
 # Submitting ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_trigger_is_a_preference_that_a_view_may_ignore() -> None:
+def test_trigger_is_an_optional_preference() -> None:
     assert Prefer.TRIGGER is Trigger.PREFERENCE
     assert Prefer.OPTIONAL
     assert Prefer.METHODS is None
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_any_method_can_be_asked_for(prefer: Prefer, method: str) -> None:
+def test_any_method_can_be_asynchronous(prefer: Prefer, method: str) -> None:
     assert prefer.wants_async(call(method, Prefer="respond-async, wait=10"))
 
 
 @pytest.mark.parametrize("text", ["", "wait=5", 'foo="respond-async"', "respond-asynchronously"])
-def test_other_preferences_do_not_ask(prefer: Prefer, text: str) -> None:
+def test_other_preferences_are_no_trigger(prefer: Prefer, text: str) -> None:
     assert not prefer.wants_async(call("POST", Prefer=text))
 
 
 @pytest.mark.parametrize("path", ["/", "/report", "/async/tasks", "/api/remap/1.2/entity", "/async_api/v2/x.json"])
-def test_it_covers_every_mount(prefer: Prefer, path: str) -> None:
+def test_every_path_is_covered(prefer: Prefer, path: str) -> None:
     assert prefer.covers(path)
 
 
 @pytest.mark.parametrize(
     ("given", "prefix"), [("", "/async"), ("/later", "/later"), ("/api/later/", "/api/later"), ("/", "")]
 )
-def test_the_prefix_is_where_the_tasks_are(given: str, prefix: str) -> None:
+def test_prefix_is_the_path_of_the_tasks(given: str, prefix: str) -> None:
     assert Prefer(name="prefer", prefix=given).prefix == prefix
 
 
-def test_the_view_sees_the_call_unchanged(prefer: Prefer) -> None:
+def test_view_gets_the_call_unchanged(prefer: Prefer) -> None:
     assert prefer.target(call(path="/report", query="async=true&a=%20")) == ("/report", "async=true&a=%20")
 
 
-def test_answers_are_kept_for_a_day_and_tasks_are_not_counted() -> None:
+def test_policy_keeps_results_for_a_day_without_capacity() -> None:
     day = dt.timedelta(hours=24)
     policy = Prefer.POLICY
     assert (policy.retention, policy.error_retention, policy.capacity) == (day, day, None)
 
 
-def test_the_routes() -> None:
+def test_routes() -> None:
     assert {(route.method, route.path): route.verb or name for name, route in Prefer.ROUTES.items()} == {
         ("GET", "tasks"): "list",
         ("GET", "tasks/{id}"): "status",
@@ -105,14 +105,14 @@ def test_the_routes() -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_no_address_reads_stored_bodies(prefer: Prefer, state: State) -> None:
+def test_no_route_reads_stored_bodies(prefer: Prefer, state: State) -> None:
     assert not any(prefer.reads(verb, state) for verb in Prefer.ROUTES)
 
 
 # The kick-off --------------------------------------------------------------------------------------------------------
 
 
-def test_the_kick_off(prefer: Prefer) -> None:
+def test_kick_off(prefer: Prefer) -> None:
     task = snapshot(State.PENDING, started=None)
     response = prefer.accepted(task, at())
     assert response.status == 202
@@ -132,7 +132,7 @@ def test_the_kick_off(prefer: Prefer) -> None:
 
 
 @pytest.mark.parametrize("state", UNFINISHED)
-def test_the_status_of_an_unfinished_task_is_202(prefer: Prefer, state: State) -> None:
+def test_status_of_an_unfinished_task_is_a_202(prefer: Prefer, state: State) -> None:
     response = prefer.status(snapshot(state), at())
     assert response.status == 202
     assert dict(response.headers) == {
@@ -146,7 +146,7 @@ def test_the_status_of_an_unfinished_task_is_202(prefer: Prefer, state: State) -
 
 @pytest.mark.parametrize("changes", [{}, GONE, LOST, LOST | GONE])
 @pytest.mark.parametrize("state", FINISHED)
-def test_the_status_of_a_finished_task_is_303_to_its_result(
+def test_status_of_a_finished_task_is_a_303_to_its_result(
     prefer: Prefer, state: State, changes: dict[str, Any]
 ) -> None:
     response = prefer.status(snapshot(state, **changes), at())
@@ -159,7 +159,7 @@ def test_the_status_of_a_finished_task_is_303_to_its_result(
     assert document(response)["state"] == state
 
 
-def test_the_status_document(prefer: Prefer) -> None:
+def test_status_document(prefer: Prefer) -> None:
     task = snapshot(State.DONE, method="POST", progress=Progress(done=3, total=10, message="rows"))
     assert document(prefer.status(task, at())) == {
         "id": str(TASK_ID),
@@ -176,7 +176,7 @@ def test_the_status_document(prefer: Prefer) -> None:
     }
 
 
-def test_what_is_not_there_yet_is_null(prefer: Prefer) -> None:
+def test_missing_values_are_null(prefer: Prefer) -> None:
     found = document(prefer.status(snapshot(State.PENDING, started=None), at()))
     assert {name for name, text in found.items() if text is None} == {
         "reason",
@@ -187,7 +187,7 @@ def test_what_is_not_there_yet_is_null(prefer: Prefer) -> None:
     }
 
 
-def test_the_status_document_has_the_same_keys_in_every_state(prefer: Prefer) -> None:
+def test_status_document_has_the_same_keys_in_every_state(prefer: Prefer) -> None:
     keys = {tuple(document(prefer.status(snapshot(state), at()))) for state in State}
     assert len(keys) == 1
 
@@ -205,7 +205,7 @@ def test_the_status_document_has_the_same_keys_in_every_state(prefer: Prefer) ->
         (State.DONE, GONE, {"self", "operation"}),
     ],
 )
-def test_a_link_is_there_while_it_can_be_followed(
+def test_link_is_present_while_it_can_be_followed(
     prefer: Prefer, state: State, changes: dict[str, Any], names: set[str]
 ) -> None:
     links = document(prefer.status(snapshot(state, **changes), at()))["links"]
@@ -214,12 +214,12 @@ def test_a_link_is_there_while_it_can_be_followed(
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_the_status_names_the_reason(prefer: Prefer, reason: Reason) -> None:
+def test_status_has_the_reason(prefer: Prefer, reason: Reason) -> None:
     found = document(prefer.status(snapshot(State.ERROR, reason=reason), at()))
     assert (found["state"], found["reason"]) == ("ERROR", reason)
 
 
-def test_dates_are_utc_whatever_their_zone(prefer: Prefer) -> None:
+def test_dates_are_utc(prefer: Prefer) -> None:
     moscow = dt.timezone(dt.timedelta(hours=3))
     created = dt.datetime(2021, 2, 16, 15, 28, 0, 123999, tzinfo=moscow)
     assert document(prefer.status(snapshot(created=created), at()))["created"] == "2021-02-16T12:28:00.123Z"
@@ -229,7 +229,7 @@ def test_dates_are_utc_whatever_their_zone(prefer: Prefer) -> None:
 
 
 @pytest.mark.parametrize(("state", "code"), [(State.DONE, 201), (State.API_ERROR, 404), (State.ERROR, 500)])
-def test_the_result_is_the_answer_itself(prefer: Prefer, state: State, code: int) -> None:
+def test_result_is_the_response(prefer: Prefer, state: State, code: int) -> None:
     assert prefer.result(snapshot(state, status_code=code), at()) == Replay(
         headers=(
             ("AsyncResult", str(code)),
@@ -238,13 +238,13 @@ def test_the_result_is_the_answer_itself(prefer: Prefer, state: State, code: int
     )
 
 
-def test_the_sunset_is_gmt_whatever_its_zone(prefer: Prefer) -> None:
+def test_sunset_is_gmt(prefer: Prefer) -> None:
     moscow = dt.timezone(dt.timedelta(hours=3))
     answer = prefer.result(snapshot(deletion_date=(NOW + dt.timedelta(hours=1)).astimezone(moscow)), at())
     assert header(answer.headers, "Sunset") == "Tue, 16 Feb 2021 13:30:00 GMT"
 
 
-def test_an_answer_that_is_kept_for_ever_has_no_sunset(prefer: Prefer) -> None:
+def test_result_without_deletion_date_has_no_sunset(prefer: Prefer) -> None:
     assert header(prefer.result(snapshot(deletion_date=None), at()).headers, "Sunset") is None
 
 
@@ -262,7 +262,7 @@ def test_an_answer_that_is_kept_for_ever_has_no_sunset(prefer: Prefer) -> None:
         (State.CANCEL, GONE, exceptions.ResultCancelled, 410),
     ],
 )
-def test_where_there_is_no_answer_the_result_is_a_problem(
+def test_result_without_response_is_a_problem_document(
     prefer: Prefer, state: State, changes: dict[str, Any], error: type[AsyncExchangeError], status: int
 ) -> None:
     with pytest.raises(error) as raised:
@@ -272,13 +272,13 @@ def test_where_there_is_no_answer_the_result_is_a_problem(
     assert header(response.headers, "Cache-Control") == "no-store"
 
 
-def test_an_early_look_at_the_result_says_when_to_come_back(prefer: Prefer) -> None:
+def test_early_result_has_retry_after(prefer: Prefer) -> None:
     with pytest.raises(exceptions.ResultNotReady) as raised:
         prefer.result(snapshot(State.PENDING), at())
     assert header(prefer.problem(raised.value, at()).headers, "Retry-After") == "1"
 
 
-def test_a_lost_result_says_why(prefer: Prefer) -> None:
+def test_failed_result_has_its_reason(prefer: Prefer) -> None:
     with pytest.raises(exceptions.ResultFailed) as raised:
         prefer.result(snapshot(State.ERROR, **LOST), at())
     assert problem(prefer.problem(raised.value, at()))["reason"] == "lost"
@@ -335,14 +335,14 @@ FAILED = ENDED | {"status": "Failed"}
         (State.CANCEL, {}, ENDED | {"status": "Canceled"}),
     ],
 )
-def test_the_monitor(prefer: Prefer, state: State, changes: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_monitor(prefer: Prefer, state: State, changes: dict[str, Any], expected: dict[str, Any]) -> None:
     response = prefer.monitor(snapshot(state, **changes), at())
     assert response.status == 200
     assert document(response) == expected
 
 
 @pytest.mark.parametrize("state", State)
-def test_the_monitor_asks_to_come_back_until_the_end(prefer: Prefer, state: State) -> None:
+def test_monitor_has_retry_after_until_the_end(prefer: Prefer, state: State) -> None:
     response = prefer.monitor(snapshot(state), at())
     assert header(response.headers, "Retry-After") == (None if state.is_final else "1")
     assert header(response.headers, "Cache-Control") == "no-store"
@@ -362,7 +362,9 @@ def test_the_monitor_asks_to_come_back_until_the_end(prefer: Prefer, state: Stat
         (Progress(done=-1, total=7), 0),
     ],
 )
-def test_per_cent_are_whole_and_in_range(prefer: Prefer, progress: Progress | None, percent: int | None) -> None:
+def test_percent_complete_is_an_integer_in_range(
+    prefer: Prefer, progress: Progress | None, percent: int | None
+) -> None:
     found = document(prefer.monitor(snapshot(State.PROCESSING, progress=progress), at()))
     assert found.get("percentComplete") == percent
 
@@ -370,12 +372,12 @@ def test_per_cent_are_whole_and_in_range(prefer: Prefer, progress: Progress | No
 # Cancelling ----------------------------------------------------------------------------------------------------------
 
 
-def test_cancelling_answers_without_a_body(prefer: Prefer) -> None:
+def test_cancellation_is_a_204_without_a_body(prefer: Prefer) -> None:
     response = prefer.cancelled(snapshot(State.CANCEL), at())
     assert response == Response(status=204, headers=(("Cache-Control", "no-store"),))
 
 
-def test_a_finished_task_cannot_be_cancelled(prefer: Prefer) -> None:
+def test_finished_task_cannot_be_cancelled(prefer: Prefer) -> None:
     response = prefer.problem(exceptions.NotCancellable(), at())
     assert (response.status, problem(response)["code"]) == (409, "finished")
 
@@ -407,7 +409,7 @@ def test_a_finished_task_cannot_be_cancelled(prefer: Prefer) -> None:
         ("request=%D0%BE%D1%82%D1%87%D1%91%D1%82", Listing(limit=100, filters=(("request", "отчёт"),))),
     ],
 )
-def test_what_a_list_asks_for(prefer: Prefer, query: str, expected: Listing) -> None:
+def test_list_query(prefer: Prefer, query: str, expected: Listing) -> None:
     assert prefer.listing(query) == expected
 
 
@@ -418,7 +420,7 @@ def test_what_a_list_asks_for(prefer: Prefer, query: str, expected: Listing) -> 
         *(("offset", text) for text in ["", "-1", "x", "%205", "1" * 5000]),
     ],
 )
-def test_paging_that_is_no_number_is_refused(prefer: Prefer, name: str, text: str) -> None:
+def test_invalid_paging_is_refused(prefer: Prefer, name: str, text: str) -> None:
     with pytest.raises(exceptions.PagingMalformed) as raised:
         prefer.listing(f"{name}={text}")
     found = problem(prefer.problem(raised.value, at()))
@@ -428,7 +430,7 @@ def test_paging_that_is_no_number_is_refused(prefer: Prefer, name: str, text: st
 @pytest.mark.parametrize(
     "query", ["state=%FF", "%FF=1", "request=%zz", "request=100%", "request=%00", "limit=%0", "&".join(["a=1"] * 101)]
 )
-def test_a_query_that_cannot_be_decoded_is_refused(prefer: Prefer, query: str) -> None:
+def test_undecodable_query_is_refused(prefer: Prefer, query: str) -> None:
     with pytest.raises(exceptions.QueryMalformed) as raised:
         prefer.listing(query)
     assert problem(prefer.problem(raised.value, at()))["status"] == 400
@@ -441,7 +443,7 @@ def page(prefer: Prefer, query: str, size: int, *rows: Snapshot) -> Any:
     return document(response)
 
 
-def test_the_list_has_status_documents(prefer: Prefer) -> None:
+def test_list_has_status_documents(prefer: Prefer) -> None:
     tasks = [snapshot(State.DONE), snapshot(State.PENDING)]
     assert page(prefer, "", 2, *tasks) == {
         "count": 2,
@@ -471,7 +473,7 @@ def test_the_list_has_status_documents(prefer: Prefer) -> None:
         ),
     ],
 )
-def test_neighbouring_pages_keep_the_filters(
+def test_next_and_previous_keep_the_filters(
     prefer: Prefer, query: str, size: int, following: str | None, previous: str | None
 ) -> None:
     found = page(prefer, query, size)
@@ -480,7 +482,7 @@ def test_neighbouring_pages_keep_the_filters(
     assert found["previous"] == (previous and f"{BASE}/tasks?{previous}")
 
 
-def test_turning_the_pages_visits_every_row_once(prefer: Prefer) -> None:
+def test_pages_visit_every_row_once(prefer: Prefer) -> None:
     seen, query = [], "limit=7&state=DONE"
     while True:
         listing = prefer.listing(query)
@@ -528,12 +530,12 @@ STATUSES = {
 
 
 @pytest.mark.parametrize(("cls", "status"), STATUSES.items(), ids=lambda part: getattr(part, "__name__", part))
-def test_the_status_of_every_problem(prefer: Prefer, cls: type[AsyncExchangeError], status: int) -> None:
+def test_status_of_each_problem(prefer: Prefer, cls: type[AsyncExchangeError], status: int) -> None:
     assert prefer.problem(cls(), at()).status == status
 
 
 @pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
-def test_every_error_is_a_problem(prefer: Prefer, cls: type[AsyncExchangeError]) -> None:
+def test_every_error_is_a_problem_document(prefer: Prefer, cls: type[AsyncExchangeError]) -> None:
     response = prefer.problem(cls(), at())
     found = problem(response)
     assert list(found) == ["type", "title", "status", "detail", "code"]
@@ -541,22 +543,22 @@ def test_every_error_is_a_problem(prefer: Prefer, cls: type[AsyncExchangeError])
     assert found["title"] and found["detail"]
 
 
-def test_the_title_is_the_statuss_own(prefer: Prefer) -> None:
+def test_title_is_the_phrase_of_the_status(prefer: Prefer) -> None:
     found = problem(prefer.problem(exceptions.TaskNotFound(), at()))
     assert (found["title"], found["detail"]) == ("Not Found", "There is no such task.")
 
 
-def test_every_code_is_said_by_one_row() -> None:
+def test_every_code_has_one_row() -> None:
     codes = [wire.code for wire in Prefer.CODES.values()]
     assert len(codes) == len(set(codes))
 
 
-def test_the_detail_is_in_the_readers_language(prefer: Prefer) -> None:
+def test_detail_is_translated(prefer: Prefer) -> None:
     found = problem(prefer.problem(exceptions.TaskNotFound(), at(translate=str.upper)))
     assert found["detail"] == "THERE IS NO SUCH TASK."
 
 
-def test_headers_travel_with_a_problem(prefer: Prefer) -> None:
+def test_headers_of_a_problem_are_sent(prefer: Prefer) -> None:
     response = prefer.problem(exceptions.CapacityExceeded(headers=(("Retry-After", "5"),)), at())
     assert header(response.headers, "Retry-After") == "5"
 
@@ -564,11 +566,11 @@ def test_headers_travel_with_a_problem(prefer: Prefer) -> None:
 @pytest.mark.parametrize(
     "given", ['{"state":[{"message":"?","code":"invalid"}]}', {"state": [{"message": "?", "code": "invalid"}]}]
 )
-def test_errors_by_field_are_told(prefer: Prefer, given: object) -> None:
+def test_errors_by_field_are_included(prefer: Prefer, given: object) -> None:
     found = problem(prefer.problem(exceptions.FilterRefused(errors=given), at()))
     assert found["errors"] == {"state": [{"message": "?", "code": "invalid"}]}
 
 
-def test_a_mount_has_numbers_of_its_own() -> None:
+def test_mount_may_change_the_policy() -> None:
     policy = dataclasses.replace(Prefer.POLICY, capacity=3)
     assert Prefer(name="other", policy=policy).policy.capacity == 3

@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240 §2)."""
+"""The Prefer header (RFC 7240, section 2)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def values(header: str) -> dict[str, str]:
     return {name: preference.value for name, preference in parse(header).items()}
 
 
-# Reading -------------------------------------------------------------------------------------------------------------
+# Parsing -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        # RFC 7240 §2, its own examples
+        # the examples of RFC 7240, section 2
         ("respond-async, wait=10", {"respond-async": "", "wait": "10"}),
         ("foo; bar", {"foo": ""}),
         ('foo; bar=""', {"foo": ""}),
@@ -31,17 +31,17 @@ def values(header: str) -> dict[str, str]:
         ("respond-async, wait=100, handling=lenient", {"respond-async": "", "wait": "100", "handling": "lenient"}),
         ("priority=5", {"priority": "5"}),
         ('return=minimal; foo="some parameter"', {"return": "minimal"}),
-        # names without case, values with it
+        # names are case-insensitive, values are not
         ("Respond-Async, RETURN=Minimal", {"respond-async": "", "return": "Minimal"}),
         # the first of repeated ones wins
         ("wait=1, wait=2, Wait=3", {"wait": "1"}),
-        # white space around every mark
+        # white space around every separator
         ("  a  =  1  ;  p  =  2  ,\tb ", {"a": "1", "b": ""}),
-        # quoted strings keep their marks and lose their escapes
+        # quoted strings keep separators and lose their escapes
         (r'a="x, y; z=1", b', {"a": "x, y; z=1", "b": ""}),
         (r'a="say \"hi\" \\ \x", b', {"a": r'say "hi" \ x', "b": ""}),
         ('a="\\\\", b', {"a": "\\", "b": ""}),
-        # no value at all
+        # no value
         ("a=, b", {"a": "", "b": ""}),
         # several lines, some of them empty
         ("a,,, ,b,", {"a": "", "b": ""}),
@@ -49,7 +49,7 @@ def values(header: str) -> dict[str, str]:
         (" \t", {}),
     ],
 )
-def test_what_is_said_is_read(header: str, expected: dict[str, str]) -> None:
+def test_preferences_are_parsed(header: str, expected: dict[str, str]) -> None:
     assert values(header) == expected
 
 
@@ -72,16 +72,16 @@ def test_what_is_said_is_read(header: str, expected: dict[str, str]) -> None:
         ("c; =; d e; p=1", {"c": ""}),
     ],
 )
-def test_junk_goes_alone(header: str, expected: dict[str, str]) -> None:
+def test_malformed_preference_is_skipped(header: str, expected: dict[str, str]) -> None:
     assert values(header) == expected
 
 
 @pytest.mark.parametrize("header", ['a="b, c', 'a="b\\", c', 'a="b\\', 'a="'])
-def test_a_quote_that_is_never_closed_takes_the_rest(header: str) -> None:
+def test_unclosed_quote_takes_the_rest(header: str) -> None:
     assert values(f"first, {header}") == {"first": ""}
 
 
-def test_a_malformed_preference_does_not_hide_a_later_one_of_its_name() -> None:
+def test_malformed_preference_does_not_hide_a_later_one() -> None:
     assert values("wait=1 2, wait=3") == {"wait": "3"}
 
 
@@ -102,12 +102,12 @@ def test_parameters_belong_to_their_preference(header: str, expected: dict[str, 
     assert parse(f"{header}, z; y=x")["a"].parameters == expected
 
 
-def test_a_callback_is_a_preference_with_an_address() -> None:
+def test_callback_is_a_preference_with_a_url() -> None:
     found = parse('respond-async, callback;url="https://example.com/done;now,please"')
     assert found["callback"].parameters == {"url": "https://example.com/done;now,please"}
 
 
-# Asking --------------------------------------------------------------------------------------------------------------
+# respond-async and wait ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_callback_is_a_preference_with_an_address() -> None:
         "respond-async, respond-async",
     ],
 )
-def test_the_token_asks(header: str) -> None:
+def test_respond_async_is_a_trigger(header: str) -> None:
     assert wants_async(header)
 
 
@@ -149,7 +149,7 @@ def test_the_token_asks(header: str) -> None:
         'foo="never closed, respond-async',
     ],
 )
-def test_anything_else_does_not_ask(header: str) -> None:
+def test_anything_else_is_no_trigger(header: str) -> None:
     assert not wants_async(header)
 
 
@@ -186,11 +186,11 @@ def test_anything_else_does_not_ask(header: str) -> None:
         ("", 0.0),
     ],
 )
-def test_how_long_to_wait(header: str, seconds: float) -> None:
+def test_wait(header: str, seconds: float) -> None:
     assert wait_of(header, CAP) == seconds
 
 
-def test_a_cap_of_zero_never_waits() -> None:
+def test_cap_of_zero_never_waits() -> None:
     assert wait_of("wait=5", 0) == 0
 
 
@@ -198,7 +198,7 @@ def test_a_cap_of_zero_never_waits() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from('",;=\\ \t\0aé-') | st.characters(), max_size=200))
-def test_no_header_is_an_error(header: str) -> None:
+def test_fuzzed_header_raises_nothing(header: str) -> None:
     parse(header)
     wants_async(header)
     assert 0 <= wait_of(header, CAP) <= CAP
@@ -213,7 +213,7 @@ def quoted(text: str) -> str:
 
 
 @given(st.dictionaries(TOKENS, st.tuples(TEXTS, st.dictionaries(TOKENS, TEXTS, max_size=3)), max_size=4))
-def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str]]]) -> None:
+def test_quoted_preferences_round_trip(given: dict[str, tuple[str, dict[str, str]]]) -> None:
     header = ", ".join(
         "; ".join(f"{name}={quoted(text)}" for name, text in ((name, text), *parameters.items()))
         for name, (text, parameters) in given.items()
@@ -225,7 +225,7 @@ def test_what_was_written_is_read_back(given: dict[str, tuple[str, dict[str, str
     "piece",
     [",", ";", "=", '"', "\\", '"\\', '\\"', '",', '"\\",', "a;", "a=", "a,", " ", "\t,", ' "', "é", 'a="', "a b,"],
 )
-def test_a_hostile_header_is_read_in_linear_time(piece: str) -> None:
+def test_hostile_header_is_parsed_in_linear_time(piece: str) -> None:
     header = "respond-async, x" + piece * (100_000 // len(piece)) + " wait"
-    with given_up_after(PATIENCE):  # quadratic would be minutes
+    with given_up_after(PATIENCE):  # quadratic time would be minutes
         parse(header)

@@ -1,4 +1,4 @@
-"""Solitude's wire (seed S004)."""
+"""Solitude's dialect."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ def at(path: str = "") -> Context:
 
 
 @pytest.mark.seed("S004-6")
-def test_the_trigger_is_a_header() -> None:
+def test_trigger_is_a_header() -> None:
     assert Solitude.TRIGGER is Trigger.HEADER
 
 
 @pytest.mark.seed("S004-7")
 @pytest.mark.parametrize("text", ["yes", "no", "0", "async", " yes "])
-def test_any_text_in_the_header_asks(solitude: Solitude, text: str) -> None:
+def test_any_value_of_the_header_is_a_trigger(solitude: Solitude, text: str) -> None:
     assert solitude.wants_async(call("POST", Solitude_Async=text))
 
 
 @pytest.mark.seed("S004-1")
 @pytest.mark.parametrize("headers", [{}, {"Solitude_Async": ""}, {"Solitude_Async": " \t"}])
-def test_without_text_in_the_header_a_call_is_synchronous(solitude: Solitude, headers: dict[str, str]) -> None:
+def test_empty_or_missing_header_is_synchronous(solitude: Solitude, headers: dict[str, str]) -> None:
     assert not solitude.wants_async(call("POST", **headers))
 
 
 @pytest.mark.seed("S004-3", "S004-4", "S004-5")
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_a_write_is_admitted(solitude: Solitude, method: str) -> None:
+def test_write_is_admitted(solitude: Solitude, method: str) -> None:
     solitude.admit(call(method, Solitude_Async="yes"))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE"])
-def test_another_method_is_wanted_and_refused(solitude: Solitude, method: str) -> None:
+def test_other_method_is_a_405(solitude: Solitude, method: str) -> None:
     one = call(method, Solitude_Async="yes")
     assert solitude.wants_async(one)
     with pytest.raises(exceptions.MethodNotAllowed) as caught:
@@ -73,11 +73,11 @@ def test_another_method_is_wanted_and_refused(solitude: Solitude, method: str) -
     assert header(response.headers, "Allow") == "PATCH, POST, PUT"
 
 
-def test_the_call_itself_is_what_runs(solitude: Solitude) -> None:
+def test_target_is_the_call_itself(solitude: Solitude) -> None:
     assert solitude.target(call("POST", "/generic/buyer/", "a=1&a=2")) == ("/generic/buyer/", "a=1&a=2")
 
 
-def test_every_view_below_the_mount_is_eligible() -> None:
+def test_every_view_is_eligible() -> None:
     assert Solitude.EVERY_VIEW
 
 
@@ -85,7 +85,7 @@ def test_every_view_below_the_mount_is_eligible() -> None:
 
 
 @pytest.mark.seed("S004-9", "S004-10", "S004-11")
-def test_the_kick_off_has_two_paths_and_nothing_else(solitude: Solitude) -> None:
+def test_kick_off_has_two_paths(solitude: Solitude) -> None:
     task = snapshot(State.PENDING, id=uuid.UUID("ca8027fe-3570-4e70-8313-00e81ce8432d"))
     response = solitude.accepted(task, at())
     assert response.status == 202
@@ -95,11 +95,11 @@ def test_the_kick_off_has_two_paths_and_nothing_else(solitude: Solitude) -> None
     }
 
 
-def test_the_paths_start_at_the_mount(solitude: Solitude) -> None:
+def test_paths_start_at_the_prefix(solitude: Solitude) -> None:
     assert document(solitude.accepted(snapshot(), at("/solitude")))["result"].startswith("/solitude/delay/result/")
 
 
-def test_the_kick_off_has_no_location(solitude: Solitude) -> None:
+def test_kick_off_has_no_location(solitude: Solitude) -> None:
     assert header(solitude.accepted(snapshot(), at()).headers, "Location") is None
 
 
@@ -108,12 +108,12 @@ def test_the_kick_off_has_no_location(solitude: Solitude) -> None:
 
 @pytest.mark.seed("S004-2", "S004-13")
 @pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
-def test_the_result_of_an_unfinished_task_is_404(solitude: Solitude, state: State) -> None:
+def test_result_of_an_unfinished_task_is_a_404(solitude: Solitude, state: State) -> None:
     assert solitude.result(snapshot(state), at()).status == 404
 
 
 @pytest.mark.seed("S004-12", "S004-14", "S004-15", "S004-16")
-def test_the_result_of_a_create(solitude: Solitude) -> None:
+def test_result_of_a_create(solitude: Solitude) -> None:
     body = '{"paypal": null, "pin": false, "resource_pk": 1}'
     answer = document(solitude.result(snapshot(status_code=201, content=body.encode()), at()))
     assert (answer["run"], answer["status_code"], answer["content"]) == (True, 201, body)
@@ -123,31 +123,31 @@ def test_the_result_of_a_create(solitude: Solitude) -> None:
 @pytest.mark.parametrize(
     ("state", "status"), [(State.DONE, 200), (State.API_ERROR, 403), (State.ERROR, 500)], ids=lambda value: str(value)
 )
-def test_the_result_of_a_run_task_is_200_with_the_real_status(solitude: Solitude, state: State, status: int) -> None:
+def test_result_is_a_200_with_the_views_status(solitude: Solitude, state: State, status: int) -> None:
     response = solitude.result(snapshot(state), at())
     assert response.status == 200
     assert (document(response)["run"], document(response)["status_code"]) == (True, status)
 
 
-def test_the_result_of_a_lost_task_is_run_with_500_and_an_explanation(solitude: Solitude) -> None:
+def test_result_of_a_lost_task_has_status_500(solitude: Solitude) -> None:
     answer = document(solitude.result(snapshot(State.ERROR, **LOST), at()))
     assert (answer["run"], answer["status_code"]) == (True, 500)
     assert json.loads(answer["content"])["error"] == "failed"
 
 
-def test_the_result_of_a_cancelled_task_is_not_run_with_410(solitude: Solitude) -> None:
+def test_result_of_a_cancelled_task_has_status_410(solitude: Solitude) -> None:
     response = solitude.result(snapshot(State.CANCEL), at())
     assert response.status == 200
     assert (document(response)["run"], document(response)["status_code"]) == (False, 410)
 
 
 @pytest.mark.parametrize("state", [*FINISHED_WITH_ANSWER, State.CANCEL])
-def test_an_expired_result_is_404(solitude: Solitude, state: State) -> None:
+def test_expired_result_is_a_404(solitude: Solitude, state: State) -> None:
     assert solitude.result(snapshot(state, deletion_date=NOW), at()) == ABSENT
 
 
 @pytest.mark.seed("S004-14")
-def test_the_result_has_every_field_of_the_original(solitude: Solitude) -> None:
+def test_result_has_every_field_of_the_original(solitude: Solitude) -> None:
     answer = document(solitude.result(snapshot(), at()))
     assert next(iter(answer)) == "uuid"
     assert answer["uuid"] == "498b8673-0308-11e6-9464-e4de00000089"
@@ -158,7 +158,7 @@ def test_the_result_has_every_field_of_the_original(solitude: Solitude) -> None:
     assert answer["resource_uri"] == "/delay/result/498b8673-0308-11e6-9464-e4de00000089/"
 
 
-def test_the_number_fits_a_signed_64_bit_integer(solitude: Solitude) -> None:
+def test_resource_pk_fits_a_signed_64_bit_integer(solitude: Solitude) -> None:
     answer = document(solitude.result(snapshot(id=uuid.UUID(int=2**128 - 1)), at()))
     assert answer["resource_pk"] < 2**63
 
@@ -169,17 +169,17 @@ def test_text_is_not_encoded(solitude: Solitude) -> None:
     assert "content_encoding" not in answer
 
 
-def test_bytes_that_are_no_text_travel_as_base64(solitude: Solitude) -> None:
+def test_binary_content_is_base64(solitude: Solitude) -> None:
     answer = document(solitude.result(snapshot(content=b"\xff\x00"), at()))
     assert (base64.b64decode(answer["content"]), answer["content_encoding"]) == (b"\xff\x00", "base64")
 
 
-def test_an_answer_without_a_body_has_empty_content(solitude: Solitude) -> None:
+def test_response_without_a_body_has_empty_content(solitude: Solitude) -> None:
     assert document(solitude.result(snapshot(status_code=204, content=None), at()))["content"] == ""
 
 
 @pytest.mark.parametrize("state", State)
-def test_the_result_alone_reads_bodies(solitude: Solitude, state: State) -> None:
+def test_only_the_result_reads_bodies(solitude: Solitude, state: State) -> None:
     assert solitude.reads("result", state) is (state in FINISHED_WITH_ANSWER)
     assert not solitude.reads("replay", state)
 
@@ -189,44 +189,44 @@ def test_the_result_alone_reads_bodies(solitude: Solitude, state: State) -> None
 
 @pytest.mark.seed("S004-17", "S004-18", "S004-19", "S004-20")
 @pytest.mark.parametrize("state", FINISHED_WITH_ANSWER)
-def test_the_replay_of_a_run_task_is_its_answer_marked_yes(solitude: Solitude, state: State) -> None:
+def test_replay_is_the_response_marked_yes(solitude: Solitude, state: State) -> None:
     assert solitude.replay(snapshot(state), at()) == Replay(headers=((MARK, "yes"),))
 
 
 @pytest.mark.seed("S004-19", "S004-21")
 @pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
-def test_the_replay_of_an_unfinished_task_is_an_empty_404_marked_no(solitude: Solitude, state: State) -> None:
+def test_replay_of_an_unfinished_task_is_an_empty_404_marked_no(solitude: Solitude, state: State) -> None:
     response = solitude.replay(snapshot(state), at())
     assert isinstance(response, Response)
     assert (response.status, response.body, header(response.headers, MARK)) == (404, b"", "no")
 
 
 @pytest.mark.seed("S004-22")
-def test_a_real_404_is_told_apart_by_the_header(solitude: Solitude) -> None:
+def test_replayed_404_differs_by_its_mark(solitude: Solitude) -> None:
     real = solitude.replay(snapshot(State.API_ERROR, status_code=404), at())
     early = solitude.replay(snapshot(State.PENDING), at())
     assert (header(real.headers, MARK), header(early.headers, MARK)) == ("yes", "no")
 
 
-def test_the_replay_of_a_lost_task_is_500_marked_yes(solitude: Solitude) -> None:
+def test_replay_of_a_lost_task_is_a_500_marked_yes(solitude: Solitude) -> None:
     response = solitude.replay(snapshot(State.ERROR, **LOST), at())
     assert (response.status, header(response.headers, MARK)) == (500, "yes")
     assert document(response)["error"] == "failed"
 
 
-def test_the_replay_of_a_cancelled_task_is_410_marked_no(solitude: Solitude) -> None:
+def test_replay_of_a_cancelled_task_is_a_410_marked_no(solitude: Solitude) -> None:
     response = solitude.replay(snapshot(State.CANCEL), at())
     assert (response.status, header(response.headers, MARK)) == (410, "no")
     assert document(response)["error"] == "cancelled"
 
 
-def test_an_expired_replay_is_absent(solitude: Solitude) -> None:
+def test_expired_replay_is_a_404(solitude: Solitude) -> None:
     assert solitude.replay(snapshot(deletion_date=NOW - dt.timedelta(seconds=1)), at()) == ABSENT
 
 
 @pytest.mark.parametrize("verb", ["result", "replay"])
 @pytest.mark.parametrize("error", [exceptions.TaskNotFound, exceptions.MalformedId, exceptions.RouteNotFound])
-def test_unknown_and_pending_are_the_same_answer(
+def test_unknown_and_pending_tasks_have_the_same_answer(
     solitude: Solitude, verb: str, error: type[exceptions.TaskNotFound]
 ) -> None:
     pending = getattr(solitude, verb)(snapshot(State.PENDING), at())

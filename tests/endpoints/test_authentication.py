@@ -1,4 +1,4 @@
-"""Task addresses in projects whose REST framework has other defaults, and views with authentication of their own."""
+"""Task endpoints under other defaults of REST framework, and views with their own authentication."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HERE = __name__
 
 
 class Open(APIView):
-    """Has nothing of the project's defaults, so that only the task addresses could."""
+    """Overrides all defaults of the project, so that only the task endpoints use them."""
 
     async_exchange = True
     authentication_classes: Any = (SessionAuthentication,)
@@ -61,7 +61,7 @@ class Open(APIView):
 
 
 class ByKey(BaseAuthentication):
-    """Takes a name for a key, and insists on one."""
+    """Takes a username as key, and requires one."""
 
     def __init__(self, header: str = "X-Key") -> None:
         self.header = header
@@ -76,7 +76,7 @@ class ByKey(BaseAuthentication):
 
 
 class OfGet(Open):
-    """Chooses by the request: no URLconf tells how."""
+    """Chooses by the request, so that the URLconf does not tell."""
 
     authentication_classes = ()
 
@@ -115,13 +115,13 @@ urlpatterns = [
 
 
 class Dynamic:
-    """A URLconf with the view that chooses by the request, and nothing else."""
+    """A URLconf with a view that chooses by the request."""
 
     urlpatterns = (path("of-get/", OfGet.as_view()), path("plain/", plain), ours)
 
 
 class Anonymous:
-    """Views without authentication beside one that insists on it."""
+    """Views without authentication beside one that requires it."""
 
     urlpatterns = (path("none/", view()), path("key/", view(ByKey)), ours)
 
@@ -146,7 +146,7 @@ def later(settings):
 
 @pytest.fixture
 def project(settings, monkeypatch):
-    """A project with these settings of REST framework, as if it had just been started."""
+    """A project with these settings of REST framework, as if just started."""
 
     def starts(**given: Any) -> None:
         settings.REST_FRAMEWORK = given
@@ -203,7 +203,7 @@ def submitted(client, address):
 
 
 def is_a_journey(client, address, others):
-    """Whether everything can be done with a task by who submitted it, and nothing by these ``others``."""
+    """Whether the submitter can do everything with a task, and ``others`` nothing."""
     task = submitted(client, address)
     at = f"/async/tasks/{task.pk}"
     pending = client.get(at).status_code
@@ -293,7 +293,7 @@ PROJECTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_task_is_followed_whatever_the_defaults_of_the_project_are(project, anna, otto, name):
+def test_task_endpoints_ignore_the_projects_defaults(project, anna, otto, name):
     project(**PROJECTS[name])
     client = logged_in(anna)
     client.defaults["HTTP_HOST"] = "www.example.com"  # of no version
@@ -301,7 +301,7 @@ def test_a_task_is_followed_whatever_the_defaults_of_the_project_are(project, an
 
 
 @pytest.mark.parametrize("name", PROJECTS)
-def test_nobody_is_refused_by_401_whatever_the_defaults_of_the_project_are(project, anna, name):
+def test_anonymous_client_gets_401_whatever_the_projects_defaults(project, anna, name):
     project(**PROJECTS[name])
     task = submitted(logged_in(anna), "/open/")
     answers = [Client().get(f"/async/tasks/{id}") for id in (task.pk, uuid.uuid4())]
@@ -309,7 +309,7 @@ def test_nobody_is_refused_by_401_whatever_the_defaults_of_the_project_are(proje
     assert answers[0].content == answers[1].content
 
 
-def test_webhooks_are_managed_whatever_the_defaults_of_the_project_are(project, anna):
+def test_webhook_endpoints_ignore_the_projects_defaults(project, anna):
     project(
         DEFAULT_PERMISSION_CLASSES=dotted(permissions.DjangoModelPermissionsOrAnonReadOnly),
         DEFAULT_PARSER_CLASSES=[],
@@ -318,7 +318,7 @@ def test_webhooks_are_managed_whatever_the_defaults_of_the_project_are(project, 
     assert logged_in(anna).get("/async/webhooks").status_code == 200
 
 
-def test_the_rate_of_the_project_is_not_used_up_by_polls(project, anna):
+def test_polls_do_not_count_towards_the_projects_throttle(project, anna):
     rates = {"user": "1/day", "anon": "1/day"}
     project(DEFAULT_THROTTLE_CLASSES=dotted(throttling.UserRateThrottle), DEFAULT_THROTTLE_RATES=rates)
     client, id = logged_in(anna), stored(owner=anna, dialect="prefer").pk
@@ -330,20 +330,20 @@ def test_the_rate_of_the_project_is_not_used_up_by_polls(project, anna):
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_task_is_followed_by_what_has_authenticated_its_submit(anna, otto, name):
+def test_task_is_readable_with_the_authentication_of_its_submit(anna, otto, name):
     client_of = CALLERS[name]
     assert is_a_journey(client_of(anna), f"/{name}/", [client_of(otto), Client()])
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_task_is_followed_so_where_the_projects_default_refuses_all(project, anna, otto, name):
+def test_authentication_of_the_submit_works_when_the_default_refuses_all(project, anna, otto, name):
     project(DEFAULT_AUTHENTICATION_CLASSES=dotted(RefusesAll))
     client_of = CALLERS[name]
     assert is_a_journey(client_of(anna), f"/{name}/", [client_of(otto), Client()])
 
 
 @pytest.mark.parametrize("name", ["basic", "token", "jwt", "key", "configured"])
-def test_who_also_has_anothers_session_follows_a_task_by_the_credentials_of_its_submit(anna, otto, name):
+def test_credentials_of_the_submit_win_over_anothers_session(anna, otto, name):
     client = CALLERS[name](anna)
     client.force_login(otto)
     task = submitted(client, f"/{name}/")
@@ -351,7 +351,7 @@ def test_who_also_has_anothers_session_follows_a_task_by_the_credentials_of_its_
     assert client.get(f"/async/tasks/{task.pk}/result").json() == {"user": "anna"}
 
 
-def test_a_class_that_a_view_chooses_by_the_request_is_asked_about_its_own_tasks(settings, anna, otto):
+def test_get_authenticators_of_a_view_is_asked_for_its_own_tasks(settings, anna, otto):
     settings.ROOT_URLCONF = Dynamic
     hers = with_headers(X_Key="anna")
     at = f"/async/tasks/{submitted(hers, '/of-get/').pk}"
@@ -360,7 +360,7 @@ def test_a_class_that_a_view_chooses_by_the_request_is_asked_about_its_own_tasks
     assert hers.get(at).status_code == 202
 
 
-def test_such_a_class_tells_nobody_whether_a_task_exists(settings, anna, otto):
+def test_get_authenticators_does_not_reveal_whether_a_task_exists(settings, anna, otto):
     settings.ROOT_URLCONF = Dynamic
     id = submitted(with_headers(X_Key="anna"), "/of-get/").pk
     his, both = with_headers(X_Key="otto"), with_headers(X_Key="otto")
@@ -371,7 +371,7 @@ def test_such_a_class_tells_nobody_whether_a_task_exists(settings, anna, otto):
         assert (known.content, known.headers) == (unknown.content, unknown.headers)
 
 
-def test_who_submitted_without_a_login_reads_the_task_with_one(settings, anna):
+def test_anonymous_task_is_readable_after_login(settings, anna):
     settings.ROOT_URLCONF = Anonymous
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
     Open.permission_classes, before = (permissions.AllowAny,), Open.permission_classes
@@ -382,19 +382,19 @@ def test_who_submitted_without_a_login_reads_the_task_with_one(settings, anna):
     assert [client.get(f"/async/tasks/{task.pk}").status_code for client in (Client(), logged_in(anna))] == [202, 202]
 
 
-def test_a_401_names_everything_that_a_caller_can_use():
+def test_401_lists_all_challenges():
     challenge = Client().get(f"/async/tasks/{uuid.uuid4()}")["WWW-Authenticate"]
     assert challenge == 'Basic realm="api", Token, Bearer realm="api", Key'
 
 
-def test_a_setting_names_the_classes_instead(settings, anna):
+def test_authentication_classes_setting_replaces_those_of_the_views(settings, anna):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, AUTHENTICATION_CLASSES=dotted(TokenAuthentication))
     task = submitted(basic(anna), "/basic/")
     found = [CALLERS[name](anna).get(f"/async/tasks/{task.pk}").status_code for name in ("basic", "session", "token")]
     assert found == [401, 401, 202]
 
 
-def test_only_views_that_may_be_answered_later_are_asked(settings, anna):
+def test_unmarked_views_are_not_asked(settings, anna):
     settings.ROOT_URLCONF = Closed
     for dialects, status in (({"prefer": {"PREFIX": "/async"}}, 401), ({"prefer": {}, "solitude": {}}, 404)):
         settings.ASYNC_EXCHANGE = {"DIALECTS": dialects, "EXECUTOR": IDLE}
@@ -408,7 +408,7 @@ class NotMarked(Open):
 
 
 class Closed:
-    """A view that is marked by nothing but the settings."""
+    """A view marked by the settings only."""
 
     urlpatterns = (path("api/v1/<int:number>/", NotMarked.as_view(), name="numbered"), ours)
 
@@ -417,7 +417,7 @@ class Closed:
     ("listed", "status"),
     [("/api/*", 404), ("/api/v1/7/", 404), ("numbered", 404), ("/*", 404), ("/other/*", 401), ("other", 401)],
 )
-def test_a_view_that_is_listed_is_asked(settings, anna, listed, status):
+def test_view_listed_in_views_is_asked(settings, anna, listed, status):
     settings.ROOT_URLCONF = Closed
     settings.ASYNC_EXCHANGE = {"DIALECTS": {"prefer": {"PREFIX": "/async"}}, "EXECUTOR": IDLE, "VIEWS": [listed]}
     assert with_headers(X_Key="anna").get(f"/async/tasks/{uuid.uuid4()}").status_code == status
@@ -459,7 +459,7 @@ ERRORS: dict[str, tuple[Exception, int]] = {
 
 
 def lists(mount):
-    """An address of ``mount`` that answers GET, and is not public."""
+    """A URL of ``mount`` that answers GET and is not public."""
     route = next(route for route in mount.ROUTES.values() if route.method == "GET" and not route.public)
     return f"{mount.prefix}/{route.path}".replace("{id}", str(uuid.uuid4()))
 
@@ -473,7 +473,7 @@ def is_worded(mount, response):
 @pytest.mark.product("name", "mount")
 @pytest.mark.parametrize("mount", conf.mounts, ids=lambda mount: mount.name)
 @pytest.mark.parametrize("name", ERRORS)
-def test_what_an_authenticator_raises_is_answered_by_the_dialect(settings, monkeypatch, mount, name):
+def test_exception_of_an_authenticator_is_answered_by_the_dialect(settings, monkeypatch, mount, name):
     error, status = ERRORS[name]
     monkeypatch.setattr(Raises, "error", error, raising=False)
     settings.ASYNC_EXCHANGE = exchange(AUTHENTICATION_CLASSES=dotted(Raises))
@@ -482,20 +482,20 @@ def test_what_an_authenticator_raises_is_answered_by_the_dialect(settings, monke
     assert is_worded(mount, response)
 
 
-def test_an_authenticator_that_fails_harms_nobody_whom_another_knows(settings, monkeypatch, anna):
+def test_failing_authenticator_does_not_block_the_next(settings, monkeypatch, anna):
     monkeypatch.setattr(Raises, "error", ValueError(), raising=False)
     settings.ASYNC_EXCHANGE = exchange(AUTHENTICATION_CLASSES=dotted(Raises, SessionAuthentication))
     assert logged_in(anna).get("/async/tasks").status_code == 200
 
 
-def test_a_failure_is_told_rather_than_the_refusal_of_another(settings, monkeypatch):
+def test_failure_of_an_authenticator_wins_over_a_refusal(settings, monkeypatch):
     monkeypatch.setattr(Raises, "error", of_status(503), raising=False)
     settings.ASYNC_EXCHANGE = exchange(AUTHENTICATION_CLASSES=dotted(RefusesAll, Raises))
     response = Client().get("/async/tasks")
     assert (response.status_code, "Retry-After" in response) == (503, True)
 
 
-# Forgery --------------------------------------------------------------------------------------------------------------
+# CSRF -----------------------------------------------------------------------------------------------------------------
 
 WRITES = [
     ("DELETE", "/async/tasks/{}"),
@@ -507,7 +507,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "address"), WRITES)
-def test_a_write_without_a_csrf_token_is_refused_and_says_why(anna, method, address):
+def test_write_without_a_csrf_token_is_a_403_with_the_reason(anna, method, address):
     client = Client(enforce_csrf_checks=True, headers={"Accept-Language": "en"})
     client.force_login(anna)
     response = client.generic(method, address.format(stored(owner=anna).pk))
@@ -515,16 +515,16 @@ def test_a_write_without_a_csrf_token_is_refused_and_says_why(anna, method, addr
     assert b"CSRF check failed: CSRF cookie not set." in response.content
 
 
-def test_a_cancel_with_a_token_needs_no_csrf_token(anna):
+def test_cancel_with_token_authentication_needs_no_csrf_token(anna):
     client = with_headers(Authorization=f"Token {Token.objects.create(user=anna).key}")
     client.handler.enforce_csrf_checks = True
     assert client.delete(f"/async/tasks/{submitted(client, '/token/').pk}").status_code == 204
 
 
-# A rate of our own ----------------------------------------------------------------------------------------------------
+# THROTTLE_RATE --------------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_of_our_own_limits_each_caller(settings, anna, otto):
+def test_throttle_rate_is_per_user(settings, anna, otto):
     settings.ASYNC_EXCHANGE = exchange(THROTTLE_RATE="2/day")
     hers, his = logged_in(anna), logged_in(otto)
     assert [hers.get("/async/tasks").status_code for _ in "123"] == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""The task endpoints of every mounted dialect: who sees what, and in whose words."""
+"""The task endpoints of every dialect: who sees what, and in which format."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def as_(user):
 
 
 def seen(response):
-    """Everything that a client sees of ``response``."""
+    """Everything in ``response`` that a client sees."""
     return response.status_code, response.reason_phrase, list(response.items()), response.content
 
 
@@ -91,7 +91,7 @@ def of(address, state, owner):
 
 
 def is_worded(address, response):
-    """Whether an error has the shape that clients of the address's dialect expect."""
+    """Whether an error has the format of the endpoint's dialect."""
     mount = address.mount
     if isinstance(mount, Solitude) and response.status_code == 404:
         return (response.content, response["Solitude-Async"]) == (b"", "no")
@@ -101,11 +101,11 @@ def is_worded(address, response):
     return isinstance(document, dict) and bool(document)
 
 
-# Who sees what --------------------------------------------------------------------------------------------------------
+# Visibility -----------------------------------------------------------------------------------------------------------
 
 
 @each_of_one_task
-def test_a_task_of_another_account_is_answered_like_an_unknown_one(people, address, method):
+def test_task_of_another_account_is_answered_like_an_unknown_one(people, address, method):
     client = as_(people["otto"])
     unknown = seen(client.generic(method, address.path(uuid.uuid4())))
     for state in State:
@@ -115,7 +115,7 @@ def test_a_task_of_another_account_is_answered_like_an_unknown_one(people, addre
 
 
 @each_of_one_task
-def test_nobody_is_told_whether_a_task_exists(people, address, method):
+def test_anonymous_client_cannot_tell_whether_a_task_exists(people, address, method):
     unknown = seen(as_(None).generic(method, address.path(uuid.uuid4())))
     assert unknown[0] == (403 if address.route.public else 401)
     for state in State:
@@ -124,7 +124,7 @@ def test_nobody_is_told_whether_a_task_exists(people, address, method):
 
 
 @each_of_one_task
-def test_a_task_of_another_mount_is_answered_like_an_unknown_one(people, address, method):
+def test_task_of_another_mount_is_answered_like_an_unknown_one(people, address, method):
     client = as_(people["anna"])
     unknown = seen(client.generic(method, address.path(uuid.uuid4())))
     for state in State:
@@ -133,7 +133,7 @@ def test_a_task_of_another_mount_is_answered_like_an_unknown_one(people, address
 
 
 @each_of_one_task
-def test_the_owner_is_not_answered_so(people, address, method):
+def test_owner_sees_the_task(people, address, method):
     client = as_(people["anna"])
     finished = of(address, State.DONE, people["anna"])
     unknown = client.generic(method, address.path(uuid.uuid4()))
@@ -143,7 +143,7 @@ def test_the_owner_is_not_answered_so(people, address, method):
 
 @each_of_one_task
 @pytest.mark.seed("S002-38")
-def test_a_colleague_sees_what_the_protocol_shares(people, address, method):
+def test_colleague_sees_the_task_unless_it_is_per_owner(people, address, method):
     with override_settings(ASYNC_EXCHANGE=exchange(OWNER="tests.services.company")):
         task = stored(State.DONE, owner=people["anna"], account="one", dialect=address.mount.name, answer=b"{}")
         client = as_(people["ivan"])
@@ -153,7 +153,7 @@ def test_a_colleague_sees_what_the_protocol_shares(people, address, method):
     assert is_hidden == (address.mount.PER_OWNER or address.route.public)
 
 
-def test_a_list_shows_the_tasks_of_the_own_account_only(people):
+def test_list_has_tasks_of_the_own_account_only(people):
     for name in ("anna", "otto"):
         for _ in range(5):
             stored(State.DONE, owner=people[name])
@@ -163,31 +163,31 @@ def test_a_list_shows_the_tasks_of_the_own_account_only(people):
 
 
 @pytest.mark.parametrize("query", ["", "state!=DONE", "state=DONE;state=PENDING", "deletionDate=", "request!=x"])
-def test_no_filter_widens_a_list(people, query):
+def test_filters_do_not_widen_the_list(people, query):
     for state in State:
         stored(state, owner=people["otto"])
     assert as_(people["anna"]).get(f"{BASE}?filter={query}").json()["meta"]["size"] == 0
 
 
 @pytest.mark.seed("S001-23", "S001-54")
-def test_a_list_shows_the_tasks_of_its_own_mount_only(people):
+def test_list_has_tasks_of_its_own_mount_only(people):
     stored(owner=people["anna"], dialect="kladana")
     assert as_(people["anna"]).get(BASE).json()["rows"] == []
 
 
-def test_a_list_is_not_for_nobody():
+def test_list_without_credentials_is_a_401():
     response = as_(None).get(BASE)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (401, 1056)
 
 
-def test_where_nobody_may_submit_nobody_may_read(people):
+def test_anonymous_client_reads_anonymous_tasks_only(people):
     with override_settings(ASYNC_EXCHANGE=exchange(ALLOW_ANONYMOUS=True)):
         nobodys, annas = stored(), stored(owner=people["anna"])
         found = [as_(None).get(f"{BASE}/{task.pk}").status_code for task in (nobodys, annas)]
     assert found == [200, 404]
 
 
-# Addresses ------------------------------------------------------------------------------------------------------------
+# URLs -----------------------------------------------------------------------------------------------------------------
 
 
 MALFORMED = [
@@ -210,7 +210,7 @@ MALFORMED = [
 
 
 @each_of_one_task
-def test_a_malformed_id_is_a_404(people, address, method):
+def test_malformed_id_is_a_404(people, address, method):
     client = as_(people["anna"])
     for id in MALFORMED:
         response = client.generic(method, address.path(id))
@@ -219,13 +219,13 @@ def test_a_malformed_id_is_a_404(people, address, method):
 
 
 @pytest.mark.parametrize("id", MALFORMED)
-def test_moysklad_tells_a_malformed_id_from_an_unknown_one(people, id):
+def test_moysklad_has_different_codes_for_malformed_and_unknown_ids(people, id):
     client = as_(people["anna"])
     codes = [client.get(f"{BASE}/{text}").json()["errors"][0]["code"] for text in (id, uuid.uuid4())]
     assert codes == [1002, 1021]
 
 
-def test_an_id_may_be_written_in_capitals(people):
+def test_id_may_be_in_upper_case(people):
     task = stored(owner=people["anna"])
     assert as_(people["anna"]).get(f"{BASE}/{str(task.pk).upper()}").status_code == 200
 
@@ -234,7 +234,7 @@ def test_an_id_may_be_written_in_capitals(people):
 @each_address
 @pytest.mark.parametrize("slash", ["", "/"], ids=["without slash", "with slash"])
 @pytest.mark.seed("S002-35")
-def test_an_address_works_with_and_without_its_slash(people, address, slash):
+def test_url_works_with_and_without_trailing_slash(people, address, slash):
     method = next(iter(address.verbs))
     path = address.path(of(address, State.DONE, people["anna"]).pk).rstrip("/") + slash
     answer = as_(people["anna"]).generic(method, path)
@@ -244,7 +244,7 @@ def test_an_address_works_with_and_without_its_slash(people, address, slash):
 @pytest.mark.product()
 @each_address
 @pytest.mark.parametrize("method", [*METHODS, "OPTIONS", "TRACE", "BREW"])
-def test_an_address_answers_its_own_methods_only(people, address, method):
+def test_other_method_is_a_405_with_allow(people, address, method):
     response = as_(people["anna"]).generic(method, address.path(uuid.uuid4()))
     assert (response.status_code == 405) == (method not in address.verbs)
     if response.status_code == 405:
@@ -264,19 +264,19 @@ def test_head_is_get_without_a_body(people, address):
 @pytest.mark.parametrize("address", NOWHERE, ids=by_name)
 @pytest.mark.parametrize("method", [*METHODS, "OPTIONS"])
 @pytest.mark.parametrize("rest", ["/no/such/address/at/all", "/no/such//"])
-def test_below_a_dialect_every_404_is_worded_by_it(people, address, method, rest):
+def test_404_below_a_prefix_has_the_dialects_format(people, address, method, rest):
     segment = re.escape(address.name.removeprefix(f"{address.mount.name}-").removesuffix("-nothing"))
     response = as_(people["anna"]).generic(method, f"{address.mount.prefix}/{segment}{rest}")
     assert response.status_code == 404
     assert is_worded(address, response)
 
 
-def test_every_mount_has_an_answer_for_addresses_that_do_not_exist():
+def test_every_mount_has_a_404_pattern():
     assert {address.mount.name for address in NOWHERE} == {address.mount.name for address in ADDRESSES}
 
 
 @pytest.mark.parametrize("address", [address for address in ADDRESSES if not address.route.public], ids=by_name)
-def test_a_mistake_of_the_project_is_a_500_in_the_words_of_the_dialect(people, address, caplog):
+def test_exception_of_the_project_is_a_500_in_the_dialects_format(people, address, caplog):
     with override_settings(ASYNC_EXCHANGE=exchange(OWNER="tests.services.confused")):
         method = next(iter(address.verbs))
         response = as_(people["anna"]).generic(method, address.path(uuid.uuid4()))
@@ -287,14 +287,14 @@ def test_a_mistake_of_the_project_is_a_500_in_the_words_of_the_dialect(people, a
 
 
 @each_address
-def test_an_answer_of_ours_is_not_cached(people, address):
+def test_response_has_no_store(people, address):
     method = next(iter(address.verbs))
     response = as_(people["anna"]).generic(method, address.path(uuid.uuid4()))
     assert response["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("address", [address for address in ADDRESSES if "GET" in address.verbs], ids=by_name)
-def test_a_cache_in_front_of_the_whole_site_keeps_nothing_of_ours(people, address, settings):
+def test_site_wide_cache_middleware_stores_nothing(people, address, settings):
     site = "django.middleware.cache.{}CacheMiddleware".format
     settings.MIDDLEWARE = [site("Update"), site("FetchFrom"), *settings.MIDDLEWARE]
     settings.CACHES = {
@@ -307,7 +307,7 @@ def test_a_cache_in_front_of_the_whole_site_keeps_nothing_of_ours(people, addres
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0", ""])
-def test_no_accept_header_is_refused(people, accept):
+def test_accept_header_is_ignored(people, accept):
     task = stored(owner=people["anna"])
     response = as_(people["anna"]).get(f"{BASE}/{task.pk}", headers={"Accept": accept})
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
@@ -318,7 +318,7 @@ def test_no_accept_header_is_refused(people, accept):
 
 @pytest.mark.seed("S002-62", "S002-63", "S002-64")
 @pytest.mark.parametrize("state", [State.PENDING, State.PROCESSING])
-def test_an_unfinished_task_is_cancelled(people, state):
+def test_unfinished_task_can_be_cancelled(people, state):
     task = stored(state, owner=people["anna"])
     response = as_(people["anna"]).put(f"{BASE}/{task.pk}/cancel")
     assert (response.status_code, response.content) == (204, b"")
@@ -326,14 +326,14 @@ def test_an_unfinished_task_is_cancelled(people, state):
 
 
 @pytest.mark.parametrize("state", [State.DONE, State.ERROR, State.API_ERROR, State.CANCEL])
-def test_a_finished_task_is_not_cancelled(people, state):
+def test_finished_task_cannot_be_cancelled(people, state):
     task = stored(state, owner=people["anna"])
     response = as_(people["anna"]).put(f"{BASE}/{task.pk}/cancel")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (412, 61007)
     assert AsyncTask.objects.get().state == state
 
 
-def test_a_dialect_that_words_the_state_of_a_cancelled_task_knows_it(people, monkeypatch):
+def test_dialect_gets_the_cancelled_task(people, monkeypatch):
     def worded(self, task, context):
         return json_response({"state": task.state, "is_finished": task.finished is not None})
 
@@ -343,7 +343,7 @@ def test_a_dialect_that_words_the_state_of_a_cancelled_task_knows_it(people, mon
         assert as_(people["anna"]).delete(f"/async/tasks/{task.pk}").json() == {"state": "CANCEL", "is_finished": True}
 
 
-def test_the_body_of_a_cancellation_is_ignored(people):
+def test_body_of_a_cancellation_is_ignored(people):
     task = stored(owner=people["anna"])
     response = as_(people["anna"]).put(f"{BASE}/{task.pk}/cancel", b"{broken", content_type="application/json")
     assert response.status_code == 204
@@ -361,14 +361,14 @@ def test_the_body_of_a_cancellation_is_ignored(people):
         (State.CANCEL, 412, 61005),
     ],
 )
-def test_without_an_answer_the_result_says_why(people, state, status, code):
+def test_result_of_a_task_without_response_has_the_reasons_code(people, state, status, code):
     task = stored(state, owner=people["anna"])
     response = as_(people["anna"]).get(f"{BASE}/{task.pk}/result")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (status, code)
 
 
 @pytest.mark.seed("S001-44", "S001-45", "S002-52")
-def test_the_result_of_a_refused_call_is_the_refusal(people):
+def test_result_of_an_api_error_is_its_response(people):
     content = b'{"errors":[{"error":"no","code":1016}]}'
     task = stored(State.API_ERROR, owner=people["anna"], answer=content, status_code=403)
     response = as_(people["anna"]).get(f"{BASE}/{task.pk}/result")
@@ -376,14 +376,14 @@ def test_the_result_of_a_refused_call_is_the_refusal(people):
 
 
 @pytest.mark.seed("S001-42", "S002-51")
-def test_an_expired_result_is_gone_at_once(people):
+def test_expired_result_is_a_404(people):
     task = stored(State.DONE, owner=people["anna"], answer=b"{}", deletion_date=soon(seconds=-1))
     response = as_(people["anna"]).get(f"{BASE}/{task.pk}/result")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (404, 61003)
 
 
 @pytest.mark.parametrize("verb", ["result", "replay"])
-def test_an_expired_answer_is_gone_at_once_in_solitude(people, verb):
+def test_expired_solitude_result_is_a_404(people, verb):
     task = stored(State.DONE, owner=people["anna"], dialect="solitude", answer=b"{}", deletion_date=soon(seconds=-1))
     response = as_(people["anna"]).get(f"/delay/{verb}/{task.pk}/")
     assert (response.status_code, response["Solitude-Async"], response.content) == (404, "no", b"")
@@ -399,7 +399,7 @@ def report(people):
 
 
 def link(task, *, age=0.0):
-    """The address of the file as it was handed out ``age`` seconds ago."""
+    """The download URL as it was issued ``age`` seconds ago."""
     dialect = conf.dialect("moysklad")
     now = AsyncTask.objects.with_now().get(pk=task.pk).now - dt.timedelta(seconds=age)
     answer = dialect.result(task.snapshot(), render_context.context(RequestFactory().get("/"), dialect, now=now))
@@ -413,30 +413,30 @@ def refused(path):
 
 
 @pytest.mark.seed("S001-33", "S002-47", "S002-49")
-def test_a_result_is_a_302_with_an_empty_body(people, report):
+def test_result_is_a_302_with_an_empty_body(people, report):
     response = as_(people["anna"]).get(f"{BASE}/{report.pk}/result")
     assert (response.status_code, response.content) == (302, b"")
     assert parse_qs(urlsplit(response["Location"]).query).keys() == {"temp_url_sig", "temp_url_expires", "filename"}
 
 
 @pytest.mark.seed("S001-35", "S002-48")
-def test_whoever_has_the_link_gets_the_file(people, report):
+def test_signed_link_works_without_credentials(people, report):
     location = as_(people["anna"]).get(f"{BASE}/{report.pk}/result")["Location"]
     response = as_(None).get(location)
     assert (response.status_code, response.content) == (200, b'{"rows":[]}')
     assert response["Content-Type"] == "application/json"
 
 
-def test_credentials_are_not_looked_at(report):
+def test_invalid_credentials_are_ignored(report):
     response = as_(None).get(link(report), headers={"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="})
     assert response.status_code == 200
 
 
-def test_another_accounts_credentials_do_no_harm(people, report):
+def test_credentials_of_another_account_are_ignored(people, report):
     assert as_(people["otto"]).get(link(report)).status_code == 200
 
 
-def test_a_file_is_never_shown_nor_cached(report):
+def test_download_is_an_attachment_and_not_cached(report):
     response = as_(None).get(link(report))
     assert response["Content-Disposition"].startswith("attachment;")
     assert response["X-Content-Type-Options"] == "nosniff"
@@ -445,16 +445,16 @@ def test_a_file_is_never_shown_nor_cached(report):
 
 
 @pytest.mark.seed("S001-36", "S002-50")
-def test_a_link_works_for_five_minutes(report):
+def test_link_is_valid_before_five_minutes(report):
     assert as_(None).get(link(report, age=298)).status_code == 200
 
 
 @pytest.mark.seed("S001-36", "S002-50")
-def test_a_link_works_for_five_minutes_only(report):
+def test_link_is_invalid_after_five_minutes(report):
     assert refused(link(report, age=301))
 
 
-def test_a_link_never_outlives_the_result(report):
+def test_link_expires_with_the_result(report):
     AsyncTask.objects.update(deletion_date=soon(seconds=10))
     report.refresh_from_db()
     expires = int(parse_qs(urlsplit(link(report)).query)["temp_url_expires"][0])
@@ -462,7 +462,7 @@ def test_a_link_never_outlives_the_result(report):
 
 
 @pytest.mark.parametrize("place", range(64))
-def test_no_digit_of_the_signature_can_be_changed(report, place):
+def test_changed_digit_of_the_signature_is_refused(report, place):
     def change(match):
         digits = match[1]
         return f"temp_url_sig={digits[:place]}{'0' if digits[place] != '0' else '1'}{digits[place + 1 :]}"
@@ -485,42 +485,42 @@ def test_no_digit_of_the_signature_can_be_changed(report, place):
         "temp_url_sig=%%00&temp_url_expires=%%00",
     ],
 )
-def test_a_forged_link_is_refused(report, query):
+def test_forged_link_is_refused(report, query):
     [signature] = parse_qs(urlsplit(link(report)).query)["temp_url_sig"]
     query = query.replace("%s", signature).replace("%%", "%")
     assert refused(f"{BASE}/{report.pk}/download?{query}")
 
 
-def test_a_link_leads_to_one_task_only(people, report):
+def test_link_is_valid_for_one_task(people, report):
     other = stored(State.DONE, owner=people["anna"], answer=b"secret")
     assert refused(link(report).replace(str(report.pk), str(other.pk)))
 
 
-def test_a_link_leads_to_one_mount_only(report):
+def test_link_is_valid_for_one_mount(report):
     moved = link(report).replace("/api/", "/kladana/api/")
     assert refused(moved)
 
 
-def test_a_link_leads_to_one_attempt_only(report):
+def test_link_is_valid_for_one_attempt(report):
     path = link(report)
     AsyncTask.objects.update(attempt=2)
     assert refused(path)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.DONE])
-def test_a_link_to_what_is_not_done_is_refused(report, state):
+def test_link_to_a_task_that_is_not_done_is_refused(report, state):
     path = link(report)
     AsyncTask.objects.update(state=state)
     assert refused(path)
 
 
-def test_a_link_to_a_task_that_is_gone_is_refused(report):
+def test_link_to_a_deleted_task_is_refused(report):
     path = link(report)
     report.delete()
     assert refused(path)
 
 
-def test_a_link_to_an_expired_result_says_so(report):
+def test_link_to_an_expired_result_is_a_404(report):
     path = link(report)
     AsyncTask.objects.update(deletion_date=soon(seconds=-1))
     response = as_(None).get(path)
@@ -528,13 +528,13 @@ def test_a_link_to_an_expired_result_says_so(report):
 
 
 @pytest.mark.seed("S001-34")
-def test_the_name_of_the_file_proves_nothing(report):
+def test_filename_parameter_is_ignored(report):
     path = re.sub("filename=.*", "filename=../../etc/passwd", link(report))
     response = as_(None).get(path)
     assert response["Content-Disposition"] == f'attachment; filename="asynctask_{report.pk}_result.json"'
 
 
-def test_after_a_rotation_of_keys_old_links_hold(report, settings):
+def test_link_is_valid_after_a_secret_key_rotation(report, settings):
     path = link(report)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "a new key"
@@ -551,13 +551,13 @@ def listed(people, query="", base=BASE):
 
 
 @pytest.mark.seed("S002-40")
-def test_a_list_goes_back_one_week(people):
+def test_list_goes_back_one_week(people):
     inside = stored(owner=people["anna"], created=soon(days=-7, minutes=1))
     stored(owner=people["anna"], created=soon(days=-7, minutes=-1))
     assert [row["id"] for row in listed(people)["rows"]] == [str(inside.pk)]
 
 
-def test_a_list_begins_with_the_newest(people):
+def test_list_is_newest_first(people):
     tasks = [stored(owner=people["anna"], created=soon(minutes=minutes)) for minutes in (-2, -1, -3)]
     assert [row["id"] for row in listed(people)["rows"]] == [str(tasks[index].pk) for index in (1, 0, 2)]
 
@@ -580,7 +580,7 @@ def seven(people):
         ("?limit=5000", slice(0, 7)),
     ],
 )
-def test_a_page_shows_its_part(people, seven, query, shown):
+def test_limit_and_offset_select_the_page(people, seven, query, shown):
     assert [row["id"] for row in listed(people, query)["rows"]] == seven[shown]
 
 
@@ -589,7 +589,7 @@ def test_size_counts_all_pages(people, seven):
     assert listed(people, "?limit=3&offset=3")["meta"]["size"] == 7
 
 
-def test_pages_lead_through_the_whole_list(people, seven):
+def test_next_href_leads_through_the_whole_list(people, seven):
     page, ids = listed(people, "?limit=2"), []
     while True:
         ids += [row["id"] for row in page["rows"]]
@@ -599,13 +599,13 @@ def test_pages_lead_through_the_whole_list(people, seven):
     assert ids == seven
 
 
-def test_pages_lead_back(people, seven):
+def test_previous_href_leads_back(people, seven):
     page = listed(people, "?limit=3&offset=4")
     previous = as_(people["anna"]).get(page["meta"]["previousHref"]).json()
     assert [row["id"] for row in previous["rows"]] == seven[1:4]
 
 
-def test_the_first_page_has_none_before_it(people, seven):
+def test_first_page_has_no_previous_href(people, seven):
     assert "previousHref" not in listed(people, "?limit=3")["meta"]
 
 
@@ -620,7 +620,7 @@ def queries_of(people, query=""):
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_long_list_takes_no_more_queries_than_a_short_one(people, state):
+def test_long_list_takes_no_more_queries_than_a_short_one(people, state):
     for _ in range(5):
         stored(state, owner=people["anna"], answer=b'{"errors":[]}')
     short = queries_of(people)
@@ -631,19 +631,19 @@ def test_a_long_list_takes_no_more_queries_than_a_short_one(people, state):
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.API_ERROR])
-def test_a_list_does_not_read_bodies(people, state):
+def test_list_reads_no_bodies(people, state):
     stored(state, owner=people["anna"], answer=b"x" * 1000)
     assert not [sql for sql in queries_of(people) if Body._meta.db_table in sql]
 
 
-# Unchanged ------------------------------------------------------------------------------------------------------------
+# Conditional requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("dialect", "path"),
     [("moysklad", f"{BASE}/{{id}}"), ("prefer", "/async/operations/{id}"), ("prefer", "/async/tasks")],
 )
-def test_who_polls_is_told_once_only_until_something_changes(people, dialect, path):
+def test_unchanged_status_is_a_304(people, dialect, path):
     task = stored(State.PROCESSING, owner=people["anna"], dialect=dialect)
     client, address = as_(people["anna"]), path.format(id=task.pk)
     first = client.get(address)
@@ -655,7 +655,7 @@ def test_who_polls_is_told_once_only_until_something_changes(people, dialect, pa
     assert (changed.status_code, changed["ETag"] != first["ETag"]) == (200, True)
 
 
-def test_an_answer_that_tells_where_to_go_is_told_each_time(people):
+def test_202_has_no_etag(people):
     task = stored(State.PROCESSING, owner=people["anna"], dialect="prefer")
     answer = as_(people["anna"]).get(f"/async/tasks/{task.pk}", headers={"If-None-Match": "*"})
     assert (answer.status_code, "ETag" in answer) == (202, False)

@@ -1,4 +1,4 @@
-"""The webhook resources as clients meet them: MoySklad's and Kladana's entity, and the default dialect's."""
+"""The webhook endpoints over HTTP: MoySklad's and Kladana's entity, and prefer's resource."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def code(answer):
 class TestEntity:
     @pytest.mark.seed("S001-48", "S001-49", "S001-50", "S001-51", "S001-52", "S002-53", "S002-57", "S002-58")
     @pytest.mark.parametrize("place", [ENTITY, KLADANA])
-    def test_the_request_of_the_documentation_gets_its_answer(self, client, place):
+    def test_documented_request_gets_its_documented_response(self, client, place):
         answer = sent(client, "POST", place, SEED)
         assert answer.status_code == 200
         told = answer.json()
@@ -132,31 +132,31 @@ class TestEntity:
         assert not Webhook.objects.exists()
 
     @pytest.mark.seed("S002-54")
-    def test_there_is_no_webhook_for_deletion(self, client):
+    def test_delete_action_is_refused(self, client):
         answer = sent(client, "POST", ENTITY, {**SEED, "action": "DELETE"})
         assert (answer.status_code, code(answer)) == (412, 30008)
         assert "PROCESSED" in answer.json()["errors"][0]["error"]
 
     @pytest.mark.parametrize("field", ["entityType", "action", "url"])
-    def test_a_missing_field_is_named(self, client, field):
+    def test_missing_field_is_named(self, client, field):
         answer = sent(client, "POST", ENTITY, {name: text for name, text in SEED.items() if name != field})
         assert answer.status_code == 412
         assert answer.json()["errors"][0]["code"] == 3000
         assert answer.json()["errors"][0]["parameter"] == field
 
-    def test_the_same_again_is_refused(self, client):
+    def test_duplicate_is_refused(self, client):
         made(client)
         answer = sent(client, "POST", ENTITY, SEED)
         assert (answer.status_code, code(answer)) == (412, 30003)
 
-    def test_a_sixth_address_for_one_action_is_refused(self, client):
+    def test_sixth_url_for_one_action_is_refused(self, client):
         for number in range(5):
             made(client, url=f"http://some_url.ru/{number}")
         answer = sent(client, "POST", ENTITY, {**SEED, "url": "http://some_url.ru/5"})
         assert (answer.status_code, code(answer)) == (412, 30007)
         made(client, action="UPDATE")
 
-    def test_who_is_no_administrator_may_do_nothing(self, client):
+    def test_user_who_is_no_admin_is_refused(self, client):
         kept = made(client)
         other = browser(person("otto", staff=False))
         for method, path in [("GET", ENTITY), ("POST", ENTITY), ("DELETE", f"{ENTITY}/{kept['id']}")]:
@@ -164,18 +164,18 @@ class TestEntity:
             assert (answer.status_code, code(answer)) == (403, 30004)
         assert Webhook.objects.count() == 1
 
-    def test_the_project_says_who_is_an_administrator(self, settings):
+    def test_webhook_admin_setting_decides_who_is_an_admin(self, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "WEBHOOK_ADMIN": f"{__name__}.is_otto"}
         assert sent(browser(person("otto", staff=False)), "GET", ENTITY).status_code == 200
         assert sent(browser(person("anna")), "GET", ENTITY).status_code == 403
 
     @pytest.mark.parametrize("body", [b"", b"{", b"[[]]", b'"x"', b"\xff", b"[" * 100_000])
-    def test_what_is_no_document_is_refused(self, client, body):
+    def test_malformed_body_is_refused(self, client, body):
         answer = sent(client, "POST", ENTITY, body)
         assert answer.status_code in (400, 200)
         assert "errors" in (answer.json() if isinstance(answer.json(), dict) else answer.json()[0])
 
-    def test_an_array_succeeds_and_fails_by_element(self, client):
+    def test_array_succeeds_and_fails_by_element(self, client):
         kept = made(client)
         answer = sent(
             client,
@@ -195,10 +195,10 @@ class TestEntity:
         assert (changed["id"], changed["enabled"]) == (kept["id"], False)
         assert unknown["errors"][0]["code"] == 1021
 
-    def test_more_than_a_thousand_are_refused(self, client):
+    def test_array_over_1000_elements_is_refused(self, client):
         assert sent(client, "POST", ENTITY, [SEED] * 1001).status_code == 400
 
-    def test_it_is_read_changed_and_deleted(self, client):
+    def test_webhook_is_read_changed_and_deleted(self, client):
         kept = made(client)
         place = f"{ENTITY}/{kept['id']}"
         assert sent(client, "GET", place).json() == kept
@@ -210,13 +210,13 @@ class TestEntity:
         assert (deleted.status_code, deleted.content) == (200, b"")
         assert (sent(client, "GET", place).status_code, code(sent(client, "GET", place))) == (404, 1021)
 
-    def test_an_action_without_fields_loses_them(self, client):
+    def test_change_to_an_action_without_fields_drops_diff_type(self, client):
         kept = made(client, action="UPDATE", diffType="FIELDS")
         changed = sent(client, "PUT", f"{ENTITY}/{kept['id']}", {"action": "CREATE"}).json()
         assert "diffType" not in changed
         assert not Webhook.objects.get().with_fields
 
-    def test_several_are_deleted_at_once(self, client):
+    def test_several_webhooks_are_deleted_at_once(self, client):
         kept = [made(client, url=f"http://some_url.ru/{number}") for number in range(2)]
         unknown = {"meta": {"href": f"http://testserver{ENTITY}/{uuid.uuid4()}"}}
         answer = sent(client, "POST", f"{ENTITY}/delete", [{"meta": one["meta"]} for one in kept] + [unknown, 5])
@@ -224,7 +224,7 @@ class TestEntity:
         assert [list(one) for one in answer.json()] == [["info"], ["info"], ["errors"], ["errors"]]
         assert not Webhook.objects.exists()
 
-    def test_the_list_has_the_shape_of_every_list(self, client):
+    def test_list_has_the_format_of_every_list(self, client):
         kept = [made(client, url=f"http://some_url.ru/{number}") for number in range(3)]
         told = sent(client, "GET", f"{ENTITY}?limit=2&offset=1&order=url,desc").json()
         assert [row["url"] for row in told["rows"]] == [kept[1]["url"], kept[0]["url"]]
@@ -248,7 +248,7 @@ class TestEntity:
             ("entityType=async;url~=http", [0, 1, 2]),
         ],
     )
-    def test_the_list_is_filtered(self, client, text, found):
+    def test_list_is_filtered(self, client, text, found):
         kept = [made(client, url=f"http://some_url.ru/{n}", action="UPDATE" if n == 2 else "CREATE") for n in range(3)]
         answer = client.get(ENTITY, {"filter": text.format(*(one["id"] for one in kept))})
         assert sorted(row["url"] for row in answer.json()["rows"]) == [kept[number]["url"] for number in found]
@@ -263,24 +263,24 @@ class TestEntity:
             ("filter=%ff", 1058),
         ],
     )
-    def test_a_query_that_cannot_be_obeyed_is_refused(self, client, query, expected):
+    def test_invalid_query_is_refused(self, client, query, expected):
         answer = client.get(f"{ENTITY}?{query}")
         assert (answer.status_code, code(answer)) == (400, expected)
 
-    def test_other_entities_are_the_projects(self):
+    def test_other_entities_are_left_to_the_project(self):
         for path in ("/api/remap/1.2/entity/counterparty", "/api/remap/1.2/entity/webhookstock", f"{ENTITY}/a/b"):
             assert not any(pattern.resolve(path[1:]) for pattern in urls.urlpatterns), path
 
-    def test_its_words_are_there_in_russian(self, client):
+    def test_errors_are_translated_to_russian(self, client):
         answer = sent(client, "POST", ENTITY, {**SEED, "method": "GET"}, headers={"Accept-Language": "ru"})
         assert "POST" in answer.json()["errors"][0]["error"]
         assert any("а" <= letter <= "я" for letter in answer.json()["errors"][0]["error"])
 
-    def test_a_program_shows_who_made_it(self, client, settings):
+    def test_application_may_have_one_webhook_and_is_shown_as_author(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": f"{__name__}.program"}
         assert made(client)["authorApplication"]["meta"]["type"] == "application"
         answer = sent(client, "POST", ENTITY, {**SEED, "url": "http://some_url.ru/2"})
-        assert code(answer) == 30007  # a program has one
+        assert code(answer) == 30007  # an application may have one
 
 
 def is_otto(request):
@@ -302,31 +302,31 @@ class TestMuting:
     def accepted(self, client, **headers):
         return client.get("/api/remap/1.2/ran/?async=true", headers=headers)
 
-    def test_webhooks_below_the_prefix_do_not_hear(self, client):
+    def test_webhooks_with_the_prefix_are_muted(self, client):
         made(client, url="https://example.com/a/1", action="CREATE")
         made(client, url="https://example.com/b/1", action="CREATE")
         assert self.accepted(client, **{self.HEADER: "https://example.com/a"}).status_code == 202
         assert [row.webhook.url for row in Delivery.objects.all()] == ["https://example.com/b/1"]
 
-    def test_several_prefixes_are_heeded(self, client):
+    def test_several_prefixes_are_muted(self, client):
         made(client, url="https://example.com/a/1", action="CREATE")
         made(client, url="https://example.com/b/1", action="CREATE")
         self.accepted(client, **{self.HEADER: "https://example.com/a,https://example.com/b"})
         assert not Delivery.objects.exists()
 
-    def test_the_older_header_mutes_all(self, client):
+    def test_older_header_mutes_all(self, client):
         made(client, action="CREATE")
         self.accepted(client, **{"X-Lognex-WebHook-Disable": "true"})
         assert not Delivery.objects.exists()
 
     @pytest.mark.parametrize("prefix", ["example.com", "ftp://example.com", "https://", "https:// x"])
-    def test_a_prefix_without_a_host_is_an_error(self, client, prefix):
+    def test_prefix_without_a_host_is_a_400(self, client, prefix):
         answer = self.accepted(client, **{self.HEADER: prefix})
         assert (answer.status_code, code(answer)) == (400, 1084)
         assert not AsyncTask.objects.exists()
 
 
-# The default dialect -------------------------------------------------------------------------------------------------
+# prefer --------------------------------------------------------------------------------------------------------------
 
 
 HOOK = {"url": "https://example.com/hooks"}
@@ -338,7 +338,7 @@ class TestPlain:
         assert answer.status_code == 201, answer.content
         return answer.json()
 
-    def test_a_new_one_tells_its_secret_this_once(self, client):
+    def test_secret_is_shown_on_creation_only(self, client):
         answer = sent(client, "POST", PLAIN, HOOK)
         told = answer.json()
         assert answer.headers["Location"] == told["links"]["self"] == f"http://testserver{PLAIN}/{told['id']}"
@@ -347,7 +347,7 @@ class TestPlain:
         assert "secret" not in sent(client, "GET", f"{PLAIN}/{told['id']}").json()
         assert "secret" not in sent(client, "GET", PLAIN).json()["results"][0]
 
-    def test_the_secret_is_not_in_the_database(self, client):
+    def test_secret_is_sealed_in_the_database(self, client):
         secret = self.made(client)["secret"]
         sent(client, "GET", "/async/callback-secret")
         with connection.cursor() as cursor:
@@ -356,7 +356,7 @@ class TestPlain:
         assert secret not in kept
         assert all(token.startswith("gAAAA") for token in kept)
 
-    def test_it_is_changed_and_deleted(self, client):
+    def test_webhook_is_changed_and_deleted(self, client):
         kept = self.made(client)
         place = f"{PLAIN}/{kept['id']}"
         changed = sent(client, "PATCH", place, {"enabled": False, "url": "https://example.com/other"})
@@ -365,13 +365,13 @@ class TestPlain:
         assert sent(client, "DELETE", place).status_code == 204
         assert sent(client, "GET", place).status_code == 404
 
-    def test_enabling_it_forgets_why_it_was_disabled(self, client):
+    def test_enabling_clears_disabled_reason(self, client):
         kept = self.made(client)
         Webhook.objects.update(enabled=False, disabled_reason="All deliveries have failed for days.")
         told = sent(client, "PATCH", f"{PLAIN}/{kept['id']}", {"enabled": True}).json()
         assert (told["enabled"], told["disabled_reason"]) == (True, "")
 
-    def test_it_counts_what_has_arrived_and_what_was_given_up(self, client):
+    def test_delivered_and_failed_are_counted(self, client):
         kept = self.made(client)
         assert (kept["delivered"], kept["failed"]) == (0, 0)
         moment = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
@@ -380,7 +380,7 @@ class TestPlain:
         assert (told["delivered"], told["failed"]) == (5, 2)
         assert told["last_success"] == told["failing_since"] == "2026-11-24T12:00:00.000Z"
 
-    def test_a_rotation_tells_a_new_secret(self, client):
+    def test_rotation_returns_a_new_secret(self, client):
         kept = self.made(client)
         told = sent(client, "POST", f"{PLAIN}/{kept['id']}/rotate").json()
         assert told["secret"] != kept["secret"]
@@ -402,30 +402,30 @@ class TestPlain:
             ({"url": "https://example.com:22/"}, 400, "address"),
         ],
     )
-    def test_what_cannot_be_kept_is_a_problem(self, client, document, status, word):
+    def test_invalid_webhook_is_a_problem_document(self, client, document, status, word):
         answer = sent(client, "POST", PLAIN, document)
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert (answer.status_code, answer.json()["code"]) == (status, word)
 
-    def test_the_same_again_is_a_conflict(self, client):
+    def test_duplicate_is_a_conflict(self, client):
         self.made(client)
         answer = sent(client, "POST", PLAIN, HOOK)
         assert (answer.status_code, answer.json()["code"]) == (409, "exists")
 
-    def test_an_eleventh_is_a_conflict(self, client):
+    def test_eleventh_webhook_is_a_conflict(self, client):
         for number in range(10):
             self.made(client, url=f"https://example.com/{number}")
         answer = sent(client, "POST", PLAIN, HOOK)
         assert (answer.status_code, answer.json()["code"]) == (409, "too_many")
 
-    def test_the_list_is_paged(self, client):
+    def test_list_is_paginated(self, client):
         for number in range(3):
             self.made(client, url=f"https://example.com/{number}")
         told = sent(client, "GET", f"{PLAIN}?limit=2").json()
         assert (told["count"], len(told["results"])) == (3, 2)
         assert told["next"] == f"http://testserver{PLAIN}?limit=2&offset=2"
 
-    def test_its_deliveries_are_told_with_their_tries(self, client, settings):
+    def test_deliveries_are_listed_with_their_attempts(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/ran/"]}
         settings.ROOT_URLCONF = "tests.services"
         kept = self.made(client, action="CREATE")
@@ -436,7 +436,7 @@ class TestPlain:
         assert (told["id"], told["event"], told["state"]) == (str(row.pk), "CREATE", "WAITING")
         assert [(one["status_code"], one["answer"]) for one in told["attempts"]] == [(500, "oops")]
 
-    def test_deliveries_are_sent_again(self, client, settings):
+    def test_deliveries_are_resent(self, client, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/ran/"]}
         settings.ROOT_URLCONF = "tests.services"
         kept = self.made(client, action="CREATE")
@@ -452,17 +452,17 @@ class TestPlain:
             assert sent(client, "POST", place, wrong).status_code == 400
 
     @pytest.mark.parametrize("since", NEVER)
-    def test_a_moment_that_there_is_not_is_refused(self, client, since):
+    def test_invalid_since_is_refused(self, client, since):
         place = f"{PLAIN}/{self.made(client)['id']}/resend"
         refused = sent(client, "POST", place, {"since": since})
         assert (refused.status_code, refused.json()["code"]) == (400, "webhook")
 
     @pytest.mark.parametrize("half", ["https://example.com/\ud800", "https://\udfff.example.com/"])
-    def test_an_address_with_half_a_character_is_refused(self, client, half):
+    def test_url_with_a_lone_surrogate_is_refused(self, client, half):
         refused = sent(client, "POST", PLAIN, {"url": half})
         assert (refused.status_code, refused.json()["code"]) == (400, "address")
 
-    def test_the_secret_of_callbacks_stays_the_same(self, client):
+    def test_callback_secret_is_constant_and_per_account(self, client):
         first = sent(client, "GET", "/async/callback-secret")
         assert first.json()["secret"].startswith("whsec_")
         assert first.headers["Cache-Control"] == "no-store"
@@ -470,7 +470,7 @@ class TestPlain:
         other = browser(person("ivan", "two"))
         assert sent(other, "GET", "/async/callback-secret").json() != first.json()
 
-    def test_the_secret_of_callbacks_is_changed(self, client):
+    def test_callback_secret_can_be_rotated(self, client):
         first = sent(client, "GET", "/async/callback-secret").json()
         second = sent(client, "POST", "/async/callback-secret/rotate").json()
         assert second != first
@@ -514,7 +514,7 @@ class TestIsolation:
     def path(self, mount, route, id):
         return f"{mount.prefix}/{route.path}".replace("{id}", str(id))
 
-    def test_a_foreign_one_is_answered_like_an_unknown_one(self, mount, method, route):
+    def test_foreign_webhook_is_answered_like_an_unknown_one(self, mount, method, route):
         foreign = of_company(mount)
         stranger = browser(person("ivan", "two"))
         document = {"since": "2020-01-01T00:00:00Z", **HOOK, "entityType": "async", "action": "PROCESSED"}
@@ -523,41 +523,41 @@ class TestIsolation:
         assert seen(sent(stranger, method, self.path(mount, route, foreign.pk), document)) == seen(unknown)
         assert Webhook.objects.get(pk=foreign.pk).secret == foreign.secret
 
-    def test_a_colleague_finds_it(self, mount, method, route):
+    def test_colleague_sees_the_webhook(self, mount, method, route):
         kept = of_company(mount)
         document = {"since": "2020-01-01T00:00:00Z", "enabled": True}
         answer = sent(browser(person("olga")), method, self.path(mount, route, kept.pk), document)
         assert answer.status_code in (200, 202, 204)
 
     @pytest.mark.parametrize("id", ["x", "0", "../x", "8f5e3c9a3f434c078f9c6f0b9a1a6f6e"])
-    def test_what_is_no_id_is_unknown(self, mount, method, route, id):
+    def test_malformed_id_is_a_404(self, mount, method, route, id):
         answer = sent(browser(person("anna")), method, self.path(mount, route, id), HOOK)
         assert answer.status_code in (404, 405)
 
 
 @pytest.mark.parametrize(("mount", "method", "route"), ADDRESSES, ids=named(ADDRESSES))
-def test_nobody_is_let_in_without_an_identity(mount, method, route, settings):
+def test_anonymous_client_is_refused(mount, method, route, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     path = f"{mount.prefix}/{route.path}".replace("{id}", str(uuid.uuid4()))
     assert sent(Client(), method, path, SEED).status_code in (401, 403)
 
 
 @pytest.mark.parametrize(("mount", "method", "route"), CHANGING, ids=named(CHANGING))
-def test_a_session_needs_its_csrf_token(mount, method, route):
+def test_session_without_a_csrf_token_is_a_403(mount, method, route):
     client = Client(enforce_csrf_checks=True)
     client.force_login(person("anna"))
     path = f"{mount.prefix}/{route.path}".replace("{id}", str(uuid.uuid4()))
     assert sent(client, method, path, SEED).status_code == 403
 
 
-def test_every_webhook_address_is_in_the_table():
+def test_every_webhook_endpoint_is_in_the_table():
     names = {mount.name for mount, _, _ in ADDRESSES}
     assert names == {mount.name for mount in conf.mounts if mount.SUBSCRIPTIONS} == {"prefer", "moysklad", "kladana"}
     assert resolve(f"{ENTITY}/delete").func.initkwargs["verbs"] == {"POST": "remove_many"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_as_many_are_kept_as_allowed():
+def test_limit_is_exact_under_concurrent_subscriptions():
     refused, mount = [], conf.dialect("prefer")
 
     def subscribe(number):

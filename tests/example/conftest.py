@@ -43,7 +43,7 @@ class Project:
         self.environment.pop("BROKER_URL", None)
 
     def manage(self, *arguments: str, **environment: str) -> str:
-        """Run a command to its end, from a directory that has nothing to do with the project."""
+        """Run a command to its end, from a directory outside of the project."""
         done = subprocess.run(
             [sys.executable, str(MANAGE), *arguments],
             cwd=self.home,
@@ -57,7 +57,7 @@ class Project:
 
     @contextlib.contextmanager
     def running(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that goes on; stopped, with all its children, at the end."""
+        """Run a command in the background; stopped, with all its children, at the end."""
         with (
             (self.home / f"{arguments[0]}.log").open("ab") as log,
             subprocess.Popen(
@@ -76,7 +76,7 @@ class Project:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process by its id, politely first; then whatever is left of its group, which is ours alone."""
+    """Terminate a process by its id; then kill the rest of its group, which is ours alone."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
@@ -108,7 +108,7 @@ class Site:
         )
 
     def until(self, look: Any, is_right: Any) -> Any:
-        """What ``look`` sees as soon as it is right."""
+        """What ``look`` returns as soon as it is right."""
         [seen] = until(lambda: [seen] if is_right(seen := look()) else [])
         return seen
 
@@ -142,6 +142,6 @@ def answers(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def worked(project: Project, site: Site) -> Iterator[Site]:
-    """The same web server with workers beside it."""
+    """The same web server, with workers."""
     with project.running("asyncexchange_worker"):
         yield site

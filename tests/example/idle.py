@@ -1,4 +1,4 @@
-"""The example project while nobody runs what is submitted to it."""
+"""The example project while no worker runs."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def report(worked: Site, task: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.seed("S001-1", "S001-2", "S001-9", "S001-37", "S001-38", "S001-39", "S001-40", "S002-1")
 @pytest.mark.parametrize("mount", [RU, EN])
-def test_stock_by_store_is_built_completely(worked: Site, mount: str) -> None:
+def test_stock_by_store_is_complete(worked: Site, mount: str) -> None:
     found = report(worked, worked.finished(asynchronous(mount + STOCK)))
     pages = [worked.get(f"{mount}{STOCK}?offset={offset}").json() for offset in (0, 1000, 2000)]
     assert found == {
@@ -38,7 +38,7 @@ def test_stock_by_store_is_built_completely(worked: Site, mount: str) -> None:
 
 @pytest.mark.seed("S002-3")
 @pytest.mark.parametrize("path", ELIGIBLE)
-def test_every_listed_request_runs_asynchronously(worked: Site, path: str) -> None:
+def test_every_listed_request_is_deferred(worked: Site, path: str) -> None:
     task = worked.finished(asynchronous(RU + path))
     assert task["state"] == "DONE"
     found = report(worked, task)
@@ -60,14 +60,14 @@ def test_every_listed_request_runs_asynchronously(worked: Site, path: str) -> No
         ("POST", "/report/counterparty/selected"),
     ],
 )
-def test_other_requests_do_not(site: Site, method: str, path: str) -> None:
+def test_other_requests_are_not_deferred(site: Site, method: str, path: str) -> None:
     answer = site.call(method, asynchronous(RU + path))
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (412, 61000)
 
 
 @pytest.mark.seed("S001-44", "S001-45", "S002-52")
 @pytest.mark.parametrize("mount", [RU, EN])
-def test_a_missing_right_shows_in_the_result(worked: Site, mount: str) -> None:
+def test_missing_permission_is_in_the_result(worked: Site, mount: str) -> None:
     path = f"{mount}/report/profit/byproduct"
     task = worked.finished(asynchronous(path), "token-ivan")
     at_once = worked.get(path, "token-ivan")
@@ -78,7 +78,7 @@ def test_a_missing_right_shows_in_the_result(worked: Site, mount: str) -> None:
 
 
 @pytest.mark.seed("S002-34", "S002-45", "S002-46")
-def test_a_missing_parameter_shows_in_the_status(worked: Site) -> None:
+def test_missing_parameter_is_in_the_status(worked: Site) -> None:
     path = f"{EN}/report/sales/plotseries?momentFrom=2018-09-06&interval=hour&async=true"
     task = worked.finished(path)
     assert task["state"] == "API_ERROR"
@@ -87,7 +87,7 @@ def test_a_missing_parameter_shows_in_the_status(worked: Site) -> None:
 
 
 @pytest.mark.seed("S002-22", "S002-37", "S002-38")
-def test_tasks_of_people_and_programs_are_listed_together(worked: Site) -> None:
+def test_tasks_of_users_and_applications_are_listed_together(worked: Site) -> None:
     for token in ("token-ivan", "token-app1"):
         worked.finished(asynchronous(f"{EN}/report/dashboard/day"), token)
     rows = worked.get(f"{EN}/async/").json()["rows"]
@@ -97,6 +97,6 @@ def test_tasks_of_people_and_programs_are_listed_together(worked: Site) -> None:
     assert {worked.get(owner["href"]).status_code for owner in owners.values()} == {200}
 
 
-def test_other_accounts_do_not_see_them(worked: Site) -> None:
+def test_task_is_hidden_from_other_accounts(worked: Site) -> None:
     task = worked.finished(asynchronous(f"{RU}/report/dashboard/day"))
     assert worked.get(task["meta"]["href"], "token-otto").status_code == 404

@@ -1,4 +1,4 @@
-"""Cisco's call types, at once and later, in XML and in JSON."""
+"""Cisco's call types, immediately and deferred, in XML and in JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def written(fields: dict[str, Any], media: str) -> str:
 
 
 def read(answer: requests.Response) -> dict[str, Any]:
-    """The fields of an answer, as texts."""
+    """The fields of a response, as strings."""
     media = answer.headers["Content-Type"].partition(";")[0]
     if media == JSON:
         return {name: str(value) for name, value in answer.json().items()}
@@ -51,7 +51,7 @@ def read(answer: requests.Response) -> dict[str, Any]:
 
 
 def send(site: Site, method: str, path: str, fields: Any = None, media: str = JSON) -> requests.Response:
-    """A call whose body and wanted answer are of the same media type."""
+    """A call whose body and accepted response have the same media type."""
     body = written(fields, media) if isinstance(fields, dict) else fields
     return site.call(method, path, data=body, headers={"Content-Type": media, "Accept": media})
 
@@ -65,12 +65,12 @@ def later(site: Site, method: str, path: str, fields: Any = None, media: str = J
 
 
 def polled(site: Site, accepted: requests.Response) -> requests.Response:
-    """The end of an accepted call, whatever it is."""
+    """The final response to an accepted call, whatever it is."""
     return site.until(lambda: site.get(accepted.headers["Location"]), lambda answer: answer.status_code != 202)
 
 
 def created(site: Site, media: str = JSON, **changes: Any) -> tuple[str, dict[str, Any]]:
-    """(address, fields) of a new call type."""
+    """(URL, fields) of a new call type."""
     fields = a_call_type(**changes)
     answer = send(site, "POST", CALL_TYPES, fields, media)
     assert (answer.status_code, answer.content) == (201, b"")
@@ -84,7 +84,7 @@ def visible(answer: requests.Response) -> dict[str, str]:
 
 @pytest.mark.seed("S003-1")
 @pytest.mark.parametrize("media", [XML, JSON])
-def test_a_call_type_is_created_changed_and_deleted(site: Site, media: str) -> None:
+def test_call_type_is_created_changed_and_deleted(site: Site, media: str) -> None:
     address, fields = created(site, media, serviceLevelThreshold=20)
     ref = {"refURL": address.removeprefix(site.address)}
     assert read(send(site, "GET", address, media=media)) == ref | fields | {"serviceLevelThreshold": "20"}
@@ -96,7 +96,7 @@ def test_a_call_type_is_created_changed_and_deleted(site: Site, media: str) -> N
     assert send(site, "GET", address).status_code == 404
 
 
-def test_what_is_empty_in_xml_is_cleared(site: Site) -> None:
+def test_empty_xml_element_clears_its_field(site: Site) -> None:
     address, fields = created(site, XML, serviceLevelThreshold=20)
     emptied = f"<callType><name>{fields['name']}</name><description/><serviceLevelThreshold/></callType>"
     assert send(site, "PUT", address, emptied, XML).status_code == 200
@@ -104,13 +104,13 @@ def test_what_is_empty_in_xml_is_cleared(site: Site) -> None:
     assert read(send(site, "GET", address)) == left | {"description": ""}
 
 
-def test_unknown_fields_are_passed_over(site: Site) -> None:
+def test_unknown_fields_are_ignored(site: Site) -> None:
     for media in (XML, JSON):
         address, fields = created(site, media, changeStamp=7)
         assert "changeStamp" not in read(send(site, "GET", address))
 
 
-def test_the_list_repeats_an_element(site: Site) -> None:
+def test_list_repeats_an_element(site: Site) -> None:
     address, fields = created(site)
     listed = site.get(CALL_TYPES).json()["callType"]
     [one] = [row for row in listed if row["name"] == fields["name"]]
@@ -120,13 +120,13 @@ def test_the_list_repeats_an_element(site: Site) -> None:
     assert fields["name"] in [child.findtext("name") for child in root]
 
 
-def test_a_body_may_be_in_one_language_and_its_answer_in_the_other(site: Site) -> None:
+def test_body_and_response_may_have_different_media_types(site: Site) -> None:
     body = written(a_call_type(serviceLevelThreshold=-1), XML)
     answer = site.call("POST", CALL_TYPES, data=body, headers={"Content-Type": XML, "Accept": JSON})
     assert answer.json() == {"apiError": [OUT_OF_RANGE]}
 
 
-def test_characters_that_xml_lacks_do_not_break_it(site: Site) -> None:
+def test_characters_not_allowed_in_xml_are_replaced(site: Site) -> None:
     address, _ = created(site, description="a\x01b")
     assert read(send(site, "GET", address, media=XML))["description"] == "a\ufffdb"
 
@@ -142,13 +142,13 @@ def test_characters_that_xml_lacks_do_not_break_it(site: Site) -> None:
         ({"name": "Sales", "serviceLevelThreshold": 2**31}, "serviceLevelThreshold", "outOfRange"),
     ],
 )
-def test_refused_fields_are_named(site: Site, fields: dict[str, Any], field: str, kind: str) -> None:
+def test_invalid_fields_are_named(site: Site, fields: dict[str, Any], field: str, kind: str) -> None:
     answer = send(site, "POST", CALL_TYPES, fields)
     [error] = answer.json()["apiError"]
     assert (answer.status_code, error["errorData"], error["errorType"]) == (400, field, f"invalidInput.{kind}")
 
 
-def test_a_name_is_taken_once(site: Site) -> None:
+def test_name_is_unique(site: Site) -> None:
     _, fields = created(site)
     [error] = send(site, "POST", CALL_TYPES, fields).json()["apiError"]
     assert (error["errorData"], error["errorType"]) == ("name", "invalidInput.duplicateName")
@@ -158,7 +158,7 @@ def test_a_name_is_taken_once(site: Site) -> None:
     "body", [EXPANDING, READING, "<callType><name>", "<other/>", "", "<?xml version='1.0' encoding='x'?><a/>"]
 )
 @pytest.mark.parametrize("suffix", ["", "?async=true"])
-def test_xml_that_is_dangerous_or_broken_is_refused(site: Site, body: str, suffix: str) -> None:
+def test_dangerous_or_malformed_xml_is_refused(site: Site, body: str, suffix: str) -> None:
     answer = send(site, "POST", CALL_TYPES + suffix, body, XML)
     root = ElementTree.fromstring(answer.content)
     assert (answer.status_code, root.tag) == (400, "apiErrors")
@@ -174,7 +174,7 @@ def test_xml_that_is_dangerous_or_broken_is_refused(site: Site, body: str, suffi
         ("POST", CALL_TYPES, "text/plain", 415, "invalidInput.mediaType"),
     ],
 )
-def test_other_refusals_have_the_same_shape(
+def test_other_errors_have_the_same_shape(
     site: Site, method: str, path: str, media: str, status: int, kind: str
 ) -> None:
     answer = site.call(method, path, data="{}", headers={"Content-Type": media})
@@ -182,7 +182,7 @@ def test_other_refusals_have_the_same_shape(
     assert (answer.status_code, error["errorType"]) == (status, kind)
 
 
-def test_strangers_are_challenged_at_once(site: Site) -> None:
+def test_wrong_token_is_401_immediately(site: Site) -> None:
     for suffix in ("", "?async=true"):
         answer = site.call("POST", CALL_TYPES + suffix, "wrong", json=a_call_type())
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -191,7 +191,7 @@ def test_strangers_are_challenged_at_once(site: Site) -> None:
 
 @pytest.mark.seed("S003-8")
 @pytest.mark.parametrize("suffix", ["", "?async=true"])
-def test_a_negative_threshold_is_refused_at_once(site: Site, suffix: str) -> None:
+def test_negative_threshold_is_refused_immediately(site: Site, suffix: str) -> None:
     fields = a_call_type(serviceLevelThreshold=-1)
     as_json = send(site, "POST", CALL_TYPES + suffix, fields)
     assert (as_json.status_code, as_json.json()) == (400, {"apiError": [OUT_OF_RANGE]})
@@ -203,7 +203,7 @@ def test_a_negative_threshold_is_refused_at_once(site: Site, suffix: str) -> Non
 
 @pytest.mark.seed("S003-2", "S003-4", "S003-7", "S003-10", "S003-11", "S003-12", "S003-13", "S003-14", "S003-17")
 @pytest.mark.parametrize("media", [XML, JSON])
-def test_a_call_type_is_created_later(worked: Site, media: str) -> None:
+def test_call_type_is_created_deferred(worked: Site, media: str) -> None:
     fields = a_call_type()
     answer = later(worked, "POST", CALL_TYPES, fields, media)
     assert (answer.status_code, answer.content) == (201, b"")
@@ -212,7 +212,7 @@ def test_a_call_type_is_created_later(worked: Site, media: str) -> None:
 
 @pytest.mark.seed("S003-5", "S003-16", "S003-18")
 @pytest.mark.parametrize("media", [XML, JSON])
-def test_a_call_type_is_changed_later(worked: Site, media: str) -> None:
+def test_call_type_is_changed_deferred(worked: Site, media: str) -> None:
     address, fields = created(worked)
     answer = later(worked, "PUT", address, fields | {"serviceLevelThreshold": 30}, media)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -223,7 +223,7 @@ def test_a_call_type_is_changed_later(worked: Site, media: str) -> None:
 
 
 @pytest.mark.seed("S003-6", "S003-19")
-def test_a_call_type_is_deleted_later(worked: Site) -> None:
+def test_call_type_is_deleted_deferred(worked: Site) -> None:
     address, _ = created(worked)
     answer = later(worked, "DELETE", address)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -237,7 +237,7 @@ def idle(project: Project, tmp_path: Path, free_port: int) -> Iterator[tuple[Pro
 
 
 @pytest.mark.seed("S003-15", "S003-16", "S003-20")
-def test_an_update_that_fails_later_tells_why(idle: tuple[Project, Site]) -> None:
+def test_deferred_update_that_fails_returns_its_error(idle: tuple[Project, Site]) -> None:
     project, site = idle
     address, _ = created(site)
     fields = a_call_type()
@@ -263,10 +263,10 @@ def test_several_calls_may_be_outstanding(worked: Site) -> None:
     assert {polled(worked, answer).status_code for answer in accepted} == {201}
 
 
-def test_an_unknown_call_type_is_refused_at_once(site: Site) -> None:
+def test_unknown_call_type_is_404_immediately(site: Site) -> None:
     for method in ("PUT", "DELETE"):
         assert send(site, method, f"{CALL_TYPES}/123456789?async=true", a_call_type()).status_code == 404
 
 
-def test_the_migrations_are_complete(project: Project) -> None:
+def test_migrations_are_complete(project: Project) -> None:
     assert "No changes" in project.manage("makemigrations", "--check", "calltypes")

@@ -1,4 +1,4 @@
-"""Target@Mail.Ru's campaigns, at once and later."""
+"""Target@Mail.Ru's campaigns, immediately and deferred."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def submit(site: Site, body: Any, token: str = "token-anna") -> requests.Respons
 
 
 def finished(site: Site, accepted: requests.Response, token: str = "token-anna") -> requests.Response:
-    """The status of an accepted call, once it is no longer on its way."""
+    """The final status of an accepted call."""
     return site.until(
         lambda: site.get(accepted.headers["Location"], token, allow_redirects=False),
         lambda answer: answer.status_code != 200 or answer.json()["status"] not in ("enqueued", "started"),
@@ -40,7 +40,7 @@ def visible(answer: requests.Response) -> dict[str, str]:
     return {name: text for name, text in answer.headers.items() if name not in OF_THE_CONNECTION}
 
 
-def test_a_campaign_is_created_read_and_changed(site: Site) -> None:
+def test_campaign_is_created_read_and_changed(site: Site) -> None:
     created = site.call("POST", CAMPAIGNS, "token-ivan", json=a_campaign())
     assert created.status_code == 200
     assert created.json() == a_campaign(id=created.json()["id"], status="active")
@@ -52,7 +52,7 @@ def test_a_campaign_is_created_read_and_changed(site: Site) -> None:
     assert site.get(address, "token-app1").status_code == 404
 
 
-def test_a_package_may_be_written_as_the_vendor_does(site: Site) -> None:
+def test_package_may_be_written_as_the_vendor_does(site: Site) -> None:
     created = site.call("POST", CAMPAIGNS, "token-ivan", json=a_campaign(package={"id": 18}))
     assert (created.status_code, created.json()["package"]) == (200, 18)
 
@@ -71,14 +71,14 @@ def test_a_package_may_be_written_as_the_vendor_does(site: Site) -> None:
         (a_campaign(status="lost"), {"status"}),
     ],
 )
-def test_each_refused_field_has_one_text(site: Site, body: Any, fields: set[str]) -> None:
+def test_each_invalid_field_has_one_text(site: Site, body: Any, fields: set[str]) -> None:
     answer = site.call("POST", CAMPAIGNS, json=body)
     assert answer.status_code == 400
     assert answer.json().keys() == fields
     assert all(isinstance(text, str) for text in answer.json().values())
 
 
-def test_strangers_are_challenged_at_once(site: Site) -> None:
+def test_wrong_token_is_401_immediately(site: Site) -> None:
     for path in (CAMPAIGNS, LATER):
         answer = site.call("POST", path, "wrong", json=a_campaign())
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
@@ -87,7 +87,7 @@ def test_strangers_are_challenged_at_once(site: Site) -> None:
 
 @pytest.mark.seed("S000-7", "S000-8", "S000-14", "S000-15", "S000-16", "S000-17", "S000-18", "S000-19", "S000-22")
 @pytest.mark.seed("S000-23", "S000-24", "S000-25", "S000-26", "S000-27", "S000-33")
-def test_a_campaign_is_created_later(worked: Site) -> None:
+def test_campaign_is_created_deferred(worked: Site) -> None:
     accepted = submit(worked, a_campaign())
     assert (accepted.status_code, accepted.reason) == (202, "Accepted")
     [id] = re.fullmatch(r"/async_api/v2/requests/([^/]+)\.json", accepted.headers["Location"]).groups()
@@ -108,7 +108,7 @@ def test_a_campaign_is_created_later(worked: Site) -> None:
 
 
 @pytest.mark.seed("S000-3", "S000-18", "S000-20", "S000-21", "S000-31", "S000-33")
-def test_the_status_is_enqueued_until_somebody_runs_the_call(project: Project, tmp_path: Path, free_port: int) -> None:
+def test_status_is_enqueued_until_a_worker_runs_the_call(project: Project, tmp_path: Path, free_port: int) -> None:
     with idle_copy(project, tmp_path, free_port) as (copy, site):
         accepted = submit(site, a_campaign())
         waiting = site.get(accepted.headers["Location"], allow_redirects=False)
@@ -122,7 +122,7 @@ def test_the_status_is_enqueued_until_somebody_runs_the_call(project: Project, t
 
 
 @pytest.mark.seed("S000-2", "S000-29", "S000-30")
-def test_the_result_is_the_original_answer_with_its_headers(worked: Site) -> None:
+def test_result_is_the_original_response_with_its_headers(worked: Site) -> None:
     at_once = worked.call("POST", CAMPAIGNS, json=a_campaign())
     done = finished(worked, submit(worked, a_campaign()))
     later = worked.get(done.json()["response_url"])
@@ -135,7 +135,7 @@ def test_the_result_is_the_original_answer_with_its_headers(worked: Site) -> Non
 
 
 @pytest.mark.seed("S000-1", "S000-9")
-def test_any_other_call_can_be_made_later_too(worked: Site) -> None:
+def test_any_other_call_may_be_deferred_too(worked: Site) -> None:
     done = finished(worked, worked.get(f"{LATER}?limit=1&offset=0"))
     at_once = worked.get(f"{CAMPAIGNS}?limit=1&offset=0")
     later = worked.get(done.json()["response_url"])
@@ -144,7 +144,7 @@ def test_any_other_call_can_be_made_later_too(worked: Site) -> None:
 
 
 @pytest.mark.seed("S000-28")
-def test_a_campaign_without_package_is_done_with_400(worked: Site) -> None:
+def test_campaign_without_package_is_done_with_400(worked: Site) -> None:
     done = finished(worked, submit(worked, {"name": "Snow shovels"}))
     assert (done.status_code, done.json()["status"], done.json()["response_http_code"]) == (303, "done", 400)
     later = worked.get(done.headers["Location"])
@@ -152,7 +152,7 @@ def test_a_campaign_without_package_is_done_with_400(worked: Site) -> None:
 
 
 @pytest.mark.seed("S000-5", "S000-6")
-def test_the_limit_of_calls_does_not_apply_later(worked: Site) -> None:
+def test_rate_limit_does_not_apply_to_deferred_calls(worked: Site) -> None:
     at_once = {worked.get(CAMPAIGNS, "token-otto").status_code for _ in range(30)}
     accepted = [submit(worked, a_campaign(name=f"Campaign {number}"), "token-otto") for number in range(30)]
     assert at_once == {200, 429}
@@ -162,7 +162,7 @@ def test_the_limit_of_calls_does_not_apply_later(worked: Site) -> None:
     assert codes == [200] * 30
 
 
-def test_a_preference_is_met_too(worked: Site) -> None:
+def test_respond_async_preference_is_applied_too(worked: Site) -> None:
     accepted = worked.call("POST", CAMPAIGNS, json=a_campaign(), headers={"Prefer": "respond-async"})
     assert (accepted.status_code, accepted.headers["Preference-Applied"]) == (202, "respond-async")
     done = worked.until(
@@ -173,9 +173,9 @@ def test_a_preference_is_met_too(worked: Site) -> None:
     assert (done.status_code, later.status_code, later.json()["package"]) == (303, 200, 96)
 
 
-def test_an_address_without_a_view_is_refused_at_once(site: Site) -> None:
+def test_url_without_a_view_is_404_immediately(site: Site) -> None:
     assert site.get("/async_api/v2/nothing.json").status_code == 404
 
 
-def test_the_migrations_are_complete(project: Project) -> None:
+def test_migrations_are_complete(project: Project) -> None:
     assert "No changes" in project.manage("makemigrations", "--check", "campaigns")

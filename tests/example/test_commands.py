@@ -15,7 +15,7 @@ TABLES = ("account", "member", "accesstoken", "store", "product", "counterparty"
 
 
 def contents(database: Path) -> dict[str, list[Any]]:
-    """Everything that the sample consists of, but for the numbers that the database gives."""
+    """All rows of the sample, without the ids that the database assigns."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
         return {table: [visible(row) for row in select(connection, table)] for table in TABLES}
@@ -42,13 +42,13 @@ def small(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
     return small
 
 
-def test_the_sample_can_be_loaded_again(small: Project) -> None:
+def test_sample_can_be_loaded_again(small: Project) -> None:
     before = contents(small.database)
     small.manage("load_sample", "--products", "40")
     assert contents(small.database) == before
 
 
-def test_the_sample_begins_the_same_whatever_its_size(small: Project, project: Project) -> None:
+def test_sample_begins_with_the_same_rows_at_any_size(small: Project, project: Project) -> None:
     large, little = (contents(each.database) for each in (project, small))
     for table in ("account", "member", "accesstoken", "store", "counterparty"):
         assert large[table] == little[table]
@@ -57,7 +57,7 @@ def test_the_sample_begins_the_same_whatever_its_size(small: Project, project: P
         assert large[table][:rows] == first
 
 
-def test_no_token_is_stored_in_the_clear(small: Project) -> None:
+def test_no_token_is_stored_as_plain_text(small: Project) -> None:
     tokens = contents(small.database)["accesstoken"]
     assert len(tokens) == 4
     assert all(len(token["digest"]) == 64 for token in tokens)
@@ -68,11 +68,11 @@ def test_migrations_are_complete(small: Project) -> None:
     assert "No changes" in small.manage("makemigrations", "--check", "inventory", "buyers")
 
 
-def test_the_project_passes_its_checks(small: Project) -> None:
+def test_project_passes_its_checks(small: Project) -> None:
     assert "no issues" in small.manage("check", "--fail-level", "WARNING")
 
 
-def test_reports_can_be_as_slow_as_real_ones(small: Project) -> None:
+def test_reports_are_delayed_by_the_setting(small: Project) -> None:
     query = (
         "import time; from rest_framework.test import APIClient; slept = []; time.sleep = slept.append; "
         "address, headers = '/api/remap/1.2/report/stock/all', {'authorization': 'Bearer token-anna'}; "
@@ -82,13 +82,13 @@ def test_reports_can_be_as_slow_as_real_ones(small: Project) -> None:
     assert said.split() == ["200", "500.0"]
 
 
-def test_the_front_page_names_the_tokens_and_the_addresses(site: Site) -> None:
+def test_index_page_names_the_tokens_and_the_urls(site: Site) -> None:
     text = site.get("/", None).text
     for word in ("token-anna", "token-ivan", "token-app1", "token-otto", "/api/remap/1.2/", "/generic/buyer/", "admin"):
         assert word in text
 
 
-def test_the_admin_site_takes_the_documented_login(site: Site) -> None:
+def test_admin_accepts_the_documented_login(site: Site) -> None:
     page = site.get("/admin/login/", None)
     form = {"username": "admin", "password": "admin", "csrfmiddlewaretoken": page.cookies["csrftoken"]}
     answer = site.call("POST", "/admin/login/", None, data=form, cookies=page.cookies, allow_redirects=False)

@@ -1,4 +1,4 @@
-"""The remap API answers at once as its documentation prints it."""
+"""The remap API responds immediately as its documentation shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIRST_ROWS = (
 
 
 def expected_row(base: str, names: tuple[str, str], product: str, *stocks: int) -> dict[str, Any]:
-    """A row as the documentation prints it."""
+    """A row as the documentation shows it."""
     stores = ("86c857d6-0302-11e6-9464-e4de00000072", "850ee995-f504-11e5-8a84-bae500000160")
     return {
         "meta": {
@@ -85,19 +85,19 @@ def test_stock_by_store_is_the_documented_report(site: Site, mount: str, names: 
     }
 
 
-def test_a_page_has_a_thousand_rows_at_most(site: Site) -> None:
+def test_page_has_a_thousand_rows_at_most(site: Site) -> None:
     for query in ("", "?limit=5000"):
         document = site.get(f"{RU}{STOCK}{query}").json()
         assert len(document["rows"]) == document["meta"]["limit"] == 1000
 
 
-def test_pages_follow_each_other_without_gaps(site: Site) -> None:
+def test_pages_have_no_gaps(site: Site) -> None:
     pages = [site.get(f"{RU}{STOCK}?offset={offset}").json()["rows"] for offset in (0, 1000, 2000)]
     assert len({row["meta"]["href"] for page in pages for row in page}) == 2135
 
 
 @pytest.mark.parametrize("path", ELIGIBLE)
-def test_every_report_says_what_it_is(site: Site, path: str) -> None:
+def test_every_report_has_its_meta(site: Site, path: str) -> None:
     document = site.get(RU + path).json()
     assert document["meta"]["href"] == site.address + RU + path
     assert {"type", "mediaType"} < document["meta"].keys()
@@ -112,7 +112,7 @@ def hrefs(document: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mount", [RU, EN])
-def test_every_link_leads_somewhere(site: Site, mount: str) -> None:
+def test_every_link_resolves(site: Site, mount: str) -> None:
     links = set(hrefs(site.get(f"{mount}{STOCK}?limit=1").json()))
     links |= set(hrefs(site.get(f"{mount}/entity/counterparty?limit=1").json()))
     links |= set(hrefs(site.get(f"{mount}/context/employee", "token-app1").json()))
@@ -156,12 +156,14 @@ TEXTS = {
         (f"{RU}/report/counterparty/selected", "token-anna", 405, 1039, "no GET"),
     ],
 )
-def test_refusals(site: Site, path: str, token: str | None, status: int, code: int, text: str) -> None:
+def test_errors_have_the_documented_code_and_text(
+    site: Site, path: str, token: str | None, status: int, code: int, text: str
+) -> None:
     answer = site.get(path, token)
     assert (answer.status_code, answer.json()) == (status, {"errors": [{"error": TEXTS[text], "code": code}]})
 
 
-def test_a_refused_token_is_challenged(site: Site) -> None:
+def test_wrong_token_gets_a_challenge(site: Site) -> None:
     assert site.get(RU + STOCK, "wrong").headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -173,18 +175,18 @@ def test_a_refused_token_is_challenged(site: Site) -> None:
         "momentFrom=2018-09-06&momentTo=2018-09-07&interval=second",
     ],
 )
-def test_parameters_that_make_no_sense_are_the_callers_mistake(site: Site, query: str) -> None:
+def test_invalid_parameters_are_400(site: Site, query: str) -> None:
     assert site.get(f"{RU}/report/sales/plotseries?{query}").status_code == 400
 
 
 @pytest.mark.parametrize(("language", "name"), [("en", "Not main warehouse"), ("ru-RU,ru;q=0.9", "Не основной склад")])
-def test_the_caller_chooses_the_language(site: Site, language: str, name: str) -> None:
+def test_accept_language_chooses_the_language(site: Site, language: str, name: str) -> None:
     for mount in (RU, EN):
         stores = site.get(f"{mount}/entity/store", headers={"Accept-Language": language}).json()["rows"]
         assert stores[0]["name"] == name
 
 
-def test_selected_counterparties(site: Site) -> None:
+def test_selected_counterparties_are_reported(site: Site) -> None:
     chosen = site.get(f"{RU}/entity/counterparty?limit=2").json()["rows"]
     body = {"counterparties": [{"counterparty": {"meta": entity["meta"]}} for entity in chosen]}
     rows = site.call("POST", f"{RU}/report/counterparty/selected", json=body).json()["rows"]
@@ -192,7 +194,7 @@ def test_selected_counterparties(site: Site) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"counterparties": []}, {"counterparties": [{"counterparty": 7}]}, [7]])
-def test_a_selection_that_makes_no_sense_is_the_callers_mistake(site: Site, body: Any) -> None:
+def test_invalid_selection_is_400(site: Site, body: Any) -> None:
     answer = site.call("POST", f"{RU}/report/counterparty/selected", json=body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["error"]

@@ -1,4 +1,4 @@
-"""The calls of the protocols' own documents, to the letter but for host, token and id, against the running example."""
+"""The calls of the protocols' own documents, verbatim but for host, token and id, on the running example."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CANCEL_EN = f'curl -X PUT\n  "{KLADANA}/api/remap/1.2/async/{SAMPLE_ID}/cancel"'
 
 
 class Curl:
-    """Plays curl lines of a document: another host, a token that exists, the id at hand."""
+    """Runs curl lines of a document: with another host, an existing token, the current id."""
 
     def __init__(self, site: Site, token: str) -> None:
         self.site = site
@@ -59,7 +59,7 @@ def id_of(accepted: requests.Response) -> str:
 
 
 @pytest.mark.seed("S001-4", "S001-5", "S001-6", "S001-7", "S001-8", "S001-12")
-def test_the_submit_of_the_tutorial(site: Site) -> None:
+def test_tutorial_submit(site: Site) -> None:
     accepted = Curl(site, "token-anna")(SUBMIT_RU)
     status = f"{site.address}/api/remap/1.2/async/{id_of(accepted)}"
     assert (accepted.status_code, accepted.content) == (202, b"")
@@ -67,7 +67,7 @@ def test_the_submit_of_the_tutorial(site: Site) -> None:
 
 
 @pytest.mark.seed("S001-14", "S001-20", "S001-21", "S001-33", "S001-34", "S001-35", "S001-41")
-def test_the_tutorial_from_its_first_call_to_its_report(worked: Site) -> None:
+def test_tutorial_from_submit_to_report(worked: Site) -> None:
     curl = Curl(worked, "token-ivan")
     accepted = curl(SUBMIT_RU)
     done = worked.until(lambda: curl(STATUS_RU, id_of(accepted)).json(), lambda task: task["state"] == "DONE")
@@ -83,7 +83,7 @@ def test_the_tutorial_from_its_first_call_to_its_report(worked: Site) -> None:
 
 
 @pytest.mark.seed("S001-23", "S001-24", "S001-25", "S001-26", "S001-27", "S001-28", "S001-29")
-def test_the_list_of_the_tutorial(worked: Site) -> None:
+def test_tutorial_list(worked: Site) -> None:
     listed = Curl(worked, "token-anna")(LIST_RU)
     base = f"{worked.address}/api/remap/1.2"
     assert listed.status_code == 200
@@ -99,7 +99,7 @@ def test_the_list_of_the_tutorial(worked: Site) -> None:
 
 
 @pytest.mark.seed("S002-10", "S002-11", "S002-12", "S002-13", "S002-35", "S002-44", "S002-47", "S002-48", "S002-49")
-def test_the_reference_from_its_first_call_to_its_report(worked: Site) -> None:
+def test_reference_from_submit_to_report(worked: Site) -> None:
     curl = Curl(worked, "token-app1")
     accepted = curl(SUBMIT_EN)
     assert accepted.status_code == 202
@@ -113,16 +113,16 @@ def test_the_reference_from_its_first_call_to_its_report(worked: Site) -> None:
 
 
 @pytest.mark.seed("S002-62")
-def test_the_cancellation_of_the_reference(site: Site) -> None:
+def test_reference_cancellation(site: Site) -> None:
     curl = Curl(site, "token-otto")
     accepted = curl(SUBMIT_EN)
     cancelled = curl(CANCEL_EN, id_of(accepted))
-    # Where a cluster runs beside this server, it may have been faster: then the task is finished, which is 61007.
+    # With workers running beside this server, the task may be finished already, which is 61007.
     assert cancelled.status_code == 204 or cancelled.json()["errors"][0]["code"] == 61007
 
 
 @pytest.mark.seed("S001-44", "S001-45", "S002-52")
-def test_the_refused_report_of_both_documents(worked: Site) -> None:
+def test_report_without_permission_of_both_documents(worked: Site) -> None:
     curl = Curl(worked, "token-ivan")
     accepted = curl(SUBMIT_RU.replace("stock/bystore", "profit/byproduct"))
     worked.until(lambda: curl(STATUS_RU, id_of(accepted)).json(), lambda task: task["state"] == "API_ERROR")
@@ -132,7 +132,7 @@ def test_the_refused_report_of_both_documents(worked: Site) -> None:
 
 
 @pytest.mark.seed("S004-9", "S004-10", "S004-11", "S004-14", "S004-15", "S004-16", "S004-17", "S004-18", "S004-20")
-def test_the_buyer_of_solitude(worked: Site) -> None:
+def test_solitude_buyer(worked: Site) -> None:
     sent = {"json": {"uuid": "some:uid"}, "headers": {"Solitude-Async": "yes"}}
     accepted = worked.call("POST", "/generic/buyer/", **sent)
     urls = accepted.json()

@@ -1,4 +1,4 @@
-"""A dialect that the package does not know: its case table, and its wire."""
+"""A dialect that is not part of the package: its case table, and over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestTicket(DialectContract):
     cls = Ticket
     shared_words = frozenset({"ready"})
 
-    def test_it_imports_the_standard_library_only(self) -> None:
+    def test_only_the_standard_library_is_imported(self) -> None:
         """And the package, which a dialect outside of it can only name."""
         for file in modules_of(self.cls):
             assert imported(file) <= sys.stdlib_module_names | {"django_asyncexchange"}
@@ -46,7 +46,7 @@ def ticket() -> Ticket:
 
 
 @pytest.mark.parametrize(("state", "changes", "word", "refusal"), CASES)
-def test_a_ticket_tells_its_state(
+def test_ticket_has_its_state(
     ticket: Ticket, state: State, changes: dict[str, Any], word: str, refusal: type[Exception] | None
 ) -> None:
     task = snapshot(state, **changes)
@@ -60,17 +60,17 @@ def test_a_ticket_tells_its_state(
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("please", True), ("now", False), ("", False)])
-def test_a_ticket_has_to_be_asked_for_politely(ticket: Ticket, text: str, wanted: bool) -> None:
+def test_ticket_has_to_be_asked_for_politely(ticket: Ticket, text: str, wanted: bool) -> None:
     assert ticket.wants_async(call("POST", X_Ticket=text)) is wanted
 
 
-def test_the_kick_off_names_the_ticket(ticket: Ticket) -> None:
+def test_accepted_response_names_the_ticket(ticket: Ticket) -> None:
     assert document(ticket.accepted(snapshot(), context(path="/cloakroom"))) == {
         "ticket": f"/cloakroom/tickets/{TASK_ID}"
     }
 
 
-def test_a_call_is_answered_by_a_ticket(worked: Site) -> None:
+def test_call_is_answered_with_a_ticket(worked: Site) -> None:
     accepted = worked.get(REPORT, headers={"X-Ticket": "please"})
     assert (accepted.status_code, accepted.json().keys()) == (202, {"ticket"})
     ticket = accepted.json()["ticket"]
@@ -80,6 +80,6 @@ def test_a_call_is_answered_by_a_ticket(worked: Site) -> None:
     assert worked.get(ticket, "token-ivan").json()["problem"] == "unknown"
 
 
-def test_a_view_that_is_not_listed_gives_no_ticket(site: Site) -> None:
+def test_view_that_is_not_listed_gets_no_ticket(site: Site) -> None:
     answer = site.get("/api/remap/1.2/entity/product", headers={"X-Ticket": "please"})
     assert (answer.status_code, answer.json()["problem"]) == (400, "no-ticket")

@@ -1,4 +1,4 @@
-"""Addresses that do not exist, and what else has to be the same whether ``DEBUG`` is on or off."""
+"""Unknown URLs, and whatever else has to be the same with ``DEBUG`` on and off."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project without a database: who asks for nothing needs none."""
+    """The project without a database: these requests need none."""
     return Project(tmp_path_factory.mktemp("unknown"))
 
 
@@ -59,7 +59,7 @@ def answers(request: pytest.FixtureRequest, empty: Project) -> Any:
 
 
 @pytest.mark.parametrize(("method", "path", "accept", "words"), CASES)
-def test_an_unknown_address_is_answered_in_the_words_of_its_api(
+def test_unknown_url_is_404_in_the_format_of_its_api(
     answers: Any, method: str, path: str, accept: str, words: str
 ) -> None:
     status, kind, text = answers[f"{method} {path} {accept}"]
@@ -67,11 +67,11 @@ def test_an_unknown_address_is_answered_in_the_words_of_its_api(
     assert words in text
 
 
-def test_receivers_on_this_computer_may_be_called(answers: Any) -> None:
-    assert answers  # the check has raised nothing, with DEBUG on and off
+def test_receivers_on_localhost_are_allowed(answers: Any) -> None:
+    assert answers  # the check raised nothing, with DEBUG on and off
 
 
-def test_other_addresses_are_explained_by_django(empty: Project) -> None:
+def test_other_unknown_urls_are_django_404s(empty: Project) -> None:
     code = (
         "from rest_framework.test import APIClient; "
         "answer = APIClient().get('/unicorn'); print(answer.status_code, answer.headers['Content-Type'])"

@@ -1,4 +1,4 @@
-"""Webhooks of the example project: who keeps them, and that they come."""
+"""Webhooks of the example project: who manages them, and that they are delivered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ ENTITY = "/api/remap/1.2/entity/webhook"
 
 
 @pytest.mark.parametrize(("token", "status"), [("token-anna", 200), ("token-ivan", 403)])
-def test_an_administrator_of_the_account_keeps_a_webhook_and_an_employee_does_not(
-    site: Site, token: str, status: int
-) -> None:
+def test_administrator_manages_webhooks_and_an_employee_does_not(site: Site, token: str, status: int) -> None:
     wanted = {"url": "https://example.com/done", "action": "PROCESSED", "entityType": "async"}
     answer = site.call("POST", ENTITY, token, json=wanted)
     assert answer.status_code == status
@@ -23,7 +21,7 @@ def test_an_administrator_of_the_account_keeps_a_webhook_and_an_employee_does_no
         assert site.call("DELETE", f"{ENTITY}/{answer.json()['id']}", token).status_code == 200
 
 
-def test_the_end_of_a_report_arrives_at_the_accounts_receiver(worked: Site) -> None:
+def test_end_of_a_report_is_delivered_to_the_accounts_receiver(worked: Site) -> None:
     with receiving() as receiver:
         wanted = {"url": receiver.url(), "action": "PROCESSED", "entityType": "async"}
         kept = worked.call("POST", ENTITY, json=wanted).json()

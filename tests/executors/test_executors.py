@@ -1,4 +1,4 @@
-"""What Celery and Django's Tasks are told, and what they tell us. ``journeys`` plays them with real workers."""
+"""The executors for Celery and Django Tasks: what they send, and what they run. Real workers: ``journeys``."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ TASKS = "django_asyncexchange.executors.django_tasks.DjangoTasks"
 QUEUES = {"deliver": "letters"}
 
 
-# What all have in common ----------------------------------------------------------------------------------------------
+# All executors --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", [celery.perform, django_tasks.perform.func], ids=["Celery", "Tasks"])
-def test_a_message_that_comes_again_runs_nothing(task, monkeypatch):
+def test_repeated_message_does_not_run_the_task_again(task, monkeypatch):
     monkeypatch.setattr(maintenance, "start", lambda: None)
     pending = stored()
     for _ in range(3):
@@ -48,7 +48,7 @@ def test_a_message_that_comes_again_runs_nothing(task, monkeypatch):
     assert (runs(), AsyncTask.objects.get().attempt) == (1, 1)
 
 
-def test_a_connection_that_is_too_old_does_not_see_the_next_call():
+def test_old_connection_is_closed_before_the_next_run():
     connection.ensure_connection()
     connection.close_at = 0
     executors.perform("run", str(uuid.uuid4()))
@@ -65,10 +65,10 @@ def test_process_starts_one_maintenance_thread_and_a_fork_another(monkeypatch):
     assert len(begun) == 1
 
 
-# Names that others have stored ----------------------------------------------------------------------------------------
+# Names that queues and settings have stored ---------------------------------------------------------------------------
 
 
-def test_names_in_queues_lead_to_what_they_always_led_to():
+def test_queued_function_names_are_stable():
     assert executors.ENTRY_POINTS == {
         "run": "django_asyncexchange.worker.run",
         "deliver": "django_asyncexchange.delivery.run",
@@ -98,7 +98,7 @@ def test_names_in_queues_lead_to_what_they_always_led_to():
         "middleware.AsyncExchangeMiddleware",
     ],
 )
-def test_name_in_a_projects_settings_is_there(name):
+def test_dotted_path_of_a_setting_is_importable(name):
     assert callable(import_string(f"django_asyncexchange.{name}"))
 
 
@@ -107,7 +107,7 @@ def test_name_in_a_projects_settings_is_there(name):
 
 @contextlib.contextmanager
 def application(url, **settings):
-    """The project's Celery application, with its broker at ``url``."""
+    """The project's Celery application with the broker at ``url``."""
     before = celery_package.current_app._get_current_object()
     app = Celery("tests", broker=url, set_as_current=True)
     app.conf.update(settings)
@@ -136,7 +136,7 @@ def taken(app, queue="celery"):
         return message
 
 
-def test_celerys_message_names_the_job_and_one_id_and_asks_for_no_result(app):
+def test_celery_message_has_the_job_and_one_id_and_ignores_the_result(app):
     task = submitted([b"a secret body"], to="/ran/secret/")
     message = taken(app)
     assert message.headers["task"] == "asyncexchange.perform"
@@ -145,7 +145,7 @@ def test_celerys_message_names_the_job_and_one_id_and_asks_for_no_result(app):
     assert "secret" not in f"{message.headers} {message.payload}"
 
 
-def test_celerys_task_is_known_by_the_name_in_its_messages(app):
+def test_celery_task_has_the_name_of_its_messages_and_acks_late(app):
     assert app.tasks["asyncexchange.perform"].run is celery.perform.run
     assert celery.perform.acks_late
 
@@ -155,14 +155,14 @@ def test_celery_sends_each_job_to_its_queue(app):
     assert taken(app, "letters").payload[0] == ["deliver", "1"]
 
 
-def test_celery_is_sent_what_was_committed_and_nothing_else(app):
+def test_celery_is_not_transactional(app):
     executor = executors.load()
     assert not executor.is_transactional("default")
     submitted()
     assert executor.waiting() == 1
 
 
-def test_celery_counts_what_waits_in_its_queue_of_runs(app):
+def test_celery_counts_the_messages_in_its_queue_of_runs(app):
     executor = executors.load()
     assert executor.waiting() == 0
     for job in "run", "run", "deliver":
@@ -171,7 +171,7 @@ def test_celery_counts_what_waits_in_its_queue_of_runs(app):
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"], ids=["Redis", "RabbitMQ"])
-def test_a_broker_of_celerys_that_is_away_refuses_and_the_call_waits_in_its_row(url):
+def test_celery_broker_outage_leaves_the_call_pending(url):
     with application(url):
         with pytest.raises(OperationalError):
             executors.load().send("1")
@@ -181,14 +181,14 @@ def test_a_broker_of_celerys_that_is_away_refuses_and_the_call_waits_in_its_row(
 
 
 @pytest.mark.parametrize(("limit", "mistakes"), [(None, 0), (300, 1), (360, 0)])
-def test_a_time_limit_of_celerys_below_the_longest_run_limit_is_named(limit, mistakes):
+def test_celery_time_limit_below_the_run_limit_fails_the_check(limit, mistakes):
     with application("memory://", task_time_limit=limit):
         assert len(list(executors.load().check())) == mistakes
 
 
 @pytest.mark.service
 @pytest.mark.parametrize("variable", list(cells.SERVERS))
-def test_a_connection_that_celerys_broker_has_dropped_loses_no_message(variable):
+def test_dropped_celery_connection_loses_no_message(variable):
     server, name = cells.address(variable), f"executors_{uuid.uuid4().hex[:12]}"
     options = {} if server.startswith("redis") else {"confirm_publish": True}
     with (
@@ -206,23 +206,23 @@ def test_a_connection_that_celerys_broker_has_dropped_loses_no_message(variable)
 
 
 @pytest.mark.parametrize(("pool", "keeps"), [("prefork", 0), ("threads", 1), ("solo", 1)])
-def test_a_celery_worker_keeps_house_itself_unless_its_children_do(monkeypatch, pool, keeps):
+def test_celery_main_process_does_maintenance_without_prefork(monkeypatch, pool, keeps):
     begun = []
     monkeypatch.setattr(maintenance, "start", lambda: begun.append(pool))
     consumer = type("Consumer", (), {"pool": concurrency.get_implementation(pool)(1)})
-    begun.clear()  # a solo pool is its own child
+    begun.clear()  # a solo pool runs in the main process
     celery.worker_ready.send(sender=consumer())
     assert len(begun) == keeps
 
 
-def test_a_child_of_a_celery_worker_keeps_house(monkeypatch):
+def test_celery_child_process_does_maintenance(monkeypatch):
     begun = []
     monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     celery.worker_process_init.send(sender="worker@host")
     assert begun == [True]
 
 
-# Django's Tasks -------------------------------------------------------------------------------------------------------
+# Django Tasks ---------------------------------------------------------------------------------------------------------
 
 PACKAGE = django_tasks.task.__module__.rpartition(".")[0]
 """``django.tasks``, or the backport."""
@@ -230,7 +230,7 @@ PACKAGE = django_tasks.task.__module__.rpartition(".")[0]
 
 @pytest.fixture
 def kept(settings):
-    """The messages, kept and not run."""
+    """The messages that the dummy backend has kept."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS, QUEUES=QUEUES)
     settings.TASKS = {
         "default": {"BACKEND": f"{PACKAGE}.backends.dummy.DummyBackend", "QUEUES": ["default", "letters"]}
@@ -238,7 +238,7 @@ def kept(settings):
     return django_tasks.perform.get_backend().results
 
 
-def test_a_message_of_django_tasks_names_the_job_and_one_id(kept):
+def test_django_tasks_message_has_the_job_and_one_id(kept):
     task = submitted([b"a secret body"], to="/ran/secret/")
     [message] = kept
     assert (message.args, message.kwargs) == (["run", str(task.pk)], {})
@@ -252,22 +252,22 @@ def test_django_tasks_sends_each_job_to_its_queue(kept):
     assert [message.task.queue_name for message in kept] == ["letters", "default"]
 
 
-def test_a_backend_that_says_nothing_is_neither_transactional_nor_counted(kept):
+def test_unknown_backend_is_neither_transactional_nor_counted(kept):
     executor = executors.load()
     assert (executor.is_transactional("default"), executor.waiting()) == (False, None)
 
 
-def test_queues_that_django_tasks_knows_are_no_mistake(kept):
+def test_known_queues_of_django_tasks_pass_the_check(kept):
     assert list(executors.load().check()) == []
 
 
-def test_a_worker_of_django_tasks_cannot_be_required(kept, settings):
+def test_require_worker_with_django_tasks_fails_the_check(kept, settings):
     settings.ASYNC_EXCHANGE = exchange(REQUIRE_WORKER=True)
     [(wrong, hint)] = executors.load().check()
     assert "REQUIRE_WORKER" in wrong
 
 
-def test_a_queue_that_django_tasks_does_not_know_leaves_the_call_waiting(kept, settings):
+def test_unknown_django_tasks_queue_leaves_the_call_pending(kept, settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS, QUEUES={"run": "nowhere"})
     submitted()
     assert AsyncTask.objects.values_list("state", "sent").get() == (State.PENDING, None)
@@ -275,7 +275,7 @@ def test_a_queue_that_django_tasks_does_not_know_leaves_the_call_waiting(kept, s
     assert (dispatch.sweep(), len(kept)) == (1, 1)
 
 
-def test_a_backend_that_runs_calls_at_once_keeps_no_house(settings, monkeypatch):
+def test_immediate_backend_does_no_maintenance(settings, monkeypatch):
     begun = []
     monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=TASKS)
@@ -284,7 +284,7 @@ def test_a_backend_that_runs_calls_at_once_keeps_no_house(settings, monkeypatch)
     assert (AsyncTask.objects.get().state, runs(), begun) == (State.DONE, 1, [])
 
 
-def test_a_worker_of_django_tasks_keeps_house(monkeypatch):
+def test_django_tasks_worker_does_maintenance(monkeypatch):
     begun = []
     monkeypatch.setattr(maintenance, "start", lambda: begun.append(True))
     django_tasks.perform.call("run", str(uuid.uuid4()))
@@ -317,7 +317,7 @@ assert executor.waiting() == 1
 """
 
 
-def test_with_django_tasks_in_our_database_row_and_message_are_committed_or_vanish_together(tmp_path):
+def test_django_tasks_in_our_database_are_transactional(tmp_path):
     cast = cells.Cast(tmp_path, f"sqlite:///{tmp_path / 'db.sqlite3'}", cells.BROKERS["Django Tasks"], "tasks")
     done = subprocess.run(
         [sys.executable, "-c", IN_THE_DATABASE],

@@ -1,6 +1,6 @@
 """Notifications of a database queue: PostgreSQL's NOTIFY, or pipes beside the SQLite file or in the runtime directory.
 
-They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
+The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations

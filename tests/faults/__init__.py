@@ -1,4 +1,4 @@
-"""What happens when processes, servers and hosts die: nothing accepted is lost, nothing unsafe is done twice.
+"""Processes, servers and hosts die: no accepted call is lost, and no unsafe call runs twice.
 
 ``tox -e faults`` plays each fault once or twice, ``tox -e faults-long`` many times on more cells; without TEST_FAULTS
 (``short`` or ``all``) there are no tests here. A client writes down what was answered with 202. When all is quiet, the

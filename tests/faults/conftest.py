@@ -1,4 +1,4 @@
-"""Rigs on real servers, and the report at the end of the run."""
+"""Rigs with real servers, and the report at the end of the run."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def long_or_short(long: Any, short: Any) -> Any:
 
 
 def on(*chosen: tuple[str, str]) -> pytest.MarkDecorator:
-    """Play a test on these cells."""
+    """Run a test on these cells."""
     return pytest.mark.parametrize("rig", chosen, indirect=True, ids=" and ".join)
 
 
 @pytest.fixture
 def rig(request: pytest.FixtureRequest, databases: Any, tmp_path: Any) -> Iterator[Rig]:  # noqa: F811
-    """A web server and a supervised cluster, on the cell of the parameter."""
+    """A web server and a supervised cluster on the parameter's cell."""
     broker, kind = request.param
     server = cells.address("TEST_REDIS_URL") if broker == REDIS else ""
     with rigged(tmp_path, databases(kind), server) as rig:
@@ -47,17 +47,17 @@ def rig(request: pytest.FixtureRequest, databases: Any, tmp_path: Any) -> Iterat
 
 # The report -----------------------------------------------------------------------------------------------------------
 
-Tell = Callable[..., None]
+Report = Callable[..., None]
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Tell:
-    """Writes down what was done and what became of it, for the terminal."""
+def report(request: pytest.FixtureRequest) -> Report:
+    """Records the fault and its verdict for the terminal."""
 
     def tell(fault: str, verdict: Verdict, **figures: Any) -> None:
         where = getattr(request.node, "callspec", None)
         line = {"fault": f"{fault} [{where.id}]" if where else fault, **verdict.counts, **figures}
-        request.node.user_properties.append(("fault", json.dumps(line)))  # travels from the workers of pytest-xdist too
+        request.node.user_properties.append(("fault", json.dumps(line)))  # pytest-xdist sends it along
 
     return tell
 

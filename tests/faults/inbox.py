@@ -1,4 +1,4 @@
-"""Many receivers of webhooks in one thread, each at its own port: they write down what came, when and from whom."""
+"""Many receivers of webhooks in one thread, each with its own port: they record what came, when and from whom."""
 
 from __future__ import annotations
 

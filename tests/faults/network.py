@@ -1,4 +1,4 @@
-"""Hosts on one machine: network namespaces on a bridge, each with a name of its own. Their links can be cut."""
+"""Hosts on one machine: network namespaces on a bridge, with their own host names. Their links can be cut."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Network:
         ip("link", "set", bridge, "up")
 
     def host(self, name: str) -> list[str]:
-        """Another host; what comes before a command that is to run there."""
+        """Add a host; returns the prefix of commands that run there."""
         space, near, far = f"{name}-{self._mark}", self._link(name), f"w{name}{self._mark}"
         ip("netns", "add", space)
         self._stack.callback(ip, "netns", "del", space)
@@ -41,7 +41,7 @@ class Network:
         return ["ip", "netns", "exec", space, "unshare", "--uts", "sh", "-c", become, "sh"]
 
     def cut(self, name: str) -> None:
-        """Nothing reaches the host any more, and it reaches nobody; no connection is told."""
+        """Cut the link of a host: no packet passes, and no connection is closed."""
         ip("link", "set", self._link(name), "down")
 
     def mend(self, name: str) -> None:
@@ -57,7 +57,7 @@ def ip(*words: str) -> None:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """A network, where this user may make one."""
+    """A network, if this user may create one."""
     if shutil.which("ip") is None or shutil.which("unshare") is None:
         unavailable("No iproute2 or no unshare on this machine")
     with contextlib.ExitStack() as stack:

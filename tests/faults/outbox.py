@@ -1,6 +1,6 @@
-"""``python -m tests.faults.outbox WEBHOOKS``: what the site has to tell, as JSON. And that site's settings.
+"""``python -m tests.faults.outbox WEBHOOKS``: the site's deliveries as JSON; also the settings of that site.
 
-A process of its own, because it looks into the database of another project than the tests'.
+A process of its own, because it reads the database of another project than the tests'.
 """
 
 from __future__ import annotations

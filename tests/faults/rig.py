@@ -1,4 +1,4 @@
-"""A site with its supervised workers, a client who writes down what was accepted, and what can be done to them."""
+"""A site with supervised workers, a client that records accepted calls, and the faults that can be caused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ READ = "0"
 
 
 def until(look: Callable[[], Any], patience: float = RECOVERY) -> Any:
-    """What ``look`` sees as soon as it is true. It is asked seldom: each look is a request, or goes through /proc."""
+    """The result of ``look`` as soon as it is true. It is called seldom: each is a request, or reads /proc."""
     return services.until(look, patience, pause=0.1)
 
 
@@ -61,13 +61,13 @@ class Rig:
         self.web.wait()
 
     def work(self, words: str = WORKER, *before: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a supervisor; the last one is the one that ``pids`` and ``kill`` are about."""
+        """Start a supervisor; ``pids`` and ``kill`` refer to the last one."""
         running = self.cast.running(words, *before, **{"BROKER_URL": self.broker, **environment})
         self.supervisor = self._stack.enter_context(running)
         return self.supervisor
 
     def pids(self, role: str) -> list[int]:
-        """The processes of the newest cluster that live and are what ``role`` says."""
+        """The living processes of the newest cluster in that role."""
         [head] = children(self.supervisor.pid)[-1:] or [0]
         if role in ("supervisor", "head"):
             return [{"supervisor": self.supervisor.pid, "head": head}[role]]
@@ -83,7 +83,7 @@ class Rig:
         return [len(self.pids(role)) for role in ROLES] == [2, 1, 1]
 
     def kill(self, role: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Kill a process of the cluster; if there are several, one that reads the queue, and so holds its lock."""
+        """Kill a process of the cluster; of several, one that reads the queue and so holds its lock."""
         try:
             until(self.whole, RECOVERY)
         except AssertionError as error:
@@ -98,7 +98,7 @@ class Rig:
         return any(reads(pid) for pid in self.pids("worker"))
 
     def stop(self) -> None:
-        """Have the workers end what they have begun, and leave."""
+        """Stop the supervisor gently; running calls finish."""
         self.supervisor.send_signal(signal.SIGTERM)
         assert self.supervisor.wait(RECOVERY) == 0, self.cast.said()
 
@@ -109,7 +109,7 @@ class Rig:
         return requests.request(method, url, headers={**ASKING, **headers}, timeout=30, allow_redirects=False)
 
     def submit(self, method: str = "POST", seconds: float = 0, view: str = "works", **headers: str) -> str | None:
-        """The id of an accepted call; None where it was refused, or the server was not there."""
+        """The id of an accepted call; None if it was refused or the server did not answer."""
         try:
             answer = self.call(method, f"/{view}/{self.name}/?seconds={seconds}", **headers)
         except requests.RequestException:
@@ -123,7 +123,7 @@ class Rig:
 
     @contextlib.contextmanager
     def flood(self, calls: int, seconds: float = 0.02) -> Iterator[None]:
-        """Submit so many safe and unsafe calls in turn, meanwhile."""
+        """Submit so many safe and unsafe calls in turn, during the block."""
         with ThreadPoolExecutor(2) as pool:
             sent = [pool.submit(self.submit, ("GET", "POST")[number % 2], seconds) for number in range(calls)]
             yield
@@ -132,7 +132,7 @@ class Rig:
 
     @contextlib.contextmanager
     def stream(self, seconds: float = 0.02, pause: float = 0.1) -> Iterator[None]:
-        """Submit safe and unsafe calls in turn, for as long as the block lasts."""
+        """Submit safe and unsafe calls in turn, as long as the block lasts."""
         enough = threading.Event()
 
         def go_on(method: str) -> None:
@@ -149,7 +149,7 @@ class Rig:
             each.result()
 
     def recovers(self) -> float:
-        """After how many seconds a call is done again."""
+        """The seconds until a new call is done."""
         began = time.monotonic()
         probe = until(lambda: self.submit("GET"), RECOVERY)
         assert until(lambda: self._status(f"/async/tasks/{probe}") == 303, RECOVERY), self.cast.said()
@@ -161,30 +161,30 @@ class Rig:
         return 0
 
     def monitor(self, call: str | None) -> str:
-        """What the monitor of a call says of it."""
+        """The status of a call's operation."""
         return str(self.call("GET", f"/async/operations/{call}").json()["status"])
 
     def runs(self, call: str | None) -> bool:
-        """Whether a call has been started."""
+        """Whether a call is running."""
         return self.monitor(call) == "Running"
 
     def traces(self, call: str | None) -> list[int]:
-        """The processes of the runs of a call."""
+        """The process ids of a call's runs."""
         found = [trace.split() for trace in self.call("GET", f"/traces/{self.name}/").json()]
         return [int(pid) for task, _, pid, _ in found if task == call]
 
     # The verdict ------------------------------------------------------------------------------------------------------
 
     def verdict(self, *, may_fail: bool = False, patience: float = 2 * RECOVERY) -> Verdict:
-        """What became of all accepted calls, as soon as each has ended: safe ones are done, and others once at most.
+        """The verdict on all accepted calls as soon as each has ended: safe ones are done, others ran once at most.
 
-        ``may_fail``: a view may itself have met what has died, and have answered so.
+        ``may_fail``: a view may itself have met the fault, and answered with an error.
         """
         verdict = self.judge(patience)
         mistakes = verdict.mistakes
         if may_fail and len(verdict.safe_not_done) <= verdict.failed == verdict.states.get("ERROR exception", 0):
             mistakes.pop("safe_not_done", None)
-        if len(verdict.unexpected) <= self.unanswered + self.refused.count(503):  # a commit whose answer got lost
+        if len(verdict.unexpected) <= self.unanswered + self.refused.count(503):  # a commit whose response was lost
             mistakes.pop("unexpected", None)
         assert mistakes == {}, f"{verdict}\n{self.cast.said()}"
         ended = verdict.done + verdict.ended_lost + (verdict.failed if may_fail else 0)
@@ -192,12 +192,12 @@ class Rig:
         return verdict
 
     def judge(self, patience: float = 2 * RECOVERY) -> Verdict:
-        """The same where something else was wanted."""
+        """The verdict without assertions."""
         asked = self.ask("tests.faults.verdict", self.name, str(patience), text=json.dumps(self.accepted))
         return Verdict(**json.loads(asked))
 
     def ask(self, module: str, *words: str, text: str = "") -> str:
-        """What a script says that sees the site's database."""
+        """The output of a script with access to the site's database."""
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
             input=text,
@@ -212,7 +212,7 @@ class Rig:
 
 @contextlib.contextmanager
 def rigged(home: Path, database: str, broker: str = "", **environment: str) -> Iterator[Rig]:
-    """A rig whose database is ready, and in which nothing runs yet."""
+    """A rig whose database is migrated, and in which nothing runs yet."""
     kind = cells.BROKERS["django-q2 on Redis" if broker else "django-q2 in the database"]
     cast = cells.Cast(home, database, kind, f"faults_{os.urandom(6).hex()}")
     cast.environment |= {"DJANGO_SETTINGS_MODULE": "tests.faults.settings", **environment}
@@ -237,7 +237,7 @@ def reads(pid: int) -> bool:
 
 
 def group_of(pid: int) -> list[int]:
-    """The processes that belong to the group of ``pid``, which is dead or alive."""
+    """The processes in the process group of ``pid``, dead or alive."""
 
     def group(stat: Path) -> int:
         try:

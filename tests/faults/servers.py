@@ -1,4 +1,4 @@
-"""Servers of a test's own, which may be killed: PostgreSQL and Redis."""
+"""Servers of a test, which may be killed: PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = {"fsync": "off", "unix_socket_directories": "", "tcp_keepalives_idle":
 
 
 def programs() -> Path:
-    """Where those of the newest PostgreSQL server are."""
+    """The directory with the programs of the newest PostgreSQL server."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/pg_ctl")) or [shutil.which("pg_ctl") or ""]
     if not found[-1]:
         unavailable("No programs of a PostgreSQL server")
@@ -33,7 +33,7 @@ def programs() -> Path:
 
 
 class Postgres:
-    """A cluster in ``home``, which belongs to whoever runs it: never root."""
+    """A database cluster in ``home``, owned by the user that runs it: never root."""
 
     def __init__(self, home: Path, programs: Path, address: str = LOOPBACK) -> None:
         self.port, self._data, self._log = free_port(address), home / "data", home / "log"
@@ -55,7 +55,7 @@ class Postgres:
         self._run("pg_ctl", "-w", "-l", str(self._log), "start")
 
     def stop(self) -> None:
-        """At once, as in a crash."""
+        """Immediately, as in a crash."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
     def connect(self) -> psycopg.Connection:
@@ -103,7 +103,7 @@ class Redis:
             self._process = None
 
     def hold(self) -> None:
-        """It takes connections and words, and says nothing."""
+        """It accepts connections and commands, and answers nothing."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
 

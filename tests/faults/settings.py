@@ -1,4 +1,4 @@
-"""Settings of a site that things happen to: those of the journeys, and what the environment says of the fault."""
+"""Settings of the faults' site: those of the journeys, and the fault's from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project that things happen to: views that leave a trace of each run, and some that harm their worker."""
+"""The faults' site: views that leave a trace of each run, and some that harm their worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODY = b"." * 100_000
 
 
 def trace(request, name):
-    """``name``, the task, a name of the run's own, its process and its host."""
+    """A row with ``name``, the task, an id of the run, its process and its host."""
     run, host = uuid.uuid4().hex[:8], socket.gethostname()[:30]
     Group.objects.create(name=f"{name} {request.async_task.id} {run} {os.getpid()} {host}")
 
@@ -37,7 +37,7 @@ def seconds(request):
 @allow_async
 @api_view(["GET", "POST"])
 def works(request, name):
-    """Takes a while, and says who has done it."""
+    """Takes a while, and returns its process id."""
     trace(request, name)
     time.sleep(seconds(request))
     return HttpResponse(BODY, content_type="text/plain", headers={"X-Process": str(os.getpid())})
@@ -46,7 +46,7 @@ def works(request, name):
 @allow_async
 @api_view(["POST"])
 def commits(request, name):
-    """Takes a while, and leaves its trace with the last thing it does, or not at all."""
+    """Takes a while, and commits its trace at the end or not at all."""
     with transaction.atomic():
         time.sleep(seconds(request))
         trace(request, name)
@@ -56,7 +56,7 @@ def commits(request, name):
 @allow_async
 @api_view(["GET", "POST"])
 def poisons(request, name):
-    """Takes its process away, every time."""
+    """Kills its process each time."""
     trace(request, name)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -64,7 +64,7 @@ def poisons(request, name):
 @allow_async
 @api_view(["POST"])
 def shrugs(request, name):
-    """Swallows what it can."""
+    """Swallows exceptions."""
     trace(request, name)
     try:
         time.sleep(seconds(request))
@@ -76,7 +76,7 @@ def shrugs(request, name):
 @allow_async
 @api_view(["POST"])
 def hogs(request, name):
-    """Stays in C, and keeps the interpreter to itself."""
+    """Blocks in C and holds the GIL."""
     trace(request, name)
     ctypes.PyDLL(None).sleep(600)
     return HttpResponse()
@@ -88,7 +88,7 @@ urlpatterns = [*site.urlpatterns, *(path(f"{word}/<name>/", view) for word, view
 
 
 class Dying(DjangoQ):
-    """For the web server: it dies when the call is committed, and nothing has been sent yet."""
+    """For the web server: it dies after the commit, before anything is sent."""
 
     def send(self, id, job="run"):
         os.kill(os.getpid(), signal.SIGKILL)

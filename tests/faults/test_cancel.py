@@ -1,4 +1,4 @@
-"""Calls are cancelled at random moments of their lives, in real workers, over HTTP."""
+"""Calls are cancelled over HTTP at random moments, with real workers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ CALLS = long_or_short(300, 40)
 
 
 @on((ORM, "SQLite"), (ORM, "PostgreSQL"))
-def test_a_call_that_is_cancelled_at_any_moment_is_cancelled_or_done_never_both(rig, told):
-    """And no worker dies of it. A view's own commit may be a moment older than the cancellation, and then stays."""
+def test_call_cancelled_at_a_random_moment_is_either_cancelled_or_done(rig, report):
+    """No worker dies of it. The view's commit may precede the cancellation, and then stays."""
     until(rig.whole, RECOVERY)
     workers = rig.pids("worker")
     chance = random.Random(7)
     moments = [chance.uniform(0, 1) for _ in range(CALLS)]
 
     def play(moment):
-        """(the call, what its cancellation was answered with)"""
+        """(the call, the status of its cancellation)"""
         call = rig.submit("POST", seconds=0.3, view="commits")
         threading.Event().wait(moment)
         return call, rig.call("DELETE", f"/async/tasks/{call}").status_code
@@ -43,4 +43,4 @@ def test_a_call_that_is_cancelled_at_any_moment_is_cancelled_or_done_never_both(
     assert verdict.mistakes == {}
     assert all(rig.traces(call) for call, end in ends.items() if end == "Succeeded")
     assert rig.pids("worker") == workers
-    told("cancelled at random", verdict)
+    report("cancelled at random", verdict)

@@ -1,4 +1,4 @@
-"""A worker whose clock is wrong, or jumps. What counts is the database's clock."""
+"""A worker with a wrong or jumping clock: the database's clock decides."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CALLS = long_or_short(200, 40)
     [("+60", "+60"), ("-60", "-60"), ("+0", "-3600"), ("+0", "+3600")],
     ids=["ahead", "behind", "jumps back", "jumps ahead"],
 )
-def test_a_worker_whose_clock_is_wrong_doubles_nothing_and_loses_nothing(databases, tmp_path, told, before, after):
-    """Beside one whose clock is right, on the same queue; and one worker of each is killed at work."""
+def test_worker_with_a_wrong_clock_neither_doubles_nor_loses_calls(databases, tmp_path, report, before, after):
+    """Beside a worker with the right clock on the same queue; one worker of each cluster is killed."""
     clock = tmp_path / "clock"
     clock.write_text(before)
     wrong = {
@@ -43,4 +43,4 @@ def test_a_worker_whose_clock_is_wrong_doubles_nothing_and_loses_nothing(databas
             clock.write_text(after)
             rig.kill("worker")
             took = rig.recovers()
-        told(f"clock {before} s, then {after} s, and a worker killed", rig.verdict(), recovered=took)
+        report(f"clock {before} s, then {after} s, and a worker killed", rig.verdict(), recovered=took)

@@ -1,4 +1,4 @@
-"""The database dies and comes back, or is held by somebody else. Nothing is accepted that is not stored."""
+"""The database crashes and comes back, or is locked by another process. Nothing is accepted that is not stored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def server():
 
 
 @pytest.mark.parametrize("broker", ["messages in it", "messages on Redis"])
-def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, request):
-    """Web server and workers find it again by themselves. What it has not stored, nobody says is accepted."""
+def test_crashed_database_costs_no_call(tmp_path, server, broker, report, request):
+    """Web server and workers reconnect by themselves. No call is accepted that was not stored."""
     beside = request.getfixturevalue("redis_beside") if broker == "messages on Redis" else ""
     with rigged(tmp_path, server.url, beside) as rig:
         rig.serve()
@@ -46,7 +46,7 @@ def test_a_database_that_crashes_costs_no_call(tmp_path, server, broker, told, r
         assert rig.web.poll() is rig.supervisor.poll() is None
         verdict = rig.verdict(may_fail=True)
         assert verdict.ended_lost == 0
-        told(
+        report(
             f"PostgreSQL crashed, {broker}",
             verdict,
             crashes=len(took),
@@ -61,8 +61,8 @@ def redis_beside():
         yield server.url
 
 
-def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, told):
-    """SQLite has one writer; whoever waits longer than the busy timeout gets an error."""
+def test_locked_database_costs_no_call(databases, tmp_path, report):
+    """SQLite has one writer; a wait beyond the busy timeout is an error."""
     url = databases("SQLite")
     with rigged(tmp_path, url, FAULT_BUSY_SECONDS="1") as rig:
         rig.serve()
@@ -77,7 +77,7 @@ def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, 
         assert set(rig.refused) <= {503}
         verdict = rig.verdict(may_fail=True)
         assert verdict.ended_lost == 0
-        told(
+        report(
             "SQLite held for 3 s",
             verdict,
             times=len(took),
@@ -87,7 +87,7 @@ def test_a_database_that_somebody_else_holds_costs_no_call(databases, tmp_path, 
 
 
 def hold(file: str, seconds: float) -> None:
-    """Keep all others from writing."""
+    """Block all other writers."""
     with sqlite3.connect(file, timeout=30, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         threading.Event().wait(seconds)

@@ -1,4 +1,4 @@
-"""Workers that deliver are killed over it, and one receiver of 51 is a black hole: real workers, real receivers."""
+"""Delivering workers are killed, and one of 51 receivers hangs: real workers, real receivers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ADMINISTRATOR = {"Authorization": "Token token-anna"}
 
 @pytest.fixture
 def rig(request, databases, tmp_path):
-    """A site whose deliveries have a queue, and so a cluster, of their own."""
+    """A site with its own queue and cluster for deliveries."""
     broker, kind = request.param
     server = cells.address("TEST_REDIS_URL") if broker == REDIS else ""
     settings = {"DJANGO_SETTINGS_MODULE": "tests.faults.outbox", **getattr(request.function, "environment", {})}
@@ -56,8 +56,8 @@ def subscribe(rig, port):
     return answer.json()["id"], answer.json()["secret"]
 
 
-def told_of(rig, webhooks):
-    """What was to be told, by id."""
+def deliveries_of(rig, webhooks):
+    """The deliveries, by id."""
     return {row["id"]: row for row in json.loads(rig.ask("tests.faults.outbox", json.dumps(webhooks)))}
 
 
@@ -77,7 +77,7 @@ def below(pid):
 
 
 def holder(port, pids):
-    """Which of ``pids`` has the connection from the local ``port``."""
+    """The process of ``pids`` with the connection from the local ``port``."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     sockets = {f"socket:[{line[9]}]" for line in lines if int(line[1].rpartition(":")[2], 16) == port}
     for pid in pids:
@@ -88,7 +88,7 @@ def holder(port, pids):
 
 
 class Killer:
-    """Kills whoever delivers, over some of the messages: before they are answered, or while the answer is noted."""
+    """Kills the sender of some messages: before the response, or while it records the response."""
 
     def __init__(self, rig, every):
         self.rig, self.every = rig, every
@@ -113,7 +113,7 @@ class Killer:
 
 
 @on(*long_or_short(CELLS, [(ORM, "PostgreSQL")]))
-def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
+def test_every_event_is_delivered_whichever_process_is_killed(rig, report):
     with inbox(RECEIVERS) as here:
         webhooks = dict(subscribe(rig, port) for port in here.ports)
         verifiers = {port: Verifier(secret) for port, secret in zip(here.ports, webhooks.values(), strict=True)}
@@ -123,9 +123,9 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
             pass
         verdict = rig.verdict()
         until(lambda: len({message.id for message in here.messages}) >= EVENTS, 10 * RECOVERY)
-        until(lambda: {row["state"] for row in told_of(rig, [*webhooks]).values()} == {"DELIVERED"}, 2 * RECOVERY)
+        until(lambda: {row["state"] for row in deliveries_of(rig, [*webhooks]).values()} == {"DELIVERED"}, 2 * RECOVERY)
         took = time.monotonic() - began
-    rows, arrived = told_of(rig, [*webhooks]), by_id(here.messages)
+    rows, arrived = deliveries_of(rig, [*webhooks]), by_id(here.messages)
     assert len(killer.killed) == KILLS
     assert set(arrived) == set(rows)
     assert len(rows) == EVENTS == len(rig.accepted) * RECEIVERS
@@ -133,7 +133,7 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
     for message in here.messages:
         verifiers[message.port].verify(message.body, message.headers)
     late = sorted(min(message.at for message in messages) - rows[id]["made"] for id, messages in arrived.items())
-    told(
+    report(
         "workers killed while delivering",
         verdict,
         kills=len(killer.killed),
@@ -146,7 +146,7 @@ def test_every_event_arrives_whoever_is_killed_while_delivering_it(rig, told):
     )
 
 
-test_every_event_arrives_whoever_is_killed_while_delivering_it.environment = {"FAULT_IN_FLIGHT": "50"}
+test_every_event_is_delivered_whichever_process_is_killed.environment = {"FAULT_IN_FLIGHT": "50"}
 
 
 # A black hole ---------------------------------------------------------------------------------------------------------
@@ -157,17 +157,17 @@ def percentile(figures, part):
 
 
 def delays(rig, here, webhooks):
-    """How late each of fifty receivers heard of the ends of some calls, in seconds."""
+    """The delays of fifty receivers over several calls, in seconds."""
     here.messages.clear()
     for count in range(1, CALLS + 1):
         assert rig.submit("GET")
         until(lambda count=count: len({message.id for message in here.messages}) == count * GOOD, 2 * RECOVERY)
-    rows = told_of(rig, webhooks)
+    rows = deliveries_of(rig, webhooks)
     return [messages[0].at - rows[id]["made"] for id, messages in by_id(here.messages).items()]
 
 
 @on((ORM, "PostgreSQL"))
-def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
+def test_fifty_receivers_do_not_wait_for_a_hanging_one(rig, report):
     with inbox(GOOD + 1) as here:
         hole = here.ports[-1]
         here.silent.add(hole)
@@ -179,14 +179,14 @@ def test_fifty_receivers_do_not_wait_for_one_that_hangs(rig, told):
         until(lambda: here.holds)
         first = min(here.given_up, default=math.inf)
         heard = len([message for message in here.messages if message.at < first])
-    told(
+    report(
         "one black hole among 51 receivers",
         rig.verdict(),
         events=2 * CALLS * GOOD,
         **{"p95 without it": f"{alone * 1000:.0f} ms", "p95 with it": f"{beside * 1000:.0f} ms"},
         heard=heard,
     )
-    assert heard >= GOOD  # all have heard of the first end before the one that hangs was given up
+    assert heard >= GOOD  # all good receivers had the first event before the hanging one was given up
 
 
-test_fifty_receivers_do_not_wait_for_one_that_hangs.environment = {"FAULT_PATIENCE": "120"}
+test_fifty_receivers_do_not_wait_for_a_hanging_one.environment = {"FAULT_PATIENCE": "120"}

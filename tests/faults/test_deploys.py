@@ -1,4 +1,4 @@
-"""Keys are rotated and versions are mixed while calls wait. The rows survive what their messages do not."""
+"""Keys are rotated and versions are mixed while calls wait. Rows survive what their messages do not."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def broker():
         yield server.url
 
 
-def test_a_key_that_is_rotated_with_50_calls_in_the_queue_costs_none(rig, told):
-    """What the old key has signed, no worker believes, whatever the fallbacks say; they are sent again."""
+def test_rotated_key_with_50_queued_calls_costs_none(rig, report):
+    """No worker accepts messages signed with the old key, whatever the fallbacks; they are sent again."""
     rig.cast.environment["FAULT_KEY"] = OLD
     rig.serve()
     for number in range(50):
@@ -38,11 +38,11 @@ def test_a_key_that_is_rotated_with_50_calls_in_the_queue_costs_none(rig, told):
     rig.work()
     verdict = rig.verdict()
     assert verdict.done == 50
-    told("SECRET_KEY rotated", verdict)
+    report("SECRET_KEY rotated", verdict)
 
 
-def test_what_other_versions_write_is_understood_or_sent_again(rig, told):
-    """Rows with fields that nobody knows here, claimed without a lease, and messages with a word too many."""
+def test_rows_and_messages_of_other_versions_are_read_or_sent_again(rig, report):
+    """Rows with unknown fields, claimed without a lease, and messages with an additional argument."""
     rig.serve()
     for number in range(40):
         assert rig.submit(("GET", "POST")[number % 2])
@@ -51,4 +51,4 @@ def test_what_other_versions_write_is_understood_or_sent_again(rig, told):
     until(rig.whole, RECOVERY)
     verdict = rig.verdict()
     assert verdict.states == {"DONE": 35, "ERROR lost": 5}
-    told("versions mixed", verdict)
+    report("versions mixed", verdict)

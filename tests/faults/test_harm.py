@@ -1,4 +1,4 @@
-"""Calls that harm the worker that runs them: they kill it, keep it, or do not let go of it."""
+"""Calls that harm their worker: they kill it, block it, or ignore interruptions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.service
 
 
 @on(*long_or_short(CELLS, FEW))
-def test_a_call_that_kills_its_worker_comes_to_an_end(rig, told):
-    """A safe one has as many attempts as the mount gives, an unsafe one has one; and others are run meanwhile."""
+def test_call_that_kills_its_worker_ends(rig, report):
+    """A safe call has several attempts, an unsafe one has one; other calls run meanwhile."""
     safe, unsafe = rig.submit("GET", view="poisons"), rig.submit("POST", view="poisons")
     took = rig.recovers()
     verdict = rig.judge()
@@ -22,7 +22,7 @@ def test_a_call_that_kills_its_worker_comes_to_an_end(rig, told):
     assert verdict.safe_not_done == [safe]
     verdict.safe_not_done = []
     assert verdict.mistakes == {}
-    told("calls that kill their workers", verdict, recovered=took)
+    report("calls that kill their workers", verdict, recovered=took)
 
 
 LIMIT = 3
@@ -38,7 +38,7 @@ def hasty(databases, tmp_path):
 
 
 @pytest.mark.parametrize("view", ["works", "commits", "shrugs"])
-def test_a_call_that_takes_too_long_ends_and_its_worker_goes_on(hasty, told, view):
+def test_call_over_its_limit_ends_and_its_worker_goes_on(hasty, report, view):
     until(hasty.whole, RECOVERY)
     workers = hasty.pids("worker")
     call = hasty.submit("POST", seconds=40, view=view)
@@ -48,12 +48,12 @@ def test_a_call_that_takes_too_long_ends_and_its_worker_goes_on(hasty, told, vie
     assert verdict.states == {"ERROR run_timeout": 1, "DONE": 1}
     assert verdict.mistakes == {}
     assert hasty.pids("worker") == workers
-    told(f"run limit, the view {view}", verdict, recovered=took)
+    report(f"run limit, the view {view}", verdict, recovered=took)
 
 
 @pytest.mark.parametrize("number", long_or_short([1, 2], [2]), ids=lambda number: f"{number} of 2 workers")
-def test_calls_that_keep_the_interpreter_to_themselves_lose_their_processes(hasty, told, number):
-    """Nothing inside can interrupt them. Each process ends 15 s after the limit, and with it the run."""
+def test_processes_of_calls_that_hold_the_gil_are_killed(hasty, report, number):
+    """Nothing inside can interrupt them. Each process is killed 15 s after the limit, and the run ends with it."""
     calls = [hasty.submit("POST", view="hogs") for _ in range(number)]
     until(lambda: all(hasty.traces(call) for call in calls), RECOVERY)
     pids = {pid for call in calls for pid in hasty.traces(call)}
@@ -62,4 +62,4 @@ def test_calls_that_keep_the_interpreter_to_themselves_lose_their_processes(hast
     took = hasty.recovers()
     verdict = hasty.judge()
     assert (verdict.failed, verdict.done, verdict.mistakes) == (number, 1, {})
-    told("stuck in C", verdict, recovered=took)
+    report("stuck in C", verdict, recovered=took)

@@ -1,4 +1,4 @@
-"""Two hosts with workers, on Redis, PostgreSQL and S3. One is cut off in the middle of its runs, and comes back."""
+"""Two hosts with workers, on Redis, PostgreSQL and S3. One loses its network during its runs, and comes back."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def hosts_of(rig):
     return {trace.split()[3] for trace in rig.call("GET", f"/traces/{rig.name}/").json()}
 
 
-def test_a_host_that_is_cut_off_costs_no_call(rig, net, told):
+def test_host_cut_off_for_a_while_costs_no_call(rig, net, report):
     far, near = net.host("a"), net.host("b")
     rig.work(WORKER, *far)
     until(rig.whole, RECOVERY)
     rig.work(WORKER, *near)
     until(rig.whole, RECOVERY)
     took = []
-    with rig.stream(seconds=0.5, pause=0.6):  # as much as one host can do
+    with rig.stream(seconds=0.5, pause=0.6):  # the capacity of one host
         for seconds in AWAY:
             until(lambda: hosts_of(rig) == {"a", "b"}, RECOVERY)
             time.sleep(2)  # of traffic
@@ -77,10 +77,10 @@ def test_a_host_that_is_cut_off_costs_no_call(rig, net, told):
             threading.Event().wait(max(0, seconds - (time.monotonic() - began)))
             net.mend("a")
             took.append(rig.recovers())
-    told("a host of two cut off", rig.verdict(), times=len(AWAY), slowest=max(took))
+    report("a host of two cut off", rig.verdict(), times=len(AWAY), slowest=max(took))
 
 
-def test_a_host_that_never_comes_back_costs_no_call(rig, net, told):
+def test_host_cut_off_for_good_costs_no_call(rig, net, report):
     far, near = net.host("a"), net.host("b")
     rig.work(WORKER, *far)
     until(rig.whole, RECOVERY)
@@ -91,4 +91,4 @@ def test_a_host_that_never_comes_back_costs_no_call(rig, net, told):
         took = rig.recovers()
     verdict = rig.verdict()
     assert hosts_of(rig) == {"a", "b"}
-    told("a host of two gone", verdict, recovered=took)
+    report("a host of two gone", verdict, recovered=took)

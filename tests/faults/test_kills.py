@@ -1,4 +1,4 @@
-"""Every process of the workers is killed, idle and at work. The client's list of what was accepted is the oracle."""
+"""Every process of the workers is killed, idle and busy. The client's list of accepted calls is the oracle."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ BOTH = on(*long_or_short(CELLS, FEW))
 
 
 @BOTH
-def test_an_idle_worker_that_dies_with_the_lock_of_the_queue_holds_nothing_up(rig, told):
+def test_idle_worker_killed_with_the_queues_lock_blocks_nothing(rig, report):
     took = []
     for number in range(IDLE_KILLS):
         until(rig.is_idle, RECOVERY)
         rig.kill("worker", (signal.SIGKILL, signal.SIGTERM)[number % 2])
         took.append(rig.recovers())
-    told("idle worker killed", rig.verdict(), kills=len(took), slowest=max(took))
+    report("idle worker killed", rig.verdict(), kills=len(took), slowest=max(took))
 
 
 @ORM_ALONE
 @pytest.mark.parametrize("role", ["monitor", "pusher", "sentinel", "head"])
-def test_a_process_that_dies_idle_holds_nothing_up(rig, told, role):
+def test_idle_process_killed_blocks_nothing(rig, report, role):
     took = []
     for _ in range(long_or_short(20, 1)):
         rig.kill(role)
         took.append(rig.recovers())
-    told(f"idle {role} killed", rig.verdict(), kills=len(took), slowest=max(took))
+    report(f"idle {role} killed", rig.verdict(), kills=len(took), slowest=max(took))
 
 
 @BOTH
-def test_a_worker_that_dies_over_a_call_is_noticed_at_once(rig, told):
+def test_busy_worker_killed_is_noticed_at_once(rig, report):
     took = []
     for _ in range(long_or_short(20, 2)):
         safe, unsafe = rig.submit("GET", seconds=2), rig.submit("POST", seconds=2)
@@ -57,21 +57,21 @@ def test_a_worker_that_dies_over_a_call_is_noticed_at_once(rig, told):
         until(lambda unsafe=unsafe: rig.monitor(unsafe) == "Failed", RECOVERY)
         took.append(time.monotonic() - began)
         assert len(rig.traces(safe)) == 2
-    told("busy worker killed", rig.verdict(), kills=2 * len(took), slowest=max(took))
+    report("busy worker killed", rig.verdict(), kills=2 * len(took), slowest=max(took))
 
 
 @REDIS_ALONE
 @pytest.mark.parametrize("role", ["worker", "monitor", "pusher", "sentinel", "head"])
-def test_a_process_that_dies_at_work_costs_no_call(rig, told, role):
+def test_process_killed_under_load_costs_no_call(rig, report, role):
     with rig.flood(CALLS):
         until(lambda: len(rig.accepted) > CALLS // 4, RECOVERY)
         rig.kill(role)
         took = rig.recovers()
-    told(f"{role} killed at work", rig.verdict(), recovered=took)
+    report(f"{role} killed at work", rig.verdict(), recovered=took)
 
 
 @ORM_ALONE
-def test_a_cluster_ends_with_its_supervisor_and_the_next_one_goes_on(rig, told):
+def test_cluster_ends_with_its_killed_supervisor_and_the_next_goes_on(rig, report):
     until(rig.whole, RECOVERY)
     [head] = rig.pids("head")
     with rig.flood(CALLS):
@@ -80,25 +80,25 @@ def test_a_cluster_ends_with_its_supervisor_and_the_next_one_goes_on(rig, told):
         until(lambda: not group_of(head))
         rig.work()
         took = rig.recovers()
-    told("supervisor killed at work", rig.verdict(), recovered=took)
+    report("supervisor killed at work", rig.verdict(), recovered=took)
 
 
 @BOTH
-def test_a_whole_group_that_dies_with_all_that_it_had_fetched_costs_no_call(rig, told):
+def test_killed_process_group_with_fetched_messages_costs_no_call(rig, report):
     until(rig.whole, RECOVERY)
     [head] = rig.pids("head")
     with rig.flood(CALLS):
         until(lambda: len(rig.accepted) > CALLS // 4, RECOVERY)
         rig.kill("supervisor")
-        with contextlib.suppress(ProcessLookupError):  # it follows its supervisor by itself
+        with contextlib.suppress(ProcessLookupError):  # it may have followed its supervisor already
             os.killpg(head, signal.SIGKILL)
         rig.work()
         took = rig.recovers()
-    told("whole group killed", rig.verdict(), recovered=took)
+    report("whole group killed", rig.verdict(), recovered=took)
 
 
 @REDIS_ALONE
-def test_kills_at_random_cost_no_call(rig, told):
+def test_random_kills_cost_no_call(rig, report):
     chance, kills = random.Random(7), 0
     stop = time.monotonic() + STORM
     with rig.stream(seconds=0.1, pause=long_or_short(1, 0.2)):
@@ -107,12 +107,12 @@ def test_kills_at_random_cost_no_call(rig, told):
             rig.kill(role)
             kills += 1
             threading.Event().wait(chance.uniform(1, 3))
-    verdict = rig.verdict(patience=STORM + 2 * RECOVERY)  # hardly anything ran meanwhile
-    told("kills at random", verdict, kills=kills, recovered=rig.recovers())
+    verdict = rig.verdict(patience=STORM + 2 * RECOVERY)  # hardly anything ran during the kills
+    report("kills at random", verdict, kills=kills, recovered=rig.recovers())
 
 
 @REDIS_ALONE
-def test_told_to_stop_it_lets_a_call_end_that_has_the_time(rig, told):
+def test_stop_lets_short_calls_finish(rig, report):
     for _ in range(long_or_short(30, 2)):
         started = rig.submit("POST", seconds=1)
         until(lambda started=started: rig.runs(started), RECOVERY)
@@ -120,11 +120,11 @@ def test_told_to_stop_it_lets_a_call_end_that_has_the_time(rig, told):
         rig.work()
     verdict = rig.verdict()
     assert verdict.ended_lost == 0
-    told("told to stop", verdict, times=long_or_short(30, 2))
+    report("told to stop", verdict, times=long_or_short(30, 2))
 
 
 @ORM_ALONE
-def test_told_to_stop_it_ends_in_time_whatever_runs(rig, told):
+def test_stop_ends_in_time_with_long_calls(rig, report):
     until(rig.whole, RECOVERY)
     [head] = rig.pids("head")
     safe, unsafe = rig.submit("GET", seconds=12), rig.submit("POST", seconds=12)
@@ -134,11 +134,11 @@ def test_told_to_stop_it_ends_in_time_whatever_runs(rig, told):
     rig.work()
     verdict = rig.verdict()
     assert (verdict.done, verdict.ended_lost) == (1, 1)
-    told("told to stop with calls longer than the grace", verdict)
+    report("told to stop with calls longer than the grace", verdict)
 
 
 @ORM_ALONE
-def test_told_to_stop_it_leaves_what_waits_to_the_next_one(rig, told):
+def test_stop_leaves_a_backlog_to_the_next_cluster(rig, report):
     until(rig.whole, RECOVERY)
     with rig.flood(CALLS, seconds=0.2):
         until(lambda: len(rig.accepted) > CALLS // 4, RECOVERY)
@@ -146,4 +146,4 @@ def test_told_to_stop_it_leaves_what_waits_to_the_next_one(rig, told):
         rig.work()
     verdict = rig.verdict()
     assert verdict.ended_lost == 0
-    told("told to stop with a backlog", verdict)
+    report("told to stop with a backlog", verdict)

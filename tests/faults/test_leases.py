@@ -1,4 +1,4 @@
-"""A worker that is not dead, only slow: its lease runs out, somebody else runs the call, and then it wakes up."""
+"""A worker that is slow, not dead: its lease expires, another runs the call, and then it wakes up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rig(databases, tmp_path):
 
 
 @pytest.mark.parametrize("is_over", [False, True], ids=["while the other runs it", "when it is done"])
-def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_on(rig, told, is_over):
+def test_worker_suspended_past_its_lease_changes_nothing_when_it_resumes(rig, report, is_over):
     took = []
     for _ in range(long_or_short(10, 1)):
         call = rig.submit("GET", seconds=2)
@@ -48,7 +48,7 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_o
         assert result.headers["X-Process"] != str(slow)
         until(lambda slow=slow: is_at_work(rig, slow), RECOVERY)
     how = "after" if is_over else "during"
-    told(
+    report(
         f"worker stopped past its lease, continued {how} the next run",
         rig.verdict(),
         kills=len(took),
@@ -57,13 +57,13 @@ def test_a_worker_that_stood_still_past_its_lease_changes_nothing_when_it_goes_o
 
 
 def is_at_work(rig, pid):
-    """Whether a process has a part in what comes now."""
+    """Whether the process takes part in new work."""
     calls = [rig.submit("GET", seconds=0.2) for _ in range(3)]
     until(lambda: all(rig.monitor(call) == "Succeeded" for call in calls), RECOVERY)
     return any(pid in rig.traces(call) for call in calls)
 
 
-def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_again(rig, told):
+def test_unsafe_call_of_a_worker_suspended_past_its_lease_is_not_restarted(rig, report):
     call = rig.submit("POST", seconds=1)
     [slow] = until(lambda: rig.traces(call), RECOVERY)
     os.kill(slow, signal.SIGSTOP)
@@ -74,11 +74,11 @@ def test_an_unsafe_call_whose_worker_stood_still_past_its_lease_is_not_started_a
     rig.recovers()
     verdict = rig.verdict()
     assert verdict.ended_lost == 1
-    told("worker stopped over an unsafe call", verdict)
+    report("worker stopped over an unsafe call", verdict)
 
 
-def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases, tmp_path, told):
-    """The queue's own clock runs from the moment of fetching: what is fetched and waits for a worker comes again."""
+def test_message_redelivered_during_its_run_starts_nothing(databases, tmp_path, report):
+    """The queue's retry clock starts at the fetch: a message that waits for a worker is redelivered."""
     with rigged(tmp_path, databases("PostgreSQL"), FAULT_RETRY="6", FAULT_RUN_LIMIT="4.5", FAULT_SHARE="6") as rig:
         rig.serve()
         rig.work()
@@ -87,4 +87,4 @@ def test_a_message_that_comes_again_while_its_call_runs_starts_nothing(databases
             rig.submit("POST", seconds=4)
         verdict = rig.verdict()
         assert verdict.done == 6
-        told("messages redelivered during their runs", verdict)
+        report("messages redelivered during their runs", verdict)

@@ -1,4 +1,4 @@
-"""Workers are killed while they tell receivers of the ends of calls, good receivers and all kinds of bad ones."""
+"""Workers are killed while they deliver to good receivers and to all kinds of bad ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAUSE = 2
 
 
 class Good:
-    """What good receivers were told of each call, and how long after its end."""
+    """What good receivers got for each call, and how long after its end."""
 
     def __init__(self) -> None:
         self.ids: dict[str, set[str]] = collections.defaultdict(set)
@@ -52,7 +52,7 @@ class Good:
 
 
 @on((ORM, "PostgreSQL"))
-def test_good_receivers_hear_of_every_end_whatever_dies_and_whoever_misbehaves(rig, told):
+def test_every_end_is_delivered_once_to_good_receivers_whatever_dies(rig, report):
     good, chance, number = Good(), random.Random(7), 0
     with contextlib.ExitStack() as stack:
         ports = [stack.enter_context(receivers.misbehaving(kind)) for kind in BAD]
@@ -87,7 +87,7 @@ def test_good_receivers_hear_of_every_end_whatever_dies_and_whoever_misbehaves(r
     assert {len(ids) for ids in good.ids.values()} == {len(bodies) for bodies in good.bodies.values()} == {1}
     late = sorted(good.late.values())
     p95 = late[int(0.95 * (len(late) - 1))]
-    told(
+    report(
         "receivers of all kinds, workers killed",
         verdict,
         kills=KILLS,

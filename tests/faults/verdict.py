@@ -1,7 +1,7 @@
-"""``python -m tests.faults.verdict NAME SECONDS``: what became of the calls whose ids come in as JSON, as JSON.
+"""``python -m tests.faults.verdict NAME SECONDS``: what became of the calls whose ids come as JSON on stdin, as JSON.
 
-It waits until each of them has ended, for so many seconds at most.
-A process of its own, because it looks into the database and the storage of another project than the tests'.
+Waits until each has ended, or for the given seconds.
+A process of its own, because it reads the database and the storage of another project than the tests'.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WHOLE = 100_000
 
 @dataclasses.dataclass
 class Verdict:
-    """Of the calls that were answered with 202."""
+    """The outcome of the calls that got a 202."""
 
     COUNTS: ClassVar[tuple[str, ...]] = (
         "accepted",
@@ -67,12 +67,12 @@ class Verdict:
 
     @property
     def ended_lost(self) -> int:
-        """Unsafe calls whose worker died over them: nobody knows how far they came."""
+        """Unsafe calls whose worker died during the run: how far they came is unknown."""
         return self.states.get("ERROR lost", 0)
 
     @property
     def failed(self) -> int:
-        """Ended in another way."""
+        """Calls that ended otherwise."""
         return sum(self.states.values()) - self.done - self.cancelled - self.ended_lost - len(self.unfinished)
 
     @property
@@ -121,7 +121,7 @@ def judge(name: str, accepted: list[str]) -> Verdict:
 
 
 def kept() -> set[str]:
-    """The names of all that is in the storage."""
+    """The names of all files in the storage."""
     from django.core.files.storage import storages
 
     storage: Any = storages["asyncexchange"]

@@ -25,11 +25,11 @@ if __name__ == "__main__":
         newer = json.dumps({**fields, "from_the_future": {"a": [1]}, "version": 99})
         task.request = {"sealed": encryption.seal(newer.encode()).decode()}
         task.save(update_fields=["request"])
-    # A younger version tells the workers more, and a job of its own.
+    # A newer version passes an additional argument, and sends a job of its own.
     for pk in ids[:10]:
         async_task(ENTRY_POINTS["run"], pk, "more", again=True, q_options={"save": False, "ack_failure": True})
         async_task("django_asyncexchange.worker.runner.of_tomorrow", pk, q_options={"save": False, "ack_failure": True})
-    # An older one has claimed some, without a lease, and is gone.
+    # An older version claimed some, without a lease, and is gone.
     long_ago = timezone.now() - dt.timedelta(days=1)
     AsyncTask.objects.filter(pk__in=ids[10:20]).update(
         state=State.PROCESSING, attempt=1, started=long_ago, worker="", lease_until=None

@@ -14,7 +14,7 @@ from .reader import Reader
 
 @pytest.fixture(scope="session")
 def reader(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[Reader]:
-    """Somebody whose project runs."""
+    """A reader whose project runs."""
     home = tmp_path_factory.mktemp("reader")
     with receiving() as receiver:
         reader = Reader(home / "project", Environment(home, wheel), receiver)

@@ -1,4 +1,4 @@
-"""The views that the pages call: ``myproject/urls.py`` of their reader's project."""
+"""The views that the pages call: ``myproject/urls.py`` of the reader's project."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def answers(request):
 @allow_async
 @api_view(["GET", "POST"])
 def lasts(request):
-    """Is never done; somebody ends it."""
+    """Never return; a test ends it."""
     here, there = socket.socketpair()
     with here, there:
         here.recv(1)
@@ -29,7 +29,7 @@ def lasts(request):
 @allow_async
 @api_view(["GET"])
 def fills(request):
-    """More than is kept in the database."""
+    """More than fits into a row."""
     return Response({"rows": list(range(20_000))})
 
 

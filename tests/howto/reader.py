@@ -1,4 +1,4 @@
-"""Somebody who has a project, and does beside it what a page says, block by block, and sees what it shows."""
+"""A reader with a project, who does what a page says, block by block, and compares what it shows."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ class Reader(Newcomer):
         return super().localized(text)
 
     def python(self, text: str) -> str:
-        """Have the project run ``text``."""
+        """Run ``text`` in the project."""
         return self.shell(f"python -W ignore - <<'END'\nimport django\ndjango.setup()\n{text}\nEND")
 
     @contextlib.contextmanager
     def beside(self, home: Path | None = None, settings: str = "myproject.settings") -> Iterator[Reader]:
-        """A copy of the project as it was before anything ran, or the same one, with processes of its own."""
+        """A copy of the project before anything ran, or the same project, with processes of its own."""
         other = copy.copy(self)
         other.home, other.settings = home or self.home, settings
         other.port, other.running = free_port(), {}
@@ -130,12 +130,12 @@ class Reader(Newcomer):
     # Calls -----------------------------------------------------------------------------------------------------------
 
     def call(self, method: str, address: str, **options: Any) -> requests.Response:
-        """As anna, whatever the dialect."""
+        """A call of Anna's, in any dialect."""
         address = address if address.startswith("http") else f"http://127.0.0.1:{self.port}{address}"
         return requests.request(method, address, auth=("anna", "secret"), timeout=PATIENCE, **options)
 
     def accepted(self, path: str, method: str = "GET", **headers: str) -> str:
-        """Where the call of ``path`` is to be polled."""
+        """The status URL of a call of ``path``."""
         headers = headers or {"Prefer": "respond-async"}
         response = self.call(method, path, headers=headers, allow_redirects=False)
         assert response.status_code == 202, response.text
@@ -147,7 +147,7 @@ class Reader(Newcomer):
     # Pages -----------------------------------------------------------------------------------------------------------
 
     def read(self, page: Iterable[Block], stories: Callable[[Block], Any]) -> None:
-        """Do and see all that ``page`` shows; ``stories`` knows what is special about a block."""
+        """Do and compare everything on ``page``; ``stories`` has the special blocks."""
         self.known, self.printed = {}, []
         last = None
         for block in page:
@@ -170,7 +170,7 @@ class Reader(Newcomer):
         self.said = "".join(self.printed)
 
     def repeated(self, commands: Block | None, block: Block) -> None:
-        """See ``block`` in what ``commands`` have printed, the first time or a later one."""
+        """Compare ``block`` with the output of ``commands``, repeated a few times."""
         for _ in range(TRIES - 1 if commands else 0):
             try:
                 return self.compare(block)
@@ -179,7 +179,7 @@ class Reader(Newcomer):
         self.compare(block)
 
     def start(self, line: str, name: str) -> None:
-        """What the project has started already goes on."""
+        """Start a command, unless the project has started it already."""
         if name not in self.running:
             super().start(line, name)
 
@@ -192,7 +192,7 @@ class Reader(Newcomer):
         assert self.fits(json.loads(self.localized(block.text)), json.loads(real)), f"{block.text} is not\n{real}"
 
     def fits(self, shown: Any, real: Any) -> bool:
-        """Whether ``real`` is what is shown, or more of it; ids are learned."""
+        """Whether ``real`` has all that is shown; ids are learned."""
         if isinstance(shown, dict):
             return all(name in real and self.fits(part, real[name]) for name, part in shown.items())
         if isinstance(shown, list):
@@ -208,7 +208,7 @@ class Reader(Newcomer):
 
 
 def shown(page: str, words: str) -> str:
-    """The first block on ``page`` that has ``words``."""
+    """The first block on ``page`` that contains ``words``."""
     [path] = [path for path in PAGES if path.stem == page]
     return next(block.text for block in shown_on(path) if words in block.text)
 
@@ -220,7 +220,7 @@ def shown_on(page: Path) -> tuple[Block, ...]:
 
 
 def more(text: str) -> str:
-    """``text``, whose dictionaries and lists of settings add to what there is."""
+    """``text``, whose dictionaries and lists of settings extend the existing ones."""
     tree = ast.parse(completed(text))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("ASYNC_EXCHANGE", "STORAGES"):

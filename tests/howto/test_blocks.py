@@ -1,7 +1,7 @@
-"""Whatever how-to's and reference show is done as it stands, beside a real server and worker, and is as it is shown.
+"""Everything that how-to's and reference show is done as shown, with a real server and worker, and compared.
 
 A block that is neither done nor listed fails: a new one of ``sh`` is entered, one of ``http``, ``json`` or ``none`` has
-to be in what the last command printed, and any other needs a story below, or a line in ``ELSEWHERE``.
+to be in the output of the last command, and any other needs a story below, or a line in ``ELSEWHERE``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ STORIES: dict[tuple[str, str], Story] = {}
 
 
 def story(page: str, beginning: str) -> Callable[[Story], Story]:
-    """What is special about a block: how it comes about, or how it is seen."""
+    """Register what is special about a block: how it comes about, or how it is compared."""
 
     def keep(told: Story) -> Story:
         STORIES[page, beginning] = told
@@ -81,7 +81,7 @@ def story(page: str, beginning: str) -> Callable[[Story], Story]:
 
 @pytest.mark.full
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in PAGES if shows(page)])
-def test_what_a_page_shows_is_so(reader, page):
+def test_page_shows_what_happens(reader, page):
     ours = {words: told for (name, words), told in STORIES.items() if name == page.stem}
     reader.read(others(page), lambda block: next((ours[words] for words in ours if block.text.startswith(words)), None))
 
@@ -103,7 +103,7 @@ def key(reader, block):
 
 @story("personal-data", "python manage.py asyncexchange_forget")
 def forgotten(reader, block):
-    """Anna has a call, and so had the user 17, who is gone."""
+    """Anna has a call, and so had user 17, who is deleted."""
     reader.accepted("/reports/stock")
     reader.python(
         "from django.contrib.auth.models import User\nfrom django.test import Client\n"
@@ -129,7 +129,7 @@ def pruned(reader, block):
 
 @story("storing-and-serving-results", "curl --continue-at -")
 def continued(reader, block):
-    """A download broke off after a while."""
+    """Resume an interrupted download."""
     result = reader.accepted("/api/remap/1.2/report/large?async=true")
     ready = until(lambda: redirected(reader.call("GET", result, allow_redirects=False)), PATIENCE, PAUSE)
     link = ready.headers["Location"]
@@ -171,7 +171,7 @@ def timed_out(reader, block):
 
 @story("cisco", "<asyncResult>")
 def in_xml(reader, block):
-    accept = "application/xml, */*;q=0.1"  # the view gives JSON only
+    accept = "application/xml, */*;q=0.1"  # the view returns JSON only
     waits = reader.call("POST", "/unifiedconfig/config/calltype?async=true", headers={"Accept": accept})
     for shown, real in zip(block.text.split("\n\n"), [waits.text, overdue(reader, accept)], strict=True):
         assert canonicalize(shown, strip_text=True) == canonicalize(real, strip_text=True)
@@ -186,7 +186,7 @@ def overdue(reader, accept):
 @story("moysklad", '{"events"')
 def told(reader, block):
     reader.accepted("/api/remap/1.2/report/stock?async=true")
-    reader.said = until(lambda: heard(reader, "/hook?"), PATIENCE, PAUSE).body.decode()
+    reader.said = until(lambda: newest(reader, "/hook?"), PATIENCE, PAUSE).body.decode()
     reader.compare(block)
 
 
@@ -210,12 +210,12 @@ def heeded(reader, block):
     name, _, text = reader.localized(block.text).strip().partition(": ")
     response = reader.call("GET", "/reports/stock", headers={name: text})
     assert "callback" in response.headers["Preference-Applied"]
-    assert until(lambda: heard(reader, "/done"), PATIENCE, PAUSE)
+    assert until(lambda: newest(reader, "/done"), PATIENCE, PAUSE)
 
 
 @story("webhooks", "POST /hooks")
 def signed(reader, block):
-    seen = until(lambda: heard(reader, "/hooks"), PATIENCE, PAUSE)
+    seen = until(lambda: newest(reader, "/hooks"), PATIENCE, PAUSE)
     method, path, headers, body = parsed(block)
     assert (seen.method, seen.path, seen.headers["content-type"]) == (method, path, headers["Content-Type"])
     assert {name.lower() for name in headers} <= seen.headers.keys()
@@ -225,21 +225,21 @@ def signed(reader, block):
 @story("webhooks", "python manage.py asyncexchange_resend")
 def resent(reader, block):
     def is_sent_again() -> bool:
-        """What arrived has to be written down first."""
+        """Repeat until the message that arrived has been recorded."""
         reader.type(block)
         return all(re.match(r"\d+ deliveries", each) for each in reader.printed) and reader.printed[-1][0] != "0"
 
     assert until(is_sent_again, PATIENCE, PAUSE)
 
 
-def heard(reader, path):
+def newest(reader, path):
     """The newest message at ``path``."""
     found = [seen for seen in reader.receiver.seen if seen.path.startswith(path)]
     return found[-1] if found else None
 
 
 def asked(reader, block):
-    """The answer to the request that ``block`` is."""
+    """The response to the request in ``block``."""
     method, path, headers, body = parsed(block)
     return reader.call(method, path, headers=headers, data=reader.localized(body))
 
@@ -255,8 +255,8 @@ def parsed(block):
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)
-def test_every_block_is_done_or_listed(page):
-    """Those of how-to's and reference are done here, or fail here."""
+def test_every_block_is_run_or_listed(page):
+    """Blocks of how-to's and reference are run here, or fail here."""
     assert page in PAGES or not others(page)
 
 
@@ -267,7 +267,7 @@ def test_no_block_is_overlooked(page):
     assert not re.search(r"(?m)^(?! *\.\.).*::$|\.\. (code|highlight|sourcecode|prompt)::", text)
 
 
-def test_nothing_is_listed_or_told_that_is_not_there():
+def test_every_listed_block_exists():
     there = [(page.stem, block.text) for page in DOCUMENTS for block in shown_on(page)]
     for name, words in [*ELSEWHERE, *STORIES]:
         assert any(page == name and text.startswith(words) for page, text in there), (name, words)

@@ -1,4 +1,4 @@
-"""Every command that README and documentation name is there, and takes what is written behind it."""
+"""Every command in README and documentation exists, and takes the arguments shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPTION = re.compile(r"``(--[a-z-]+)")
 
 
 def named(page: Path) -> set[str]:
-    """Commands with what is behind them, of texts and blocks."""
+    """Commands with their arguments, from texts and blocks."""
     text = page.read_text(encoding="utf-8")
     found = {first or second for first, second in IN_TEXT.findall(text)} | set(IN_BLOCK.findall(text))
     return {" ".join(words.split()) for words in found}
@@ -49,7 +49,7 @@ def commands(app: str) -> list[str]:
 def parser(name: str) -> CommandParser:
     made = command(name).create_parser("manage.py", name)
     for action in made._actions:
-        action.default = argparse.SUPPRESS  # the default backend of these settings, say, is none for db_worker
+        action.default = argparse.SUPPRESS  # defaults depend on the settings: db_worker's backend, for one
     return made
 
 
@@ -60,14 +60,14 @@ def takes(name: str, arguments: list[str]) -> None:
     elif arguments:
         parser(name).parse_args(arguments)
     else:
-        assert command(name)  # a text that names it need not say what it takes
+        assert command(name)  # a text that names a command need not show arguments
 
 
 ALL = sorted((page.stem, words) for page in DOCUMENTS for words in named(page))
 
 
 @pytest.mark.parametrize("words", sorted({words for _, words in ALL}))
-def test_command_is_there_and_takes_its_arguments(words):
+def test_command_exists_and_takes_its_arguments(words):
     name, *arguments = shlex.split(words)
     takes(name, arguments)
 
@@ -85,11 +85,11 @@ def test_option_in_a_text_belongs_to_a_command_of_its_page(page):
 @pytest.mark.parametrize(
     "words", ["asyncexchange_worker --grase 60", "asyncexchange_prune anna", "celery worker --cue x"]
 )
-def test_a_wrong_argument_is_seen(words):
+def test_wrong_argument_is_noticed(words):
     name, *arguments = words.split()
     with pytest.raises((CommandError, SystemExit, AssertionError)):
         takes(name, arguments)
 
 
-def test_each_command_of_this_app_is_named():
+def test_each_command_of_this_app_is_documented():
     assert set(commands(OURS)) <= {words.split()[0] for _, words in ALL}

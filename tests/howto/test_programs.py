@@ -1,4 +1,4 @@
-"""Files that the how-to's show are asked of the programs that read them: nginx, systemd, PostgreSQL, a bucket."""
+"""Files in the how-to's are checked by the programs that read them: nginx, systemd, PostgreSQL, an S3 bucket."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def redirected(response):
     return response.headers["Location"] if response.status_code == 302 else None
 
 
-def test_nginx_sends_the_file_that_a_link_leads_to(link):
+def test_nginx_sends_the_file_of_a_link(link):
     assert json.loads(requests.get(link, timeout=PATIENCE).content)["rows"][-1] == 19_999
 
 
-def test_nginx_sends_a_part_and_says_what_keeps_a_file_harmless(link):
+def test_nginx_sends_a_range_with_the_sandbox_headers(link):
     part = requests.get(link, headers={"Range": "bytes=0-7"}, timeout=PATIENCE)
     assert (part.status_code, part.content) == (206, b'{"rows":')
     assert SANDBOX.items() <= dict(part.headers).items()
 
 
-def test_nginx_gives_nothing_to_who_has_no_link(front, link):
+def test_nginx_sends_no_file_without_a_link(front, link):
     [file, *_] = [file for file in (front.home / "results").rglob("*") if file.is_file()]
     assert front.call("GET", f"/{file.relative_to(front.home)}").status_code == 404
 
@@ -76,7 +76,7 @@ def test_nginx_gives_nothing_to_who_has_no_link(front, link):
 # systemd and containers -----------------------------------------------------------------------------------------------
 
 
-def test_systemd_has_nothing_against_the_unit(tmp_path):
+def test_systemd_verifies_the_unit(tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
@@ -94,20 +94,20 @@ def commands() -> tuple[list[str], list[str]]:
     return run, check
 
 
-def test_the_container_is_well_while_its_command_runs(reader):
+def test_container_is_healthy_while_its_command_runs(reader):
     _, check = commands()
 
     assert until(lambda: reader.shell(f"{shlex.join(check)} && echo well || true"), PATIENCE, PAUSE) == "well\n"
 
 
-def test_kubernetes_starts_and_asks_what_the_image_does():
+def test_kubernetes_runs_and_checks_the_same_commands_as_the_image():
     run, check = commands()
     [container] = yaml.safe_load(shown("deployment", "# Kubernetes"))["spec"]["containers"]
     assert container["args"] == run
     assert container["startupProbe"]["exec"]["command"] == container["livenessProbe"]["exec"]["command"] == check
 
 
-def test_whoever_starts_a_worker_waits_for_longer_than_its_grace():
+def test_stop_timeouts_are_longer_than_the_workers_grace():
     unit = shown("deployment", "[Unit]")
     pod = yaml.safe_load(shown("deployment", "# Kubernetes"))["spec"]
     service = yaml.safe_load(shown("deployment", "# compose.yaml"))["services"]["worker"]
@@ -123,7 +123,7 @@ def test_whoever_starts_a_worker_waits_for_longer_than_its_grace():
 
 
 @pytest.mark.service
-def test_postgresql_takes_each_line_of_its_configuration(postgres_url):
+def test_postgresql_accepts_each_line_of_its_configuration(postgres_url):
     lines = [line.partition("#")[0].strip() for line in shown("deployment", "# postgresql.conf").splitlines()]
     pairs = [line.split(" = ") for line in lines if line]
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -132,7 +132,7 @@ def test_postgresql_takes_each_line_of_its_configuration(postgres_url):
     assert len(pairs) == 4
 
 
-def test_a_bucket_takes_the_rule():
+def test_s3_accepts_the_lifecycle_rules():
     rules = json.loads(shown("storing-and-serving-results", '"Rules"'))
     keys = {"aws_access_key_id": "anybody", "aws_secret_access_key": "nothing", "region_name": "us-east-1"}
     with mock_aws():

@@ -1,4 +1,4 @@
-"""A project for each executor, set up as the page about executors says: the workers that it starts run a call."""
+"""A project for each executor, set up as the page about executors says: its workers run a call."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print(answer.json())
         ("tasks", "executors.django_tasks.DjangoTasks", "python manage.py db_worker"),
     ],
 )
-def test_the_workers_of_an_executor_run_a_call(reader, tmp_path, extra, settings, command):
+def test_workers_of_an_executor_run_a_call(reader, tmp_path, extra, settings, command):
     text = more(shown("executors", settings))
     broker = redis_server() if "redis://" in text else contextlib.nullcontext()
     with broker as server, reader.beside(tmp_path / "project") as other:

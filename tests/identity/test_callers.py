@@ -1,4 +1,4 @@
-"""Callers of every kind, with the real packages: who is let in as whom, and who is not to be remembered."""
+"""Callers of every kind, with the real packages: whose identity is stored, and whose cannot be."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class View(APIView):
 
 
 class KeyAuthentication(BaseAuthentication):
-    """A project's own: the key itself is ``request.auth``."""
+    """A project's own: ``request.auth`` is the key itself."""
 
     def authenticate(self, request: Any) -> Any:
         key = request.headers.get("X-Key")
@@ -82,7 +82,7 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class KioskAuthentication(BaseAuthentication):
-    """A device without a person."""
+    """A device without a user."""
 
     def authenticate(self, request: Any) -> Any:
         return AnonymousUser(), Token.objects.get()
@@ -120,7 +120,7 @@ def later(settings, monkeypatch):
 
 @pytest.fixture
 def polls(settings):
-    """The task addresses know who calls by these classes."""
+    """The task endpoints use these authentication classes."""
 
     def by(*classes):
         paths = [f"{cls.__module__}.{cls.__qualname__}" for cls in classes]
@@ -151,28 +151,28 @@ def submit(client, address):
     return AsyncTask.objects.latest("created")
 
 
-# Who is no row of the user model --------------------------------------------------------------------------------------
+# Callers who are no row of the user model -----------------------------------------------------------------------------
 
 
-def test_a_token_that_merely_has_the_key_of_a_user_is_answered_at_once(anna):
+def test_token_user_with_the_pk_of_a_user_is_answered_synchronously(anna):
     response = stateless(anna.pk).get("/stateless/", headers=PREFER)
     assert (response.status_code, response.json()["user"]) == (200, f"TokenUser {anna.pk}")
     assert not AsyncTask.objects.exists()
 
 
-def test_a_token_that_merely_has_the_key_of_a_user_is_refused_where_the_client_insists(anna):
+def test_token_user_with_the_pk_of_a_user_is_refused_by_solitude(anna):
     response = stateless(anna.pk).post("/stateless/", headers=SOLITUDE)
     assert (response.status_code, response.json()["error"], ran) == (400, "caller_unknown", [])
     assert "Retry-After" not in response
 
 
-def test_a_user_who_is_made_of_claims_and_was_never_saved_is_not_taken_for_the_one_of_that_key(anna):
+def test_unsaved_user_made_of_claims_is_not_taken_for_the_saved_one(anna):
     assert Client().post("/claims/", headers=SOLITUDE).status_code == 400
     assert Client().get("/claims/", headers=PREFER).json()["user"] == "made of claims"
     assert not AsyncTask.objects.exists()
 
 
-def test_a_token_that_merely_has_the_key_of_a_user_reads_nothing_of_that_users(anna, polls, settings):
+def test_token_user_does_not_read_the_tasks_of_the_user_with_its_pk(anna, polls, settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
     task = submit(bearer(JWT.for_user(anna)), "/jwt/")
     polls(JWTStatelessUserAuthentication)
@@ -183,17 +183,17 @@ def test_a_token_that_merely_has_the_key_of_a_user_reads_nothing_of_that_users(a
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``: by the id of a service that issues tokens."""
+    """``SNAPSHOT_USER``: the id at the service that issues the tokens."""
     return f"elsewhere {request.user.pk}" if isinstance(request.user, TokenUser) else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``."""
+    """``RESTORE_USER``"""
     return TokenUser(auth)
 
 
 class TestNamed:
-    """Where a project says who such callers are."""
+    """With ``SNAPSHOT_USER`` and ``RESTORE_USER``."""
 
     @pytest.fixture(autouse=True)
     def hooks(self, settings, polls):
@@ -201,13 +201,13 @@ class TestNamed:
         settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, **names)
         polls(JWTStatelessUserAuthentication)
 
-    def test_a_caller_whom_the_project_names_runs_as_that_caller(self, anna):
+    def test_named_caller_runs_as_itself(self, anna):
         task = submit(stateless(anna.pk), "/stateless/")
         assert perform(task) == 200
         assert answer(task) == {"user": f"TokenUser {anna.pk}", "auth": "AccessToken", "plan": "gold"}
         assert (task.owner, task.auth_reference.count("gold")) == (None, 1)
 
-    def test_a_caller_whom_the_project_names_reads_its_own_tasks_and_nobody_elses(self, anna):
+    def test_named_caller_reads_its_own_tasks_only(self, anna):
         task = submit(stateless(anna.pk), "/stateless/")
         address = f"/async/tasks/{task.pk}"
         assert [stateless(pk).get(address).status_code for pk in (anna.pk, anna.pk + 1)] == [202, 404]
@@ -215,18 +215,18 @@ class TestNamed:
         client.force_login(User.objects.create_user("otto"))
         assert client.get(address).status_code == 401
 
-    def test_a_name_that_was_changed_in_the_database_does_not_run(self, anna):
+    def test_forged_name_in_the_database_does_not_run(self, anna):
         task = submit(stateless(anna.pk), "/stateless/")
         AsyncTask.objects.update(auth_backend="application")
         assert (perform(task), ran) == (401, [])
 
 
-def test_a_user_of_a_schema_has_an_account_there(anna, monkeypatch):
-    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # as django-tenants does
+def test_account_of_a_user_in_a_schema_names_the_schema(anna, monkeypatch):
+    monkeypatch.setattr(connection, "schema_name", "acme", raising=False)  # like django-tenants
     assert callers.owner_of(mock.Mock(user=anna, auth=None)).account == f":user:acme:{anna.pk}"
 
 
-# Applications ---------------------------------------------------------------------------------------------------------
+# OAuth2 applications --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def access(application, token="shop-token"):
     return bearer(token)
 
 
-def test_an_application_owns_what_it_submits_and_runs_as_itself(shop, application):
+def test_application_owns_its_task_and_runs_as_itself(shop, application):
     task = submit(shop, "/oauth/")
     assert (task.owner, task.owner_kind, task.owner_reference) == (
         None,
@@ -262,7 +262,7 @@ def test_an_application_owns_what_it_submits_and_runs_as_itself(shop, applicatio
 @pytest.mark.parametrize(
     "address", ["/async/tasks/{}", "/delay/result/{}/", "/unifiedconfig/config/asyncrequeststatus/{}"]
 )
-def test_an_application_reads_its_own_tasks_and_another_does_not(shop, anna, address):
+def test_application_reads_its_own_tasks_only(shop, anna, address):
     mount = {"/a": "prefer", "/d": "solitude", "/u": "cisco"}[address[:2]]
     task = submit(shop, "/oauth/")
     AsyncTask.objects.update(dialect=mount)
@@ -272,30 +272,30 @@ def test_an_application_reads_its_own_tasks_and_another_does_not(shop, anna, add
     assert (statuses[0] != 404, statuses[1]) == (True, 404)
 
 
-def test_a_user_whose_key_reads_like_the_name_of_an_application_has_another_account():
+def test_user_with_a_pk_like_an_application_has_another_account():
     user = User(pk=":application:oauth2_provider.application:1")
     user._state.adding = False
     assert callers.owner_of(mock.Mock(user=user, auth=None)).account == f":{user.pk}"
 
 
-def test_an_application_may_have_webhooks(shop):
+def test_application_may_have_webhooks(shop):
     made = shop.post("/async/webhooks", {"url": "https://hooks.example/"}, content_type="application/json")
     assert made.status_code == 201, made.content
     assert Webhook.objects.get().owner is None
 
 
-def test_an_application_whose_token_was_revoked_does_not_run(shop):
+def test_application_with_a_revoked_token_does_not_run(shop):
     task = submit(shop, "/oauth/")
     AccessToken.objects.all().delete()
     assert (perform(task), ran) == (401, [])
 
 
-# Nobody ---------------------------------------------------------------------------------------------------------------
+# Anonymous callers ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def nameless(monkeypatch, settings):
-    """DRF's ``UNAUTHENTICATED_USER`` is None."""
+    """``UNAUTHENTICATED_USER`` is None."""
     monkeypatch.setattr(api_settings, "UNAUTHENTICATED_USER", None)
 
 
@@ -306,7 +306,7 @@ def without_users(settings):
 
 
 @pytest.mark.parametrize("project", ["nameless", "without_users"])
-def test_nobody_is_nobody_whatever_stands_for_it(project, request, settings):
+def test_anonymous_caller_needs_allow_anonymous(project, request, settings):
     request.getfixturevalue(project)
     assert Client().post("/open/", headers=SOLITUDE).status_code == 401
     assert Client().get("/open/", headers=PREFER).status_code == 200
@@ -318,44 +318,44 @@ def test_nobody_is_nobody_whatever_stands_for_it(project, request, settings):
 
 
 @pytest.mark.parametrize("project", ["nameless", "without_users"])
-def test_nobody_has_no_list_and_no_webhooks_whatever_stands_for_it(project, request, settings):
+def test_anonymous_caller_has_no_webhooks(project, request, settings):
     request.getfixturevalue(project)
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
     assert Client().get("/async/tasks").status_code == 200
     assert Client().get("/async/webhooks").status_code == 401
 
 
-def test_a_preference_without_credentials_is_answered_at_once():
+def test_prefer_without_credentials_is_answered_synchronously():
     response = Client().get("/open/", headers=PREFER)
     assert (response.status_code, ran) == (200, ["/open/"])
     assert not AsyncTask.objects.exists()
 
 
-def test_a_preference_that_is_left_to_the_view_leaves_it_the_body_and_the_throttle():
+def test_ignored_preference_leaves_body_and_throttle_to_the_view():
     response = Client().post("/open/", {"a": "1"}, content_type="application/json", headers=PREFER)
     assert (response.status_code, response.json(), Counting.asked) == (200, {"a": "1"}, 1)
 
 
-def test_a_form_that_is_left_to_the_view_is_read_by_it():
+def test_ignored_preference_leaves_the_form_to_the_view():
     response = Client().post("/open/", {"a": "1"}, headers=PREFER)
     assert (response.status_code, response.json()) == (200, {"a": "1"})
 
 
-def test_a_preference_for_a_view_that_refuses_is_refused_by_the_view():
+def test_prefer_without_permission_gets_the_views_401():
     response = Client().get("/jwt/", headers=PREFER)
     assert (response.status_code, response["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
     assert response.json() == Client().get("/jwt/").json()
 
 
-def test_bad_credentials_with_a_preference_are_refused_by_the_view():
+def test_prefer_with_invalid_credentials_gets_the_views_401():
     later, now = bearer("nonsense").get("/open/", headers=PREFER), bearer("nonsense").get("/open/")
     assert (later.status_code, later.json()) == (now.status_code, now.json()) and now.status_code == 401
 
 
-# What is refused for good ---------------------------------------------------------------------------------------------
+# Permanent refusals ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refusal_for_good_is_logged_once_for_each_kind(anna, caplog):
+def test_permanent_refusal_is_logged_once_for_each_kind(anna, caplog):
     for _ in range(3):
         stateless(anna.pk).post("/stateless/", headers=SOLITUDE)
         Client(headers={"X-Key": "k"}).get("/key/", headers=PREFER)
@@ -365,7 +365,7 @@ def test_a_refusal_for_good_is_logged_once_for_each_kind(anna, caplog):
 
 
 @pytest.mark.parametrize("error", [DataError("too long"), IntegrityError("no such user"), ValueError("NUL")])
-def test_what_the_database_does_not_take_is_refused_for_good(anna, error, caplog):
+def test_permanent_database_error_is_refused_without_retry_after(anna, error, caplog):
     def refuse(execute, sql, params, many, context):
         if sql.lstrip().startswith("INSERT"):
             raise error
@@ -383,7 +383,7 @@ def test_what_the_database_does_not_take_is_refused_for_good(anna, error, caplog
 # request.auth ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_claims_of_a_jwt_are_in_the_run_without_a_setting(anna):
+def test_run_has_the_claims_of_a_jwt(anna):
     token = JWT.for_user(anna)
     token["plan"] = "gold"
     task = submit(bearer(token), "/jwt/")
@@ -392,14 +392,14 @@ def test_the_claims_of_a_jwt_are_in_the_run_without_a_setting(anna):
     assert answer(task) == {"user": "anna", "auth": "AccessToken", "plan": "gold"}
 
 
-def test_a_jwt_that_has_expired_meanwhile_does_not_run(anna):
+def test_jwt_expired_meanwhile_does_not_run(anna):
     task = submit(bearer(JWT.for_user(anna)), "/jwt/")
     label, _, claims = task.auth_reference.partition(":")
     AsyncTask.objects.update(auth_reference=f"{label}:{json.dumps({**json.loads(claims), 'exp': 1})}")
     assert (perform(task), ran) == (401, [])
 
 
-def test_a_token_of_knox_is_in_the_run_without_a_setting(anna):
+def test_run_has_the_knox_token(anna):
     _, token = AuthToken.objects.create(anna)
     task = submit(bearer(token, "Token"), "/knox/")
     assert perform(task) == 200
@@ -409,21 +409,21 @@ def test_a_token_of_knox_is_in_the_run_without_a_setting(anna):
 @pytest.mark.parametrize(
     "end", [lambda: AuthToken.objects.all().delete(), lambda: AuthToken.objects.update(expiry=timezone.now())]
 )
-def test_a_token_of_knox_that_is_no_longer_valid_does_not_run(anna, end):
+def test_invalidated_knox_token_does_not_run(anna, end):
     _, token = AuthToken.objects.create(anna)
     task = submit(bearer(token, "Token"), "/knox/")
     end()
     assert (perform(task), ran) == (401, [])
 
 
-def test_an_auth_that_cannot_be_named_is_answered_at_once(anna):
+def test_unknown_type_of_auth_is_answered_synchronously(anna):
     client = Client(headers={"X-Key": "k"})
     assert client.get("/key/", headers=PREFER).json() == {"user": "anna", "auth": "str", "plan": None}
     assert client.post("/key/", headers=SOLITUDE).status_code == 400
     assert not AsyncTask.objects.exists()
 
 
-def test_a_token_of_nobody_is_in_the_run_too(anna, settings):
+def test_run_of_an_anonymous_caller_has_its_token(anna, settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)
     Token.objects.create(user=anna)
     task = submit(Client(), "/kiosk/")
@@ -431,7 +431,7 @@ def test_a_token_of_nobody_is_in_the_run_too(anna, settings):
     assert answer(task) == {"user": "AnonymousUser", "auth": "Token", "plan": None}
 
 
-def test_a_token_whose_key_is_no_secret_is_found_by_it(shop, django_assert_num_queries):
+def test_token_with_an_integer_pk_is_restored_by_one_query(shop, django_assert_num_queries):
     task = submit(shop, "/oauth/")
     for number in range(3):
         AccessToken.objects.create(token=f"another {number}", expires=timezone.now(), scope="")
@@ -440,17 +440,17 @@ def test_a_token_whose_key_is_no_secret_is_found_by_it(shop, django_assert_num_q
     assert token.token == "shop-token"
 
 
-# Backends that only permit --------------------------------------------------------------------------------------------
+# Backends for permissions only ----------------------------------------------------------------------------------------
 
 
-def test_a_backend_that_knows_nobody_is_passed_over(anna, settings):
+def test_backend_without_users_is_skipped(anna, settings):
     settings.AUTHENTICATION_BACKENDS = [RULES, MODEL]
     key = Token.objects.create(user=anna)
     task = submit(bearer(JWT.for_user(anna)), "/jwt/")
     assert (task.auth_backend, perform(task), key.user) == (MODEL, 200, anna)
 
 
-def test_a_user_whom_no_backend_knows_is_answered_at_once(anna, settings):
+def test_user_without_a_backend_is_answered_synchronously(anna, settings):
     settings.AUTHENTICATION_BACKENDS = [RULES]
     assert bearer(JWT.for_user(anna)).get("/jwt/", headers=PREFER).status_code == 200
     assert bearer(JWT.for_user(anna)).post("/jwt/", headers=SOLITUDE).status_code == 400

@@ -1,4 +1,4 @@
-"""Who submitted runs; who may not act any more does not; and nothing that proves an identity is kept."""
+"""A run has the identity of its caller; revoked identities do not run; no credential is stored."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ asked: list[tuple[str, bool]] = []
 
 
 class OtherBackend(ModelBackend):
-    """Another way to be a user."""
+    """Another authentication backend."""
 
 
 class Idle(Executor):
-    """An executor that leaves running to the test."""
+    """An executor that runs nothing."""
 
     def send(self, task_id, job="run"):
         pass
@@ -95,33 +95,33 @@ def content(task):
     return bytes(task.bodies.get(kind=Body.RESPONSE).content)
 
 
-# Who runs -------------------------------------------------------------------------------------------------------------
+# Identity of a run ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["person/", "async-person/"])
-def test_a_view_runs_as_the_owner(session, path):
+def test_view_runs_as_the_owner(session, path):
     assert content(submit(session, f"/zoo/{path}")) == b'{"user": "anna", "authenticated": true}'
 
 
-def test_a_drf_view_runs_as_the_owner_with_the_token_object(bearer):
+def test_drf_view_runs_as_the_owner_with_the_token(bearer):
     assert content(submit(bearer, "/doors/closed/")) == b'{"user":"anna","auth":"Token","same":true}'
 
 
-def test_a_drf_view_of_a_session_runs_without_a_token(session):
+def test_drf_view_with_a_session_runs_without_a_token(session):
     assert content(submit(session, "/zoo/rest-function/")) == b'{"user":"anna","data":{},"query":{}}'
 
 
-def test_an_anonymous_call_runs_as_nobody(settings):
+def test_anonymous_call_runs_as_anonymous(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     assert content(submit(Client(), "/zoo/person/")) == b'{"user": "", "authenticated": false}'
 
 
-def test_an_anonymous_call_of_a_drf_view_runs_as_nobody(settings):
+def test_anonymous_drf_call_runs_as_anonymous(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     assert content(submit(Client(), "/zoo/rest-function/")) == b'{"user":"","data":{},"query":{}}'
 
 
-def test_a_view_runs_as_a_user_of_another_backend(anna, settings):
+def test_view_runs_as_a_user_of_another_backend(anna, settings):
     settings.AUTHENTICATION_BACKENDS = [BACKEND, OTHER]
     client = Client()
     client.force_login(anna, OTHER)
@@ -129,17 +129,17 @@ def test_a_view_runs_as_a_user_of_another_backend(anna, settings):
     assert (task.auth_backend, task.status_code) == (OTHER, 200)
 
 
-def test_a_token_belongs_to_the_first_backend_that_knows_its_user(bearer, settings):
+def test_token_uses_the_first_backend_with_its_user(bearer, settings):
     settings.AUTHENTICATION_BACKENDS = [OTHER, BACKEND]
     assert submit(bearer, "/doors/closed/").auth_backend == OTHER
 
 
-# Who does not run any more --------------------------------------------------------------------------------------------
+# Revoked identities ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
 @pytest.mark.parametrize("path", ["/doors/unmarked/", "/doors/members/"])
-def test_a_user_who_is_gone_does_not_run(session, later, settings, end, path):
+def test_deactivated_or_deleted_user_does_not_run(session, later, settings, end, path):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
     task = submit(session, path)
     end()
@@ -147,7 +147,7 @@ def test_a_user_who_is_gone_does_not_run(session, later, settings, end, path):
     assert doors.ran == []
 
 
-def test_a_user_whom_the_projects_manager_hides_meanwhile_does_not_run(session, later, monkeypatch):
+def test_user_hidden_by_the_default_manager_does_not_run(session, later, monkeypatch):
     hidden = []
 
     class Shown(UserManager):
@@ -164,35 +164,35 @@ def test_a_user_whom_the_projects_manager_hides_meanwhile_does_not_run(session, 
     assert perform(task) == ("API_ERROR", 401)
 
 
-def test_a_user_whom_the_backend_refuses_does_not_run(session, later, monkeypatch):
+def test_user_refused_by_user_can_authenticate_does_not_run(session, later, monkeypatch):
     task = submit(session)
     monkeypatch.setattr(OtherBackend, "user_can_authenticate", lambda self, user: False)
     AsyncTask.objects.update(auth_backend=OTHER)
     assert perform(task) == ("API_ERROR", 401)
 
 
-def test_a_backend_with_a_way_of_its_own_is_asked(session, later, monkeypatch):
+def test_get_user_of_the_backend_is_used(session, later, monkeypatch):
     task = submit(session)
     monkeypatch.setattr(OtherBackend, "get_user", lambda self, pk: None, raising=False)
     AsyncTask.objects.update(auth_backend=OTHER)
     assert perform(task) == ("API_ERROR", 401)
 
 
-def test_a_revoked_token_does_not_run(bearer, later):
+def test_revoked_token_does_not_run(bearer, later):
     task = submit(bearer, "/doors/closed/")
     Token.objects.all().delete()
     assert perform(task) == ("API_ERROR", 401)
     assert doors.ran == []
 
 
-def test_a_token_made_anew_is_another_token(bearer, later, anna):
+def test_recreated_token_is_another_token(bearer, later, anna):
     task = submit(bearer, "/doors/closed/")
     Token.objects.all().delete()
     Token.objects.create(user=anna)
     assert perform(task) == ("API_ERROR", 401)
 
 
-def test_a_permission_taken_away_is_asked_again(session, later, anna):
+def test_permissions_are_checked_again_in_the_run(session, later, anna):
     User.objects.update(is_superuser=True)
     task = submit(session, "/doors/trusted/")
     User.objects.update(is_superuser=False)
@@ -203,14 +203,14 @@ def test_a_permission_taken_away_is_asked_again(session, later, anna):
 @pytest.mark.parametrize(
     "change", [{"username": "berta"}, {"date_joined": timezone.now()}], ids=["renamed", "made at another time"]
 )
-def test_a_user_who_is_somebody_else_by_then_does_not_run(session, later, change):
+def test_user_with_another_name_or_date_joined_does_not_run(session, later, change):
     task = submit(session)
     User.objects.update(**change)
     assert perform(task) == ("API_ERROR", 401)
     assert doors.ran == []
 
 
-def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, later, settings, anna):
+def test_recreated_user_with_the_same_pk_and_name_does_not_run(session, later, settings, anna):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
     task = submit(session)
     User.objects.all().delete()
@@ -220,29 +220,29 @@ def test_a_user_made_anew_under_the_same_key_and_name_does_not_run(session, late
 
 
 @isolate_apps("tests.project")
-def test_a_proxy_of_a_user_is_the_same_person(anna):
+def test_proxy_of_the_user_model_has_the_same_stamp(anna):
     meta = type("Meta", (), {"proxy": True, "app_label": "project"})
     proxy = type("Person", (User,), {"__module__": __name__, "Meta": meta}).objects.get()
     assert stamps.facts_of(proxy, User) == stamps.facts_of(anna, User)
 
 
-def test_what_a_user_may_change_meanwhile_changes_nothing(session, later):
+def test_changed_password_email_and_name_do_not_matter(session, later):
     task = submit(session)
     User.objects.update(password="another", email="a@example.com", last_name="Later", last_login=timezone.now())
     assert perform(task) == ("DONE", 200)
 
 
 @pytest.mark.parametrize(("fallbacks", "end"), [([FORMER], ("DONE", 200)), ([], ("API_ERROR", 401))])
-def test_a_stamp_outlives_a_key_for_as_long_as_that_is_a_fallback(session, later, settings, fallbacks, end):
+def test_stamp_is_valid_while_its_key_is_a_fallback(session, later, settings, fallbacks, end):
     task = submit(session)
     request = task.captured
-    task.bodies.all().delete()  # sealed with the former key, too
+    task.bodies.all().delete()  # sealed with the former key as well
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", fallbacks
     AsyncTask.objects.update(request=encode(request))
     assert perform(AsyncTask.objects.get()) == end
 
 
-def test_a_call_that_was_stored_without_a_stamp_does_not_run(session, later):
+def test_call_without_a_stamp_does_not_run(session, later):
     AsyncTask.objects.update(request=encode(replace(submit(session).captured, stamp="")))
     assert perform(AsyncTask.objects.get()) == ("API_ERROR", 401)
 
@@ -251,7 +251,7 @@ REVOKED = pytest.mark.parametrize(("revokes", "end"), [(True, ("API_ERROR", 401)
 
 
 @REVOKED
-def test_a_new_password_stops_a_call_where_the_project_wants_that(session, later, settings, anna, revokes, end):
+def test_revoke_on_password_change(session, later, settings, anna, revokes, end):
     task = submit(session)
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": revokes}
     anna.set_password("another")
@@ -259,22 +259,22 @@ def test_a_new_password_stops_a_call_where_the_project_wants_that(session, later
     assert perform(task) == end
 
 
-def test_the_same_password_under_another_key_stops_no_call(session, later, settings):
+def test_unchanged_password_under_a_rotated_key_runs(session, later, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "REVOKE_ON_PASSWORD_CHANGE": True}
     task = submit(session)
     request = task.captured
-    task.bodies.all().delete()  # sealed with the former key, too
+    task.bodies.all().delete()  # sealed with the former key as well
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key, long enough for every check of it", [FORMER]
     AsyncTask.objects.update(request=encode(request))
     assert perform(AsyncTask.objects.get()) == ("DONE", 200)
 
 
-def test_no_hash_of_a_session_is_stored(session, later, anna):
+def test_session_auth_hash_is_not_stored(session, later, anna):
     task = submit(session)
     assert anna.get_session_auth_hash() not in repr(task.captured)
 
 
-def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
+def test_removed_backend_does_not_run(session, later, settings, anna):
     settings.AUTHENTICATION_BACKENDS = [OTHER]
     client = Client()
     client.force_login(anna, OTHER)
@@ -284,24 +284,24 @@ def test_a_backend_taken_down_does_not_run(session, later, settings, anna):
     assert doors.ran == []
 
 
-# What is left behind --------------------------------------------------------------------------------------------------
+# Side effects ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_no_login(session, later, anna):
+def test_run_does_not_update_last_login(session, later, anna):
     task = submit(session)
     before = User.objects.values("last_login", "password").get()
     perform(task)
     assert User.objects.values("last_login", "password").get() == before
 
 
-def test_a_run_writes_no_session(session, later):
+def test_run_writes_no_session(session, later):
     task = submit(session)
     before = list(Session.objects.values())
     assert perform(task) == ("DONE", 200)
     assert list(Session.objects.values()) == before
 
 
-def test_the_key_of_a_token_is_stored_nowhere(bearer, token):
+def test_token_key_is_not_stored(bearer, token):
     submit(bearer, "/doors/closed/")
     rows = [row for model in apps.get_app_config("asyncexchange").get_models() for row in model.objects.values()]
     assert rows
@@ -309,7 +309,7 @@ def test_the_key_of_a_token_is_stored_nowhere(bearer, token):
 
 
 @pytest.mark.parametrize("path", ["/zoo/locale/", "/doors/unmarked/"])
-def test_a_run_leaves_the_language_and_the_time_zone_as_they_were(session, later, path):
+def test_run_restores_language_and_time_zone(session, later, path):
     with translation.override("ru"), timezone.override("Asia/Tokyo"):
         task = submit(session, path)
     with translation.override("en"), timezone.override("Europe/Paris"):
@@ -317,7 +317,7 @@ def test_a_run_leaves_the_language_and_the_time_zone_as_they_were(session, later
         assert (translation.get_language(), timezone.get_current_timezone_name()) == ("en", "Europe/Paris")
 
 
-def test_a_run_speaks_the_language_of_its_call(session, later):
+def test_run_has_the_language_of_its_call(session, later):
     response = session.post("/zoo/locale/", headers={**SOLITUDE, "Accept-Language": "ru"})
     assert response.status_code == 202
     task = AsyncTask.objects.get()
@@ -326,15 +326,15 @@ def test_a_run_speaks_the_language_of_its_call(session, later):
     assert '"language": "ru"' in content(task).decode()
 
 
-# Whose a task is ------------------------------------------------------------------------------------------------------
+# Owners ---------------------------------------------------------------------------------------------------------------
 
 
 def company(request):
-    """For ``OWNER``."""
+    """``OWNER``"""
     return Owner(account="the company", kind="application", id=f"app {request.user.pk}")
 
 
-def test_a_user_is_alone_in_an_account_by_default(session, anna):
+def test_user_has_an_account_alone_by_default(session, anna):
     task = submit(session)
     assert (task.owner, task.account, task.owner_kind, task.owner_reference) == (
         anna,
@@ -344,13 +344,13 @@ def test_a_user_is_alone_in_an_account_by_default(session, anna):
     )
 
 
-def test_a_project_says_whose_a_task_is(session, anna, settings):
+def test_owner_setting_decides_the_account(session, anna, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "OWNER": f"{__name__}.company"}
     task = submit(session)
     assert (task.account, task.owner_kind, task.owner_reference) == ("the company", "application", f"app {anna.pk}")
 
 
-def test_nobody_has_an_account_of_nobody(settings):
+def test_anonymous_call_has_the_empty_account(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
@@ -358,7 +358,7 @@ def test_nobody_has_an_account_of_nobody(settings):
 
 
 @pytest.mark.parametrize("client", ["session", "bearer"])
-def test_a_task_belongs_to_whom_the_view_authenticated(client, anna, request):
+def test_task_belongs_to_the_user_authenticated_by_the_view(client, anna, request):
     assert (
         submit(
             request.getfixturevalue(client), "/zoo/rest-function/" if client == "session" else "/doors/closed/"
@@ -367,7 +367,7 @@ def test_a_task_belongs_to_whom_the_view_authenticated(client, anna, request):
     )
 
 
-def test_a_task_is_not_readable_by_another_user(session):
+def test_task_of_another_user_is_answered_like_an_unknown_one(session):
     task = submit(session)
     other = Client()
     other.force_login(User.objects.create_user("otto"))
@@ -378,7 +378,7 @@ def test_a_task_is_not_readable_by_another_user(session):
     assert (foreign.status_code, foreign.content, list(foreign.items())) == (404, b"", list(unknown.items()))
 
 
-def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings):
+def test_remote_user_middleware_does_not_log_the_owner_out(settings):
     auth = "django.contrib.auth.middleware."
     settings.MIDDLEWARE = [
         part
@@ -392,12 +392,12 @@ def test_a_middleware_that_misses_its_header_does_not_log_the_owner_out(settings
 
 
 class HeaderMiddleware(RemoteUserMiddleware):
-    """As Django's documentation says for a proxy that names the user in a header of its own."""
+    """A proxy names the user in its own header, as in Django's documentation."""
 
     header = "HTTP_X_NAMED"
 
 
-def test_a_header_that_names_the_user_at_every_request_names_the_owner_in_the_run(settings):
+def test_remote_user_in_a_custom_header_is_the_owner(settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE]
     settings.MIDDLEWARE.insert(-3, f"{__name__}.HeaderMiddleware")
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.RemoteUserBackend"]
@@ -407,7 +407,7 @@ def test_a_header_that_names_the_user_at_every_request_names_the_owner_in_the_ru
 
 
 class Asks:
-    """A middleware that wants to know who calls, before the view."""
+    """Middleware that reads ``request.user`` before the view."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -427,14 +427,14 @@ class AsksLater(Asks):
 
 
 class Closes(Asks):
-    """One that lets nobody in who has not logged in."""
+    """Middleware that refuses anonymous requests."""
 
     def __call__(self, request):
         return self.get_response(request) if request.user.is_authenticated else HttpResponse(status=302)
 
 
 @pytest.mark.parametrize("middleware", [Asks, AsksLater])
-def test_a_middleware_that_asks_hears_of_the_owner(session, later, settings, middleware):
+def test_middleware_sees_the_owner_as_user(session, later, settings, middleware):
     if middleware is AsksLater:
         markcoroutinefunction(AsksLater)
     task = submit(session)
@@ -445,7 +445,7 @@ def test_a_middleware_that_asks_hears_of_the_owner(session, later, settings, mid
 
 
 @pytest.mark.parametrize("middleware", [Asks, Closes])
-def test_a_middleware_that_asks_for_an_owner_who_is_gone_changes_nothing(session, later, settings, middleware):
+def test_middleware_cannot_make_a_deactivated_owner_run(session, later, settings, middleware):
     task = submit(session)
     User.objects.update(is_active=False)
     asked.clear()
@@ -455,7 +455,7 @@ def test_a_middleware_that_asks_for_an_owner_who_is_gone_changes_nothing(session
 
 
 class TestBadge:
-    """A project that authenticates in a middleware of its own."""
+    """Authentication by the project's own middleware."""
 
     @pytest.fixture(autouse=True)
     def badge(self, settings):
@@ -464,7 +464,7 @@ class TestBadge:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], ours, *settings.MIDDLEWARE[place:]]
         User.objects.create(username="boris")
 
-    def test_its_user_submits_and_runs(self):
+    def test_user_of_the_middleware_submits_and_runs(self):
         badge = {"X-Badge": "boris"}
         accepted = Client().post("/zoo/person/", headers={**SOLITUDE, **badge})
         now = Client().post("/zoo/person/", headers=badge).json()
@@ -473,6 +473,6 @@ class TestBadge:
         assert AsyncTask.objects.get().owner.username == "boris"
         assert client.get(accepted.json()["replay"]).json() == now
 
-    def test_without_it_nobody_submits(self):
+    def test_call_without_a_badge_is_a_401(self):
         assert Client().post("/zoo/person/", headers=SOLITUDE).status_code == 401
         assert not AsyncTask.objects.exists()

@@ -1,4 +1,4 @@
-"""Views and middlewares that authenticate by themselves, and a second factor (django-otp): what a run may present."""
+"""Views and middleware with their own authentication, and django-otp: what a run can present."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PARTNERS = {"key-of-seven": "seven", "key-of-eight": "eight"}
 ran: list[str] = []
 
 
-# Keys by hand ---------------------------------------------------------------------------------------------------------
+# API keys checked by hand ---------------------------------------------------------------------------------------------
 
 
 def partner_of(request: HttpRequest) -> str | None:
@@ -44,7 +44,7 @@ def partner_of(request: HttpRequest) -> str | None:
 
 
 def for_partners(view: Any) -> Any:
-    """A decorator as projects write it."""
+    """A project's decorator."""
 
     @functools.wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
@@ -72,7 +72,7 @@ def by_middleware(request: Any) -> HttpResponse:
 
 
 class PartnerMiddleware:
-    """Lets nobody else in, before anybody could ask who it is."""
+    """Refuses unknown partners before the view."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -84,7 +84,7 @@ class PartnerMiddleware:
         return self.get_response(request)
 
 
-# A second factor ------------------------------------------------------------------------------------------------------
+# django-otp -----------------------------------------------------------------------------------------------------------
 
 
 @csrf_exempt
@@ -123,13 +123,13 @@ urlpatterns = [
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``."""
+    """``SNAPSHOT_USER``"""
     partner = partner_of(request)
     return f"partner {partner}" if partner else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``: the project knows no users."""
+    """``RESTORE_USER``: the project has no users."""
     return AnonymousUser()
 
 
@@ -137,7 +137,7 @@ minted: dict[str, str] = {}
 
 
 def headers_of(name):
-    """For ``RUN_HEADERS``: a token for the moment, as a project would sign one."""
+    """``RUN_HEADERS``: a short-lived token that the project would sign."""
     partner = name.removeprefix("partner ")
     if partner not in PARTNERS.values():
         raise tokens.IdentityLost
@@ -183,7 +183,7 @@ def browser(anna):
 
 @pytest.fixture
 def verified(browser, anna):
-    """Anna has shown her second factor in this session."""
+    """Anna's session is verified by her second factor."""
     session = browser.session
     session[DEVICE_ID_SESSION_KEY] = StaticDevice.objects.create(user=anna, name="key ring").persistent_id
     session.save()
@@ -194,14 +194,14 @@ KEY = {"X-API-Key": "key-of-seven"}
 BEARER = {"Authorization": "Bearer key-of-seven"}
 
 
-def test_a_caller_whom_only_the_view_knows_is_named_by_the_project_and_runs_by_its_own_key(has):
+def test_caller_known_to_the_view_only_is_named_by_snapshot_user(has):
     has(**NAMES)
     assert Client().post("/by-decorator/", headers={**KEY, **SOLITUDE}).status_code == 202
     task = AsyncTask.objects.get()
     assert (perform(task), answer(task)) == (200, {"partner": "seven", "user": "AnonymousUser"})
 
 
-def test_a_caller_whom_only_the_view_knows_reads_its_own_tasks_alone(has):
+def test_caller_known_to_the_view_only_reads_its_own_tasks(has):
     has(**NAMES)
     Client().get("/by-decorator/", headers={**KEY, **PREFER})
     address = f"/async/tasks/{AsyncTask.objects.get().pk}"
@@ -210,7 +210,7 @@ def test_a_caller_whom_only_the_view_knows_reads_its_own_tasks_alone(has):
     assert Client().get(address).status_code in (401, 403)
 
 
-def test_without_a_name_the_view_answers_at_once_or_the_call_is_refused(has):
+def test_caller_known_to_the_view_only_needs_a_name(has):
     assert Client().get("/by-decorator/", headers={**KEY, **PREFER}).json()["partner"] == "seven"
     assert Client().post("/by-decorator/", headers={**KEY, **SOLITUDE}).status_code == 401
     assert not AsyncTask.objects.exists()
@@ -218,7 +218,7 @@ def test_without_a_name_the_view_answers_at_once_or_the_call_is_refused(has):
 
 @pytest.mark.parametrize("hooks", [{}, {"ALLOW_ANONYMOUS": True}, NAMES])
 @pytest.mark.parametrize("address", ["/by-decorator/", "/by-middleware/"])
-def test_credentials_that_no_run_could_present_are_refused_and_the_log_names_the_setting(has, hooks, address, caplog):
+def test_credentials_that_a_run_cannot_present_are_refused_and_logged(has, hooks, address, caplog):
     has(**hooks)
     with caplog.at_level(logging.WARNING, "django_asyncexchange"):
         refused = Client().post(address, headers={**BEARER, **SOLITUDE})
@@ -229,7 +229,7 @@ def test_credentials_that_no_run_could_present_are_refused_and_the_log_names_the
 
 
 @pytest.mark.parametrize("address", ["/by-decorator/", "/by-middleware/"])
-def test_a_run_presents_what_the_project_gives_it_instead_of_the_credential(has, address):
+def test_run_presents_run_headers_instead_of_the_credentials(has, address):
     has(**PRESENTS)
     assert Client().post(address, headers={**BEARER, **SOLITUDE}).status_code == 202
     task = AsyncTask.objects.get()
@@ -237,14 +237,14 @@ def test_a_run_presents_what_the_project_gives_it_instead_of_the_credential(has,
     assert (perform(task), answer(task)["partner"]) == (200, "seven")
 
 
-def test_a_caller_to_whom_the_project_gives_nothing_any_more_does_not_run(has, monkeypatch):
+def test_caller_without_run_headers_does_not_run(has, monkeypatch):
     has(**PRESENTS)
     Client().post("/by-decorator/", headers={**BEARER, **SOLITUDE})
     monkeypatch.setitem(globals(), "PARTNERS", {})
     assert (perform(AsyncTask.objects.get()), ran) == (401, [])
 
 
-def test_a_name_that_was_changed_in_the_call_presents_nothing(has, monkeypatch):
+def test_forged_name_gets_no_run_headers(has, monkeypatch):
     has(**PRESENTS)
     Client().post("/by-decorator/", headers={**BEARER, **SOLITUDE})
     task = AsyncTask.objects.get()
@@ -256,7 +256,7 @@ def test_a_name_that_was_changed_in_the_call_presents_nothing(has, monkeypatch):
         restore.headers_of(forged)
 
 
-def test_a_user_who_has_shown_a_second_factor_has_shown_it_to_the_run_too(has, verified):
+def test_run_of_a_verified_user_is_verified(has, verified):
     at_once = verified.get("/says/").json()
     ran.clear()
     assert verified.get("/says/", headers=PREFER).status_code == 202
@@ -265,38 +265,38 @@ def test_a_user_who_has_shown_a_second_factor_has_shown_it_to_the_run_too(has, v
     assert at_once["verified"]
 
 
-def test_a_view_for_verified_users_runs_for_them(has, verified):
+def test_otp_required_view_runs_for_a_verified_user(has, verified):
     assert verified.get("/verified/", headers=PREFER).status_code == 202
     assert (perform(AsyncTask.objects.get()), ran) == (200, ["verified"])
 
 
-def test_a_view_for_verified_users_refuses_others_at_once(has, browser):
+def test_otp_required_view_refuses_others_at_submit(has, browser):
     assert browser.get("/verified/", headers=PREFER).status_code == 302
     assert not AsyncTask.objects.exists()
 
 
-def test_a_user_without_a_second_factor_has_none_in_the_run(has, browser, anna):
+def test_run_of_an_unverified_user_is_unverified(has, browser, anna):
     StaticDevice.objects.create(user=anna, name="in a drawer")
     browser.get("/says/", headers=PREFER)
     task = AsyncTask.objects.get()
     assert (perform(task), answer(task)["verified"]) == (200, False)
 
 
-def test_a_device_that_is_gone_by_the_run_verifies_nobody(has, verified):
+def test_deleted_device_does_not_verify_the_run(has, verified):
     verified.get("/verified/", headers=PREFER)
     StaticDevice.objects.all().delete()
     task = AsyncTask.objects.get()
     assert (perform(task), ran) == (302, [])
 
 
-def test_a_second_factor_of_a_session_counts_with_the_rest_framework_as_it_did(has, verified):
+def test_verified_session_is_the_same_in_a_rest_view(has, verified):
     at_once = verified.get("/rest/").json()
     verified.get("/rest/", headers=PREFER)
     task = AsyncTask.objects.get()
     assert (perform(task), answer(task)) == (200, at_once)
 
 
-def test_a_second_factor_of_a_session_does_not_count_for_a_token_beside_it(has, verified, anna, monkeypatch):
+def test_verified_session_does_not_verify_a_token_beside_it(has, verified, anna, monkeypatch):
     monkeypatch.setattr(Rest, "authentication_classes", (TokenAuthentication,))
     headers = {"Authorization": f"Token {Token.objects.create(user=anna).key}"}
     at_once = verified.get("/rest/", headers=headers).json()

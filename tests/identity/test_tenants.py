@@ -1,4 +1,4 @@
-"""Users who live in databases of their own, with the same keys, chosen by a middleware from the host."""
+"""Users in a database per tenant, with the same primary keys, chosen by middleware from the host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ tenant: contextvars.ContextVar[str | None] = contextvars.ContextVar("tenant", de
 
 
 class Tenants:
-    """A router: users lie in the database of the tenant that is at work."""
+    """A router: users are in the database of the active tenant."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return tenant.get() if model._meta.app_label == "auth" else None
@@ -39,7 +39,7 @@ class Tenants:
 
 
 class Middleware:
-    """Chooses the tenant by the host, for as long as the request lasts."""
+    """Activates the tenant of the host during the request."""
 
     hosts: dict[str, str] = {}
 
@@ -65,13 +65,13 @@ urlpatterns = [path("whoami/", whoami), path("", include("django_asyncexchange.u
 
 @pytest.fixture(autouse=True)
 def tenants(settings, monkeypatch, tmp_path, db):
-    """A second database, with a table of users."""
+    """A second database with a user table."""
     ran.clear()
     default = connections.settings["default"]
     file = {**default, "ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "b.sqlite3", "OPTIONS": {}}
     connections.settings[OTHER] = {**file, "CONN_MAX_AGE": None}
     connection = connections.create_connection(OTHER)
-    with mock.patch.dict(connections.settings, clear=True):  # Django's tests allow a database that has no name yet
+    with mock.patch.dict(connections.settings, clear=True):  # Django's test runner has no name for this database yet
         connection.ensure_connection()
     connections[OTHER] = connection
     with connection.schema_editor() as editor:
@@ -87,19 +87,19 @@ def tenants(settings, monkeypatch, tmp_path, db):
 
 @pytest.fixture
 def otto(tenants):
-    """Of the default tenant."""
+    """A user of the default tenant."""
     return User.objects.create_user("otto", is_superuser=True)
 
 
 @pytest.fixture
 def anna(otto):
-    """Of the other one, with the same key."""
+    """A user of the other tenant with the same primary key."""
     return User.objects.db_manager(OTHER).create_user("anna", pk=otto.pk)
 
 
 @pytest.fixture
 def berta(tenants):
-    """Of the other one, with a key that nobody has in ours."""
+    """A user of the other tenant whose primary key ours does not have."""
     return User.objects.db_manager(OTHER).create_user("berta", pk=77777)
 
 
@@ -114,25 +114,25 @@ def submit(client):
     return AsyncTask.objects.get()
 
 
-def test_a_call_runs_as_the_user_of_its_own_tenant(anna, otto):
+def test_call_runs_as_the_user_of_its_tenant(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     assert perform(task) == 200
     assert bytes(task.bodies.get(kind=Body.RESPONSE).content) == b"anna"
 
 
-def test_a_task_refers_to_no_user_of_another_database(anna, otto):
+def test_task_has_no_foreign_key_to_another_database(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     assert task.owner is None
     User.objects.all().delete()
     assert perform(task) == 200
 
 
-def test_a_user_need_not_be_in_the_database_of_the_tasks(berta):
+def test_user_may_be_missing_in_the_database_of_the_tasks(berta):
     task = submit(signed_in(berta, "b.example"))
     assert (perform(task), ran) == (200, ["berta"])
 
 
-def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, otto):
+def test_user_of_another_tenant_with_the_same_pk_sees_nothing(anna, otto):
     task = submit(signed_in(anna, "b.example"))
     perform(task)
     for mount, address in (
@@ -147,7 +147,7 @@ def test_a_user_of_another_tenant_with_the_same_key_sees_nothing_of_it(anna, ott
     assert [client.get("/async/tasks").json()["count"] for client in who] == [1, 0]
 
 
-def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
+def test_users_with_the_same_pk_have_separate_idempotency_keys(anna, otto):
     headers = {**PREFER, "Idempotency-Key": "one"}
     for client in (signed_in(anna, "b.example"), signed_in(otto, "a.example")):
         for _ in range(2):
@@ -156,11 +156,11 @@ def test_users_with_the_same_key_may_use_the_same_idempotency_key(anna, otto):
     assert {task.account for task in AsyncTask.objects.all()} == {f":user:{OTHER}:{anna.pk}", str(otto.pk)}
 
 
-def test_where_the_tenant_is_another_one_by_then_the_call_does_not_run(anna, otto, monkeypatch):
+def test_call_does_not_run_in_another_tenant(anna, otto, monkeypatch):
     task = submit(signed_in(anna, "b.example"))
     monkeypatch.setattr(Middleware, "hosts", {})
     assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
 
 
-def test_the_account_of_a_user_whose_database_is_ours_is_the_key_alone(otto):
+def test_account_of_a_user_in_the_default_database_is_the_pk(otto):
     assert submit(signed_in(otto, "a.example")).account == str(otto.pk)

@@ -1,4 +1,4 @@
-"""JWT, OAuth2 and a project's own: a run has the claims and scopes of the call, and no token is stored."""
+"""JWT, OAuth2 and a project's own tokens: a run has the claims and scopes of the call, and no token is stored."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Claims(APIView):
 
 
 class Provider(BaseAuthentication):
-    """A project's own, which knows the token by asking the provider: ``request.auth`` is what that says of it."""
+    """A project's own: ``request.auth`` is what the identity provider says about the token."""
 
     def authenticate(self, request):
         return User.objects.get(), {"scope": "read", "exp": time.time() + 60, "secret": request.headers["X-Key"]}
@@ -135,7 +135,7 @@ def answer():
 
 
 def database(*but):
-    """All that is stored, as text, except in the tables ``but``."""
+    """Everything that is stored, as text, except in the tables ``but``."""
     tables = set(connection.introspection.table_names()) - set(but)
     with connection.cursor() as cursor:
         for table in sorted(tables):
@@ -152,13 +152,13 @@ def jwt(user, **claims):
     return token
 
 
-def test_a_run_has_the_user_and_the_claims_of_the_jwt(anna):
+def test_run_has_the_user_and_claims_of_the_jwt(anna):
     task = submit(jwt(anna), "/claims/")
     assert perform(task) == 200
     assert answer() == {"user": "anna", "plan": "gold"}
 
 
-def test_a_jwt_is_stored_nowhere(anna):
+def test_jwt_is_not_stored(anna):
     token = str(jwt(anna))
     task = submit(token, "/claims/")
     signature = token.rpartition(".")[2]
@@ -167,7 +167,7 @@ def test_a_jwt_is_stored_nowhere(anna):
     assert [row for row in database() if signature in row or token in row] == []
 
 
-def test_what_is_stored_of_a_jwt_proves_nothing(anna):
+def test_only_claims_of_a_jwt_are_stored(anna):
     task = submit(jwt(anna), "/claims/")
     assert set(json.loads(task.auth_reference.partition(":")[2])) == {
         "token_type",
@@ -179,7 +179,7 @@ def test_what_is_stored_of_a_jwt_proves_nothing(anna):
     }
 
 
-def test_a_jwt_that_expires_before_the_run_does_not_run(anna):
+def test_jwt_expired_before_the_run_does_not_run(anna):
     task = submit(jwt(anna), "/claims/")
     kind, _, claims = task.auth_reference.partition(":")
     past = {**json.loads(claims), "exp": json.loads(claims)["iat"] - 1}
@@ -188,14 +188,14 @@ def test_a_jwt_that_expires_before_the_run_does_not_run(anna):
 
 
 @pytest.mark.parametrize("end", [lambda: User.objects.update(is_active=False), lambda: User.objects.all().delete()])
-def test_a_jwt_of_a_user_who_is_gone_does_not_run(anna, settings, end):
+def test_jwt_of_a_deactivated_or_deleted_user_does_not_run(anna, settings, end):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ON_USER_DELETE": "keep"}
     task = submit(jwt(anna), "/claims/")
     end()
     assert (perform(task), ran) == (401, [])
 
 
-def test_an_expired_jwt_is_refused_at_submit(anna):
+def test_expired_jwt_is_refused_at_submit(anna):
     token = jwt(anna, exp=int((timezone.now() - dt.timedelta(minutes=1)).timestamp()))
     response = bearer(token).post("/claims/", headers=SOLITUDE)
     assert (response.status_code, response.json()["code"]) == (401, "token_not_valid")
@@ -207,7 +207,7 @@ def test_an_expired_jwt_is_refused_at_submit(anna):
 
 @pytest.fixture
 def access(anna):
-    """Makes access tokens of Anna's."""
+    """Creates access tokens of Anna's."""
     application = Application.objects.create(
         user=anna,
         name="an application",
@@ -224,24 +224,24 @@ def access(anna):
 
 @pytest.fixture(params=["with the hooks", "by default"])
 def default(request):
-    """The same with hooks that are meant for something else."""
+    """Once more with hooks that are meant for other tokens."""
     if request.param == "with the hooks":
         request.getfixturevalue("hooks")
 
 
-def test_a_run_has_the_user_and_the_scopes_of_the_access_token(access, default):
+def test_run_has_the_user_and_scopes_of_the_access_token(access, default):
     task = submit(access().token, "/scoped/")
     assert perform(task) == 200
     assert answer() == {"user": "anna", "scopes": ["read", "write"]}
 
 
-def test_an_access_token_without_the_scope_is_refused_at_submit(access, default):
+def test_access_token_without_the_scope_is_refused_at_submit(access, default):
     response = bearer(access("read").token).post("/scoped/", headers=SOLITUDE)
     assert (response.status_code, ran) == (403, [])
     assert not AsyncTask.objects.exists()
 
 
-def test_a_scope_that_is_taken_away_is_missed_in_the_run(access, default):
+def test_scope_removed_meanwhile_is_a_403_in_the_run(access, default):
     task = submit(access().token, "/scoped/")
     AccessToken.objects.update(scope="read")
     assert (perform(task), task.state, ran) == (403, "API_ERROR", [])
@@ -256,20 +256,20 @@ def expire():
 
 
 @pytest.mark.parametrize("end", [revoke, expire, lambda: User.objects.update(is_active=False)])
-def test_an_access_token_that_is_no_longer_valid_does_not_run(access, default, end):
+def test_invalidated_access_token_does_not_run(access, default, end):
     task = submit(access().token, "/scoped/")
     end()
     assert (perform(task), task.state, ran) == (401, "API_ERROR", [])
 
 
-def test_another_token_of_the_same_user_does_not_stand_in(access, default):
+def test_other_token_of_the_same_user_is_not_used(access, default):
     task = submit(access().token, "/scoped/")
     revoke()
     access("write")
     assert (perform(task), ran) == (401, [])
 
 
-def test_an_access_token_is_stored_by_its_own_application_alone(access, default):
+def test_access_token_is_stored_by_its_own_app_only(access, default):
     task = submit(access().token, "/scoped/")
     for _ in range(2):
         rows = [row for row in database("oauth2_provider_accesstoken") if "oauth-canary" in row]
@@ -285,23 +285,23 @@ def provided():
     return AsyncTask.objects.get()
 
 
-def test_a_run_has_what_the_project_remembers_of_its_token(anna, hooks):
+def test_run_has_the_snapshot_of_the_projects_token(anna, hooks):
     task = provided()
     assert (perform(task), answer()) == (200, {"user": "anna", "scope": "read", "size": 2})
     assert [row for row in database() if "provider-canary" in row] == []
 
 
-def test_a_token_that_the_project_holds_for_expired_does_not_run(anna, hooks):
+def test_token_expired_by_the_projects_hook_does_not_run(anna, hooks):
     task = provided()
     AsyncTask.objects.update(auth_reference=json.dumps({"scope": "read", "exp": 1}))
     assert (perform(task), ran) == (401, [])
 
 
-# The guide ------------------------------------------------------------------------------------------------------------
+# docs/howto/identity.rst ----------------------------------------------------------------------------------------------
 
 
 def bare(function):
-    """A function's code without its annotations and docstring."""
+    """The code of a function without annotations and docstring."""
     function.returns = None
     for argument in function.args.args:
         argument.annotation = None
@@ -321,7 +321,7 @@ def functions(source):
         ("callers.py", "test_callers.py", ("name_of", "user_of")),
     ],
 )
-def test_the_guide_shows_the_hooks_of_these_tests(shown, tested, names):
+def test_guide_shows_the_hooks_of_these_tests(shown, tested, names):
     guide = (Path(__file__).parents[2] / "docs" / "howto" / "authentication.rst").read_text(encoding="utf-8")
     code = guide.partition(f"   # myproject/{shown}\n")[2].partition("\n.. code-block")[0]
     here = functions(Path(__file__).with_name(tested).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Admission: what would be refused anyway is refused now, in the view's own words, and leaves nothing behind."""
+"""Admission: what the view would refuse is refused at submit, with the view's own response, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def bearer(anna):
 
 
 def is_clean():
-    """Whether a refusal has left nothing behind, and no view has run."""
+    """Whether a refusal has stored nothing, and no view has run."""
     return not AsyncTask.objects.exists() and not Body.objects.exists() and not doors.ran
 
 
@@ -71,91 +71,91 @@ def submit(client, path, method="POST", **headers):
 
 
 def is_same(later, now):
-    """Whether a refusal at submit is the one that a synchronous caller gets."""
+    """Whether a refusal at submit equals that of a synchronous call."""
     mine = [pair for pair in later.items() if pair[0] != "Solitude-Async"]
     return (later.status_code, later.content, mine) == (now.status_code, now.content, list(now.items()))
 
 
-# The view's own refusals ----------------------------------------------------------------------------------------------
+# Refusals of the view -------------------------------------------------------------------------------------------------
 
 
 class TestRest:
-    def test_an_anonymous_caller_gets_the_views_own_401(self, nobody):
+    def test_anonymous_caller_gets_the_views_401(self, nobody):
         refused = submit(nobody, "closed/")
         assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Token")
         assert is_same(refused, nobody.post("/doors/closed/"))
         assert is_clean()
 
     @pytest.mark.parametrize("credentials", ["Token wrong", "Token", "Token a b", "Token \xff"])
-    def test_a_bad_token_gets_the_views_own_401(self, nobody, credentials):
+    def test_invalid_token_gets_the_views_401(self, nobody, credentials):
         refused = submit(nobody, "closed/", Authorization=credentials)
         assert refused.status_code == 401
         assert is_same(refused, nobody.post("/doors/closed/", headers={"Authorization": credentials}))
         assert is_clean()
 
-    def test_the_token_of_a_deactivated_user_gets_the_views_own_401(self, bearer, anna):
+    def test_token_of_a_deactivated_user_gets_the_views_401(self, bearer, anna):
         User.objects.update(is_active=False)
         assert submit(bearer, "closed/").json() == {"detail": "User inactive or deleted."}
         assert is_clean()
 
-    def test_a_good_token_is_accepted(self, bearer):
+    def test_valid_token_is_accepted(self, bearer):
         assert submit(bearer, "closed/").status_code == 202
         assert doors.ran == ["/doors/closed/"]
 
-    def test_a_missing_permission_gets_the_views_own_403(self, bearer):
+    def test_missing_permission_gets_the_views_403(self, bearer):
         refused = submit(bearer, "staff/")
         assert refused.status_code == 403
         assert is_same(refused, bearer.post("/doors/staff/"))
         assert is_clean()
 
-    def test_an_unknown_method_gets_the_views_own_405(self, bearer):
+    def test_unknown_method_gets_the_views_405(self, bearer):
         refused = submit(bearer, "closed/", "PATCH")
         assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, POST, HEAD, OPTIONS")
         assert is_same(refused, bearer.patch("/doors/closed/"))
         assert is_clean()
 
-    def test_authentication_is_asked_before_the_method(self, nobody):
+    def test_authentication_is_checked_before_the_method(self, nobody):
         assert submit(nobody, "closed/", "PATCH").status_code == 401
 
-    def test_a_media_type_that_cannot_be_produced_gets_the_views_own_406(self, bearer):
+    def test_unavailable_media_type_gets_the_views_406(self, bearer):
         refused = submit(bearer, "only-json/", Accept="image/png")
         assert refused.status_code == 406
         assert is_same(refused, bearer.post("/doors/only-json/", headers={"Accept": "image/png"}))
         assert is_clean()
 
-    def test_too_many_calls_get_the_views_own_429(self, bearer):
+    def test_throttled_call_gets_the_views_429(self, bearer):
         assert [submit(bearer, "throttled/").status_code for _ in range(3)] == [202, 202, 429]
 
-    def test_a_throttled_call_is_not_stored(self, bearer):
+    def test_throttled_call_is_not_stored(self, bearer):
         for _ in range(3):
             refused = submit(bearer, "throttled/")
         assert int(refused.headers["Retry-After"]) > 0
         assert AsyncTask.objects.count() == len(doors.ran) == 2
 
-    def test_a_deferred_run_is_not_counted_again(self, bearer):
+    def test_run_is_not_throttled_again(self, bearer):
         submit(bearer, "throttled/")
         submit(bearer, "throttled/")
         assert set(AsyncTask.objects.values_list("state", flat=True)) == {"DONE"}
 
-    def test_a_synchronous_call_is_counted_as_before(self, bearer):
+    def test_synchronous_call_shares_the_throttle(self, bearer):
         submit(bearer, "throttled/")
         assert [bearer.post("/doors/throttled/").status_code for _ in range(2)] == [200, 429]
 
-    def test_an_object_permission_is_asked_in_the_run(self, bearer):
+    def test_object_permission_is_checked_in_the_run(self, bearer):
         accepted = submit(bearer, "foreign/")
         assert accepted.status_code == 202
         assert AsyncTask.objects.get().status_code == 403
 
-    def test_a_permission_that_reads_the_body_does_not_consume_it(self, bearer):
+    def test_permission_that_reads_the_body_does_not_consume_it(self, bearer):
         body = b'{"name":"x"}'
         bearer.post("/doors/reads-data/", body, content_type="application/json", headers=SOLITUDE)
         assert bytes(Body.objects.get(kind=Body.RESPONSE).content) == body
 
-    def test_a_permission_that_refuses_the_body_refuses_at_once(self, bearer):
+    def test_permission_that_refuses_the_body_refuses_at_submit(self, bearer):
         assert bearer.post("/doors/reads-data/", b"{}", "application/json", headers=SOLITUDE).status_code == 403
         assert is_clean()
 
-    def test_a_body_that_a_permission_cannot_parse_gets_the_views_own_400(self, bearer):
+    def test_body_that_a_permission_cannot_parse_gets_the_views_400(self, bearer):
         refused = bearer.post("/doors/reads-data/", b"{", "application/json", headers=SOLITUDE)
         assert refused.status_code == 400
         assert is_same(refused, bearer.post("/doors/reads-data/", b"{", "application/json"))
@@ -164,61 +164,61 @@ class TestRest:
 
 class TestPlain:
     @pytest.mark.parametrize("path", ["unmarked/", "allowed-async/", "allowed-class/"])
-    def test_an_anonymous_caller_gets_401(self, nobody, path):
+    def test_anonymous_caller_gets_401(self, nobody, path):
         refused = submit(nobody, path)
         assert (refused.status_code, refused.json()["error"]) == (401, "not_authenticated")
         assert is_clean()
 
-    def test_the_401_is_worded_by_the_dialect(self, nobody):
+    def test_401_has_the_dialects_format(self, nobody):
         refused = nobody.get("/api/remap/1.2/doors/allowed/?async=true")
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (401, 1056)
 
-    def test_an_anonymous_caller_is_accepted_where_the_project_says_so(self, nobody, settings):
+    def test_anonymous_caller_is_accepted_with_allow_anonymous(self, nobody, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ALLOW_ANONYMOUS": True}
         assert submit(nobody, "unmarked/").status_code == 202
         assert doors.ran == ["/doors/unmarked/"]
 
     @pytest.mark.parametrize("path", ["members/", "prepared/1/", "members-tested/"])
-    def test_a_view_for_members_sends_an_anonymous_caller_to_the_login(self, nobody, path):
+    def test_login_required_redirects_an_anonymous_caller(self, nobody, path):
         refused = submit(nobody, path)
         assert refused.status_code == 302
         assert refused.headers["Location"] == nobody.post(f"/doors/{path}").headers["Location"]
         assert is_clean()
 
     @pytest.mark.parametrize("path", ["members/", "async-members/", "tested/", "members-tested/", "login-required/"])
-    def test_a_member_is_accepted(self, session, path):
+    def test_logged_in_caller_is_accepted(self, session, path):
         assert submit(session, path).status_code == 202
         assert AsyncTask.objects.get().status_code == 200
 
-    def test_a_view_is_set_up_as_it_would_be(self, session):
+    def test_setup_of_a_class_based_view_runs_once(self, session):
         assert submit(session, "prepared/7/").status_code == 202
         assert bytes(Body.objects.get(kind=Body.RESPONSE).content) == b"green 7"
 
-    def test_a_missing_permission_is_403(self, session):
+    def test_missing_permission_is_a_403(self, session):
         refused = submit(session, "trusted/")
         assert refused.status_code == 403
         assert is_same(refused, session.post("/doors/trusted/"))
         assert is_clean()
 
-    def test_a_given_permission_is_accepted(self, session, anna):
+    def test_granted_permission_is_accepted(self, session, anna):
         anna.user_permissions.add(Permission.objects.get(codename="add_group"))
         assert submit(session, "trusted/").status_code == 202
 
     @pytest.mark.parametrize("path", ["tested/", "members-tested/"])
-    def test_a_test_that_fails_is_403(self, session, path):
+    def test_failed_test_func_is_a_403(self, session, path):
         User.objects.update(username="otto", email="otto@elsewhere.example")
         assert submit(session, path).status_code == 403
         assert is_clean()
 
-    def test_a_test_under_another_name_counts(self, session):
+    def test_renamed_test_func_counts(self, session):
         assert submit(session, "tested-elsewhere/").status_code == 403
         assert is_clean()
 
-    def test_access_is_asked_before_the_method(self, nobody):
+    def test_access_is_checked_before_the_method(self, nobody):
         assert submit(nobody, "members/", "PUT").status_code == nobody.put("/doors/members/").status_code == 302
 
     @pytest.mark.parametrize("path", ["members/", "allowed-dispatch/"])
-    def test_a_method_that_the_class_does_not_have_is_405(self, session, path):
+    def test_method_without_a_handler_is_a_405(self, session, path):
         refused = submit(session, path, "PUT")
         assert (refused.status_code, refused.headers["Allow"]) == (405, session.put(f"/doors/{path}").headers["Allow"])
         assert is_clean()
@@ -228,7 +228,7 @@ class TestPlain:
 
 
 def report(client, path, method="GET", mount="/api/remap/1.2"):
-    """The status of a call in MoySklad's language, and its error code if any."""
+    """(status, error code or None) of a call in MoySklad's dialect."""
     response = client.generic(method, f"{mount}/doors/{path}?async=true")
     code = response.json()["errors"][0]["code"] if response.status_code >= 400 else None
     return response.status_code, code
@@ -241,7 +241,7 @@ NOT_ELIGIBLE = (412, 61000)
 class TestEligibility:
     @pytest.mark.seed("S001-3", "S002-2")
     @pytest.mark.parametrize("path", ["unmarked/", "members/", "closed/", "sets/1/", "sets/by_hand/"])
-    def test_a_view_without_a_mark_is_not_eligible(self, session, path):
+    def test_unmarked_view_is_not_eligible(self, session, path):
         assert report(session, path) == NOT_ELIGIBLE
         assert is_clean()
 
@@ -259,32 +259,32 @@ class TestEligibility:
             "rest-function/",
         ],
     )
-    def test_a_marked_view_is_eligible(self, session, path):
+    def test_marked_view_is_eligible(self, session, path):
         assert report(session, path) == ACCEPTED
         assert AsyncTask.objects.get().status_code == 200
 
     @pytest.mark.parametrize(
         "path", ["sets/", "sets/by_name/", "sets/by_mark/", "exceptional/", "exceptional/by_hand/"]
     )
-    def test_a_marked_action_is_eligible(self, session, path):
+    def test_marked_action_is_eligible(self, session, path):
         assert report(session, path) == ACCEPTED
         assert AsyncTask.objects.get().status_code == 200
 
     @pytest.mark.parametrize("path", ["exceptional/by_mark/", "sets/by_hand/", "never/", "never-class/", "rest-never/"])
-    def test_an_excluded_action_or_view_is_not(self, session, path):
+    def test_excluded_action_or_view_is_not_eligible(self, session, path):
         assert report(session, path) == NOT_ELIGIBLE
 
     @pytest.mark.parametrize("path", ["never/", "never-class/", "rest-never/", "rest-only-get/", "allowed-method/"])
-    def test_never_async_beats_a_dialect_that_takes_every_view(self, session, path):
+    def test_never_async_wins_over_a_dialect_for_every_view(self, session, path):
         refused = submit(session, path)
         assert (refused.status_code, refused.json()["error"]) == (400, "not_eligible")
         assert is_clean()
 
-    def test_never_async_beats_the_settings(self, session, settings):
+    def test_never_async_wins_over_the_settings(self, session, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/*"]}
         assert report(session, "never/") == NOT_ELIGIBLE
 
-    def test_solitude_takes_a_view_without_a_mark(self, session):
+    def test_solitude_accepts_an_unmarked_view(self, session):
         assert submit(session, "unmarked/").status_code == 202
 
     @pytest.mark.parametrize(
@@ -297,28 +297,28 @@ class TestEligibility:
             "/api/remap/1.?/doors/un[a-m]arked/",
         ],
     )
-    def test_the_settings_list_views_by_name_or_pattern(self, session, settings, name):
+    def test_views_setting_matches_names_and_patterns(self, session, settings, name):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["elsewhere", name]}
         assert report(session, "unmarked/") == ACCEPTED
 
     @pytest.mark.parametrize("name", ["unmarked", "doors:unmarked", "/API/*", "/unmarked/"])
-    def test_another_name_lists_nothing(self, session, settings, name):
+    def test_views_setting_does_not_match_other_names(self, session, settings, name):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": [name]}
         assert report(session, "unmarked/") == NOT_ELIGIBLE
 
-    def test_a_name_lists_every_address_of_its_route(self, session, settings):
+    def test_name_in_views_matches_every_url_of_its_route(self, session, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["report-doors:numbered"]}
         assert report(session, "unmarked/5/") == ACCEPTED
         assert report(session, "unmarked/") == NOT_ELIGIBLE
 
-    def test_a_mount_lists_views_for_itself_alone(self, session, settings):
+    def test_views_of_a_mount_apply_to_that_mount_only(self, session, settings):
         mounts = settings.ASYNC_EXCHANGE["DIALECTS"]
         kladana = {**mounts["kladana"], "VIEWS": ["kladana-doors:unmarked", "/api/*"]}
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {**mounts, "kladana": kladana}}
         assert report(session, "unmarked/", mount="/kladana/api/remap/1.2") == ACCEPTED
         assert report(session, "unmarked/") == NOT_ELIGIBLE
 
-    def test_a_view_that_is_not_eligible_is_not_asked_for_permission(self, nobody):
+    def test_ineligible_view_is_refused_before_authentication(self, nobody):
         assert report(nobody, "closed/") == NOT_ELIGIBLE
 
 
@@ -410,7 +410,7 @@ class TestDecorators:
 
     @pytest.mark.product("caller", "kind")
     @pytest.mark.parametrize("kind", KINDS)
-    def test_what_a_decorator_refuses_is_refused_at_submit_in_its_own_words(self, caller, kind, settings):
+    def test_refusal_of_a_decorator_is_the_same_at_submit(self, caller, kind, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/*"]}
         for url in (url for url in GUARDED if url.split("/")[4] == kind):
             for method in ("GET", "POST", "PUT"):
@@ -427,14 +427,14 @@ class TestDecorators:
                 if ran and "sessionid" in caller.cookies:
                     assert (later.status_code, len(doors.ran)) == (202, 1), (method, url)
                 elif ran:
-                    assert (later.status_code, doors.ran) == (401, []), (method, url)  # nobody, at an open door
+                    assert (later.status_code, doors.ran) == (401, []), (method, url)  # anonymous, and the view is open
                 else:
                     assert is_same(later, now), (method, url)
                     assert doors.ran == [], (method, url)
         assert set(AsyncTask.objects.values_list("state", flat=True)) <= {"DONE"}
 
-    def test_the_answer_of_a_test_counts_once(self, session):
-        # A wrapper that was asked first and called then could let a call through to its view.
+    def test_test_func_of_a_decorator_is_called_once(self, session):
+        # A decorator asked first and called afterwards could let a call through to its view.
         answers = iter([False, True])
         view = user_passes_test(lambda user: next(answers))(doors.answer)
         request = RequestFactory().get("/")
@@ -444,7 +444,7 @@ class TestDecorators:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_view_with_csrf_protection_of_its_own_asks_at_submit(settings):
+def test_csrf_protect_of_a_view_is_checked_at_submit(settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(User.objects.create(username="browser"))

@@ -1,4 +1,4 @@
-"""Calls that another site makes a browser send: answered later, they end as they would have at once."""
+"""CSRF: a forged call that is answered later ends like a synchronous one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pay(request: HttpRequest) -> dict[str, str]:
 
 @method_decorator(csrf_exempt, name="dispatch")
 class ByHand(View):
-    """As payment providers' packages do it: exempt, but for its own check."""
+    """Exempt, but with its own check, as packages of payment providers do."""
 
     async_exchange = True
 
@@ -61,7 +61,7 @@ class ByHand(View):
 
 @method_decorator(csrf_exempt, name="dispatch")
 class Decorated(ByHand):
-    """The decorator around what the view calls in the end."""
+    """``csrf_protect`` around what the view calls in the end."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return csrf_protect(super(ByHand, self).dispatch)(request, *args, **kwargs)
@@ -94,7 +94,7 @@ VIEWS = [
 urlpatterns = [
     *VIEWS,
     path("admin/", admin.site.urls),
-    path("api/", include(VIEWS)),  # what mailru's prefix stands for
+    path("api/", include(VIEWS)),  # what mailru's prefix is replaced by
     path("unifiedconfig/config/", include(VIEWS)),
     path("", include("django_asyncexchange.urls")),
 ]
@@ -131,7 +131,7 @@ def with_token(client):
 
 
 def outcome(client, address, headers):
-    """The status in the end: of a refusal at once, or of the run."""
+    """The final status: of the refusal, or of the run."""
     response = client.post(address, headers=headers)
     if response.status_code != 202:
         return response.status_code
@@ -143,20 +143,20 @@ def outcome(client, address, headers):
 
 @CHECKING
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_a_forged_call_of_a_view_that_checks_itself_is_not_executed(browser, address, trigger):
+def test_forged_call_of_a_view_with_its_own_check_is_not_run(browser, address, trigger):
     prefix, headers = TRIGGERS[trigger]
     assert outcome(browser, prefix + address, {**headers, "Origin": FOREIGN}) == 403
     assert ran == []
     assert browser.post(address, headers={"Origin": FOREIGN}).status_code == 403
 
 
-def test_a_call_without_a_token_and_an_origin_is_not_executed_either(browser):
+def test_call_without_token_and_origin_is_not_run(browser):
     assert outcome(browser, "/by-hand/", {"Prefer": "respond-async"}) == 403
     assert ran == []
 
 
 @CHECKING
-def test_a_forged_call_in_the_form_of_cisco_is_not_executed(browser, address, settings):
+def test_forged_cisco_call_is_not_run(browser, address, settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     response = browser.post(f"/unifiedconfig/config{address}?async=true", headers={"Origin": FOREIGN})
     for task in AsyncTask.objects.all():
@@ -166,14 +166,14 @@ def test_a_forged_call_in_the_form_of_cisco_is_not_executed(browser, address, se
 
 @CHECKING
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_a_call_with_its_token_is_executed_by_a_view_that_checks_itself(browser, address, trigger):
+def test_call_with_a_token_is_run_by_a_view_with_its_own_check(browser, address, trigger):
     prefix, headers = TRIGGERS[trigger]
     assert outcome(browser, prefix + address, {**headers, **with_token(browser)}) == 200
     assert len(ran) == 1
 
 
 @CHECKING
-def test_a_token_in_a_form_is_as_good_as_one_in_a_header(browser, address):
+def test_token_in_a_form_counts_like_one_in_a_header(browser, address):
     browser.cookies["csrftoken"] = SECRET
     data = {"csrfmiddlewaretoken": SECRET, "a": "1"}
     assert browser.post(address, data, headers={"Prefer": "respond-async"}).status_code == 202
@@ -182,36 +182,36 @@ def test_a_token_in_a_form_is_as_good_as_one_in_a_header(browser, address):
     assert ran == [address]
 
 
-def test_a_view_that_checks_nothing_is_executed_as_at_once(browser):
+def test_exempt_view_is_run_without_a_token(browser):
     assert browser.post("/open/", headers={"Origin": FOREIGN}).status_code == 200
     assert outcome(browser, "/open/", {"Origin": FOREIGN, "Prefer": "respond-async"}) == 200
 
 
-def test_without_the_middleware_a_view_that_checks_itself_still_refuses(browser, settings):
+def test_view_with_its_own_check_refuses_without_the_middleware(browser, settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     assert outcome(browser, "/by-hand/", {"Origin": FOREIGN, "Solitude-Async": "yes"}) == 403
     assert ran == []
 
 
-def test_without_the_middleware_the_admin_still_refuses(browser, settings):
+def test_admin_refuses_without_the_middleware(browser, settings):
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
     User.objects.update(is_superuser=True, is_staff=True)
     assert outcome(browser, "/admin/auth/group/add/", {"Solitude-Async": "yes"}) == 403
 
 
-def test_a_rest_view_checks_a_session_at_submit(browser):
+def test_rest_view_checks_a_session_at_submit(browser):
     assert outcome(browser, "/rest/", {"Prefer": "respond-async"}) == 403
     assert outcome(browser, "/rest/", {"Prefer": "respond-async", **with_token(browser)}) == 200
     assert ran == ["/rest/"]
 
 
-def test_a_rest_view_does_not_check_a_token_in_the_run_either(anna):
+def test_rest_view_does_not_check_a_token(anna):
     key = Token.objects.create(user=anna).key
     client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Token {key}"})
     assert outcome(client, "/rest/", {"Prefer": "respond-async"}) == 200
 
 
-def test_the_check_leaves_no_trace_on_the_request(anna):
+def test_check_leaves_the_request_unchanged(anna):
     request = RequestFactory(enforce_csrf_checks=True).post("/open/", headers={"Cookie": f"csrftoken={SECRET}"})
     request._dont_enforce_csrf_checks = False
     request.META["HTTP_X_CSRFTOKEN"] = SECRET
@@ -224,12 +224,12 @@ def test_the_check_leaves_no_trace_on_the_request(anna):
     ("authorization", "is_ruled_out"),
     [("Bearer abc", True), ("Token abc", True), ("Basic YTpi", False), ("negotiate YTpi", False), ("", False)],
 )
-def test_credentials_that_a_browser_sends_by_itself_rule_nothing_out(authorization, is_ruled_out):
+def test_only_non_ambient_credentials_rule_csrf_out(authorization, is_ruled_out):
     request = RequestFactory().post("/open/", headers={"Authorization": authorization})
     request._dont_enforce_csrf_checks = False
     assert csrf.is_ruled_out(request) == is_ruled_out
 
 
-def test_a_token_beside_a_login_rules_nothing_out(browser):
+def test_bearer_token_beside_a_session_does_not_rule_csrf_out(browser):
     headers = {"Prefer": "respond-async", "Authorization": "Bearer made-up"}
     assert outcome(browser, "/by-hand/", headers) == 403

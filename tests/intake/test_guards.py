@@ -1,4 +1,4 @@
-"""Guards that ask for what no run has: their views are answered at once, or refused, and never later."""
+"""Decorators that read the token themselves: a run has no token, so their views are never answered later."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ urlpatterns = [path(f"{name}/", allow_async(view)) for name, view in VIEWS.items
 
 @pytest.fixture
 def client():
-    """Somebody who has a session, so that the caller is known, and a token."""
+    """A client with a session, so that the caller is known, and a token."""
     anna = User.objects.create_user("anna")
     application = Application.objects.create(client_type="public", authorization_grant_type="password")
     expires = timezone.now() + dt.timedelta(hours=1)
@@ -66,7 +66,7 @@ def client():
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_preference_for_a_view_that_reads_the_token_itself_is_ignored(client, name):
+def test_prefer_is_ignored_for_a_view_that_reads_the_token(client, name):
     response = client.post(f"/{name}/", headers={"Prefer": "respond-async"})
     assert (response.status_code, response.content) == (200, b"anna")
     assert not AsyncTask.objects.exists()
@@ -74,7 +74,7 @@ def test_a_preference_for_a_view_that_reads_the_token_itself_is_ignored(client, 
 
 @pytest.mark.usefixtures("moved_mounts")
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_protocol_that_takes_every_view_refuses_one_that_reads_the_token_itself(client, name):
+def test_solitude_refuses_a_view_that_reads_the_token(client, name):
     response = client.post(f"/{name}/", headers={"Solitude-Async": "yes"})
     assert 400 <= response.status_code < 500
     assert response.json()["error"] == "caller_unknown"

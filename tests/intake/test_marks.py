@@ -1,4 +1,4 @@
-"""Wherever ``@allow_async`` stands among other decorators, it is heard."""
+"""``@allow_async`` and ``@never_async`` work above and below other decorators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def other(request):
 
 
 def fresh():
-    """A function for DRF, which no decorator has marked yet."""
+    """A function for DRF without marks."""
 
     def rest(request):
         return Response("done")
@@ -97,14 +97,14 @@ PATHS = [
 
 
 @pytest.mark.parametrize("url", PATHS)
-def test_allow_async_is_heard_above_and_below_other_decorators(url, admin_client):
+def test_allow_async_works_above_and_below_other_decorators(url, admin_client):
     assert admin_client.get(url, headers={"Prefer": "respond-async"}).status_code == 202
 
 
-def test_never_async_is_heard_below_other_decorators(admin_client, settings):
+def test_never_async_works_below_other_decorators(admin_client, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/never/"]}
     assert admin_client.get("/never/", headers={"Prefer": "respond-async"}).status_code == 200
 
 
-def test_an_operation_is_asked_by_its_method(admin_client):
+def test_marks_of_a_ninja_operation_are_per_method(admin_client):
     assert admin_client.post("/ninja/split", headers={"Prefer": "respond-async"}).status_code == 200

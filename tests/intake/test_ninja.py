@@ -1,4 +1,4 @@
-"""Django Ninja as its documentation configures it: API keys, bearer tokens, Basic, for all operations or for one."""
+"""Django Ninja as documented: API keys, bearer tokens and Basic, for all operations or for one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RowInHeader(APIKeyHeader):
 
 
 class SecondRowInHeader(APIKeyHeader):
-    """Another way to the same rows."""
+    """Another authenticator of the same rows."""
 
     param_name = "X-Second"
 
@@ -91,7 +91,7 @@ class Bearer(HttpBearer):
 
 
 class ScopedBearer(Bearer):
-    """Knows the same tokens, as somebody else."""
+    """The same tokens with another identity."""
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         return {"client": token.removeprefix("group-")} if token.startswith("group-") else None
@@ -105,7 +105,7 @@ class Basic(HttpBasicAuth):
 
 
 def from_inside(request: HttpRequest) -> Any:
-    """As the documentation has it: a function of one's own."""
+    """A function, as in Ninja's documentation."""
     return request.META["REMOTE_ADDR"] == "127.0.0.1" and "127.0.0.1"
 
 
@@ -156,7 +156,7 @@ async def later_too(request: HttpRequest) -> dict[str, str]:
 
 
 def without_its_variable(is_there: bool = False) -> Any:
-    """A view of no API, which refers to what was never assigned."""
+    """A view that refers to an unassigned closure variable."""
     if is_there:
         name = "a name"
 
@@ -208,7 +208,7 @@ def submit(address, **options):
 
 
 def call(name, anna, shop, token):
-    """(address, headers, cookies) of a call as each of the authenticators wants it."""
+    """(URL, headers, cookies) of a call for each authenticator."""
     return {
         "header": ("/api/header", {"X-API-Key": "secret-of-one"}, {}),
         "query": (f"/api/query?api_key={token.key}", {}, {}),
@@ -243,7 +243,7 @@ EACH = pytest.mark.parametrize(
 
 
 @EACH
-def test_a_later_call_is_answered_as_at_once_and_read_by_who_sent_it(name, anna, shop, token):
+def test_run_equals_the_synchronous_call_and_is_read_by_its_caller(name, anna, shop, token):
     address, headers, cookies = call(name, anna, shop, token)
     client = Client()
     client.cookies.load(cookies)
@@ -261,7 +261,7 @@ def test_a_later_call_is_answered_as_at_once_and_read_by_who_sent_it(name, anna,
 
 
 @EACH
-def test_no_key_is_to_be_read_in_the_database(name, anna, shop, token):
+def test_key_is_not_stored_in_plain_text(name, anna, shop, token):
     address, headers, cookies = call(name, anna, shop, token)
     client = Client()
     client.cookies.load(cookies)
@@ -273,24 +273,24 @@ def test_no_key_is_to_be_read_in_the_database(name, anna, shop, token):
 
 
 @pytest.mark.parametrize("headers", [PREFER, SOLITUDE])
-def test_a_wrong_key_is_refused_at_once_in_ninjas_words(headers):
+def test_wrong_key_gets_ninjas_401_at_submit(headers):
     refused = Client().post("/api/header", headers={"X-API-Key": "guessed", **headers})
     assert (refused.status_code, refused.json()) == (401, {"detail": "Unauthorized"})
     assert not AsyncTask.objects.exists()
 
 
-def test_a_method_that_an_operation_does_not_have_is_refused_at_once():
+def test_unknown_method_is_a_405_at_submit():
     assert Client().delete("/api/header", headers=PREFER).status_code == 405
 
 
-def test_whoever_holds_another_key_reads_nothing(anna, shop, token):
+def test_holder_of_another_key_reads_nothing(anna, shop, token):
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     for headers in ({"X-API-Key": "secret-of-two"}, {"X-Token": "shop"}, {"X-Person": "anna"}, {"X-API-Key": "none"}):
         assert Client().get(f"/async/tasks/{task.pk}", headers=headers).status_code in (401, 403, 404)
     assert Client().get(f"/async/tasks/{task.pk}", headers={"X-API-Key": "secret-of-one"}).status_code == 202
 
 
-def test_whoever_has_a_key_of_a_users_is_that_user_at_the_polls(anna):
+def test_user_of_a_key_polls_with_a_session(anna):
     task = submit("/api/person", headers={"X-Person": "anna", **PREFER})
     client = Client()
     client.force_login(anna)
@@ -298,14 +298,14 @@ def test_whoever_has_a_key_of_a_users_is_that_user_at_the_polls(anna):
 
 
 @pytest.mark.parametrize("address", ["/api/bearer", "/api/scoped"])
-def test_a_token_that_two_operations_know_as_somebody_else_reads_the_task_of_the_one_that_was_called(shop, address):
+def test_token_with_two_identities_reads_the_task_of_the_called_operation(shop, address):
     task = submit(address, headers={**PREFER, "Authorization": "Bearer group-shop"})
     perform(task)
     polled = Client().get(f"/async/tasks/{task.pk}/result", headers={"Authorization": "Bearer group-shop"})
     assert polled.status_code == 200
 
 
-def test_who_also_has_a_session_reads_the_task_of_a_key(anna):
+def test_caller_with_key_and_session_reads_the_task_of_the_key(anna):
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     client = Client()
     client.force_login(anna)
@@ -313,7 +313,7 @@ def test_who_also_has_a_session_reads_the_task_of_a_key(anna):
     assert [response.status_code for response in found] == [202, 404]
 
 
-def test_a_cookie_does_not_cancel_without_a_csrf_token(shop, monkeypatch):
+def test_cookie_key_needs_a_csrf_token_to_cancel(shop, monkeypatch):
     task = submit("/api/row", headers={"X-Token": "shop", **PREFER})
     client = Client(enforce_csrf_checks=True)
     client.cookies.load({"key": "shop"})
@@ -323,18 +323,18 @@ def test_a_cookie_does_not_cancel_without_a_csrf_token(shop, monkeypatch):
     assert Client(enforce_csrf_checks=True).delete(f"/async/tasks/{task.pk}").status_code == 401
 
 
-def test_a_poll_that_is_refused_names_the_schemes_of_the_operations():
+def test_401_of_a_poll_lists_the_schemes_of_the_operations():
     challenge = Client().get("/async/tasks")["WWW-Authenticate"]
     assert challenge.startswith('Bearer, Basic realm="api"')
 
 
-def test_a_key_that_was_revoked_meanwhile_does_not_run(monkeypatch):
+def test_revoked_key_does_not_run(monkeypatch):
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     monkeypatch.setitem(globals(), "KEYS", {"secret-of-two"})
     assert (perform(task), ran) == (401, [])
 
 
-def test_a_key_that_is_somebody_elses_by_now_does_not_run(shop):
+def test_key_reassigned_to_another_row_does_not_run(shop):
     task = submit("/api/row", headers={"X-Token": "shop", **PREFER})
     shop.name = "former"
     shop.save()
@@ -342,13 +342,13 @@ def test_a_key_that_is_somebody_elses_by_now_does_not_run(shop):
     assert (perform(task), ran) == (401, [])
 
 
-def test_a_key_that_was_revoked_is_not_replaced_by_another_of_the_same_caller(shop, monkeypatch):
+def test_revoked_key_is_not_replaced_by_another_of_the_caller(shop, monkeypatch):
     task = submit("/api/two", headers={"X-Token": "shop", "X-Second": "shop", **PREFER})
     monkeypatch.setattr(RowInHeader, "authenticate", lambda *args: None)
     assert (perform(task), ran) == (401, [])
 
 
-def test_a_name_of_a_key_that_was_changed_in_the_call_is_nobodys():
+def test_forged_name_of_a_key_is_not_restored():
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     who = snapshot.of(task, task.captured)
     request = RequestFactory().get("/api/header", headers={"X-API-Key": "secret-of-two"})
@@ -358,20 +358,20 @@ def test_a_name_of_a_key_that_was_changed_in_the_call_is_nobodys():
     assert not restore.is_same_key(dataclasses.replace(who, name=holder.name), request)
 
 
-def test_a_password_that_is_part_of_what_was_found_is_not_kept():
+def test_identity_with_a_password_is_refused():
     headers = {**basic("leaky:hush hush"), **SOLITUDE}
     assert Client().post("/api/basic", headers=headers).json()["error"] == "caller_unknown"
 
 
 @pytest.mark.parametrize("who", ["person-anna", "group-shop"])
-def test_a_bearer_whose_row_is_gone_does_not_run(anna, shop, who):
+def test_bearer_whose_row_is_gone_does_not_run(anna, shop, who):
     task = submit("/api/bearer", headers={"Authorization": f"Bearer {who}", **PREFER})
     User.objects.update(is_active=False)
     Group.objects.all().delete()
     assert (perform(task), ran) == (401, [])
 
 
-def test_a_bearer_is_given_to_no_other_operation_than_the_one_that_has_accepted_it(shop, monkeypatch):
+def test_bearer_is_restored_by_its_own_authenticator_only(shop, monkeypatch):
     task = submit("/api/bearer", headers={"Authorization": "Bearer group-shop", **PREFER})
     view = next(each for each in api.urls[0] if each.name == "bearer").callback
     [operation] = view.__closure__[0].cell_contents.operations
@@ -379,7 +379,7 @@ def test_a_bearer_is_given_to_no_other_operation_than_the_one_that_has_accepted_
     assert (perform(task), ran) == (401, [])
 
 
-def test_claims_come_back_until_they_expire(monkeypatch):
+def test_claims_are_restored_until_they_expire(monkeypatch):
     task = submit("/api/bearer", headers={"Authorization": "Bearer claims-x", **PREFER})
     assert (perform(task), answer(task)["type"]) == (200, "dict")
     late = submit_again("/api/bearer", {"Authorization": "Bearer claims-x", **PREFER})
@@ -393,7 +393,7 @@ def submit_again(address, headers):
     return submit(address, headers=headers)
 
 
-def test_a_bearer_token_that_is_its_own_identity_is_refused_and_the_log_names_the_setting(caplog):
+def test_token_as_its_own_identity_is_refused_and_logged(caplog):
     headers = {"Authorization": "Bearer supersecret"}
     with caplog.at_level(logging.WARNING, "django_asyncexchange"):
         refused = Client().post("/api/bearer", headers={**headers, **SOLITUDE})
@@ -403,7 +403,7 @@ def test_a_bearer_token_that_is_its_own_identity_is_refused_and_the_log_names_th
     assert not AsyncTask.objects.exists()
 
 
-def test_whom_a_function_lets_in_without_a_key_is_a_stranger(caplog):
+def test_caller_without_a_key_is_unknown_and_logged(caplog):
     with caplog.at_level(logging.WARNING, "django_asyncexchange"):
         assert Client().post("/api/inside", headers=SOLITUDE).status_code == 400
     assert "SNAPSHOT_USER" in caplog.text
@@ -411,16 +411,16 @@ def test_whom_a_function_lets_in_without_a_key_is_a_stranger(caplog):
 
 
 def name_of(request):
-    """For ``SNAPSHOT_USER``."""
+    """``SNAPSHOT_USER``"""
     return f"host {request.auth}" if getattr(request, "auth", None) == "127.0.0.1" else ""
 
 
 def user_of(name, auth):
-    """For ``RESTORE_USER``."""
+    """``RESTORE_USER``"""
     return User(username=name)
 
 
-def test_whom_a_function_lets_in_runs_and_polls_under_the_name_that_the_project_gives(settings):
+def test_snapshot_user_names_a_caller_without_a_key(settings):
     hooks = {"SNAPSHOT_USER": f"{__name__}.name_of", "RESTORE_USER": f"{__name__}.user_of"}
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, VIEWS=["/api/*"], **hooks)
     task = submit("/api/inside", headers=PREFER)
@@ -428,13 +428,13 @@ def test_whom_a_function_lets_in_runs_and_polls_under_the_name_that_the_project_
     assert Client().get(f"/async/tasks/{task.pk}/result").status_code == 200
 
 
-def test_an_open_operation_is_called_later_by_nobody(settings):
+def test_open_operation_needs_allow_anonymous(settings):
     assert Client().post("/api/open", headers=SOLITUDE).status_code == 401
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, VIEWS=["/api/*"], ALLOW_ANONYMOUS=True)
     assert submit("/api/open", headers=PREFER).account == ""
 
 
-def test_a_throttle_counts_a_later_call_once_and_refuses_it_at_once(shop):
+def test_call_is_throttled_once_and_at_submit(shop):
     task = submit("/api/counted", headers={"X-Token": "shop", **PREFER})
     assert (perform(task), Counting.asked) == (200, 1)
     ran.clear()
@@ -442,20 +442,20 @@ def test_a_throttle_counts_a_later_call_once_and_refuses_it_at_once(shop):
     assert Client().get("/api/counted", headers={"X-Token": "shop", **PREFER}).status_code == 429
 
 
-def test_an_ordinary_call_is_authenticated_once_and_as_before(shop):
+def test_synchronous_call_is_authenticated_once(shop):
     perform(submit("/api/row", headers={"X-Token": "shop", **PREFER}))
     asked.clear()
     assert Client().get("/api/row", headers={"X-Token": "shop"}).json()["auth"] == "shop"
     assert (Client().get("/api/row").status_code, len(asked)) == (401, 2)
 
 
-def test_a_key_with_a_former_secret_key_runs(settings):
+def test_key_runs_after_a_secret_key_rotation(settings):
     task = submit("/api/header", headers={"X-API-Key": "secret-of-one", **PREFER})
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another"
     assert perform(task) == 200
 
 
-def test_a_view_whose_closure_is_not_filled_is_looked_through(anna):
+def test_view_with_an_empty_closure_cell_is_accepted(anna):
     client = Client()
     client.force_login(anna)
     assert client.get("/api/lost/", headers=PREFER).status_code == 202

@@ -1,4 +1,4 @@
-"""The run gets the call that came: its query, headers, body and surroundings, as the first middleware got them."""
+"""The run gets the call that came: query, headers, body and environment, as the first middleware got them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OUR_OWN = {"Cookie", "Solitude-Async", "Accept-Encoding"}
 
 
 def tells(request, rest=""):
-    """All that a view may see of its call."""
+    """Everything that a view may see of its call."""
     try:
         form = {name: request.POST.getlist(name) for name in request.POST}
         files = {name: file.read().decode() for name, file in request.FILES.items()}
@@ -78,7 +78,7 @@ tells.async_exchange = raw.async_exchange = True
 
 
 def made(request):
-    """Reads by itself, as REST framework's parsers do."""
+    """Reads the stream itself, like the parsers of REST framework."""
     return HttpResponse(request.read())
 
 
@@ -96,7 +96,7 @@ urlpatterns = [
 
 
 def tenants(get_response):
-    """Takes the tenant from the path, as projects with a folder for each do."""
+    """Takes the tenant from the path, as projects with one folder per tenant do."""
 
     def middleware(request):
         if request.path_info.startswith("/t/"):
@@ -109,7 +109,7 @@ def tenants(get_response):
 
 
 def overriding(get_response):
-    """Lets a header say the method."""
+    """Lets a header override the method."""
 
     def middleware(request):
         if wanted := request.META.pop("HTTP_X_HTTP_METHOD_OVERRIDE", ""):
@@ -120,7 +120,7 @@ def overriding(get_response):
 
 
 def forwarded(get_response):
-    """Believes the last proxy, and takes its word away."""
+    """Takes the client's address from X-Forwarded-For, and removes it there."""
 
     def middleware(request):
         if hops := request.META.pop("HTTP_X_FORWARDED_FOR", ""):
@@ -132,7 +132,7 @@ def forwarded(get_response):
 
 
 def locating(get_response):
-    """Leaves things in META that are no text."""
+    """Leaves values in META that are no strings."""
 
     def middleware(request):
         request.META["HTTP_X_PLACE"] = dt.timedelta(hours=1)
@@ -143,7 +143,7 @@ def locating(get_response):
 
 
 def spoiling(get_response):
-    """Leaves what is no text under a name that means something."""
+    """Leaves a value that is no string under a name that is read."""
 
     def middleware(request):
         request.META[settings.SPOILT] = dt.timedelta(hours=1)
@@ -153,7 +153,7 @@ def spoiling(get_response):
 
 
 def inflating(get_response):
-    """Unpacks bodies as the known middlewares do."""
+    """Decompresses bodies, as known middleware does."""
 
     def middleware(request):
         if request.META.get("HTTP_CONTENT_ENCODING") == "gzip":
@@ -166,7 +166,7 @@ def inflating(get_response):
 
 
 class Unpacked:
-    """A short stream of gzip, unpacked as it is read."""
+    """A gzip stream, decompressed as it is read."""
 
     def __init__(self, stream):
         self.stream, self.unpacker = stream, zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -175,7 +175,7 @@ class Unpacked:
         return self.unpacker.decompress(self.stream.read(*size))
 
     def seekable(self):
-        """Django 6.0 and later ask for it."""
+        """For Django 6.0 and later."""
         return False
 
     def close(self):
@@ -183,7 +183,7 @@ class Unpacked:
 
 
 def lazy(get_response):
-    """Unpacks bodies as they are read."""
+    """Decompresses bodies as they are read."""
 
     def middleware(request):
         if request.META.get("HTTP_CONTENT_ENCODING") == "gzip":
@@ -194,7 +194,7 @@ def lazy(get_response):
 
 
 def reading(get_response):
-    """Looks at the form, as audit middlewares do."""
+    """Reads the form, as audit middleware does."""
 
     def middleware(request):
         request.POST  # noqa: B018
@@ -204,7 +204,7 @@ def reading(get_response):
 
 
 def zoned(get_response):
-    """Speaks a time zone of its user."""
+    """Activates the time zone of its user."""
 
     def middleware(request):
         with timezone.override(ZONES[0]):
@@ -239,7 +239,7 @@ def latest():
 
 
 def stored():
-    """The answer of the last task's run."""
+    """The response body of the last task."""
     task = latest()
     assert task.state == "DONE", (task.state, task.reason, bodies.read(task.response_body()))
     return bodies.read(task.response_body())
@@ -263,7 +263,7 @@ def in_the_database():
     return json.dumps([str(value) for value in AsyncTask.objects.filter(pk=latest().pk).values_list().get()])
 
 
-# Nothing is cut out ---------------------------------------------------------------------------------------------------
+# Nothing is removed ---------------------------------------------------------------------------------------------------
 
 PLAIN_WORDS = [
     "page_token=3",
@@ -276,7 +276,7 @@ PLAIN_WORDS = [
 
 @pytest.mark.parametrize("query", PLAIN_WORDS)
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_a_query_that_merely_sounds_secret_reaches_the_view_whole(client, query, method):
+def test_query_parameters_that_sound_secret_are_kept(client, query, method):
     assert later(client, f"/tells/?{query}", method=method)["query"] == query
 
 
@@ -294,22 +294,22 @@ def test_a_query_that_merely_sounds_secret_reaches_the_view_whole(client, query,
         "X-Csrftoken",
     ],
 )
-def test_a_header_that_merely_sounds_secret_reaches_the_view(client, name):
+def test_headers_that_sound_secret_are_kept(client, name):
     assert later(client, headers={name: "value-7"})["headers"][name] == "value-7"
 
 
-def test_the_address_in_the_referer_reaches_the_view_whole(client):
+def test_query_of_the_referer_is_kept(client):
     address = "https://example.org/?token=a&page_token=b"
     assert later(client, headers={"Referer": address})["headers"]["Referer"] == address
 
 
-def test_credentials_of_http_itself_are_not_kept(client, waiting):
+def test_http_credentials_are_not_kept(client, waiting):
     send(client, headers={**PREFER, "Authorization": "value=7", "Proxy-Authorization": "value=7"})
     assert "sessionid" in client.cookies
     assert not {"Authorization", "Proxy-Authorization", "Cookie"} & dict(latest().captured.headers).keys()
 
 
-def test_names_that_the_project_lists_are_not_kept(client):
+def test_secret_names_are_not_kept(client):
     with override_settings(ASYNC_EXCHANGE=exchange(SECRET_NAMES=["x-company-*", "ticket"])):
         seen = later(client, "/tells/?ticket=1&a=2", headers={"X-Company-Pass": "x", "X-Other": "y"})
     assert seen["query"] == "a=2"
@@ -317,13 +317,13 @@ def test_names_that_the_project_lists_are_not_kept(client):
     assert seen["headers"]["X-Other"] == "y"
 
 
-def test_a_form_is_run_with_every_byte_of_its_csrf_token(client):
+def test_csrf_token_in_a_form_is_kept(client):
     body = b"a=1&csrfmiddlewaretoken=" + b"aB3x" * 16
     assert send(client, "/raw/", "POST", body, SOLITUDE).status_code == 202
     assert stored() == body
 
 
-def test_the_environment_of_a_run_is_one_by_pep_3333():
+def test_environ_of_a_run_is_valid_by_pep_3333():
     with capture.rebuilt(
         captured("/raw/", "POST", headers=(("Content-Type", FORM), ("X-A", "b"))), [b"a=1"]
     ) as request:
@@ -353,7 +353,7 @@ def waiting():
         "Idempotency-Key",
     ],
 )
-def test_no_header_is_stored_in_clear(client, waiting, name):
+def test_headers_are_sealed(client, waiting, name):
     send(client, headers={**PREFER, name: CANARY})
     assert CANARY not in in_the_database()
 
@@ -383,20 +383,20 @@ def test_no_header_is_stored_in_clear(client, waiting, name):
     ]
     + [f"next=https://example.org/%3Fsig%3D{CANARY}", f"next=https://example.org/?a=1%26token={CANARY}"],
 )
-def test_no_secret_of_a_query_is_stored_or_shown_in_clear(client, waiting, query):
+def test_query_string_is_sealed(client, waiting, query):
     accepted = send(client, f"/tells/?{query}", headers=PREFER)
     assert accepted.status_code == 202
     assert CANARY not in in_the_database()
 
 
-def test_the_body_is_not_stored_in_clear(client, waiting):
+def test_body_is_sealed(client, waiting):
     send(client, "/raw/", "POST", CANARY.encode(), SOLITUDE)
     body = latest().bodies.get()
     assert CANARY.encode() not in bytes(body.content)
     assert b"".join(bodies.stream(body)) == CANARY.encode()
 
 
-def test_a_call_sealed_with_the_former_secret_key_still_runs(client, waiting):
+def test_call_sealed_with_a_fallback_key_runs(client, waiting):
     with override_settings(SECRET_KEY="the former key " * 4):
         client.force_login(User.objects.get())
         send(client, "/raw/", "POST", b"body", SOLITUDE)
@@ -406,7 +406,7 @@ def test_a_call_sealed_with_the_former_secret_key_still_runs(client, waiting):
     assert stored() == b"body"
 
 
-def test_a_call_that_is_stored_unsealed_runs(client, waiting):
+def test_call_stored_unsealed_runs(client, waiting):
     send(client, "/raw/", "POST", b"body", SOLITUDE)
     task = latest()
     plain = {
@@ -427,7 +427,7 @@ def test_a_call_that_is_stored_unsealed_runs(client, waiting):
     assert (seen["query"], seen["form"], seen["site"][:3]) == ("a=1", {"b": ["2"]}, ["[::1]:8000", "8000", True])
 
 
-# As behind the same proxy ---------------------------------------------------------------------------------------------
+# Behind a proxy -------------------------------------------------------------------------------------------------------
 
 PROXY = {
     "X-Forwarded-Host": "example.org",
@@ -444,7 +444,7 @@ BELIEVED = {
 
 
 @pytest.mark.parametrize("left_out", [None, *BELIEVED])
-def test_a_call_through_a_proxy_has_the_same_address_in_its_run(client, left_out):
+def test_run_has_the_host_behind_a_proxy(client, left_out):
     believed = {name: value for name, value in BELIEVED.items() if name != left_out}
     if left_out in ("USE_X_FORWARDED_HOST", "ALLOWED_HOSTS"):
         believed["ALLOWED_HOSTS"] = ["*"]
@@ -454,12 +454,12 @@ def test_a_call_through_a_proxy_has_the_same_address_in_its_run(client, left_out
 
 
 @pytest.mark.parametrize("host", ["[::1]:8000", "[2001:db8::1]", "example.org:18100", "EXAMPLE.org", "example.org"])
-def test_any_host_and_port_are_the_same_in_the_run(client, host):
+def test_run_has_the_host_and_port(client, host):
     call = {"HTTP_HOST": host, "SERVER_NAME": "10.0.0.7", "SERVER_PORT": "18100", "REMOTE_PORT": "4711"}
     assert later(client, **call) == at_once(client, **call)
 
 
-# Preferences ----------------------------------------------------------------------------------------------------------
+# Prefer ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -475,11 +475,11 @@ def test_any_host_and_port_are_the_same_in_the_run(client, host):
         ('respond-async, callback;url="https://8.8.8.8/", timezone=America/Lima', "timezone=America/Lima"),
     ],
 )
-def test_only_what_is_said_to_us_goes_from_the_preferences(client, header, left):
+def test_only_our_preferences_are_removed_from_prefer(client, header, left):
     assert later(client, trigger={"Prefer": header})["headers"].get("Prefer") == left
 
 
-def test_preferences_stay_beside_another_trigger(client):
+def test_other_preferences_are_kept_beside_another_trigger(client):
     seen = later(
         client, method="POST", trigger=SOLITUDE, headers={"Prefer": "return=minimal, wait=0, odata.maxpagesize=3"}
     )
@@ -489,20 +489,20 @@ def test_preferences_stay_beside_another_trigger(client):
 # The environment ------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_without_a_length_has_none_in_its_run(client):
+def test_missing_content_length_stays_missing(client):
     assert later(client) == at_once(client)
 
 
-def test_an_empty_body_of_a_known_length_has_that_length_in_its_run(client):
+def test_content_length_of_zero_is_kept(client):
     call = {"method": "POST", "CONTENT_LENGTH": "0"}
     assert later(client, **call) == at_once(client, **call)
 
 
-def test_an_empty_length_is_a_length_in_no_run(client):
+def test_empty_content_length_is_dropped(client):
     assert later(client, method="POST", CONTENT_LENGTH="")["length"] == "not told"
 
 
-def test_server_and_client_are_the_same_in_the_run(client):
+def test_run_has_server_and_client_addresses(client):
     call = {
         "SERVER_NAME": "10.0.0.7",
         "SERVER_PORT": "8443",
@@ -514,7 +514,7 @@ def test_server_and_client_are_the_same_in_the_run(client):
     assert later(client, **call) == at_once(client, **call)
 
 
-def test_what_the_server_says_of_the_user_is_not_kept(client, waiting):
+def test_remote_user_and_auth_type_are_not_kept(client, waiting):
     send(client, headers=PREFER, REMOTE_USER=CANARY, AUTH_TYPE="Basic", GEOIP_COUNTRY="NO")
     assert CANARY not in str(latest().captured)
     with capture.rebuilt(latest().captured, []) as again:
@@ -522,27 +522,27 @@ def test_what_the_server_says_of_the_user_is_not_kept(client, waiting):
         assert "AUTH_TYPE" not in again.META
 
 
-def test_a_run_has_every_key_that_pep_3333_asks_for(client, waiting):
+def test_run_has_every_wsgi_key(client, waiting):
     send(client, headers=PREFER)
     with capture.rebuilt(latest().captured, []) as again:
         keys = {"version", "url_scheme", "input", "errors", "multithread", "multiprocess", "run_once"}
         assert {f"wsgi.{key}" for key in keys} <= set(again.environ)
 
 
-def test_meta_that_is_no_text_breaks_no_kick_off(client):
+def test_meta_values_that_are_no_strings_do_not_break_the_kick_off(client):
     with behind(locating):
         assert later(client)["method"] == "GET"
 
 
 @pytest.mark.parametrize("name", ["HTTP_IDEMPOTENCY_KEY", "HTTP_PREFER", "CONTENT_LENGTH"])
-def test_a_trigger_that_is_no_text_breaks_no_call(client, name):
+def test_trigger_header_that_is_no_string_does_not_break_the_call(client, name):
     call = {"method": "POST", "headers": SOLITUDE}
     with behind(spoiling, SPOILT=name):
         assert send(client, **call).status_code == 202
 
 
 @pytest.mark.parametrize("values", [{"HTTP_X_PLACE": 7}, {"REMOTE_ADDR": None}, {"CONTENT_LENGTH": object()}])
-def test_meta_that_is_no_text_is_not_captured(values):
+def test_meta_values_that_are_no_strings_are_not_captured(values):
     request = RequestFactory().get("/tells/")
     request.META |= values
     call = capture.capture(request)
@@ -550,47 +550,47 @@ def test_meta_that_is_no_text_is_not_captured(values):
     assert "X-Place" not in dict(call.headers)
 
 
-def test_a_path_without_its_slash_is_the_same_path_in_the_run(client):
+def test_empty_path_info_is_kept(client):
     call = {"PATH_INFO": ""}
     assert later(client, **call) == at_once(client, **call)
 
 
 @override_settings(DEBUG=True)
-def test_a_server_that_leaves_out_the_first_slash_is_told_the_same_path_either_way(client):
-    """Django takes the first slash for the missing one, wherever it is."""
+def test_path_without_leading_slash_is_the_same_for_both_calls(client):
+    """Django drops the first character of the path if the leading slash is missing."""
     there, later = (client.get("/", PATH_INFO="nowhere/at/all", headers=headers) for headers in ({}, PREFER))
     assert later.wsgi_request.path == there.wsgi_request.path
 
 
-def test_a_path_beyond_ascii_is_the_same_path_in_the_run(client):
+def test_non_ascii_path_is_kept(client):
     call = {"to": "/tells/%D1%81%D0%BA%D0%BB%D0%B0%D0%B4%FF/", "method": "POST", "body": b"a=1"}
     assert later(client, **call) == at_once(client, **call)
 
 
-# What earlier middlewares have changed --------------------------------------------------------------------------------
+# Changes by earlier middleware ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
-def test_a_path_that_a_middleware_has_shortened_is_not_shortened_again(client, trigger):
+def test_path_shortened_by_middleware_is_shortened_once(client, trigger):
     with behind(tenants):
         call = {"to": "/t/north/t/south/tells/?a=1", "method": "POST"}
         assert later(client, **call, trigger=trigger) == at_once(client, **call)
 
 
-def test_a_trigger_in_a_path_behind_a_tenant_goes_and_the_tenant_stays(client):
+def test_path_trigger_behind_a_tenant_is_removed_and_the_tenant_kept(client):
     with behind(tenants):
         seen = later(client, "/t/north/async_api/v2/tells.json?a=1", trigger={})
         assert (seen["tenant"], seen["path"][1], seen["query"]) == ("north", "/api/v2/tells.json", "a=1")
 
 
-def test_a_method_that_a_header_overrides_is_overridden_once_more(client):
+def test_method_override_is_applied_in_the_run(client):
     with behind(overriding):
         call = {"method": "POST", "headers": {"X-Http-Method-Override": "PUT"}}
         assert later(client, **call) == at_once(client, **call)
     assert latest().method == "PUT"
 
 
-def test_an_address_that_a_middleware_has_taken_from_a_header_is_taken_from_it_again(client):
+def test_forwarded_address_is_applied_in_the_run(client):
     with behind(forwarded):
         call = {"headers": {"X-Forwarded-For": "192.0.2.7,192.0.2.8"}}
         assert later(client, **call) == at_once(client, **call)
@@ -602,15 +602,15 @@ UPLOAD = {"a": "1", "file": SimpleUploadedFile("a.txt", b"the file")}
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
 @pytest.mark.parametrize("middleware", [inflating, lazy])
-def test_a_body_that_a_middleware_has_unpacked_is_captured_as_it_came(client, trigger, middleware):
+def test_body_decompressed_by_middleware_is_captured_as_sent(client, trigger, middleware):
     with behind(middleware):
         call = {"method": "POST", "body": PACKED, "headers": {"Content-Encoding": "gzip"}}
         assert later(client, trigger=trigger, **call)["form"] == {"a": ["1"], "b": ["2"]}
 
 
 @pytest.mark.parametrize("middleware", [inflating, lazy])
-def test_the_view_reads_at_once_what_a_middleware_has_made_of_the_body(client, middleware):
-    never = {"Prefer": "respond-async"}  # a preference that the view does not meet
+def test_synchronous_view_reads_the_decompressed_body(client, middleware):
+    never = {"Prefer": "respond-async"}  # a preference that does not apply to this view
     with behind(middleware):
         answer = send(client, "/made/", "POST", PACKED, {**never, "Content-Encoding": "gzip"})
     assert answer.content == b"a=1&b=2"
@@ -618,7 +618,7 @@ def test_the_view_reads_at_once_what_a_middleware_has_made_of_the_body(client, m
 
 @pytest.mark.parametrize("trigger", [SOLITUDE, PREFER])
 @pytest.mark.parametrize("size", [8, 300_000])
-def test_a_form_with_files_that_a_middleware_has_read_is_captured_as_it_came(client, trigger, size):
+def test_form_read_by_middleware_is_captured_as_sent(client, trigger, size):
     with behind(reading):
         data = {"a": "1", "file": SimpleUploadedFile("a.txt", b"x" * size)}
         assert client.post("/tells/", data, headers=trigger).status_code == 202
@@ -626,16 +626,16 @@ def test_a_form_with_files_that_a_middleware_has_read_is_captured_as_it_came(cli
     assert (seen["form"], seen["files"]) == ({"a": ["1"]}, {"file": "x" * size})
 
 
-def test_a_call_behind_a_trigger_in_its_path_may_have_been_read_too(client):
+def test_form_behind_a_path_trigger_is_captured_as_sent(client):
     with behind(reading):
         data = {"a": "1", "file": SimpleUploadedFile("a.txt", b"the file")}
         assert client.post("/async_api/v2/tells.json", data).status_code == 202
     assert json.loads(stored())["files"] == {"file": "the file"}
 
 
-def test_a_body_that_cannot_be_had_any_more_is_refused_in_words(client):
+def test_body_read_by_middleware_before_the_trigger_is_a_400(client):
     with behind(tenants, reading):
-        # The trigger can only be seen once the tenant is gone from the path, and then the form has been read.
+        # The trigger is visible only without the tenant in the path, and by then the form has been read.
         data = {"a": "1", "file": SimpleUploadedFile("a.txt", b"the file")}
         refused = client.post("/t/north/async_api/v2/tells.json", data)
     assert refused.status_code == 400
@@ -659,7 +659,7 @@ def test_a_body_that_cannot_be_had_any_more_is_refused_in_words(client):
     ],
     ids=str,
 )
-def test_any_time_zone_at_submit_is_active_in_the_run(client, monkeypatch, zone):
+def test_active_time_zone_is_active_in_the_run(client, monkeypatch, zone):
     monkeypatch.setitem(globals(), "ZONES", [zone])
     with behind(zoned):
         send(client, headers=PREFER)
@@ -668,7 +668,7 @@ def test_any_time_zone_at_submit_is_active_in_the_run(client, monkeypatch, zone)
 
 
 class Offset(dt.tzinfo):
-    """A fixed offset as other libraries make them."""
+    """A fixed offset of another library."""
 
     def utcoffset(self, when):
         return dt.timedelta(hours=2)
@@ -677,7 +677,7 @@ class Offset(dt.tzinfo):
 
 
 @pytest.mark.parametrize("zone", [timezone.get_fixed_timezone(180), Offset()])
-def test_a_fixed_offset_is_captured(zone):
+def test_fixed_offset_is_captured(zone):
     with timezone.override(zone):
         call = capture.capture(RequestFactory().get("/"))
         expected = timezone.get_current_timezone_name()
@@ -686,12 +686,12 @@ def test_a_fixed_offset_is_captured(zone):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"])
-def test_a_safe_method_may_run_again(client, waiting, method):
+def test_safe_method_is_repeatable(client, waiting, method):
     send(client, method=method, headers=PREFER)
     assert latest().is_repeatable
 
 
-# The same call under one key ------------------------------------------------------------------------------------------
+# Idempotency-Key ------------------------------------------------------------------------------------------------------
 
 KEY = {"Idempotency-Key": "8e03978e"}
 
@@ -716,14 +716,14 @@ def upload(client, boundary, *, file=b"the file", text="1", content_type="text/p
 
 
 @pytest.mark.parametrize("size", [1, 200_000])
-def test_the_same_form_with_another_boundary_is_the_same_call(client, waiting, size):
+def test_same_form_with_another_boundary_is_the_same_call(client, waiting, size):
     first, second = (upload(client, boundary, file=b"x" * size) for boundary in ("one", "another-boundary"))
     assert (first.status_code, second.status_code) == (202, 202)
     assert second["Idempotency-Replayed"] == "true"
     assert AsyncTask.objects.count() == 1
 
 
-def test_a_method_that_a_header_overrides_counts(client, waiting):
+def test_overridden_method_is_another_call(client, waiting):
     with behind(overriding):
         answers = [
             send(client, method="POST", headers={**PREFER, **KEY, "X-Http-Method-Override": method})
@@ -732,29 +732,29 @@ def test_a_method_that_a_header_overrides_counts(client, waiting):
     assert [answer.status_code for answer in answers] == [202, 422, 202]
 
 
-def test_the_site_counts(client, waiting):
+def test_other_host_is_another_call(client, waiting):
     answers = [send(client, headers={**PREFER, **KEY}, HTTP_HOST=host) for host in ("one.example", "two.example")]
     assert [answer.status_code for answer in answers] == [202, 422]
 
 
 @pytest.mark.parametrize("change", [{"file": b"The file"}, {"text": "2"}, {"content_type": "text/html"}])
-def test_a_form_with_another_part_is_another_call(client, waiting, change):
+def test_form_with_a_changed_part_is_another_call(client, waiting, change):
     assert upload(client, "one").status_code == 202
     assert upload(client, "another-boundary", **change).status_code == 422
 
 
 @pytest.mark.parametrize("kind", ["application/json", f"{FORM}; charset=latin-1", ""])
-def test_the_same_body_of_another_media_type_is_another_call(client, waiting, kind):
+def test_same_body_with_another_media_type_is_another_call(client, waiting, kind):
     assert send(client, "/raw/", "POST", b"1", {**PREFER, **KEY}, FORM).status_code == 202
     assert send(client, "/raw/", "POST", b"1", {**PREFER, **KEY}, kind).status_code == 422
 
 
-# The same under ASGI --------------------------------------------------------------------------------------------------
+# ASGI -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def asgi(client, waiting):
-    """Sends by ASGI; gives the answer."""
+    """Sends over ASGI; returns the response."""
     asynchronous = AsyncClient(raise_request_exception=False)
     asynchronous.cookies = client.cookies
 
@@ -765,26 +765,26 @@ def asgi(client, waiting):
 
 
 def ran():
-    """What the view has seen, once the last task has run."""
+    """What the view of the last task has seen."""
     runner.run(str(latest().pk))
     return json.loads(stored())
 
 
-def test_asgi_a_path_that_a_middleware_has_shortened_is_not_shortened_again(asgi):
+def test_asgi_path_shortened_by_middleware_is_shortened_once(asgi):
     with behind(tenants):
         assert asgi("GET", "/t/north/tells/?a=%D1%8F", headers=PREFER).status_code == 202
         seen = ran()
     assert (seen["tenant"], seen["path"][1], seen["query"]) == ("north", "/tells/", "a=%D1%8F")
 
 
-def test_asgi_a_method_that_a_header_overrides_is_overridden_once_more(asgi):
+def test_asgi_method_override_is_applied_in_the_run(asgi):
     with behind(overriding):
         assert asgi("POST", "/tells/", headers={**PREFER, "X-Http-Method-Override": "PUT"}).status_code == 202
         assert ran()["method"] == "PUT"
 
 
 def of_a_server(file):
-    """An upload as ASGI's handler makes it of what has come."""
+    """An upload as Django's ASGI handler reads it."""
     parts = encode_multipart(BOUNDARY, {"a": "1", "file": SimpleUploadedFile("a.txt", b"x" * 300_000)})
     file.write(parts)
     file.seek(0)
@@ -792,7 +792,7 @@ def of_a_server(file):
     return ASGIRequest({"type": "http", "method": "POST", "path": "/", "headers": lengths}, file), parts
 
 
-def test_asgi_a_form_with_files_that_a_middleware_has_read_is_captured_as_it_came():
+def test_asgi_form_read_by_middleware_is_captured_as_sent():
     with tempfile.SpooledTemporaryFile() as file:
         request, parts = of_a_server(file)
         assert list(request.FILES) == ["file"]
@@ -801,13 +801,13 @@ def test_asgi_a_form_with_files_that_a_middleware_has_read_is_captured_as_it_cam
 
 
 class Passing(io.BytesIO):
-    """A stream that comes but once."""
+    """A stream that cannot seek."""
 
     def seekable(self):
         return False
 
 
-def test_asgi_a_form_that_was_read_from_what_cannot_go_back_cannot_be_had_any_more():
+def test_asgi_form_read_from_an_unseekable_stream_is_lost():
     with Passing() as file:
         request, _ = of_a_server(file)
         assert list(request.FILES) == ["file"]
@@ -815,7 +815,7 @@ def test_asgi_a_form_that_was_read_from_what_cannot_go_back_cannot_be_had_any_mo
             capture.spool(request)
 
 
-def test_asgi_a_body_that_a_middleware_has_unpacked_cannot_be_had_any_more(asgi):
+def test_asgi_body_decompressed_by_middleware_is_a_400_or_ignored(asgi):
     with behind(inflating):
         call = ("POST", "/tells/", PACKED, FORM)
         assert asgi(*call, headers={**SOLITUDE, "Content-Encoding": "gzip"}).status_code == 400
@@ -824,13 +824,13 @@ def test_asgi_a_body_that_a_middleware_has_unpacked_cannot_be_had_any_more(asgi)
     assert not AsyncTask.objects.exists()
 
 
-def test_asgi_server_and_client_are_the_same_in_the_run(asgi):
+def test_asgi_run_has_server_and_client_addresses(asgi):
     assert asgi("GET", "/tells/", headers={**PREFER, "X-Forwarded-For": "192.0.2.7"}).status_code == 202
     seen, now = ran(), asgi("GET", "/tells/", headers={"X-Forwarded-For": "192.0.2.7"}).json()
     assert (seen["around"], seen["site"], seen["headers"]) == (now["around"], now["site"], now["headers"])
 
 
-def test_a_query_that_a_middleware_has_read_is_read_anew_by_permissions():
+def test_cached_get_is_reset_without_the_trigger():
     request = RequestFactory().get("/works/?async=true&a=1")
     assert request.GET["async"] == "true"
     arrival.set_target(request, "/works/", "a=1")

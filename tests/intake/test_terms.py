@@ -1,4 +1,4 @@
-"""What a view says of its calls besides "may be answered later": how long answers are kept, what may run again."""
+"""Options of ``@allow_async``: ``retention`` and ``repeatable``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ urlpatterns = [
 
 @pytest.fixture
 def submit():
-    """Submits a call; the task, which nobody has run yet."""
+    """Submits a call; returns its pending task."""
 
     def call(address, method="get"):
         with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, ALLOW_ANONYMOUS=True)):
@@ -75,19 +75,19 @@ def lifetime(task):
     return task.deletion_date - task.finished
 
 
-def test_an_answer_is_kept_as_long_as_its_view_says(submit):
+def test_result_is_kept_for_the_views_retention(submit):
     assert lifetime(submit("/kept/")) == DAYS
 
 
-def test_a_failed_call_is_kept_as_its_dialect_says(submit):
+def test_failed_call_is_kept_for_the_dialects_retention(submit):
     assert lifetime(submit("/kept/404/")) == dt.timedelta(hours=24)
 
 
-def test_a_view_that_says_nothing_leaves_it_to_the_dialect(submit):
+def test_view_without_retention_uses_the_dialects(submit):
     assert lifetime(submit("/once/")) == dt.timedelta(hours=24)
 
 
-def test_the_task_stays_known_as_long_as_its_answer(submit):
+def test_purge_date_is_not_before_the_deletion_date(submit):
     task = submit("/kept/")
     AsyncTask.objects.update(retention=dt.timedelta(days=30))
     lifetime(task)
@@ -95,7 +95,7 @@ def test_the_task_stays_known_as_long_as_its_answer(submit):
 
 
 @pytest.mark.parametrize(("method", "days"), [("get", 2), ("post", 9)])
-def test_a_handler_speaks_before_its_class(submit, method, days):
+def test_option_of_a_handler_wins_over_its_class(submit, method, days):
     assert submit("/class/", method).retention == dt.timedelta(days=days)
 
 
@@ -109,11 +109,11 @@ def test_a_handler_speaks_before_its_class(submit, method, days):
         ("/once/", "get", False),
     ],
 )
-def test_a_view_says_whether_its_calls_may_run_again_and_else_their_method_does(submit, address, method, again):
+def test_repeatable_of_the_view_wins_over_the_method(submit, address, method, again):
     assert submit(address, method).is_repeatable is again
 
 
-def test_a_decorator_with_terms_leaves_the_view_itself():
+def test_decorator_with_options_returns_the_view_itself():
     def view(request):
         return HttpResponse()
 

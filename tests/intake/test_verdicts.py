@@ -1,4 +1,4 @@
-"""Class-based views that answer in their own way: submitted for later, the verdict is theirs, in their words."""
+"""Class-based views with their own dispatch: whether a method is allowed is their decision."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Plain(View):
 
 
 class Rpc(View):
-    """No method of HTTP has a handler: the document names what is called."""
+    """Without handlers: the body names what is called."""
 
     def dispatch(self, request, *args, **kwargs):
         return JsonResponse({"called": request.body.decode()}, status=200 if request.body else 404)
 
 
 class Overridden(View):
-    """A form says PUT where a browser can only say POST."""
+    """A header says PUT where a browser can only send POST."""
 
     def dispatch(self, request, *args, **kwargs):
         request.method = request.headers.get("X-Method", request.method)
@@ -117,41 +117,41 @@ def later(client, accepted):
     return client.get(accepted.json()["replay"])
 
 
-def test_head_is_answered_by_get_where_a_class_has_no_head(client, every_view):
+def test_head_is_accepted_for_a_class_with_get(client, every_view):
     accepted = client.head("/plain/", headers=PREFER)
     assert accepted.status_code == 202
     assert client.head(accepted["Location"] + "/result")["X-Method"] == "HEAD"
 
 
-def test_what_an_action_says_of_itself_holds_for_head(client):
+def test_mark_of_an_action_holds_for_head(client):
     assert client.head("/animals/", headers=PREFER).status_code == 202
 
 
 @pytest.mark.parametrize(("body", "status", "answer"), [(b"add", 200, {"called": "add"}), (b"", 404, {"called": ""})])
-def test_a_view_without_handlers_is_run(client, body, status, answer):
+def test_view_without_handlers_is_run(client, body, status, answer):
     response = later(client, client.post("/rpc/", body, content_type="text/plain", headers=SOLITUDE))
     assert (response.status_code, response.json()) == (status, answer)
 
 
-def test_a_view_that_changes_the_method_is_run(client):
+def test_view_that_changes_the_method_is_run(client):
     response = later(client, client.post("/overridden/", headers={**SOLITUDE, "X-Method": "PUT"}))
     assert response.content == b"put"
 
 
-def test_a_method_that_such_a_view_does_not_have_is_refused_by_its_run(client):
+def test_method_missing_after_the_change_is_refused_by_the_run(client):
     assert later(client, client.post("/overridden/", headers=SOLITUDE)).status_code == 405
 
 
-def test_a_rest_view_that_changes_the_method_is_run(client):
+def test_rest_view_that_changes_the_method_is_run(client):
     accepted = client.post("/rest-rpc/", b'{"a": 1}', content_type="application/json", headers=SOLITUDE)
     assert later(client, accepted).json() == {"put": {"a": 1}}
 
 
-def test_a_view_that_opens_its_own_door_is_run(client):
+def test_view_with_its_own_access_check_is_run(client):
     assert later(client, client.post("/open/", headers={**SOLITUDE, "X-Key": "good"})).content == b"open"
 
 
-def test_a_view_refuses_a_method_in_its_own_words(client):
+def test_http_method_not_allowed_of_the_view_is_used(client):
     now = client.post("/polite/")
     refused = client.post("/polite/", headers=SOLITUDE)
     assert (refused.status_code, refused.json()) == (405, {"try": "GET"})
@@ -160,7 +160,7 @@ def test_a_view_refuses_a_method_in_its_own_words(client):
 
 
 @pytest.mark.parametrize("address", ["/plain/", "/polite-async/", "/decorated/"])
-def test_a_method_that_a_view_does_not_have_is_refused_at_submit(client, address):
+def test_method_without_a_handler_is_refused_at_submit(client, address):
     refused = client.post(address, headers=SOLITUDE)
     assert (refused.status_code, refused["Allow"]) == (405, client.post(address)["Allow"])
     assert not AsyncTask.objects.exists()

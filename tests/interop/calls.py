@@ -1,4 +1,4 @@
-"""One call, answered at once and later."""
+"""One call, answered immediately and deferred."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNS_VARY_NOT = frozenset({"prefer", "cookie"})
 
 @dataclasses.dataclass
 class Twice:
-    """What came of a call: at once, its acceptance, a poll while it waited, one after it ran, and its answer."""
+    """The responses to a call: the immediate one, its 202, a poll before and one after the run, and the result."""
 
     at_once: Any
     accepted: Any
@@ -50,7 +50,7 @@ def content(response: Any) -> bytes:
 
 
 def twice(client: Client, path: str, data: Any = None, *, method: str = "", **headers: str) -> Twice:
-    """Call ``path``, with a form if there is ``data``: at once, and later by a thread that is like a worker."""
+    """Call ``path``, with a form if there is ``data``: immediately, then deferred, run by a thread as by a worker."""
     at_once = call(client, path, data, method, headers)
     accepted = call(client, path, data, method, {**headers, "Prefer": "respond-async"})
     assert accepted.status_code == 202, (accepted.status_code, accepted.content[:500])
@@ -73,7 +73,7 @@ def key_of(address: str) -> uuid.UUID:
 
 
 def perform(key: uuid.UUID) -> None:
-    """Run a task in a thread of its own, as a worker does: nothing of the request that brought it is at hand."""
+    """Run a task in a thread of its own, as a worker does: nothing of the original request is available."""
 
     def run() -> None:
         runner.run(str(key))
@@ -86,13 +86,13 @@ def perform(key: uuid.UUID) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def static_files() -> None:
-    """As at a deployment: the manifest has to name each file that a page wants."""
+    """As in a deployment: the manifest has to name each file that a page uses."""
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
 @pytest.fixture
 def anna(transactional_db: None) -> User:
-    User.objects.get_or_create(username="AnonymousUser")  # guardian's own, which it makes after migrate
+    User.objects.get_or_create(username="AnonymousUser")  # guardian's own user, which it creates after migrate
     user = User.objects.create_user("anna", "anna@example.com", "secret")
     user.user_permissions.add(Permission.objects.get(codename="view_note"))
     return user
@@ -105,7 +105,7 @@ def otto(transactional_db: None) -> User:
 
 @pytest.fixture
 def client(anna: User) -> Client:
-    """Anna, who has logged in."""
+    """Anna, logged in."""
     client = Client()
     client.force_login(anna, "django.contrib.auth.backends.ModelBackend")
     return client

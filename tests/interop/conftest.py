@@ -1,4 +1,4 @@
-"""Callers, and calls made twice: at once and later."""
+"""Users, and calls made twice: immediately and deferred."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project as it is deployed: a web server and workers, each a process."""
+"""The project as deployed: a web server and workers, each a process."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Project:
             "INTEROP_FOLDER": str(home),
             "INTEROP_NAME": uuid.uuid4().hex,
             "PYTHONPATH": str(ROOT),
-            "PYTHONHASHSEED": "0",  # REST framework writes the header Allow in the order of a set
+            "PYTHONHASHSEED": "0",  # REST framework writes the Allow header in the order of a set
             **environment,
         }
 
     def run(self, words: str) -> None:
-        """A command of Python's, to its end."""
+        """Run a Python command to its end."""
         command = [sys.executable, "-m", *words.split()]
         done = subprocess.run(command, cwd=self.home, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
     @contextlib.contextmanager
     def running(self, words: str) -> Iterator[None]:
-        """One that goes on, with a log."""
+        """Run a command in the background, with a log."""
         command = [sys.executable, "-m", *words.split()]
         with (
             (self.home / f"{words.split()[1]}.log").open("wb") as log,
@@ -69,7 +69,7 @@ class Project:
         return self
 
     def copied(self, home: Path, settings: str, **environment: str) -> Project:
-        """A prepared project, once more, with other settings."""
+        """A copy of a prepared project, with other settings."""
         shutil.copytree(self.home, home, dirs_exist_ok=True)
         return Project(home, settings, **environment)
 
@@ -100,7 +100,7 @@ class Site:
         return client
 
     def staff(self) -> requests.Session:
-        """Otto, who has logged in by the administration's form."""
+        """Otto, logged in through the admin's form."""
         client, form = self.client(), f"{self.address}/admin/login/"
         client.get(form)
         given = {"username": "otto", "password": "secret", "csrfmiddlewaretoken": client.cookies["csrftoken"]}
@@ -108,7 +108,7 @@ class Site:
         return client
 
     def twice(self, client: requests.Session, method: str, path: str, **options: Any) -> tuple[Any, Any, str]:
-        """The answer at once, the later one, and the address of the task."""
+        """The immediate response, the deferred one, and the task's URL."""
         at_once = client.request(method, self.address + path, **options)
         accepted = client.request(method, self.address + path, headers={"Prefer": "respond-async"}, **options)
         assert accepted.status_code == 202, accepted.text

@@ -1,4 +1,4 @@
-"""Whoever calls in ``test_processes``: ``python -m tests.interop.seeds``."""
+"""The users of ``test_processes``: ``python -m tests.interop.seeds``."""
 
 from __future__ import annotations
 

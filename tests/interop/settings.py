@@ -14,7 +14,7 @@ import sentry_sdk
 from django_asyncexchange.defaults import q_cluster
 
 BASE_DIR = Path(os.environ.get("INTEROP_FOLDER") or tempfile.mkdtemp(prefix="asyncexchange-interop-"))
-if "INTEROP_FOLDER" not in os.environ:  # of a test that starts processes
+if "INTEROP_FOLDER" not in os.environ:  # set by tests that start processes
     atexit.register(shutil.rmtree, BASE_DIR, ignore_errors=True)
 
 SECRET_KEY = "a key for tests, long enough that no check complains about its length"
@@ -78,11 +78,11 @@ MIGRATION_MODULES = dict.fromkeys(
 )
 
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",  # the first
-    "corsheaders.middleware.CorsMiddleware",  # before whatever answers
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",  # first
+    "corsheaders.middleware.CorsMiddleware",  # before any middleware that responds
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",  # after SecurityMiddleware
-    "debug_toolbar.middleware.DebugToolbarMiddleware",  # early, behind what encodes
+    "debug_toolbar.middleware.DebugToolbarMiddleware",  # early, after any middleware that encodes
     "silk.middleware.SilkyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -94,9 +94,9 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "auditlog.middleware.AuditlogMiddleware",
-    "axes.middleware.AxesMiddleware",  # the last, it says
-    "django_prometheus.middleware.PrometheusAfterMiddleware",  # the last, it says
-    "django_asyncexchange.middleware.AsyncExchangeMiddleware",  # the last, and a check insists
+    "axes.middleware.AxesMiddleware",  # last, says its documentation
+    "django_prometheus.middleware.PrometheusAfterMiddleware",  # last, says its documentation
+    "django_asyncexchange.middleware.AsyncExchangeMiddleware",  # last, and a check insists
 ]
 
 ROOT_URLCONF = "tests.interop.urls"
@@ -130,14 +130,14 @@ DATABASES = {
 }
 
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # the first
+    "axes.backends.AxesStandaloneBackend",  # first
     "rules.permissions.ObjectPermissionBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
 AUTH_PASSWORD_VALIDATORS: list[Any] = []
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # for tests, a quick one
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, for tests
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -148,7 +148,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
-WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["js", "css", "svg", "txt", "woff2", "png", "map"]  # for tests, quicker
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ["js", "css", "svg", "txt", "woff2", "png", "map"]  # fast, for tests
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

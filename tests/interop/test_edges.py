@@ -1,4 +1,4 @@
-"""django-cors-headers, whitenoise and django-debug-toolbar, which answer or rewrite around the views."""
+"""django-cors-headers, whitenoise and django-debug-toolbar, which respond or rewrite around the views."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APP, OTHER = "https://app.example", "https://other.example"
 # CORS -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_page_of_another_origin_may_read_each_answer(client):
+def test_page_of_an_allowed_origin_may_read_each_response(client):
     calls = twice(client, "/whoami/", Origin=APP)
     assert calls.is_equal
     for answer in (calls.accepted, calls.waiting, calls.polled, calls.later):
@@ -24,13 +24,13 @@ def test_a_page_of_another_origin_may_read_each_answer(client):
         assert "Location" in answer["Access-Control-Expose-Headers"]
 
 
-def test_the_preflight_allows_the_preference(client):
+def test_preflight_allows_the_prefer_header(client):
     asked = {"Origin": APP, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "prefer"}
     answer = call(client, "/whoami/", None, "options", asked)
     assert "prefer" in answer["Access-Control-Allow-Headers"]
 
 
-def test_an_answer_may_be_read_by_the_origin_that_fetches_it(client):
+def test_result_has_the_origin_that_fetches_it(client):
     calls = twice(client, "/whoami/", Origin=APP)
     assert client.get(calls.polled["Location"], headers={"Origin": OTHER})["Access-Control-Allow-Origin"] == OTHER
 
@@ -38,7 +38,7 @@ def test_an_answer_may_be_read_by_the_origin_that_fetches_it(client):
 # whitenoise -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_static_file_is_sent_at_once_whatever_is_preferred(client):
+def test_static_file_is_never_deferred(client):
     path = re.search(r'href="([^"]+)"', client.get("/page/").content.decode())[1]
     assert re.fullmatch(r"/static/notes/page\.[0-9a-f]+\.css", path)
     at_once, preferred = client.get(path), call(client, path, None, "", {"Prefer": "respond-async"})
@@ -47,7 +47,7 @@ def test_a_static_file_is_sent_at_once_whatever_is_preferred(client):
     assert not AsyncTask.objects.exists()
 
 
-def test_a_page_names_the_same_static_files_later(client):
+def test_deferred_page_names_the_same_static_files(client):
     calls = twice(client, "/page/")
     assert calls.is_equal
     assert b"/static/notes/page." in calls.later.content
@@ -61,18 +61,18 @@ def debugging(settings):
     settings.DEBUG = True
 
 
-def test_the_toolbar_leaves_an_api_alone(client, debugging):
+def test_toolbar_leaves_an_api_unchanged(client, debugging):
     calls = twice(client, "/whoami/")
     assert calls.at_once.content == calls.later.content
 
 
-def test_a_page_has_one_toolbar_later(client, debugging):
+def test_deferred_page_has_one_toolbar(client, debugging):
     calls = twice(client, "/page/")
     at_once, later = calls.at_once.content, calls.later.content
     assert later.count(b'id="djDebug"') == at_once.count(b'id="djDebug"') == 1
 
 
-def test_the_toolbar_shows_the_administration(client, debugging, otto):
+def test_toolbar_shows_in_the_admin(client, debugging, otto):
     client.force_login(otto, "django.contrib.auth.backends.ModelBackend")
     page = client.get("/admin/asyncexchange/asynctask/")
     assert page.status_code == 200

@@ -1,4 +1,4 @@
-"""djangorestframework-guardian as the default of all views: permissions on objects, and lists filtered by them."""
+"""djangorestframework-guardian as the default of all views: object permissions, and lists filtered by them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plain(serializers.ModelSerializer):
 
 @pytest.fixture(autouse=True)
 def defaults(settings, monkeypatch):
-    """A project with these settings of REST framework, as if it had just been started."""
+    """A project with these settings of REST framework, as if just started."""
     settings.REST_FRAMEWORK = {
         **settings.REST_FRAMEWORK,
         "DEFAULT_PERMISSION_CLASSES": [f"{__name__}.OnObjects"],
@@ -53,7 +53,7 @@ def defaults(settings, monkeypatch):
 
 @pytest.fixture
 def notes(anna, otto):
-    """Two of Otto's, of which Anna may see the first; Anna may see notes at all."""
+    """Two notes of Otto's; Anna has the model permission, and the object permission of the first."""
     anna.user_permissions.set(Permission.objects.filter(codename="view_note"))
     mine, other = (Note.objects.create(author=otto, text=text) for text in ("shared", "private"))
     assign_perm("view_note", anna, mine)
@@ -66,30 +66,30 @@ def submitted(client: Client, address: str) -> Any:
     return response["Location"]
 
 
-def test_a_list_has_the_same_objects_later(client, notes):
+def test_deferred_list_has_the_same_objects(client, notes):
     calls = twice(client, "/api/notes/")
     assert calls.is_equal
     assert [note["text"] for note in calls.later.json()] == ["shared"]
 
 
-def test_an_object_that_a_caller_may_see_is_the_same_later(client, notes):
+def test_permitted_object_is_the_same_when_deferred(client, notes):
     assert twice(client, f"/api/notes/{notes[0].pk}/").is_equal
 
 
-def test_an_object_that_a_caller_may_not_see_is_not_found_at_once_and_for_later(client, notes):
+def test_object_without_permission_is_404_immediately_and_at_submit(client, notes):
     answers = [client.get(f"/api/notes/{notes[1].pk}/", headers=headers) for headers in ({}, LATER)]
     assert {answer.status_code for answer in answers} == {404}
     assert answers[0].content == answers[1].content
 
 
-def test_a_permission_that_was_taken_away_is_missed_in_the_run(client, anna, notes):
+def test_object_permission_removed_before_the_run_is_404(client, anna, notes):
     address = submitted(client, f"/api/notes/{notes[0].pk}/")
     remove_perm("view_note", anna, notes[0])
     perform(key_of(address))
     assert AsyncTask.objects.get().status_code == 404
 
 
-def test_a_task_is_followed_listed_and_cancelled_although_nobody_has_permissions_on_tasks(client, notes):
+def test_task_is_polled_listed_and_cancelled_without_task_permissions(client, notes):
     address = submitted(client, "/api/notes/")
     waiting = client.get(address).status_code
     perform(key_of(address))
@@ -99,14 +99,14 @@ def test_a_task_is_followed_listed_and_cancelled_although_nobody_has_permissions
     assert (listed, cancelled) == ([str(key_of(address))], 204)
 
 
-def test_webhooks_are_managed_without_permissions_on_them(client, notes):
+def test_webhooks_are_managed_without_webhook_permissions(client, notes):
     made = client.post(
         "/async/webhooks", {"url": "https://example.com/", "action": "PROCESSED"}, content_type="application/json"
     )
     assert (made.status_code, client.get("/async/webhooks").status_code) == (201, 200)
 
 
-def test_a_task_is_not_found_by_another_who_was_given_the_permission_to_see_it(client, notes):
+def test_view_permission_on_a_task_does_not_open_it_to_another_user(client, notes):
     address = submitted(client, "/api/notes/")
     maria = User.objects.create_user("maria")
     assign_perm("asyncexchange.view_asynctask", maria)

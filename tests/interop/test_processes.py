@@ -1,4 +1,4 @@
-"""The project with a web server and workers of its own: what was called by HTTP is run by a cluster, and read."""
+"""The project with a web server and workers of its own: submitted over HTTP, run by a cluster, fetched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = "tests.interop.settings"
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """With tables, static files and callers, which takes long."""
+    """With tables, static files and users, which takes long."""
     return Project(tmp_path_factory.mktemp("prepared"), SETTINGS).prepare()
 
 
@@ -43,7 +43,7 @@ CALLERS = {
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_cluster_answers_as_the_web_server_does_at_once(site, name):
+def test_cluster_returns_the_same_response_as_the_web_server(site, name):
     path, client = CALLERS[name]
     at_once, later, task = site.twice(client(site), "GET", path)
     assert at_once.status_code == 200, site.logs()
@@ -55,7 +55,7 @@ def test_a_cluster_answers_as_the_web_server_does_at_once(site, name):
 
 @pytest.fixture
 def s3():
-    """The address of a server that speaks S3, and what is in its buckets."""
+    """The URL of an S3 server, and the sizes of the objects in a bucket."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
@@ -69,18 +69,18 @@ def s3():
         yield url, sizes
 
 
-def test_uploads_and_answers_lie_in_the_buckets_of_django_storages(s3, prepared, tmp_path):
+def test_uploads_and_results_are_in_the_buckets_of_django_storages(s3, prepared, tmp_path):
     url, sizes = s3
     text = b"a line of some length\n" * 10_000
     with prepared.copied(tmp_path, "tests.interop.on_s3", INTEROP_S3=url).deployed(WORKER) as site:
         at_once, later, _ = site.twice(site.staff(), "POST", "/keep-file/", files={"file": ("kept.txt", text)})
         assert (at_once.status_code, at_once.content) == (200, text), site.logs()
         assert seen(later) == seen(at_once)
-    assert sizes("files") == [len(text)]  # S3Storage writes over what has the same name
-    assert sizes("results") == [len(text)]  # the answer's; the request's body was erased with the end of the task
+    assert sizes("files") == [len(text)]  # S3Storage overwrites a file of the same name
+    assert sizes("results") == [len(text)]  # the response's; the request's body was deleted at the end of the task
 
 
-def test_celery_runs_calls_and_the_tasks_of_the_project(prepared, tmp_path):
+def test_celery_runs_calls_and_the_projects_own_tasks(prepared, tmp_path):
     redis = address("TEST_REDIS_URL")
     project = prepared.copied(tmp_path, "tests.interop.beside_celery.settings", TEST_REDIS_URL=redis)
     worker = "celery -A tests.interop.beside_celery worker --pool prefork --concurrency 2"

@@ -1,4 +1,4 @@
-"""What simple-history, auditlog, silk, Sentry and Prometheus note of a call, they note of a later one too."""
+"""simple-history, auditlog, silk, Sentry and Prometheus record a deferred call like an immediate one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .settings import Recorder
 
 
 def halves(rows):
-    """The rows of the call at once, and of the later one."""
+    """The rows of the immediate call, and of the deferred one."""
     rows = list(rows)
     assert rows and len(rows) % 2 == 0
     return rows[: len(rows) // 2], rows[len(rows) // 2 :]
 
 
-def test_history_names_the_same_user(client, anna):
+def test_history_has_the_same_user(client, anna):
     assert twice(client, "/write/", {"text": "a"}).is_equal
     at_once, later = halves(
         Note.history.order_by("history_id").values_list("history_type", "history_user", "text", "author")
@@ -33,7 +33,7 @@ def test_history_names_the_same_user(client, anna):
     )
 
 
-def test_audit_log_names_the_same_actor_and_address(client, anna):
+def test_audit_log_has_the_same_actor_and_address(client, anna):
     assert twice(client, "/write/", {"text": "a"}, **{"X-Correlation-ID": "c"}).is_equal
     at_once, later = halves(
         LogEntry.objects.filter(content_type__model="note")
@@ -44,7 +44,7 @@ def test_audit_log_names_the_same_actor_and_address(client, anna):
     assert {entry[1] for entry in later} == {anna.pk}
 
 
-def test_with_a_token_of_rest_framework_history_names_the_same_user(anna):
+def test_history_has_the_same_user_with_a_rest_framework_token(anna):
     headers = {"Authorization": f"Bearer {AccessToken.for_user(anna)}"}
     calls = twice(Client(), "/api/notes/", {"text": "a"}, **headers)
     assert calls.is_equal
@@ -52,8 +52,8 @@ def test_with_a_token_of_rest_framework_history_names_the_same_user(anna):
     assert at_once == later == [("+", anna.pk, anna.pk)]
 
 
-def test_with_a_token_of_rest_framework_only_a_later_call_has_an_actor(anna):
-    """At once, the audit log has asked for the user before REST framework has found one."""
+def test_audit_log_has_an_actor_only_in_the_run_with_a_rest_framework_token(anna):
+    """In an immediate call, auditlog asks for the user before REST framework has authenticated one."""
     headers = {"Authorization": f"Bearer {AccessToken.for_user(anna)}"}
     assert twice(Client(), "/api/notes/", {"text": "a"}, **headers).is_equal
     entries = LogEntry.objects.filter(content_type__model="note").order_by("pk")
@@ -69,7 +69,7 @@ def test_silk_records_the_run_like_the_call(client, otto):
     assert seen[2].response.body == seen[0].response.body
 
 
-def test_silk_records_a_poll_and_leaves_its_answer_as_it_was(client):
+def test_silk_records_the_result_request_and_leaves_its_response_unchanged(client):
     calls = twice(client, "/page/")
     assert calls.is_equal
     assert Response.objects.filter(request__path__endswith="/result", status_code=200).exists()
@@ -83,20 +83,20 @@ def test_silks_pages_show_a_run(client, otto):
         assert client.get(f"/silk/request/{row.pk}/").status_code == 200
 
 
-def test_sentry_hears_of_an_error_in_a_run_as_of_one_at_once(client, anna):
+def test_sentry_gets_the_same_event_from_a_run(client, anna):
     session = {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
 
     def served():
-        with wsgi_server() as port:  # as Sentry has it: each request of a server has a scope of its own
+        with wsgi_server() as port:  # as Sentry expects: each request of a server has a scope of its own
             ask(port, "GET", "/broken/?a=1", headers=session)
             return ask(port, "GET", "/broken/?a=1", headers={**session, "Prefer": "respond-async"})
 
     Recorder.events.clear()
-    _status, _reason, headers, _body = contextvars.Context().run(served)  # without what earlier tests have left in ours
+    _status, _reason, headers, _body = contextvars.Context().run(served)  # without leftovers of earlier tests
     perform(key_of(dict(headers)["Location"]))
     at_once, later = (event for event in Recorder.events if "exception" in event)
     assert at_once["transaction"] == later["transaction"] == "/broken/"
-    at_once["user"].pop("ip_address")  # by Sentry's part for WSGI servers
+    at_once["user"].pop("ip_address")  # added by Sentry's WSGI integration
     assert at_once["user"] == later["user"]
     assert later["user"]["id"] == str(anna.pk)
     assert at_once["exception"]["values"][0]["type"] == later["exception"]["values"][0]["type"] == "ZeroDivisionError"
@@ -112,14 +112,14 @@ def views_answered(status):
     )
 
 
-def test_prometheus_counts_a_run_at_its_view_like_the_call(client):
+def test_prometheus_counts_a_run_at_its_view(client):
     before = views_answered(200)
     assert twice(client, "/whoami/").is_equal
     assert views_answered(200) - before == 2
     assert b"django_http_responses_total_by_status_view_method_total" in client.get("/metrics").content
 
 
-def test_a_model_counts_what_a_run_writes(client):
+def test_prometheus_counts_inserts_of_a_run(client):
     name, labels = "django_model_inserts_total", {"model": "note"}
     before = REGISTRY.get_sample_value(name, labels) or 0
     assert twice(client, "/write/", {"text": "a"}).is_equal

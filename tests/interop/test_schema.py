@@ -8,13 +8,13 @@ from django.core.management import call_command
 from .calls import twice
 
 
-def test_the_schema_is_the_same_later(client):
+def test_deferred_schema_is_the_same(client):
     calls = twice(client, "/api/schema/")
     assert calls.is_equal
     assert calls.later["Content-Type"].startswith("application/vnd.oai.openapi")
 
 
-def test_the_schema_names_no_task_address_and_has_no_warnings_for_them(tmp_path, transactional_db, capsys):
+def test_schema_has_no_task_paths_and_no_warnings_of_ours(tmp_path, transactional_db, capsys):
     call_command("spectacular", file=tmp_path / "schema.yml")
     told = capsys.readouterr().err
     paths = yaml.safe_load((tmp_path / "schema.yml").read_text())["paths"]

@@ -1,4 +1,4 @@
-"""Simple JWT, OAuth Toolkit, Django Ninja, allauth's session tokens: the same caller, at once and later."""
+"""Simple JWT, OAuth Toolkit, Django Ninja, allauth's session tokens: the same user, immediately and deferred."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bearer(token):
 
 @pytest.fixture
 def jwt(anna):
-    """As Simple JWT's own view gives it out."""
+    """From Simple JWT's own view."""
     return Client().post("/api/token/", {"username": "anna", "password": "secret"}).json()
 
 
@@ -52,20 +52,20 @@ def _token(**fields):
 # Simple JWT -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_caller_with_a_jwt_is_the_same_later_and_its_claims_too(jwt, anna):
+def test_user_and_claims_of_a_jwt_are_the_same_in_the_run(jwt, anna):
     calls = twice(Client(), "/api/whoami/", **bearer(jwt["access"]))
     assert calls.is_equal
     said = calls.later.json()
     assert (said["user"], said["auth"], said["claim"]) == (anna.pk, "AccessToken", str(anna.pk))
 
 
-def test_a_task_of_a_jwt_is_read_with_the_next_access_token_of_the_same_user(jwt):
+def test_next_access_token_of_the_same_user_reads_the_task_of_a_jwt(jwt):
     calls = twice(Client(), "/api/whoami/", **bearer(jwt["access"]))
     fresh = RefreshToken(jwt["refresh"]).access_token
     assert Client().get(calls.polled["Location"], headers=bearer(fresh)).content == calls.later.content
 
 
-def test_a_jwt_that_expires_before_the_run_ends_the_task_with_401(anna, monkeypatch):
+def test_jwt_that_expires_before_the_run_ends_with_401(anna, monkeypatch):
     token = RefreshToken.for_user(anna).access_token
     accepted = call(Client(), "/api/whoami/", None, "", {**bearer(token), "Prefer": "respond-async"})
     later = timezone.now() + dt.timedelta(hours=1)
@@ -74,7 +74,7 @@ def test_a_jwt_that_expires_before_the_run_ends_the_task_with_401(anna, monkeypa
     assert AsyncTask.objects.get().status_code == 401
 
 
-def test_a_session_of_the_same_user_reads_the_task_of_a_jwt(jwt, client):
+def test_session_of_the_same_user_reads_the_task_of_a_jwt(jwt, client):
     calls = twice(Client(), "/api/whoami/", **bearer(jwt["access"]))
     assert client.get(calls.polled["Location"]).content == calls.later.content
 
@@ -82,20 +82,20 @@ def test_a_session_of_the_same_user_reads_the_task_of_a_jwt(jwt, client):
 # OAuth Toolkit --------------------------------------------------------------------------------------------------------
 
 
-def test_a_caller_with_an_access_token_is_the_same_later(access, anna):
+def test_user_of_an_access_token_is_the_same_in_the_run(access, anna):
     calls = twice(Client(), "/api/scoped/", **bearer(access.token))
     assert calls.is_equal
     said = calls.later.json()
     assert (said["user"], said["client"], said["scope"]) == (anna.pk, "a browser", "read write")
 
 
-def test_an_application_without_a_user_is_the_same_later(service):
+def test_application_without_a_user_is_the_same_in_the_run(service):
     calls = twice(Client(), "/api/scoped/", **bearer(service.token))
     assert calls.is_equal
     assert (calls.later.json()["user"], calls.later.json()["client"]) == (None, "a service")
 
 
-def test_an_access_token_without_the_scope_is_refused_alike(access):
+def test_access_token_without_the_scope_is_refused_at_submit(access):
     AccessToken.objects.update(scope="write")
     at_once, preferred = (
         call(Client(), "/api/scoped/", None, "", {**bearer(access.token), **prefer})
@@ -107,8 +107,8 @@ def test_an_access_token_without_the_scope_is_refused_alike(access):
 
 @pytest.fixture
 def token_middleware(settings):
-    """OAuth Toolkit's own, for views that are not REST framework's. django-axes counts each JWT that it meets as a
-    wrong password, with or without us, so a project has one or the other.
+    """OAuth Toolkit's own, for views outside of REST framework. django-axes counts each JWT that it sees as a
+    wrong password, with or without us, so that a project has one or the other.
     """
     place = settings.MIDDLEWARE.index("django.contrib.auth.middleware.AuthenticationMiddleware") + 1
     ours = "oauth2_provider.middleware.OAuth2TokenMiddleware"
@@ -119,15 +119,15 @@ def token_middleware(settings):
     ]
 
 
-def test_a_user_whom_the_token_middleware_found_is_the_same_later(token_middleware, access, anna):
+def test_user_of_the_token_middleware_is_the_same_in_the_run(token_middleware, access, anna):
     calls = twice(Client(), "/whoami/", **bearer(access.token))
     assert calls.is_equal
     assert calls.later.json()["user"] == anna.pk
 
 
 @pytest.mark.parametrize("path", ["/protected/", "/protected-class/"])
-def test_a_view_that_reads_the_token_itself_is_answered_at_once(token_middleware, access, anna, path):
-    """No run has the token."""
+def test_view_that_reads_the_token_itself_is_not_deferred(token_middleware, access, anna, path):
+    """A run has no token."""
     answer = call(Client(), path, None, "", {**bearer(access.token), "Prefer": "respond-async"})
     assert (answer.status_code, answer.json()["owner"]) == (200, anna.pk)
     assert not AsyncTask.objects.exists()
@@ -136,13 +136,13 @@ def test_a_view_that_reads_the_token_itself_is_answered_at_once(token_middleware
 # Django Ninja ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_caller_of_ninja_with_a_session_is_the_same_later(client, anna):
+def test_session_user_of_ninja_is_the_same_in_the_run(client, anna):
     calls = twice(client, "/ninja/whoami")
     assert calls.is_equal
     assert calls.later.json()["user"] == anna.pk
 
 
-def test_a_forged_call_of_ninja_is_no_more_executed_later_than_at_once(anna):
+def test_forged_call_of_ninja_is_refused_when_deferred_too(anna):
     forged = Client(enforce_csrf_checks=True)
     forged.force_login(anna, "django.contrib.auth.backends.ModelBackend")
     at_once = call(forged, "/ninja/write?text=a", {}, "", {})
@@ -155,7 +155,7 @@ def test_a_forged_call_of_ninja_is_no_more_executed_later_than_at_once(anna):
         assert accepted.status_code == 403
 
 
-def test_a_bearer_of_ninja_gets_the_same_answer_later(transactional_db):
+def test_bearer_of_ninja_gets_the_same_response(transactional_db):
     at_once = call(Client(), "/ninja/machine", None, "", bearer("the token"))
     answer = call(Client(), "/ninja/machine", None, "", {**bearer("the token"), "Prefer": "respond-async"})
     perform(key_of(answer["Location"]))
@@ -167,8 +167,8 @@ def test_a_bearer_of_ninja_gets_the_same_answer_later(transactional_db):
 # allauth --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_with_allauths_session_token_is_answered_at_once(anna):
-    """Its ``request.auth`` is a session, which nobody can keep."""
+def test_call_with_allauths_session_token_is_not_deferred(anna):
+    """Its ``request.auth`` is a session, which cannot be stored."""
     EmailAddress.objects.create(user=anna, email=anna.email, verified=True, primary=True)
     login = Client().post(
         "/_allauth/app/v1/auth/login",

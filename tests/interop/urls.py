@@ -1,4 +1,4 @@
-"""Each app's addresses as its documentation mounts them."""
+"""Each app's URLs as its documentation mounts them."""
 
 from __future__ import annotations
 

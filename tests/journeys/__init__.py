@@ -1,5 +1,5 @@
-"""One journey, played on every broker and database: a real web server, real workers, nothing but HTTP between.
+"""One journey on every broker and database: a real web server, real workers, HTTP only.
 
-``pytest`` plays a part of them on a few cells of the matrix, so that each broker, each database and each test is there
-once; with ``--full`` it plays all of them on all.
+``pytest`` runs a part of them on a few cells of the matrix, so that each broker, each database and each test occurs
+once; with ``--full`` it runs all of them on all cells.
 """

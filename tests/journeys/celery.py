@@ -1,4 +1,4 @@
-"""The Celery application of the journeys, as Celery's own documentation makes it for Django."""
+"""The Celery application of the journeys, as Celery's documentation for Django shows it."""
 
 from __future__ import annotations
 

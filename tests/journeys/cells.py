@@ -1,4 +1,4 @@
-"""The matrix: where a database comes from, what a broker needs, and which processes make a cell."""
+"""The matrix: where a database comes from, what a broker needs, which processes make a cell."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def mariadb(name: str, server: str) -> Iterator[str]:
 
 
 def address(variable: str) -> str:
-    """The URL of a server that answers."""
+    """The URL of a server, which responds."""
     url = os.environ.get(variable, SERVERS[variable])
     try:
         if url.startswith("redis"):
@@ -121,7 +121,7 @@ def address(variable: str) -> str:
 
 
 def clear(url: str, name: str) -> None:
-    """Leave nothing of ``name`` on a broker."""
+    """Delete everything of ``name`` on a broker."""
     if url.startswith("redis"):
         with redis.Redis.from_url(url) as client:
             for key in client.scan_iter(f"*{name}*"):
@@ -135,7 +135,7 @@ def clear(url: str, name: str) -> None:
 
 @contextlib.contextmanager
 def wired(url: str) -> Iterator[tuple[str, Wire | None]]:
-    """``url`` by way of a wire that can be cut."""
+    """``url`` through a proxy that can be cut off."""
     if not url:
         yield "", None
         return
@@ -151,7 +151,7 @@ def wired(url: str) -> Iterator[tuple[str, Wire | None]]:
 
 
 class Cast:
-    """The processes of a cell; each writes a log."""
+    """The processes of a cell; each has a log."""
 
     def __init__(self, home: Path, database: str, broker: Broker, name: str) -> None:
         self.home = home
@@ -170,7 +170,7 @@ class Cast:
 
     @contextlib.contextmanager
     def running(self, words: str, *before: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A command of Python's, with its environment; ``before`` says what else starts it."""
+        """Run a Python command in its environment; ``before`` is a wrapper command."""
         with (
             (self.home / f"{words.split()[0]}-{uuid.uuid4().hex[:6]}.log").open("wb") as log,
             subprocess.Popen(
@@ -195,10 +195,10 @@ class Cast:
         return self.running(f"waitress --listen 127.0.0.1:{port} tests.journeys.wsgi:application", **environment)
 
     def said(self) -> str:
-        """The ends of all logs."""
+        """The last lines of all logs."""
         return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in sorted(self.home.glob("*.log")))
 
 
 def served(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until the web server answers."""
+    """Wait until the web server responds."""
     return bool(until(lambda: process.poll() is not None or answers(port), PATIENCE) and process.poll() is None)

@@ -1,4 +1,4 @@
-"""``python -m tests.journeys.prepare``: tables and two users, in one process. What earlier calls have left is gone."""
+"""``python -m tests.journeys.prepare``: tables and two users, in one process. Deletes leftovers of earlier calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The project that a journey goes through."""
+"""The project of the journeys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 90
 @allow_async
 @api_view(["POST"])
 def mirror(request):
-    """Sends back what came, and who has asked."""
+    """Echo the request's body, and the user."""
     headers = {"Content-Type": "text/x-mirror", "X-Caller": request.user.username, "X-Two": "a, b"}
     return HttpResponse(request.body, status=203, headers=headers)
 
@@ -41,7 +41,7 @@ def raises(request):
 @allow_async
 @api_view(["POST"])
 def counts(request, name):
-    """Leaves a trace of each run."""
+    """Leave a trace of each run."""
     Group.objects.create(name=f"{name} {request.async_task.id}")
     return Response({"counted": name})
 
@@ -49,7 +49,7 @@ def counts(request, name):
 @allow_async
 @api_view(["POST"])
 def holds(request, name):
-    """Goes on when the mark ``name`` is set."""
+    """Wait until the mark ``name`` is set."""
     deadline = time.monotonic() + PATIENCE
     while not Group.objects.filter(name=name).exists():
         assert time.monotonic() < deadline
@@ -60,7 +60,7 @@ def holds(request, name):
 @allow_async
 @api_view(["GET"])
 def dies(request, name):
-    """Takes its process away when it runs for the first time."""
+    """Kill its own process during the first run."""
     is_first = not Group.objects.filter(name__startswith=f"{name} ").exists()
     if is_first:
         Group.objects.create(name=f"{name} {os.getpid()}")

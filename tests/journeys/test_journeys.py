@@ -1,4 +1,4 @@
-"""What every client may rely on, whatever carries its calls to the workers and wherever they are stored."""
+"""What every client may rely on, with any broker and any database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OURS = {"asyncresult", "cache-control", "date", "sunset", "vary"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each broker and each database is there once; in full, each with each."""
+    """Each broker and each database once; with ``--full``, each with each."""
     if "journey" in metafunc.fixturenames:
         chosen = cells.ALL if metafunc.config.getoption("--full") else cells.FEW
         if metafunc.definition.get_closest_marker("wired"):
@@ -51,7 +51,7 @@ class Journey:
         self.worker = start_worker()
 
     def replace_worker(self, pid: int) -> None:
-        """Start a worker again whose process ``pid`` was all it had; others replace their children themselves."""
+        """Restart a worker that has no process but ``pid``; other workers replace their children themselves."""
         if self.worker.pid == pid:
             self.worker.wait(PATIENCE)
             self.worker = self.start_worker()
@@ -63,13 +63,13 @@ class Journey:
         return requests.request(method, url, headers=headers, timeout=PATIENCE, allow_redirects=False, **options)
 
     def submit(self, method: str, path: str, who: str = "anna", **options: Any) -> str:
-        """Where the task of a call can be asked for."""
+        """The status URL of a submitted call."""
         accepted = self.call(method, path, who, headers=ASKING, **options)
         assert accepted.status_code == 202, (accepted.text, self.said())
         return accepted.headers["Location"]
 
     def ended(self, status: str, who: str = "anna") -> str:
-        """Where the result is, as soon as there is one."""
+        """The result's URL, as soon as there is one."""
         try:
             polled = until(lambda: (now := self.call("GET", status, who)).status_code != 202 and now, 2 * PATIENCE)
         except AssertionError as error:
@@ -78,18 +78,18 @@ class Journey:
         return polled.headers["Location"]
 
     def later(self, method: str, path: str, who: str = "anna", **options: Any) -> requests.Response:
-        """The answer of a call that was sent for later."""
+        """The result of a submitted call."""
         return self.call("GET", self.ended(self.submit(method, path, who, **options), who), who)
 
     def monitor(self, status: str) -> dict[str, Any]:
-        """What the monitor of a task says."""
+        """The document of a task's monitor."""
         document: dict[str, Any] = self.call("GET", status.replace("/tasks/", "/operations/")).json()
         return document
 
 
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The URL of a database of ours on each server, made when it is first asked for."""
+    """The URL of a test database on each server, created at first use."""
     made: dict[str, str] = {}
     name = f"asyncexchange_journeys_{uuid.uuid4().hex[:12]}"
     makers = {
@@ -109,7 +109,7 @@ def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def journey(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A cell of the matrix, at work."""
+    """A cell of the matrix, running."""
     broker, database = cells.BROKERS[request.param[0]], databases(request.param[1])
     server = cells.address(broker.server) if broker.server else ""
     name, home = f"journey_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("journey")
@@ -128,7 +128,7 @@ def journey(request: pytest.FixtureRequest, databases: Any, tmp_path_factory: py
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port of ``host`` on which nothing listens, from a range of which no outgoing connection is given one."""
+    """A free port of ``host`` outside the range of outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(15_000, 30_000)
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -142,7 +142,7 @@ def seen(answer: requests.Response) -> tuple[int, bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("size", [3_000_000, 3_000, 0], ids=["3 MB", "3 kB", "empty"])
-def test_an_answer_later_is_the_answer_at_once(journey, size):
+def test_deferred_response_equals_the_immediate_one(journey, size):
     body = os.urandom(size)
     at_once = journey.call("POST", "/mirror/?a=1", data=body, headers={"Content-Type": "text/plain"})
     later = journey.later("POST", "/mirror/?a=1", data=body)
@@ -150,39 +150,39 @@ def test_an_answer_later_is_the_answer_at_once(journey, size):
     assert seen(later) == seen(at_once)
 
 
-def test_what_a_view_refuses_is_the_answer(journey):
+def test_validation_error_of_a_view_is_the_result(journey):
     at_once, later = journey.call("POST", "/refuses/"), journey.later("POST", "/refuses/")
     assert (later.status_code, later.json()) == (400, {"name": ["This is no name."]})
     assert seen(later) == seen(at_once)
 
 
-def test_a_view_that_raises_has_failed(journey):
+def test_view_that_raises_fails_the_task(journey):
     status = journey.submit("GET", "/raises/")
     assert journey.call("GET", journey.ended(status)).status_code == 500
     assert journey.monitor(status)["status"] == "Failed"
 
 
-def test_a_call_runs_as_whoever_sent_it_and_is_nobody_elses(journey):
+def test_call_runs_as_its_user_and_is_hidden_from_others(journey):
     tasks = {who: journey.submit("POST", "/mirror/", who) for who in ("anna", "boris")}
     results = {who: journey.ended(status, who) for who, status in tasks.items()}
     assert [journey.call("GET", results[who], who).headers["X-Caller"] for who in tasks] == ["anna", "boris"]
     assert journey.call("GET", results["anna"], "boris").status_code == 404
 
 
-def test_a_call_that_is_cancelled_before_its_turn_never_runs(journey):
+def test_call_cancelled_before_its_turn_never_runs(journey):
     name = uuid.uuid4().hex
-    held = [journey.submit("POST", f"/holds/{name}/") for _ in range(2)]  # as many as have a turn
+    held = [journey.submit("POST", f"/holds/{name}/") for _ in range(2)]  # as many as run at the same time
     waiting = journey.submit("POST", f"/counts/{name}/")
     assert journey.call("DELETE", waiting).status_code == 204
     journey.call("PUT", f"/marks/{name}/")
     for status in held:
         journey.ended(status)
-    journey.later("POST", "/mirror/")  # it would have been next
+    journey.later("POST", "/mirror/")  # it would have been the next
     assert journey.monitor(waiting)["status"] == "Canceled"
     assert journey.call("GET", f"/traces/{name}/").json() == []
 
 
-def test_of_many_calls_each_runs_once(journey):
+def test_each_of_many_calls_runs_once(journey):
     name = uuid.uuid4().hex
     with ThreadPoolExecutor(4) as pool:
         for status in list(pool.map(lambda _: journey.submit("POST", f"/counts/{name}/"), range(24))):
@@ -190,17 +190,17 @@ def test_of_many_calls_each_runs_once(journey):
     assert len(journey.call("GET", f"/traces/{name}/").json()) == 24
 
 
-def test_a_safe_call_whose_worker_process_is_killed_runs_again(journey):
+def test_safe_call_of_a_killed_worker_process_runs_again(journey):
     name = uuid.uuid4().hex
     status = journey.submit("GET", f"/dies/{name}/")
     [pid] = until(lambda: journey.call("GET", f"/traces/{name}/").json(), PATIENCE)
     journey.replace_worker(int(pid))
-    journey.later("POST", "/mirror/")  # with Django Tasks, a worker looks around when it has something to do
+    journey.later("POST", "/mirror/")  # with Django Tasks, a worker looks for lost runs when it has a task
     assert journey.call("GET", journey.ended(status)).json() == {"survived": name}
 
 
 @pytest.mark.wired
-def test_a_call_that_the_broker_never_got_is_accepted_and_runs_once(journey):
+def test_call_the_broker_never_got_is_accepted_and_runs_once(journey):
     name = uuid.uuid4().hex
     journey.wire.cut()
     try:

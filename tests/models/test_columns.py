@@ -1,4 +1,4 @@
-"""Columns of an older database, whose character sets do not have every letter (latin1, utf8mb3)."""
+"""Columns of an older database with limited character sets (latin1, utf8mb3)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def client(db):
 
 @contextlib.contextmanager
 def kept_in(characters):
-    """Addresses of webhooks have these ``characters``."""
+    """The URLs of webhooks are stored in ``characters``."""
     change = f"ALTER TABLE {TABLE} MODIFY url LONGTEXT CHARACTER SET"
     with connection.cursor() as cursor:
         cursor.execute(f"{change} {characters} NOT NULL")
@@ -46,7 +46,7 @@ def make(client, url):
 
 
 def refusal(client):
-    """What is said of an address that cannot be called."""
+    """The response to a URL that must not be called."""
     refused = make(client, "http://10.0.0.1/")
     return refused.status_code, refused.json()
 
@@ -56,7 +56,7 @@ def refusal(client):
     ("characters", "url"),
     [("latin1", "https://example.com/путь"), ("latin1", "https://пример.рф/"), ("utf8mb3", "https://example.com/😀")],
 )
-def test_an_address_with_letters_that_its_column_does_not_have_is_refused_in_words(client, characters, url):
+def test_url_outside_the_columns_character_set_is_refused(client, characters, url):
     with kept_in(characters):
         refused = make(client, url)
         assert (refused.status_code, refused.json()) == refusal(client)
@@ -64,7 +64,7 @@ def test_an_address_with_letters_that_its_column_does_not_have_is_refused_in_wor
 
 
 @pytest.mark.parametrize("error", [DataError("no"), OperationalError(1366, "Incorrect string value")])
-def test_what_a_driver_says_of_such_letters_is_a_refusal(client, monkeypatch, error):
+def test_driver_error_about_characters_is_a_refusal(client, monkeypatch, error):
     def refuse(self, **kwargs):
         raise error
 

@@ -1,6 +1,6 @@
 """A worker or a web server in a process of its own, on the test's database: ``python -m tests.project.apart JSON``.
 
-It talks by lines of its output; a line of input lets it go on, and the end of its input ends it.
+It reports by lines of output; a line of input lets it go on, and the end of its input ends it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django.db import connection
 
 @contextmanager
 def apart(work: str, storage: dict[str, Any], **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """The process that does ``work`` with ``storage`` for bodies. It is killed at the end, if it still lives."""
+    """The process that does ``work`` with ``storage`` for bodies. It is killed at the end, unless it has ended."""
     order = json.dumps({"work": work, "storage": storage, **more}, default=str)
     with subprocess.Popen(
         [sys.executable, "-m", __name__, order],
@@ -48,7 +48,7 @@ def database_url() -> str:
     return f"{'postgres' if connection.vendor == 'postgresql' else 'mysql'}://{who}/{given['NAME']}"
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     """The next line of its output."""
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -56,7 +56,7 @@ def said(process: subprocess.Popen[str]) -> str:
     return line.strip()
 
 
-def tell(process: subprocess.Popen[str]) -> None:
+def resume(process: subprocess.Popen[str]) -> None:
     """Let it go on."""
     assert process.stdin is not None
     process.stdin.write("\n")
@@ -67,13 +67,13 @@ def tell(process: subprocess.Popen[str]) -> None:
 
 
 def peak() -> int:
-    """The most memory that this process has had, in bytes. (``ru_maxrss`` would begin with that of its parent.)"""
+    """The peak memory of this process, in bytes. (``ru_maxrss`` starts with that of its parent.)"""
     rows = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("VmHWM"))
 
 
 def completed(storage: dict[str, Any]) -> dict[str, Any]:
-    """``storage`` with what JSON cannot say."""
+    """``storage`` with the values that JSON cannot have."""
     if not storage["BACKEND"].startswith("storages.backends.s3"):
         return storage
     from boto3.s3.transfer import TransferConfig
@@ -85,7 +85,7 @@ def completed(storage: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(order: dict[str, Any]) -> None:
-    """Run tasks as a worker does; then say the peak of memory."""
+    """Run tasks as a worker does; then print the peak of memory."""
     from django_asyncexchange.worker import runner
 
     for task in order["tasks"]:
@@ -94,7 +94,7 @@ def run(order: dict[str, Any]) -> None:
 
 
 def serve(order: dict[str, Any]) -> None:
-    """Say the port; then, for each line of input, the peak of memory."""
+    """Print the port; then, for each line of input, the peak of memory."""
     from . import serving
 
     with getattr(serving, f"{order['server']}_server")() as port:

@@ -1,4 +1,4 @@
-"""Views with a door: who may enter, how often, by which method; and who may be answered later."""
+"""Views with permissions, throttles and methods; and which of them may be deferred."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def answer(request: Any) -> HttpResponse:
     return JsonResponse({"ran": True})
 
 
-# Who may enter --------------------------------------------------------------------------------------------------------
+# Permissions ----------------------------------------------------------------------------------------------------------
 
 
 class Closed(APIView):
-    """For whoever has a token."""
+    """For users with a token."""
 
     authentication_classes = (TokenAuthentication,)
     permission_classes = (permissions.IsAuthenticated,)
@@ -110,7 +110,7 @@ class Tested(UserPassesTestMixin, View):
 
 
 class MembersTested(LoginRequiredMixin, Tested):
-    """Both: the test may count on somebody being logged in."""
+    """Both: the test may rely on a logged-in user."""
 
     raise_exception = False
 
@@ -144,7 +144,7 @@ class Prepared(LoginRequiredMixin, View):
         return HttpResponse(self.label)
 
 
-# Who may be answered later --------------------------------------------------------------------------------------------
+# Which may be deferred ------------------------------------------------------------------------------------------------
 
 
 @allow_async
@@ -226,7 +226,7 @@ def allowed_function(request: Any) -> Response:
 
 
 class Sets(viewsets.ReadOnlyModelViewSet[Group]):
-    """Lists and one extra action may wait; details may not."""
+    """Lists and one extra action may be deferred; details may not."""
 
     queryset = Group.objects.order_by("id")
     serializer_class = GroupSerializer
@@ -248,7 +248,7 @@ class Sets(viewsets.ReadOnlyModelViewSet[Group]):
 
 
 class Exceptional(Sets):
-    """Everything may wait, but one action."""
+    """Everything may be deferred, but one action."""
 
     async_exchange: ClassVar[Any] = True
 

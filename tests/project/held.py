@@ -1,4 +1,4 @@
-"""A URLconf: a view that keeps the interpreter to itself, as code in C may."""
+"""A URLconf: a view that holds the GIL, as C code may."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..services import PATIENCE
 
 
 def holds(request):
-    ctypes.PyDLL(None).sleep(6 * PATIENCE)  # PyDLL does not let go of it
+    ctypes.PyDLL(None).sleep(6 * PATIENCE)  # PyDLL does not release it
     return HttpResponse()
 
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 
 
 class Curious:
-    """Looks at everything before anybody else does."""
+    """Reads the whole request before any other."""
 
     def __init__(self, get_response):
         self.get_response = get_response

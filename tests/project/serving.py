@@ -1,4 +1,4 @@
-"""Real servers on loopback, in threads of the test process, and a client that keeps what they sent as it was."""
+"""Real servers on loopback, in threads of the test process, and a client that keeps raw responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wsgi_server() -> Iterator[int]:
     try:
         yield server.effective_port
     finally:
-        server.task_dispatcher.shutdown()  # a thread at work would write into a number that is reused by then
+        server.task_dispatcher.shutdown()  # a busy thread would write to a file descriptor that is reused by then
         with server.trigger.lock:  # and so would we, if the loop were awake already
             server.trigger.thunks.append(lambda: end(server))
             server.pull_trigger()
@@ -32,7 +32,7 @@ def wsgi_server() -> Iterator[int]:
 
 
 def end(server: Any) -> None:
-    """Close everything, also connections that a client keeps open, in the server's own thread: its loop then ends."""
+    """Close everything, also kept-alive connections, in the server's own thread: its loop then ends."""
     for channel in list(server.active_channels.values()):
         channel.handle_close()
     server.close()
@@ -40,7 +40,7 @@ def end(server: Any) -> None:
 
 @contextlib.contextmanager
 def asgi_server() -> Iterator[int]:
-    """The test project behind uvicorn; yields the port. The socket listens before the server runs: nobody waits."""
+    """The test project behind uvicorn; yields the port. The socket listens before the server runs: no wait."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

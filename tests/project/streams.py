@@ -1,4 +1,4 @@
-"""Views with large answers, and a storage that does not survive deleting: for processes that are killed or measured."""
+"""Views with large responses, and a storage whose deletions kill: for processes that are killed or measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIECE = random.Random(3).randbytes(MB)
 
 
 def streams(request: HttpRequest, megabytes: int) -> StreamingHttpResponse:
-    """So many megabytes, none of which is kept."""
+    """Stream so many megabytes, none of which is kept."""
     return StreamingHttpResponse((PIECE for _ in range(megabytes)), content_type="application/octet-stream")
 
 
@@ -33,7 +33,7 @@ async def streams_asynchronously(request: HttpRequest, megabytes: int) -> Stream
 
 
 def pauses(request: HttpRequest) -> StreamingHttpResponse:
-    """Says so in the middle of its answer, and waits for a line of input."""
+    """Report the middle of the response, and wait for a line of input."""
 
     def chunks() -> Iterator[bytes]:
         yield PIECE * 2
@@ -49,7 +49,7 @@ def reads(request: HttpRequest) -> HttpResponse:
 
 
 class Deadly(FileSystemStorage):
-    """Whoever deletes from it is killed."""
+    """A deletion kills its process."""
 
     def delete(self, name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A URLconf: a view that nothing inside its process can end politely."""
+"""A URLconf: a view that nothing inside its process can interrupt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..services import PATIENCE
 
 
 def stubborn(request):
-    """As code in C that lets no signal through; it ends by itself long after any test has looked."""
+    """Like C code that blocks signals; ends by itself long after any test has looked."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
     print("entered", flush=True)
     time.sleep(6 * PATIENCE)

@@ -1,4 +1,4 @@
-"""The zoo: views as different as views are. Called now or answered later, each has to say the same."""
+"""Views of every kind. Called immediately or deferred, each returns the same."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def cut_off(request: HttpRequest) -> HttpResponse:
-    """For OWNER: whose database is away."""
+    """For OWNER: loses its database connection."""
     raise OperationalError("no connection")
 
 
@@ -142,7 +142,7 @@ def cookies(request: HttpRequest) -> HttpResponse:
 
 
 def framing(request: HttpRequest) -> HttpResponse:
-    """Says itself what belongs to a server, a session or a connection."""
+    """Sets headers that belong to a server, a session or a connection."""
     names = ("Date", "Server", "Connection", "Keep-Alive", "Set-Cookie", "Strict-Transport-Security", "Upgrade")
     return HttpResponse("framed", headers=dict.fromkeys(names, "mine"))
 
@@ -245,7 +245,7 @@ def raw(request: HttpRequest) -> HttpResponse:
 
 
 def place(request: HttpRequest, name: str = "") -> HttpResponse:
-    """Where the call believes to be."""
+    """The URL parts that the view sees."""
     return JsonResponse(
         {
             "method": request.method,
@@ -264,12 +264,12 @@ def place(request: HttpRequest, name: str = "") -> HttpResponse:
 
 
 def headers(request: HttpRequest) -> HttpResponse:
-    """The request's headers but for the credential of a test's session."""
+    """The request's headers without the cookie of a test's session."""
     return JsonResponse({name: text for name, text in request.headers.items() if text and name != "Cookie"})
 
 
 def task(request: HttpRequest) -> HttpResponse:
-    """The task whose run this is."""
+    """The task of this run."""
     mine = request.async_task
     return JsonResponse({"id": str(mine.id), "url": mine.url, "state": mine.state} if mine else {})
 

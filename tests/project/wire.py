@@ -1,4 +1,4 @@
-"""A wire to a server on loopback that can be cut and mended, and that counts what comes back through it."""
+"""A proxy to a server on loopback that can be cut and restored, and that counts the bytes that return."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PIECE = 64 * 1024
 
 
 class Wire:
-    """Forwards connections to ``target``. Cut, it resets those that there are and refuses others."""
+    """Forwards connections to ``target``. Cut, it resets open connections and refuses new ones."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
@@ -23,7 +23,7 @@ class Wire:
         self.mend()
 
     def mend(self) -> None:
-        """Connect again, at the same port."""
+        """Restore, at the same port."""
         self.listening = socket.socket()
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listening.bind(("127.0.0.1", self.port))
@@ -32,7 +32,7 @@ class Wire:
         self._start(self._accept, self.listening)
 
     def cut(self) -> None:
-        """Everything that is under way breaks off."""
+        """Reset everything under way."""
         with contextlib.suppress(OSError):
             self.listening.shutdown(socket.SHUT_RDWR)
         self.listening.close()
@@ -42,7 +42,7 @@ class Wire:
                     end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Cut for good; nothing of it is left."""
+        """Cut for good, and clean up."""
         self.cut()
         for thread in self.threads:
             thread.join()
@@ -76,7 +76,7 @@ class Wire:
 
 @contextlib.contextmanager
 def wire(port: int) -> Iterator[Wire]:
-    """A wire to the server at ``port``."""
+    """A proxy to the server at ``port``."""
     ours = Wire(("127.0.0.1", port))
     try:
         yield ours

@@ -16,23 +16,23 @@ ANY_PORT = Rules(ports=tuple(range(1, 65536)))
 
 
 @pytest.mark.parametrize("url", hostile.LOOKS)
-def test_an_address_that_looks_hostile_is_refused(url):
+def test_url_that_looks_hostile_is_refused(url):
     with pytest.raises(AddressRefused):
         address_rules.check(url, ANY_PORT)
 
 
 @pytest.mark.parametrize("url", hostile.PUBLIC)
-def test_a_public_address_is_accepted(url):
+def test_public_url_is_accepted(url):
     address_rules.check(url, Rules())
 
 
 @pytest.mark.parametrize("url", [f"http://{name}/" for name in hostile.NAMES])
-def test_a_name_says_nothing_before_it_is_looked_up(url):
+def test_host_name_is_accepted_before_it_is_resolved(url):
     address_rules.check(url, Rules())
 
 
 @pytest.mark.parametrize("url", [*hostile.PORTS, "http://public.example:0/", "http://public.example:99999/"])
-def test_a_port_that_is_not_listed_is_refused(url):
+def test_unlisted_port_is_refused(url):
     with pytest.raises(AddressRefused):
         address_rules.check(url, Rules())
 
@@ -41,23 +41,23 @@ def test_a_port_that_is_not_listed_is_refused(url):
     "url",
     ["", "public.example", "//public.example/", "http://", "https://:443/", f"http://public.example/{'x' * 2048}"],
 )
-def test_what_is_no_address_is_refused(url):
+def test_malformed_url_is_refused(url):
     with pytest.raises(AddressRefused):
         address_rules.check(url, Rules())
 
 
-def test_plain_http_is_refused_where_https_is_required():
+def test_http_is_refused_with_https_only():
     rules = Rules(https_only=True)
     address_rules.check("https://public.example/", rules)
     with pytest.raises(AddressRefused):
         address_rules.check("http://public.example/", rules)
 
 
-def test_a_name_beyond_ascii_is_accepted():
+def test_internationalized_host_name_is_accepted():
     address_rules.check("https://пример.рф/путь", Rules())
 
 
-def test_a_network_that_is_allowed_may_be_called():
+def test_allowed_network_is_accepted():
     rules = Rules(networks=("127.0.0.0/8", "10.1.0.0/16"))
     address_rules.check("http://127.0.0.1/", rules)
     address_rules.check("http://10.1.2.3/", rules)
@@ -92,19 +92,19 @@ BASES = {
 
 
 def within(form, inner):
-    """``inner`` in that form."""
+    """``inner`` embedded in an IPv6 address of that form."""
     base, place = BASES[form]
     return ipaddress.IPv6Address(int(ipaddress.IPv6Address(base)) | int(ipaddress.IPv4Address(inner)) << place)
 
 
 @pytest.mark.parametrize("address", METADATA)
-def test_metadata_is_never_called_whatever_is_allowed(address):
+def test_metadata_address_is_refused_whatever_is_allowed(address):
     rules = Rules(networks=("0.0.0.0/0", "::/0"))
     assert not address_rules.is_callable(ipaddress.ip_address(address), rules)
 
 
 @pytest.mark.parametrize("form", BASES)
-def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
+def test_embedded_metadata_address_is_refused_whatever_is_allowed(form):
     rules = Rules(networks=("0.0.0.0/0", "::/0"))
     assert not address_rules.is_callable(within(form, "169.254.169.254"), rules)
     assert address_rules.is_callable(within(form, "8.8.8.8"), rules)
@@ -113,18 +113,18 @@ def test_no_form_of_an_address_leads_to_metadata_whatever_is_allowed(form):
 @pytest.mark.parametrize(
     "address",
     [
-        "2001:0:808:808:0:0:5601:5601",  # Teredo, the client of 169.254.169.254
+        "2001:0:808:808:0:0:5601:5601",  # Teredo client of 169.254.169.254
         "64:ff9b:1:a9fe:a9:fe00::",  # translated with a prefix of 48 bits
         "64:ff9b:1:a9:fe:a9fe::",  # 56
         "64:ff9b:1:0:a9:fea9:fe00::",  # 64
     ],
 )
-def test_no_further_form_of_an_address_leads_to_metadata_either(address):
+def test_other_embedded_metadata_address_is_refused(address):
     assert not address_rules.is_callable(ipaddress.ip_address(address), Rules(networks=("0.0.0.0/0", "::/0")))
 
 
 @pytest.mark.parametrize("form", [form for form in BASES if form != "mapped"])
-def test_a_form_that_is_allowed_leads_to_no_address_that_is_not(form):
+def test_embedded_private_address_needs_its_own_network(form):
     rules = Rules(networks=("::/0",))
     for inner in ("127.0.0.1", "10.0.0.1", "192.168.1.1"):
         assert not address_rules.is_callable(within(form, inner), rules)
@@ -132,14 +132,14 @@ def test_a_form_that_is_allowed_leads_to_no_address_that_is_not(form):
     assert address_rules.is_callable(within(form, "10.1.2.3"), Rules(networks=("::/0", "10.1.0.0/16")))
 
 
-def test_the_error_does_not_say_why():
+def test_error_does_not_reveal_the_reason():
     with pytest.raises(AddressRefused) as refused:
         address_rules.check("http://10.0.0.1/", Rules())
     assert "10.0.0.1" not in f"{refused.value} {refused.value.details}"
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_accepted_or_refused(text):
+def test_fuzzed_host_is_accepted_or_refused(text):
     try:
         address_rules.check(f"http://{text}/", Rules())
     except AddressRefused:
@@ -147,7 +147,7 @@ def test_any_text_is_accepted_or_refused(text):
 
 
 @given(st.ip_addresses(v=4))
-def test_every_spelling_of_an_ipv4_address_is_judged_alike(address):
+def test_all_spellings_of_an_ipv4_address_have_the_same_verdict(address):
     number = int(address)
     spellings = [str(address), str(number), hex(number), ".".join(f"0{part:o}" for part in address.packed)]
     verdicts = set()

@@ -1,4 +1,4 @@
-"""Which content coding a client gets, and what its answer says (RFC 9110, sections 8.4, 8.8 and 12.5)."""
+"""Which content encoding a client gets, and what its response says (RFC 9110, sections 8.4, 8.8 and 12.5)."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_gzip_is_not_accepted(accepted):
         ("", ""),
     ],
 )
-def test_a_run_has_no_coding_but_gzip(accepted, kept):
+def test_accept_encoding_of_a_run_keeps_gzip_only(accepted, kept):
     assert gzip_only(accepted) == kept
 
 
 @given(st.text(st.sampled_from("gzip*;q=01., \t"), max_size=30))
-def test_no_header_breaks_the_negotiation(accepted):
+def test_fuzzed_accept_encoding_raises_nothing(accepted):
     assert accepts_gzip(accepted) in (True, False)
 
 
@@ -88,18 +88,18 @@ def test_text_is_compressible(content_type):
 @pytest.mark.parametrize(
     "content_type", ["", "application/zip", "image/png", "application/octet-stream", "application/pdf", "text", "json"]
 )
-def test_other_types_are_not(content_type):
+def test_other_types_are_not_compressible(content_type):
     assert not is_compressible((("Content-Type", content_type),))
 
 
-def test_an_answer_without_a_type_is_not_compressible():
+def test_response_without_a_type_is_not_compressible():
     assert not is_compressible(())
 
 
 @pytest.mark.parametrize(
     "bound", ["Content-Encoding", "content-range", "Content-MD5", "Content-Digest", "Repr-Digest", "Digest"]
 )
-def test_what_is_said_of_the_very_bytes_stays_true(bound):
+def test_encoded_partial_or_digested_response_is_not_compressible(bound):
     assert not is_compressible((("Content-Type", "text/plain"), (bound, "x")))
 
 
@@ -112,12 +112,12 @@ def test_what_is_said_of_the_very_bytes_stays_true(bound):
         ((("Vary", "*"),), (("Vary", "*"),)),
     ],
 )
-def test_vary_names_the_coding_once(told, result):
+def test_vary_names_accept_encoding_once(told, result):
     assert with_vary(told) == result
     assert with_vary(result) == result
 
 
-def test_a_compressed_answer_has_a_weak_etag_no_length_and_no_parts():
+def test_compressed_response_has_a_weak_etag_no_length_and_no_ranges():
     given = (("ETag", '"1"'), ("Content-Length", "9"), ("Accept-Ranges", "bytes"), ("Content-Type", "text/plain"))
     assert compressed(given) == (
         ("ETag", 'W/"1"'),
@@ -127,5 +127,5 @@ def test_a_compressed_answer_has_a_weak_etag_no_length_and_no_parts():
     )
 
 
-def test_a_weak_etag_stays_as_it_is():
+def test_weak_etag_is_unchanged():
     assert compressed((("etag", 'W/"1"'),))[0] == ("etag", 'W/"1"')

@@ -13,62 +13,62 @@ from django_asyncexchange.protocol.signer import Signer
 SIGNER = Signer(keys=("a key",), salt="download")
 
 
-def test_what_was_signed_is_verified():
+def test_signature_is_verified():
     assert SIGNER.verify("text", SIGNER.sign("text"))
 
 
-def test_a_signature_is_64_hexadecimal_digits():
+def test_signature_is_64_hexadecimal_digits():
     signature = SIGNER.sign("text")
     assert len(signature) == 64
     assert set(signature) <= set(string.hexdigits.lower())
 
 
-def test_the_same_text_has_the_same_signature():
+def test_signature_is_deterministic():
     assert SIGNER.sign("text") == SIGNER.sign("text")
 
 
 @pytest.mark.parametrize("place", range(64))
-def test_no_digit_of_a_signature_can_be_changed(place):
+def test_changed_digit_is_refused(place):
     signature = SIGNER.sign("text")
     forged = signature[:place] + ("0" if signature[place] != "0" else "1") + signature[place + 1 :]
     assert not SIGNER.verify("text", forged)
 
 
 @pytest.mark.parametrize("forged", ["", "0" * 64, "é" * 64, "\udcff" * 64, "x" * 10_000])
-def test_what_is_no_signature_is_refused(forged):
+def test_malformed_signature_is_refused(forged):
     assert not SIGNER.verify("text", forged)
 
 
-def test_a_signature_in_capitals_is_refused():
+def test_upper_case_signature_is_refused():
     assert not SIGNER.verify("text", SIGNER.sign("text").upper())
 
 
-def test_a_signature_cut_short_is_refused():
+def test_truncated_signature_is_refused():
     assert not SIGNER.verify("text", SIGNER.sign("text")[:-1])
 
 
 @given(st.text(), st.text())
-def test_a_signature_holds_for_one_text_only(one, other):
+def test_signature_is_valid_for_one_text(one, other):
     assert SIGNER.verify(other, SIGNER.sign(one)) == (one == other)
 
 
-def test_a_signature_under_another_salt_is_worthless():
+def test_signature_is_invalid_with_another_salt():
     assert not Signer(keys=("a key",), salt="callback").verify("text", SIGNER.sign("text"))
 
 
-def test_a_signature_with_another_key_is_worthless():
+def test_signature_is_invalid_with_another_key():
     assert not Signer(keys=("another key",), salt="download").verify("text", SIGNER.sign("text"))
 
 
-def test_salt_and_key_cannot_be_shifted_into_each_other():
+def test_salt_and_key_are_separated():
     assert Signer(keys=("bc",), salt="a").sign("text") != Signer(keys=("c",), salt="ab").sign("text")
 
 
-def test_after_a_rotation_old_signatures_hold():
+def test_old_signature_is_valid_after_a_rotation():
     rotated = Signer(keys=("a new key", "a key"), salt="download")
     assert rotated.verify("text", SIGNER.sign("text"))
 
 
-def test_after_a_rotation_the_new_key_signs():
+def test_new_key_signs_after_a_rotation():
     rotated = Signer(keys=("a new key", "a key"), salt="download")
     assert not SIGNER.verify("text", rotated.sign("text"))

@@ -1,4 +1,4 @@
-"""The life of a task, as contract 0.4 draws it."""
+"""States of a task and their transitions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAIRS = [(source, target) for source in State for target in State]
 
 
 @pytest.mark.seed("S002-24")
-def test_there_are_six_states_stored_as_written():
+def test_there_are_six_states():
     assert [state.value for state in State] == ["PENDING", "PROCESSING", "DONE", "API_ERROR", "ERROR", "CANCEL"]
 
 
@@ -29,21 +29,21 @@ def test_reasons_are_stored_as_written():
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)
-def test_a_transition_is_legal_exactly_where_it_is_drawn(source, target):
+def test_legal_transitions(source, target):
     assert (target in TRANSITIONS[source]) == ((source, target) in DRAWN)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS, ids=lambda state: state.value)
-def test_sources_are_the_transitions_read_backwards(source, target):
+def test_sources_are_the_inverse_of_transitions(source, target):
     assert (source in sources(target)) == (target in TRANSITIONS[source])
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_final_state_leads_nowhere(state):
+def test_final_state_has_no_transitions(state):
     assert state.is_final == (not TRANSITIONS[state])
 
 
-def test_a_state_is_final_or_unfinished():
+def test_every_state_is_either_final_or_unfinished():
     assert set(State) == FINAL | UNFINISHED
     assert not FINAL & UNFINISHED
 
@@ -63,5 +63,5 @@ def test_a_state_is_final_or_unfinished():
         (599, State.ERROR),
     ],
 )
-def test_the_status_of_the_answer_decides_the_final_state(status, state):
+def test_final_state_follows_from_the_status_code(status, state):
     assert outcome(status) is state

@@ -1,4 +1,4 @@
-"""How a stored result is served as a file: conditions, parts, HEAD, and what keeps its content harmless."""
+"""A stored result served as a file: conditional requests, byte ranges, HEAD, compression and security headers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SANDBOX = {
 
 
 class Watched(FileSystemStorage):
-    """Notes what is opened."""
+    """Records the opened names."""
 
     opened: ClassVar[list[str]] = []
 
@@ -63,7 +63,7 @@ class Watched(FileSystemStorage):
 
 @pytest.fixture(autouse=True)
 def opened(settings, tmp_path):
-    """The names that were opened in the storage."""
+    """The names opened in the storage."""
     backend = {"BACKEND": f"{__name__}.Watched", "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": backend}
     Watched.opened.clear()
@@ -72,7 +72,7 @@ def opened(settings, tmp_path):
 
 @pytest.fixture
 def every_middleware(settings):
-    """Both of Django's that want to change what is served, where its documentation puts them."""
+    """GZipMiddleware and ConditionalGetMiddleware, in the order of Django's documentation."""
     names = ["django.middleware.gzip.GZipMiddleware", "django.middleware.http.ConditionalGetMiddleware"]
     settings.MIDDLEWARE = [*names, *settings.MIDDLEWARE]
 
@@ -98,7 +98,7 @@ answers: list[Any] = []
 
 @pytest.fixture(autouse=True)
 def closed():
-    """As every server does, whether it has sent an answer to its end or not."""
+    """Close responses as a server does."""
     yield
     while answers:
         answers.pop().close()
@@ -114,17 +114,17 @@ def content_of(response: Any) -> bytes:
 
 
 def sent(response: Any) -> dict[str, str]:
-    """The headers as they go over the wire, where each is sent once."""
+    """The headers as sent; each name only once."""
     lines = list(response.items())
     assert len({name.lower() for name, _ in lines}) == len(lines)
     return dict(lines)
 
 
-# Parts ----------------------------------------------------------------------------------------------------------------
+# Byte ranges ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
-def test_the_parts_are_together_the_whole(server):
+def test_byte_ranges_together_are_the_whole(server):
     address, step = filed(), 40_000
     with server() as port:
         whole = ask(port, "GET", address)
@@ -155,7 +155,7 @@ def test_the_parts_are_together_the_whole(server):
         (" bytes=1-2 ", 1, 2),
     ],
 )
-def test_a_part_is_sent(header, first, last):
+def test_byte_range_is_a_206(header, first, last):
     response = get(filed(), Range=header)
     assert response.status_code == 206
     assert response.reason_phrase == "Partial Content"
@@ -170,7 +170,7 @@ def test_a_part_is_sent(header, first, last):
 
 
 @pytest.mark.parametrize("header", [f"bytes={SIZE}-", f"bytes={SIZE}-{SIZE}", "bytes=-0", f"bytes={10**40}-"])
-def test_a_part_that_does_not_exist_is_refused(opened, header):
+def test_unsatisfiable_range_is_a_416(opened, header):
     response = get(filed(), Range=header)
     assert (response.status_code, content_of(response)) == (416, b"")
     lines = sent(response)
@@ -199,7 +199,7 @@ def test_a_part_that_does_not_exist_is_refused(opened, header):
         "",
     ],
 )
-def test_what_is_not_one_range_gets_the_whole(header):
+def test_invalid_or_multiple_range_gets_the_whole(header):
     response = get(filed(), Range=header)
     assert (response.status_code, content_of(response)) == (200, WHOLE)
     lines = sent(response)
@@ -208,24 +208,24 @@ def test_what_is_not_one_range_gets_the_whole(header):
 
 
 @pytest.mark.parametrize("size", [1, 100, 64 * 1024])
-def test_a_part_of_a_small_result_comes_from_the_database(opened, size):
+def test_range_of_a_small_result_is_read_from_the_database(opened, size):
     response = get(filed(WHOLE[:size]), Range="bytes=0-49")
     assert (response.status_code, content_of(response), opened) == (206, WHOLE[: min(50, size)], [])
 
 
 @pytest.mark.parametrize("dialect", ["moysklad", "kladana"])
-def test_every_dialect_with_files_serves_parts(dialect):
+def test_every_dialect_with_downloads_serves_ranges(dialect):
     assert content_of(get(filed(dialect=dialect), Range="bytes=1-2")) == WHOLE[1:3]
 
 
-def test_a_stored_part_is_not_cut_again():
+def test_stored_206_is_sent_whole():
     response = get(filed(status=206, Content_Range="bytes 0-1/9"), Range="bytes=0-0")
     assert (response.status_code, content_of(response)) == (200, WHOLE)
     assert "Accept-Ranges" not in sent(response)
 
 
 @pytest.mark.parametrize("broken", [{"sig": "0" * 64}, {"sig": ""}])
-def test_a_forged_link_has_no_parts_and_no_conditions(opened, broken):
+def test_forged_link_has_no_ranges_and_no_conditions(opened, broken):
     address = filed().replace("temp_url_sig=", f"temp_url_sig={broken['sig']}&was=")
     statuses = {
         get(address, **headers).status_code for headers in ({"Range": "bytes=0-1"}, {"If_None_Match": ETAG}, {})
@@ -238,28 +238,28 @@ def test_a_forged_link_has_no_parts_and_no_conditions(opened, broken):
 # If-Range -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_download_is_resumed_where_the_result_is_the_same():
+def test_matching_if_range_resumes_the_download():
     response = get(filed(), Range="bytes=5-", If_Range=ETAG)
     assert (response.status_code, content_of(response)) == (206, WHOLE[5:])
 
 
 @pytest.mark.parametrize("condition", [OTHER, f"W/{ETAG}", ETAG.strip('"'), http_date(4e9), http_date(0), "*"])
-def test_a_download_starts_again_where_nothing_proves_that_the_result_is_the_same(condition):
+def test_other_if_range_restarts_the_download(condition):
     response = get(filed(), Range="bytes=5-", If_Range=condition)
     assert (response.status_code, content_of(response)) == (200, WHOLE)
 
 
-def test_a_refusal_needs_the_proof_too():
+def test_416_needs_a_matching_if_range():
     assert get(filed(), Range=f"bytes={SIZE}-", If_Range=OTHER).status_code == 200
     assert get(filed(), Range=f"bytes={SIZE}-", If_Range=ETAG).status_code == 416
 
 
-# Conditions -----------------------------------------------------------------------------------------------------------
+# Conditional requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("condition", [ETAG, f"W/{ETAG}", f"{OTHER}, {ETAG}", "*"])
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_what_the_client_has_is_not_sent_again(opened, method, condition):
+def test_matching_if_none_match_is_a_304(opened, method, condition):
     address = filed()
     response = getattr(Client(), method)(address, headers={"If-None-Match": condition, "Range": "bytes=0-1"})
     assert (response.status_code, content_of(response)) == (304, b"")
@@ -268,24 +268,24 @@ def test_what_the_client_has_is_not_sent_again(opened, method, condition):
     assert opened == []
 
 
-def test_what_the_client_does_not_have_is_sent():
+def test_other_if_none_match_gets_the_whole():
     response = get(filed(), If_None_Match=OTHER)
     assert (response.status_code, content_of(response)) == (200, WHOLE)
 
 
-def test_a_client_that_wants_another_result_is_refused(opened):
+def test_other_if_match_is_a_412(opened):
     assert get(filed(), If_Match=OTHER).status_code == 412
     assert opened == []
 
 
 @pytest.mark.parametrize("header", ["If_Modified_Since", "If_Unmodified_Since"])
 @pytest.mark.parametrize("told", [{}, {"Last_Modified": http_date(1e9)}])
-def test_a_result_has_not_changed_since_its_run(header, told):
+def test_result_is_unmodified_since_its_run(header, told):
     status = get(filed(**told), **{header: http_date(4e9)}).status_code
     assert status == {"If_Modified_Since": 304, "If_Unmodified_Since": 200}[header]
 
 
-def test_the_views_own_etag_is_kept_and_used():
+def test_etag_of_the_view_is_used():
     address = filed(ETag='"7"')
     response = get(address, Range="bytes=0-1", If_Range='"7"')
     assert (response.status_code, sent(response)["ETag"]) == (206, '"7"')
@@ -293,12 +293,12 @@ def test_the_views_own_etag_is_kept_and_used():
     assert get(address, If_None_Match=ETAG).status_code == 200
 
 
-def test_the_views_own_weak_etag_proves_no_part():
+def test_weak_etag_of_the_view_does_not_match_if_range():
     response = get(filed(ETag='W/"7"'), Range="bytes=0-1", If_Range='W/"7"')
     assert (response.status_code, sent(response)["ETag"]) == (200, 'W/"7"')
 
 
-def test_a_result_without_a_digest_has_no_etag():
+def test_result_without_a_digest_has_no_etag():
     address = filed()
     Body.objects.update(sha256="")
     assert "ETag" not in sent(get(address))
@@ -311,7 +311,7 @@ def test_a_result_without_a_digest_has_no_etag():
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
 @pytest.mark.parametrize("content", [WHOLE, WHOLE[:1000]], ids=["large", "small"])
-def test_head_says_what_get_would_say_and_reads_nothing(opened, server, content):
+def test_head_has_the_headers_of_get_and_reads_nothing(opened, server, content):
     address = filed(content)
     with server() as port:
         head = ask(port, "HEAD", address, headers={"Range": "bytes=0-1"})
@@ -322,11 +322,11 @@ def test_head_says_what_get_would_say_and_reads_nothing(opened, server, content)
 
 
 def lines_of(answer: Any) -> list[tuple[str, str]]:
-    """The headers of an answer that was asked for with ``ask``, but for the moment."""
+    """The headers of a response to ``ask``, without Date."""
     return sorted((name.lower(), text) for name, text in answer[2] if name.lower() != "date")
 
 
-def test_head_of_any_replay_reads_nothing(opened, django_user_model):
+def test_head_of_a_replay_reads_nothing(opened, django_user_model):
     user = django_user_model.objects.create(username="anna")
     task = stored(State.DONE, dialect="mailru", owner=user)
     bodies.attach(bodies.write([WHOLE], limit=10**9), task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
@@ -339,35 +339,35 @@ def test_head_of_any_replay_reads_nothing(opened, django_user_model):
     assert (content_of(whole), sent(head)) == (WHOLE, sent(whole))
 
 
-# Only as much as is asked for -----------------------------------------------------------------------------------------
+# Only the requested bytes ---------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.binary(max_size=9)), st.integers(0, 40), st.integers(1, 40))
-def test_a_cut_is_a_slice(chunks, start, length):
+def test_cut_equals_a_slice(chunks, start, length):
     wanted = range(start, start + length)
     assert b"".join(byte_ranges.cut(chunks, wanted)) == b"".join(chunks)[start : start + length]
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 20))
-def test_a_range_never_leaves_the_result(first, last, size):
+def test_parsed_range_is_within_the_result(first, last, size):
     for header in (f"bytes={first}-{last}", f"bytes={first}-", f"bytes=-{last}"):
         wanted = byte_ranges.requested(header, size)
         assert wanted is None or set(wanted) <= set(range(size))
 
 
-def test_nothing_beyond_a_part_is_read():
+def test_nothing_after_the_range_is_read():
     chunks = iter([b"abc", b"def", b"ghi"])
     assert list(byte_ranges.cut(chunks, range(1, 5))) == [b"bc", b"de"]
     assert list(chunks) == [b"ghi"]
 
 
-def test_a_large_part_is_streamed_and_a_small_one_is_not():
+def test_only_large_ranges_are_streamed():
     address = filed()
     assert get(address, Range="bytes=1-").streaming
     assert not get(address, Range="bytes=1-9").streaming
 
 
-def test_a_part_is_streamed_asynchronously_where_the_server_is():
+def test_range_is_an_async_stream_under_asgi():
     @async_to_sync
     async def fetch(address: str) -> Any:
         response: Any = await AsyncClient().get(address, headers={"Range": "bytes=1-"})
@@ -376,10 +376,10 @@ def test_a_part_is_streamed_asynchronously_where_the_server_is():
     assert fetch(filed()) == (206, True, WHOLE[1:])
 
 
-# With the project's middlewares ---------------------------------------------------------------------------------------
+# With the project's middleware ----------------------------------------------------------------------------------------
 
 
-def test_a_part_is_not_compressed(every_middleware):
+def test_range_is_not_compressed(every_middleware):
     text = b"a line of a report\n" * 20_000
     address = filed(text, Content_Type="text/plain")
     for header, part in (("bytes=0-999", text[:1000]), ("bytes=100-", text[100:])):
@@ -391,7 +391,7 @@ def test_a_part_is_not_compressed(every_middleware):
         assert not lines["ETag"].startswith("W/")
 
 
-def test_a_whole_is_compressed_and_then_has_no_parts(every_middleware):
+def test_compressed_whole_has_no_ranges(every_middleware):
     text = b"a line of a report\n" * 20_000
     address = filed(text, Content_Type="text/plain")
     response = get(address, Accept_Encoding="gzip")
@@ -403,7 +403,7 @@ def test_a_whole_is_compressed_and_then_has_no_parts(every_middleware):
     assert get(address, If_None_Match=lines["ETag"]).status_code == 304
 
 
-def test_with_every_middleware_conditions_and_refusals_are_the_same(every_middleware, opened):
+def test_middleware_does_not_change_conditions_and_refusals(every_middleware, opened):
     address = filed()
     not_modified = get(address, If_None_Match=ETAG, Accept_Encoding="gzip")
     refused = get(address, Range=f"bytes={SIZE}-", Accept_Encoding="gzip")
@@ -413,20 +413,20 @@ def test_with_every_middleware_conditions_and_refusals_are_the_same(every_middle
     assert opened == []
 
 
-def test_what_the_view_compressed_is_cut_as_it_is(every_middleware):
+def test_range_of_a_compressed_response_is_cut_from_its_bytes(every_middleware):
     packed = gzip.compress(WHOLE)
     response = get(filed(packed, Content_Encoding="gzip"), Range="bytes=3-9", Accept_Encoding="gzip")
     assert (content_of(response), sent(response)["Content-Encoding"]) == (packed[3:10], "gzip")
 
 
-# Compressed on the way ------------------------------------------------------------------------------------------------
+# Compression ----------------------------------------------------------------------------------------------------------
 
 TEXT = b"a line of a report\n" * 20_000
 LINES = {"Content_Type": "text/csv; charset=utf-8"}
 
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
-def test_text_is_compressed_for_who_can_read_it(server):
+def test_text_is_compressed_for_clients_that_accept_gzip(server):
     address = filed(TEXT, **LINES)
     with server() as port:
         packed = ask(port, "GET", address, headers={"Accept-Encoding": "gzip"})
@@ -444,18 +444,18 @@ def test_text_is_compressed_for_who_can_read_it(server):
 
 
 def varies(told: str) -> bool:
-    """Whether ``Vary`` names the coding, and once."""
+    """Whether ``Vary`` names Accept-Encoding once."""
     return [field.strip() for field in told.split(",")].count("Accept-Encoding") == 1
 
 
-def test_a_compressed_answer_is_one_stream_of_gzip_without_a_name():
+def test_compressed_result_is_one_gzip_stream():
     content = content_of(get(filed(TEXT, **LINES), Accept_Encoding="gzip"))
     unpacked = zlib.decompressobj(wbits=31)
     assert (unpacked.decompress(content), unpacked.unused_data, unpacked.eof) == (TEXT, b"", True)
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "*;q=0"])
-def test_nobody_gets_a_coding_that_it_did_not_ask_for(accepted):
+def test_result_is_not_compressed_without_gzip_in_accept_encoding(accepted):
     response = get(filed(TEXT, **LINES), Accept_Encoding=accepted)
     assert content_of(response) == TEXT
     assert "Content-Encoding" not in sent(response)
@@ -469,25 +469,25 @@ def test_nobody_gets_a_coding_that_it_did_not_ask_for(accepted):
         {**LINES, "Content_Digest": "sha-256=:x:"},
     ],
 )
-def test_what_is_no_text_or_bound_to_its_bytes_is_sent_as_it_is(headers):
+def test_binary_encoded_or_digested_result_is_not_compressed(headers):
     response = get(filed(TEXT, **headers), Accept_Encoding="gzip")
     assert content_of(response) == TEXT
     assert "Vary" not in sent(response)
 
 
-def test_a_small_answer_is_sent_as_it_is():
+def test_small_result_is_not_compressed():
     response = get(filed(TEXT[:1000], **LINES), Accept_Encoding="gzip")
     assert (content_of(response), response.streaming) == (TEXT[:1000], False)
 
 
-def test_a_middleware_does_not_compress_again(every_middleware):
+def test_gzip_middleware_does_not_compress_again(every_middleware):
     response = get(filed(TEXT, **LINES), Accept_Encoding="gzip")
     assert gzip.decompress(content_of(response)) == TEXT
     assert varies(sent(response)["Vary"])
 
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
-def test_head_of_a_compressed_answer_says_what_get_would(opened, server):
+def test_head_of_a_compressed_result_has_the_headers_of_get(opened, server):
     address = filed(TEXT, **LINES)
     with server() as port:
         head = ask(port, "HEAD", address, headers={"Accept-Encoding": "gzip"})
@@ -499,14 +499,14 @@ def test_head_of_a_compressed_answer_says_what_get_would(opened, server):
     ]
 
 
-def test_a_part_of_a_text_is_never_compressed():
+def test_range_of_text_is_not_compressed():
     response = get(filed(TEXT, **LINES), Range="bytes=5-100004", Accept_Encoding="gzip")
     assert (response.status_code, content_of(response)) == (206, TEXT[5:100_005])
     lines = sent(response)
     assert ("Content-Encoding" in lines, varies(lines["Vary"]), lines["ETag"][0]) == (False, True, '"')
 
 
-def test_a_compressed_download_starts_again_instead_of_being_mixed():
+def test_if_range_of_a_compressed_result_restarts_the_download():
     address = filed(TEXT, **LINES)
     etag = sent(get(address, Accept_Encoding="gzip"))["ETag"]
     response = get(address, Range="bytes=5-", If_Range=etag, Accept_Encoding="gzip")
@@ -514,7 +514,7 @@ def test_a_compressed_download_starts_again_instead_of_being_mixed():
 
 
 @pytest.mark.parametrize(("accepted", "is_weak"), [("gzip", True), ("identity", False)])
-def test_what_the_client_has_in_either_coding_is_not_sent_again(opened, accepted, is_weak):
+def test_if_none_match_matches_both_encodings(opened, accepted, is_weak):
     address = filed(TEXT, **LINES)
     etag = f'"{hashlib.sha256(TEXT).hexdigest()}"'
     for known in (etag, f"W/{etag}"):
@@ -525,13 +525,13 @@ def test_what_the_client_has_in_either_coding_is_not_sent_again(opened, accepted
     assert opened == []
 
 
-def test_a_condition_is_about_the_result_not_about_its_coding():
+def test_if_match_is_about_the_uncompressed_result():
     etag = f'"{hashlib.sha256(TEXT).hexdigest()}"'
     assert get(filed(TEXT, **LINES), If_Match=etag, Accept_Encoding="gzip").status_code == 200
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_replay_is_compressed_too_and_keeps_the_views_headers(django_user_model, status):
+def test_compressed_replay_keeps_the_views_headers(django_user_model, status):
     user = django_user_model.objects.create(username="anna")
     headers = [
         ["Content-Type", "application/json"],
@@ -555,7 +555,7 @@ def test_a_replay_is_compressed_too_and_keeps_the_views_headers(django_user_mode
     assert (content_of(plain), plain.headers["ETag"], plain.headers["Content-Length"]) == (TEXT, '"7"', str(len(TEXT)))
 
 
-# Nothing in a file runs -----------------------------------------------------------------------------------------------
+# No scripts -----------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
     "text/html; charset=utf-8": ("html", b"<script>alert(document.domain)</script>"),
@@ -566,7 +566,7 @@ SCRIPTS = {
 
 @pytest.mark.parametrize("content_type", SCRIPTS)
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}], ids=["whole", "part"])
-def test_a_page_of_a_view_is_an_attachment_without_an_origin(content_type, headers):
+def test_page_of_a_view_is_a_sandboxed_attachment(content_type, headers):
     suffix, content = SCRIPTS[content_type]
     lying = {"Content_Disposition": "inline", "Content_Security_Policy": "default-src *", "Cache_Control": "public"}
     response = get(filed(content, Content_Type=content_type, **lying), **headers)
@@ -578,11 +578,11 @@ def test_a_page_of_a_view_is_an_attachment_without_an_origin(content_type, heade
     assert content_of(response) == (content[:10] if headers else content)
 
 
-# The server's own way of sending files --------------------------------------------------------------------------------
+# wsgi.file_wrapper ----------------------------------------------------------------------------------------------------
 
 
 class Backwards(FileSystemStorage):
-    """Its files are not what was stored in them, and as long."""
+    """A storage whose files have reversed contents of the same size."""
 
     def _save(self, name: str, content: Any) -> str:
         return super()._save(name, ContentFile(content.read()[::-1]))
@@ -593,7 +593,7 @@ class Backwards(FileSystemStorage):
 
 
 def handed(address: str, **headers: str) -> tuple[list[bytes], bytes]:
-    """(the files that were handed to ``wsgi.file_wrapper``, all that was sent)"""
+    """(the files given to ``wsgi.file_wrapper``, everything that was sent)"""
     files = []
 
     def wrapper(file: Any, block: int) -> Iterator[bytes]:
@@ -609,19 +609,19 @@ def handed(address: str, **headers: str) -> tuple[list[bytes], bytes]:
         getattr(content, "close", lambda: None)()
 
 
-def test_a_whole_file_is_handed_to_a_server_that_knows_how_to_send_one(settings, tmp_path):
+def test_whole_file_is_sent_by_wsgi_file_wrapper(settings, tmp_path):
     files, content = handed(filed())
     assert (files, content) == ([str(tmp_path / Body.objects.get().name)], WHOLE)
 
 
 @pytest.mark.parametrize("headers", [{"Range": "bytes=2-3"}, {"Accept_Encoding": "gzip"}])
-def test_what_is_not_all_of_a_file_is_not_handed_over(headers):
+def test_range_and_compressed_file_are_not_sent_by_file_wrapper(headers):
     files, content = handed(filed(Content_Type="text/csv"), **headers)
     assert files == []
     assert content not in (b"", WHOLE)
 
 
-def test_a_file_of_a_storage_that_changes_the_bytes_is_not_handed_over(settings, tmp_path):
+def test_file_that_the_storage_transforms_is_not_sent_by_file_wrapper(settings, tmp_path):
     backend = {"BACKEND": f"{__name__}.Backwards", "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": backend}
     address = filed()
@@ -629,7 +629,7 @@ def test_a_file_of_a_storage_that_changes_the_bytes_is_not_handed_over(settings,
     assert handed(address) == ([], WHOLE)
 
 
-def test_a_sealed_file_is_not_handed_over(settings):
+def test_sealed_file_is_not_sent_by_file_wrapper(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
     task = stored(State.DONE, dialect="moysklad", status_code=200)
     draft = bodies.write([WHOLE], limit=10**9, seal=True)
@@ -637,7 +637,7 @@ def test_a_sealed_file_is_not_handed_over(settings):
     assert handed(link(task)) == ([], WHOLE)
 
 
-def test_a_middleware_that_changes_a_file_on_its_way_reads_it_and_changes_nothing(settings):
+def test_middleware_cannot_change_a_file(settings):
     settings.MIDDLEWARE = [f"{__name__}.shout", *settings.MIDDLEWARE]
     assert handed(filed()) == ([], WHOLE)
 

@@ -1,4 +1,4 @@
-"""Capture and rebuild are each other's inverse, but for what must not survive; and answers are sent as they were."""
+"""Capture and rebuild are inverses, apart from what must not survive; responses are sent as stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sent(path="/zoo/place/", method="POST", body=b"", content_type="text/plain",
 
 
 def through(request, body=None):
-    """``request`` as it comes out on the other side: captured, stored as JSON, read back, rebuilt."""
+    """``request`` after a round trip: captured, stored as JSON, read back, rebuilt."""
     body = request.body if body is None else body
     captured = capture.capture(request)
     task = AsyncTask(request=json.loads(json.dumps(encode(captured))))
@@ -50,7 +50,7 @@ def names(request):
     return {name for name, _ in capture.capture(request).headers}
 
 
-# There and back -------------------------------------------------------------------------------------------------------
+# Round trips ----------------------------------------------------------------------------------------------------------
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 QUERIES = st.text(string.ascii_letters + string.digits + "%+&=;,/?:@!$'()*[]{}|\\^~`\"<>é\xff\x80", max_size=60)
@@ -59,7 +59,7 @@ VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_c
 
 
 @given(SEGMENTS)
-def test_any_path_comes_through(segment):
+def test_any_path_round_trips(segment):
     path = f"/zoo/{segment}/"
     request = WSGIRequest(
         {
@@ -74,7 +74,7 @@ def test_any_path_comes_through(segment):
 
 
 @given(st.binary(max_size=20).filter(lambda path: b"\0" not in path))
-def test_a_path_that_is_no_text_comes_through(path):
+def test_path_that_is_not_utf_8_round_trips(path):
     request = sent()
     environ = {**request.META, "PATH_INFO": "/" + path.decode("latin-1"), "wsgi.input": io.BytesIO()}
     request = WSGIRequest(environ)
@@ -82,14 +82,14 @@ def test_a_path_that_is_no_text_comes_through(path):
 
 
 @pytest.mark.parametrize("changes", [{"PATH_INFO": "/a\0b"}, {"QUERY_STRING": "a=\0"}, {"HTTP_X_OWN": "a\0b"}])
-def test_a_zero_character_which_no_database_stores_is_refused(changes):
+def test_nul_character_is_refused(changes):
     request = WSGIRequest({**sent().META, "wsgi.input": io.BytesIO(), **changes})
     with pytest.raises(RequestMalformed):
         capture.capture(request)
 
 
 @given(QUERIES)
-def test_any_query_comes_through(query):
+def test_any_query_round_trips(query):
     request = sent()
     request.META["QUERY_STRING"] = query
     again = through(request)
@@ -97,7 +97,7 @@ def test_any_query_comes_through(query):
 
 
 @given(st.binary(max_size=300))
-def test_any_body_comes_through(body):
+def test_any_body_round_trips(body):
     request = sent(body=body, content_type="application/octet-stream")
     again = through(request)
     assert (again.body, again.META.get("CONTENT_LENGTH")) == (body, request.META.get("CONTENT_LENGTH"))
@@ -105,7 +105,7 @@ def test_any_body_comes_through(body):
 
 @hypothesis_settings(deadline=None)
 @given(st.dictionaries(TOKENS, VALUES, max_size=5))
-def test_any_header_comes_through(headers):
+def test_any_header_round_trips(headers):
     request = sent(headers={f"X-Mine-{name}": text for name, text in headers.items()})
     again = through(request)
     assert {name: text for name, text in again.headers.items() if text} == {
@@ -114,7 +114,7 @@ def test_any_header_comes_through(headers):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT"])
-def test_the_method_comes_through(method):
+def test_method_round_trips(method):
     assert through(sent(method=method)).method == method
 
 
@@ -127,29 +127,29 @@ def test_the_method_comes_through(method):
         ({"headers": {"Host": "[::1]:8000"}}, "http://[::1]:8000/zoo/place/"),
     ],
 )
-def test_the_address_comes_through(values, address):
+def test_absolute_url_round_trips(values, address):
     request = sent(**values)
     again = through(request)
     assert again.build_absolute_uri() == request.build_absolute_uri() == address
     assert again.is_secure() == request.is_secure()
 
 
-def test_a_script_name_comes_through():
+def test_script_name_round_trips():
     request = WSGIRequest({**sent().META, "SCRIPT_NAME": "/caf\xc3\xa9", "wsgi.input": io.BytesIO()})
     again = through(request)
     assert (again.path, again.path_info) == (request.path, "/zoo/place/") == ("/café/zoo/place/", "/zoo/place/")
 
 
-def test_a_content_type_comes_through_with_its_parameters():
+def test_content_type_round_trips_with_its_parameters():
     again = through(sent(body=b"x", content_type='multipart/form-data; boundary="a b"; charset=utf-8'))
     assert again.META["CONTENT_TYPE"] == 'multipart/form-data; boundary="a b"; charset=utf-8'
 
 
-def test_a_call_without_a_content_type_gets_none():
+def test_missing_content_type_stays_missing():
     assert "CONTENT_TYPE" not in through(FACTORY.get("/zoo/place/")).META
 
 
-def test_the_remote_address_comes_through():
+def test_remote_address_round_trips():
     again = through(sent(REMOTE_ADDR="203.0.113.7", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.7"}))
     assert again.META["REMOTE_ADDR"] == "203.0.113.7"
     assert again.headers["X-Forwarded-For"] == "198.51.100.1, 203.0.113.7"
@@ -162,7 +162,7 @@ def test_language_and_time_zone_are_captured():
 
 
 @pytest.mark.parametrize("is_checked", [True, False])
-def test_a_rebuilt_call_is_not_checked_for_csrf_again_where_it_was_checked(is_checked):
+def test_rebuilt_call_skips_csrf_checks_only_if_it_was_checked(is_checked):
     call = replace(capture.capture(sent()), is_checked=is_checked)
     with capture.rebuilt(call, []) as again:
         assert again._dont_enforce_csrf_checks == is_checked
@@ -188,12 +188,12 @@ def asgi(query=b"", path="/zoo/place/", headers=()):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="#\x00"), max_size=20))
-def test_a_raw_query_of_an_asgi_server_comes_through(text):
+def test_raw_query_of_an_asgi_server_round_trips(text):
     request = asgi(f"q={text}".encode())
     assert through(request).GET == request.GET
 
 
-def test_a_call_of_an_asgi_server_comes_through():
+def test_asgi_request_round_trips():
     request = asgi(b"a=1", "/zoo/склад/", [(b"x-name", "Ünlaut".encode("latin-1")), (b"content-type", b"a/b")])
     again = through(request)
     assert again.build_absolute_uri() == request.build_absolute_uri()
@@ -253,17 +253,17 @@ KEPT = [
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)
-def test_a_credential_is_not_captured(name):
+def test_credential_header_is_not_captured(name):
     assert CANARY not in str(capture.capture(sent(headers={name: CANARY})))
 
 
 @pytest.mark.parametrize("name", ["REMOTE_USER", "AUTH_TYPE", "REDIRECT_REMOTE_USER", "REDIRECT_HTTP_AUTHORIZATION"])
-def test_the_user_of_a_front_server_is_not_captured(name):
+def test_remote_user_of_the_server_is_not_captured(name):
     assert CANARY not in str(capture.capture(sent(**{name: CANARY})))
 
 
 @pytest.mark.parametrize("name", HARMFUL)
-def test_a_header_of_this_connection_is_not_captured(name):
+def test_hop_by_hop_header_is_not_captured(name):
     assert name not in names(sent(headers={name: "x"}))
 
 
@@ -283,11 +283,11 @@ def test_any_other_header_is_captured(name):
         ("PUT", "If-None-Match", '"a"', True),
     ],
 )
-def test_a_condition_is_kept_where_it_protects_a_write(method, name, text, is_kept):
+def test_condition_is_captured_for_writes_only(method, name, text, is_kept):
     assert (name in names(sent(method=method, headers={name: text}))) is is_kept
 
 
-def test_the_header_that_says_https_says_so_again(settings):
+def test_secure_proxy_ssl_header_is_captured(settings):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_TLS", "on")
     request = sent(headers={"X-Tls": "on"})
     assert through(request).is_secure() is request.is_secure() is True
@@ -295,7 +295,7 @@ def test_the_header_that_says_https_says_so_again(settings):
     assert not through(request).is_secure()
 
 
-def test_a_language_cookie_becomes_a_language_header():
+def test_language_cookie_becomes_accept_language():
     request = sent(headers={"Accept-Language": "en", "Cookie": "django_language=ru"})
     with translation.override("ru"):
         captured = capture.capture(request)
@@ -303,14 +303,14 @@ def test_a_language_cookie_becomes_a_language_header():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_call_to_a_host_that_is_not_ours_is_not_accepted(settings):
+def test_disallowed_host_is_refused_at_submit(settings):
     settings.ALLOWED_HOSTS = ["testserver"]
     refused = Client().post("/zoo/headers/", headers={"Solitude-Async": "yes", "Host": "evil.example"})
     assert refused.status_code == 400
     assert not AsyncTask.objects.exists()
 
 
-def test_a_host_that_is_ours_no_more_is_refused_in_the_run(settings):
+def test_host_disallowed_meanwhile_is_refused_in_the_run(settings):
     captured = capture.capture(sent(headers={"Host": "old.example"}))
     settings.ALLOWED_HOSTS = ["testserver"]
     with capture.rebuilt(captured, []) as again, pytest.raises(DisallowedHost):
@@ -318,7 +318,7 @@ def test_a_host_that_is_ours_no_more_is_refused_in_the_run(settings):
 
 
 def columns():
-    """Every value of every row of every table of ours, as text."""
+    """All values of our tables, as text."""
     return [
         bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
         for model in apps.get_app_config("asyncexchange").get_models()
@@ -343,7 +343,7 @@ def test_no_table_holds_a_credential():
 # Bodies ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_spooled_body_can_be_read_twice():
+def test_spooled_body_can_be_read_twice():
     request = sent(body=b"abc")
     with capture.spool(request) as file:
         assert request.read() == b"abc"
@@ -351,7 +351,7 @@ def test_a_spooled_body_can_be_read_twice():
         assert file.read() == b"abc"
 
 
-def test_a_reader_cannot_close_the_spooled_body():
+def test_view_cannot_close_the_spooled_body():
     request = sent(body=b"a=1", content_type="application/x-www-form-urlencoded")
     with capture.spool(request) as file:
         assert request.POST["a"] == "1"
@@ -359,7 +359,7 @@ def test_a_reader_cannot_close_the_spooled_body():
         assert file.read() == b"a=1"
 
 
-def test_a_body_that_was_read_before_is_spooled():
+def test_body_read_before_is_spooled():
     request = sent(body=b"abc")
     assert request.body == b"abc"
     with capture.spool(request) as file:
@@ -367,7 +367,7 @@ def test_a_body_that_was_read_before_is_spooled():
 
 
 @pytest.mark.parametrize("length", ["", "1"])
-def test_a_body_longer_than_announced_is_counted(settings, length):
+def test_body_longer_than_its_content_length_is_counted(settings, length):
     settings.ASYNC_EXCHANGE = {"MAX_REQUEST_BYTES": 10}
     request = sent(body=b"x" * 11)
     request.META["CONTENT_LENGTH"] = length
@@ -375,7 +375,7 @@ def test_a_body_longer_than_announced_is_counted(settings, length):
         capture.spool(request)
 
 
-def test_a_large_announcement_is_refused_unread(settings):
+def test_large_content_length_is_refused_unread(settings):
     settings.ASYNC_EXCHANGE = {"MAX_REQUEST_BYTES": 10}
     request = sent(body=b"x" * 11)
     request._stream = None
@@ -383,20 +383,20 @@ def test_a_large_announcement_is_refused_unread(settings):
         capture.spool(request)
 
 
-def test_a_rebuilt_body_is_closed_behind_the_run():
+def test_rebuilt_body_is_closed_after_the_run():
     with capture.rebuilt(capture.capture(sent()), [b"abc"]) as request:
         body = request.environ["wsgi.input"]
     assert body.closed
 
 
-# Answers --------------------------------------------------------------------------------------------------------------
+# Responses ------------------------------------------------------------------------------------------------------------
 
 HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "TE", "Trailer", "Transfer-Encoding", "Upgrade"]
 NOT_OURS = ["Set-Cookie", "Content-Length", "Strict-Transport-Security", "Server", "Date"]
 
 
 @pytest.mark.parametrize("name", [*HOP_BY_HOP, *NOT_OURS])
-def test_a_header_that_belongs_to_a_connection_is_not_stored(name):
+def test_hop_by_hop_and_server_headers_are_not_stored(name):
     assert http.stored_headers(HttpResponse(headers={name: "x"})) == (("Content-Type", "text/html; charset=utf-8"),)
 
 
@@ -415,11 +415,11 @@ HEADERS = (
 )
 
 
-def test_an_answer_has_exactly_the_given_headers_in_order():
+def test_response_has_exactly_the_given_headers_in_order():
     assert tuple(http.respond(Response(status=200, headers=HEADERS)).items()) == HEADERS
 
 
-def test_a_middleware_may_change_and_add_headers_of_an_answer():
+def test_middleware_may_change_and_add_headers():
     answer = http.respond(Response(status=200, headers=HEADERS))
     answer["x-second"] = "changed"
     answer["X-Third"] = "3"
@@ -428,26 +428,26 @@ def test_a_middleware_may_change_and_add_headers_of_an_answer():
     assert lines[-1] == ("X-Third", "3")
 
 
-def test_a_middleware_may_remove_a_header_of_an_answer():
+def test_middleware_may_remove_a_header():
     answer = http.respond(Response(status=200, headers=HEADERS))
     del answer["Link"]
     assert [name for name, _ in answer.items()] == ["X-First", "X-Second", "Content-Type"]
 
 
 @given(st.text(max_size=20), st.sampled_from(["\r", "\n", "\r\n"]), st.text(max_size=20))
-def test_a_line_break_in_a_header_is_refused(before, end, after):
+def test_line_break_in_a_header_is_refused(before, end, after):
     with pytest.raises(BadHeaderError):
         http.respond(Response(status=200, headers=(("X-Own", before + end + after),)))
 
 
 @pytest.mark.parametrize("headers", [(("X-Own", "<a>\r\nX-Evil: 1"),), (("Link", "a"), ("Link", "<b>\r\nX-Evil: 1"))])
-def test_no_header_line_can_be_smuggled_in(headers):
+def test_header_injection_is_refused(headers):
     with pytest.raises(BadHeaderError):
         http.respond(Response(status=200, headers=headers))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_line_break_in_a_captured_header_reaches_no_answer():
+def test_line_break_in_a_captured_header_is_not_sent():
     client = Client()
     client.force_login(User.objects.create_user("anna"))
     accepted = client.post("/zoo/headers/", headers={"Solitude-Async": "yes", "X-Own": "a\r\nX-Evil: 1"})
@@ -455,19 +455,19 @@ def test_a_line_break_in_a_captured_header_reaches_no_answer():
     assert "X-Evil" not in client.get(accepted.json()["replay"]).headers
 
 
-def test_a_request_is_a_value():
+def test_request_is_hashable():
     call = Request(method="GET", scheme="http", host="h", script_name="", path="/", query="", headers=())
     assert hash(call) == hash(Request(**{name: getattr(call, name) for name in Request.__dataclass_fields__}))
 
 
 @pytest.mark.parametrize("name", ["X-Company-Ticket", "X-COMPANY-pass"])
-def test_headers_that_the_project_lists_are_not_captured(name, settings):
+def test_secret_names_are_not_captured(name, settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "SECRET_NAMES": ["x-company-*"]}
     assert CANARY not in str(capture.capture(sent(headers={name: CANARY})))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_any_answer_is_stored_and_replayed_to_the_byte():
+def test_fuzzed_response_is_replayed_byte_for_byte():
     client = Client(raise_request_exception=False)
     client.force_login(User.objects.create(username="fuzz"))
 

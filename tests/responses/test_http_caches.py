@@ -1,4 +1,4 @@
-"""The HTTP caches of a project and deferred runs: nobody finds in any of them what was answered to somebody else."""
+"""HTTP caches of a project: a deferred run neither reads nor fills them for other callers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def never(request):
 
 
 def kept_by_hand(request):
-    """What a project may write itself, with the functions that Django documents."""
+    """A project's own cache, with the functions that Django documents."""
     key = get_cache_key(request)
     if key and (kept := cache.get(key)) is not None:
         return kept
@@ -61,7 +61,7 @@ PAGES = ["/plain/", "/varied/", "/page/", "/varied-page/", "/by-hand/", "/public
 
 @pytest.fixture(autouse=True)
 def site(settings, request):
-    """A project whose whole site is cached, in a cache of this test."""
+    """A project with a per-site cache, in a cache of this test."""
     settings.MIDDLEWARE = [SITE.format("Update"), *settings.MIDDLEWARE[:-1], SITE.format("FetchFrom")]
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django_asyncexchange.middleware.AsyncExchangeMiddleware"]
     backend = "django.core.cache.backends.locmem.LocMemCache"
@@ -75,7 +75,7 @@ def anna(db):
 
 
 class Stranger(Client):
-    """Sends no ``Cookie`` at all, like a real client. Django's sends an empty one."""
+    """Sends no ``Cookie`` header, like a real client; Django's test client sends an empty one."""
 
     def _base_environ(self, **request):
         environ = super()._base_environ(**request)
@@ -90,43 +90,43 @@ def logged_in(name):
 
 
 def later(client, address, prefer="respond-async"):
-    """The answer of the deferred run."""
+    """The response of the deferred run."""
     accepted = client.get(address, headers={"Prefer": prefer})
     return client.get(accepted.headers["Location"] + "/result")
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_the_answer_of_a_run_is_found_by_nobody_else(anna, address):
+def test_response_of_a_run_is_not_cached_for_others(anna, address):
     assert later(anna, address).content == b"for anna"
     assert Stranger().get(address).content == b"for anybody"
     assert logged_in("otto").get(address).content != b"for anna"
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_the_answer_of_one_run_is_not_that_of_another(anna, address):
+def test_response_of_a_run_is_not_cached_for_another_run(anna, address):
     assert later(anna, address).content == b"for anna"
     assert later(logged_in("otto"), address).content == b"for otto"
 
 
 @pytest.mark.parametrize("address", ["/varied/", "/varied-page/"])
-def test_a_run_does_not_find_what_an_anonymous_reader_was_given(anna, address):
+def test_run_does_not_read_the_cache_of_anonymous_readers(anna, address):
     assert Stranger().get(address).content == b"for anybody"
     assert later(anna, address).content == b"for anna"
 
 
-def test_a_run_writes_the_headers_that_a_cached_page_has(anna):
+def test_run_has_the_cache_headers_of_a_cached_page(anna):
     now, then = Stranger().get("/page/"), later(anna, "/page/")
     assert now.headers["Cache-Control"] == "max-age=60"
     assert "max-age=60" in then.headers["Cache-Control"]
     assert then.headers["Expires"]
 
 
-def test_a_run_leaves_nothing_in_the_caches_of_pages(anna):
+def test_run_leaves_nothing_in_the_page_cache(anna):
     assert later(anna, "/page/").content == b"for anna"
     assert len(cache._cache) == 0
 
 
-def test_the_result_address_gives_another_caller_nothing_from_the_cache(anna):
+def test_result_endpoint_serves_nothing_from_the_cache_to_others(anna):
     accepted = anna.get("/public/", headers=LATER)
     address = accepted.headers["Location"] + "/result"
     assert anna.get(address).content == b"for anna"
@@ -134,14 +134,14 @@ def test_the_result_address_gives_another_caller_nothing_from_the_cache(anna):
     assert Stranger().get(address).status_code == 401
 
 
-def test_an_answer_that_was_waited_for_is_found_by_nobody_else(anna):
+def test_response_after_wait_is_not_cached_for_others(anna):
     waited = anna.get("/public/", headers={"Prefer": "respond-async, wait=5"})
     assert (waited.status_code, waited.content) == (200, b"for anna")
     assert logged_in("otto").get("/public/", headers={"Prefer": "respond-async, wait=5"}).content == b"for otto"
     assert Stranger().get("/public/").content == b"for anybody"
 
 
-# What a preference can change -----------------------------------------------------------------------------------------
+# Vary: Prefer ---------------------------------------------------------------------------------------------------------
 
 WAITING = {"Prefer": "respond-async, wait=5"}
 
@@ -156,34 +156,34 @@ def uncached(settings):
 
 
 @pytest.mark.parametrize("headers", [{}, LATER, WAITING, {"Prefer": "return=minimal"}])
-def test_every_answer_of_a_view_that_may_be_called_later_varies_with_the_preference(anna, uncached, headers):
+def test_every_response_of_a_marked_view_varies_on_prefer(anna, uncached, headers):
     assert vary(anna.get("/plain/", headers=headers)).count("Prefer") == 1
 
 
-def test_the_stored_answer_varies_with_the_preference_as_the_one_at_once_does(anna, uncached):
+def test_stored_response_varies_on_prefer(anna, uncached):
     assert "Prefer" in vary(later(anna, "/plain/"))
 
 
-def test_a_view_that_no_preference_changes_says_nothing_of_it(anna, uncached):
+def test_unmarked_view_does_not_vary_on_prefer(anna, uncached):
     assert "Prefer" not in vary(anna.get("/never/", headers=LATER))
 
 
-def test_where_no_mount_heeds_a_preference_no_view_varies_with_it(anna, settings, uncached):
+def test_no_view_varies_on_prefer_without_the_prefer_mount(anna, settings, uncached):
     settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"solitude": {}, "prefer": None})
     assert "Prefer" not in vary(anna.get("/plain/", headers=LATER))
 
 
-def test_a_cache_that_has_the_page_does_not_answer_a_preference(anna):
+def test_cached_page_does_not_answer_a_preference(anna):
     assert anna.get("/plain/").content == anna.get("/plain/").content == b"for anna"
     assert anna.get("/plain/", headers=LATER).status_code == 202
 
 
-def test_a_page_that_was_waited_for_is_not_stored_under_its_address(anna, uncached):
+def test_response_after_wait_has_no_store(anna, uncached):
     waited = anna.get("/public/", headers=WAITING)
     assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
 
 
-def test_a_report_varies_with_how_long_its_client_waits(anna, settings, uncached, moved_mounts):
+def test_moysklad_response_after_wait_varies_on_prefer(anna, settings, uncached, moved_mounts):
     settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], DIALECTS={"reports": {"CLASS": MOYSKLAD, "PREFIX": "/site"}})
     waited = anna.get("/site/plain/?async=true", headers={"Prefer": "wait=5"})
     assert (waited.status_code, waited["Cache-Control"]) == (200, "no-store")
@@ -191,7 +191,7 @@ def test_a_report_varies_with_how_long_its_client_waits(anna, settings, uncached
     assert "Prefer" in vary(anna.get("/site/plain/?async=true"))
 
 
-def test_apps_that_become_ready_again_do_not_make_the_keys_of_runs_longer():
+def test_repeated_ready_does_not_lengthen_cache_keys():
     request = RequestFactory().get("/page/")
     request.async_task = SimpleNamespace(id="the-id", attempt=1)
     for _ in range(3):

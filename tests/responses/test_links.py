@@ -1,6 +1,6 @@
-"""Time stands still: signed links to the second, and every result unavailable from its deletion date on to the moment.
+"""With a fixed clock: signed links to the second, and every result unavailable exactly from its deletion date on.
 
-Nothing is pruned here: that the bytes still exist changes nothing.
+Nothing is pruned here: the stored bytes still exist.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REFUSED = (403, 404)
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets the database's time, as views read it: on every database a sum of what is stored."""
+    """Sets the database's time as views read it: stored columns plus an interval."""
 
     def stands_at(moment: dt.datetime) -> None:
         since = models.F("finished") + models.Value(moment - NOON, output_field=models.DurationField())
@@ -50,7 +50,7 @@ def anna(django_user_model):
 
 
 def done(owner: Any, dialect: str = "moysklad", state: State = State.DONE, **fields: Any) -> AsyncTask:
-    """A finished task of ``owner`` at noon, whose answer is kept for an hour."""
+    """A finished task of ``owner`` at noon, whose result is kept for an hour."""
     dates = {"finished": NOON, "deletion_date": NOON + dt.timedelta(hours=1), **fields}
     return stored(state, owner=owner, dialect=dialect, answer=CONTENT, **dates)
 
@@ -78,7 +78,7 @@ def handed_out(task: AsyncTask, user: Any) -> str:
 @pytest.mark.parametrize(
     ("seconds", "status"), [(0, 200), (1, 200), (299, 200), (300, 200), (301, 403), (302, 403), (3000, 403)]
 )
-def test_a_link_works_for_300_seconds_and_not_for_301(clock, anna, dialect, seconds, status):
+def test_link_is_valid_for_300_seconds(clock, anna, dialect, seconds, status):
     path = handed_out(done(anna, dialect), anna)
     clock(NOON + dt.timedelta(seconds=seconds))
     response = ask(path)
@@ -86,20 +86,20 @@ def test_a_link_works_for_300_seconds_and_not_for_301(clock, anna, dialect, seco
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(-0.5, 200), (0, 404), (0.001, 404), (299, 404)])
-def test_a_link_ends_with_the_result_on_its_deletion_date(clock, anna, seconds, status):
+def test_link_ends_at_the_deletion_date(clock, anna, seconds, status):
     ends = NOON.replace(microsecond=0) + dt.timedelta(seconds=60)
     path = handed_out(done(anna, deletion_date=ends), anna)
     clock(ends + dt.timedelta(seconds=seconds))
     assert ask(path).status_code == status
 
 
-def test_a_link_handed_out_shortly_before_the_deletion_date_says_when_it_ends(clock, anna):
+def test_expiry_of_a_link_is_not_after_the_deletion_date(clock, anna):
     ends = NOON + dt.timedelta(seconds=60)
     query = dict(parse_qsl(urlsplit(handed_out(done(anna, deletion_date=ends), anna)).query))
     assert int(query["temp_url_expires"]) == int(ends.timestamp())
 
 
-def test_no_byte_of_a_link_can_be_changed(clock, anna):
+def test_link_with_any_changed_byte_is_refused(clock, anna):
     task = done(anna)
     done(anna)
     path = handed_out(task, anna).partition("&filename=")[0]
@@ -111,37 +111,37 @@ def test_no_byte_of_a_link_can_be_changed(clock, anna):
 
 
 def others(byte: str) -> set[str]:
-    """Bytes that could stand there as well."""
+    """Other bytes for the same place."""
     return {chr(ord(byte) ^ 1), "0", "%00"} - {byte, "&", "#", "?"}
 
 
-def test_no_byte_of_a_link_can_be_left_out_or_doubled(clock, anna):
+def test_link_with_any_missing_or_doubled_byte_is_refused(clock, anna):
     path = handed_out(done(anna), anna).partition("&filename=")[0]
     first = path.index("temp_url_sig=")
     for at in range(first, len(path)):
         assert ask(path[:at] + path[at + 1 :]).status_code in REFUSED
-        if path[at] != "&":  # an empty parameter more is nothing
+        if path[at] != "&":  # one more empty parameter changes nothing
             assert ask(path[: at + 1] + path[at:]).status_code in REFUSED
 
 
-def test_the_name_in_a_link_proves_nothing_and_spoils_nothing(clock, anna):
+def test_filename_parameter_is_ignored(clock, anna):
     path = handed_out(done(anna), anna).partition("&filename=")[0]
     assert ask(f"{path}&filename=../../etc/passwd").headers["Content-Disposition"].startswith("attachment; filename=")
 
 
-def test_a_link_opens_no_other_task(clock, anna):
+def test_link_is_for_one_task(clock, anna):
     task, other = done(anna), done(anna)
     assert ask(handed_out(task, anna).replace(str(task.pk), str(other.pk))).status_code == 403
 
 
-def test_a_link_to_a_task_that_was_deleted_is_refused(clock, anna):
+def test_link_to_a_deleted_task_is_refused(clock, anna):
     task = done(anna)
     path = handed_out(task, anna)
-    assert pruning.forget([task]) == 1
+    assert pruning.delete_finished([task]) == 1
     assert ask(path).status_code == 403
 
 
-def test_a_finished_result_is_not_lost_by_a_late_cancellation(clock, anna):
+def test_late_cancellation_keeps_the_result(clock, anna):
     task = done(anna)
     path = handed_out(task, anna)
     with pytest.raises(NotCancellable):
@@ -149,7 +149,7 @@ def test_a_finished_result_is_not_lost_by_a_late_cancellation(clock, anna):
     assert ask(path).content == CONTENT
 
 
-def test_a_link_to_a_cancelled_task_is_refused(clock, anna):
+def test_link_to_a_cancelled_task_is_refused(clock, anna):
     path = handed_out(done(anna), anna)
     AsyncTask.objects.update(state=State.CANCEL)
     assert ask(path).status_code == 403
@@ -169,7 +169,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES)
-def test_a_result_is_there_until_its_deletion_date(clock, anna, dialect, path, before, after):
+def test_result_is_available_before_its_deletion_date(clock, anna, dialect, path, before, after):
     task = done(anna, dialect)
     clock(task.deletion_date - dt.timedelta(milliseconds=1))
     assert ask(prefix_of(dialect) + path.format(id=task.pk), anna).status_code == before
@@ -177,7 +177,7 @@ def test_a_result_is_there_until_its_deletion_date(clock, anna, dialect, path, b
 
 @pytest.mark.parametrize("later", [dt.timedelta(0), dt.timedelta(milliseconds=1), dt.timedelta(days=6)])
 @pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES)
-def test_a_result_is_gone_from_its_deletion_date_on(clock, anna, dialect, path, before, after, later):
+def test_result_is_unavailable_from_its_deletion_date_on(clock, anna, dialect, path, before, after, later):
     task = done(anna, dialect)
     clock(task.deletion_date + later)
     response = ask(prefix_of(dialect) + path.format(id=task.pk), anna)
@@ -186,7 +186,7 @@ def test_a_result_is_gone_from_its_deletion_date_on(clock, anna, dialect, path, 
 
 
 @pytest.mark.parametrize("headers", [{"Range": "bytes=0-1"}, {"If_None_Match": "*"}, {"Accept_Encoding": "gzip"}])
-def test_neither_a_part_nor_a_condition_brings_a_result_back(clock, anna, headers):
+def test_ranges_and_conditions_respect_the_deletion_date(clock, anna, headers):
     task = done(anna)
     path = handed_out(task, anna)
     clock(task.deletion_date)
@@ -195,14 +195,14 @@ def test_neither_a_part_nor_a_condition_brings_a_result_back(clock, anna, header
 
 @pytest.mark.parametrize("state", [State.API_ERROR, State.ERROR])
 @pytest.mark.parametrize(("dialect", "path", "before", "after"), ADDRESSES[2:])
-def test_an_error_is_gone_from_its_deletion_date_on_too(clock, anna, state, dialect, path, before, after):
+def test_error_is_unavailable_from_its_deletion_date_on(clock, anna, state, dialect, path, before, after):
     task = done(anna, dialect, state=state, status_code=400)
     clock(task.deletion_date)
     response = ask(prefix_of(dialect) + path.format(id=task.pk), anna)
     assert (response.status_code, CONTENT in response.content) == (after, False)
 
 
-def test_cisco_forgets_its_result_on_the_deletion_date(clock, anna):
+def test_cisco_result_is_unavailable_from_its_deletion_date_on(clock, anna):
     task = done(anna, "cisco", method="POST")
     address = f"{prefix_of('cisco')}/asyncrequeststatus/{task.pk}"
     clock(task.deletion_date - dt.timedelta(milliseconds=1))
@@ -214,7 +214,7 @@ def test_cisco_forgets_its_result_on_the_deletion_date(clock, anna):
     assert CONTENT not in after.content
 
 
-def test_pruning_deletes_the_file_of_what_is_gone_and_of_nothing_else(settings, tmp_path, anna):
+def test_prune_deletes_expired_files_only(settings, tmp_path, anna):
     ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path}}
     settings.STORAGES = {**settings.STORAGES, "asyncexchange": ours}
     names = {}

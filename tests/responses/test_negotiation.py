@@ -1,4 +1,4 @@
-"""``Accept-Encoding``, ``Range`` and conditions of a later call: what its view sees, and what its result does."""
+"""``Accept-Encoding``, ``Range`` and conditional headers of a deferred call, at the view and at the result."""
 
 from __future__ import annotations
 
@@ -109,20 +109,20 @@ def kept(task):
 
 
 @pytest.mark.parametrize("accepted", ["gzip, deflate, br", "*"])
-def test_a_view_that_insists_on_gzip_answers_as_at_once(client, accepted):
+def test_view_that_requires_gzip_answers_as_synchronously(client, accepted):
     task = finished(client, "/insists/", {"Accept-Encoding": accepted.replace("*", "gzip;q=1, *")})
     assert (task.status_code, kept(task)) == (200, TEXT)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "br"}, {"Accept-Encoding": "identity"}])
-def test_a_view_that_insists_on_gzip_refuses_as_at_once(client, headers):
+def test_view_that_requires_gzip_refuses_as_synchronously(client, headers):
     assert client.get("/insists/", headers=headers).status_code == 415
     assert finished(client, "/insists/", headers).status_code == 415
 
 
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume:Warning")  # Django's, under WSGI
 @pytest.mark.parametrize(("address", "times"), [("/decorated/", 1), ("/streams/", 2), ("/streams-later/", 1)])
-def test_what_was_compressed_for_one_client_is_kept_for_every_reader(client, address, times):
+def test_response_compressed_for_its_client_is_stored_uncompressed(client, address, times):
     content = TEXT * times
     task = finished(client, address, GZIP)
     assert kept(task) == content
@@ -130,23 +130,23 @@ def test_what_was_compressed_for_one_client_is_kept_for_every_reader(client, add
     assert (b"".join(found), "Content-Encoding" in found) == (content, False)
 
 
-def test_a_middleware_does_not_compress_what_is_kept(client, settings):
+def test_gzip_middleware_does_not_compress_the_stored_response(client, settings):
     settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
     task = finished(client, "/insists/", GZIP)
     assert (kept(task), dict(task.headers)["ETag"]) == (TEXT, '"one"')
 
 
-def test_what_a_view_always_compresses_is_kept_as_it_is(client):
+def test_response_that_is_always_compressed_is_stored_compressed(client):
     assert kept(finished(client, "/always/", GZIP)) == PACKED
 
 
-def test_what_is_called_gzip_and_is_none_is_kept_as_it_is(client):
+def test_false_content_encoding_is_stored_unchanged(client):
     task = finished(client, "/untrue/", GZIP)
     assert (kept(task), ("Content-Encoding", "gzip") in map(tuple, task.headers)) == (TEXT, True)
 
 
-def test_a_view_that_reads_is_asked_for_the_whole_and_the_result_is_conditional(client):
+def test_view_of_a_read_sees_no_conditions_and_the_result_has_them(client):
     headers = {"If-None-Match": '"one"', "Range": "bytes=0-1", "If-Range": '"one"', "If-Modified-Since": "x"}
     task = finished(client, "/conditional/", headers)
     assert (task.status_code, kept(task)) == (200, b"[]")
@@ -156,7 +156,7 @@ def test_a_view_that_reads_is_asked_for_the_whole_and_the_result_is_conditional(
     assert (part.status_code, part.content, part["Content-Range"]) == (206, b"[", "bytes 0-0/2")
 
 
-def test_a_condition_that_is_not_met_is_answered_as_at_once(client):
+def test_failed_precondition_is_answered_as_synchronously(client):
     headers = {"If-Match": '"another"'}
     assert client.get("/conditional/", headers=headers).status_code == 412
     assert finished(client, "/conditional/", headers).status_code == 412

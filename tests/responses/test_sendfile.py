@@ -1,4 +1,4 @@
-"""Files that the web server in front, or the bucket itself, sends for us: what each is told, and when none is asked."""
+"""Files sent by the web server (django-sendfile2) or by the bucket (presigned URLs), and when neither is used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEYS = {"access_key": "anybody", "secret_key": "nothing", "region_name": "us-eas
 
 @pytest.fixture
 def place(settings, tmp_path):
-    """The directory of ``STORAGES["asyncexchange"]``, which the web server serves from ``/files/``."""
+    """The directory of ``STORAGES["asyncexchange"]``, which the web server serves as ``/files/``."""
     ours = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": tmp_path / "results"}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     settings.ASYNC_EXCHANGE = exchange(SENDFILE=True)
@@ -42,7 +42,7 @@ def place(settings, tmp_path):
 
 @pytest.fixture
 def server(settings):
-    """Chooses the backend of django-sendfile2, which remembers its first one."""
+    """Chooses the backend of django-sendfile2, and clears its cache."""
 
     def choose(name: str) -> None:
         settings.SENDFILE_BACKEND = name
@@ -59,21 +59,21 @@ def name() -> str:
 # The web server -------------------------------------------------------------------------------------------------------
 
 
-def test_nginx_is_told_where_the_file_lies(place, server):
+def test_nginx_gets_x_accel_redirect(place, server):
     server(NGINX)
     response = get(filed())
     assert (response.status_code, content_of(response)) == (200, b"")
     assert response.headers["X-Accel-Redirect"] == f"/files/results/{name()}"
 
 
-def test_apache_is_told_where_the_file_lies(place, server):
+def test_apache_gets_x_sendfile(place, server):
     server("django_sendfile.backends.xsendfile")
     response = get(filed())
     assert (response.status_code, content_of(response)) == (200, b"")
     assert response.headers["X-Sendfile"] == str(place / name())
 
 
-def test_what_keeps_a_file_harmless_is_said_all_the_same(place, server):
+def test_sendfile_response_has_security_headers(place, server):
     server(NGINX)
     lines = sent(get(filed(Content_Type="text/html", X_Own="kept", Content_Disposition="inline")))
     assert lines.items() >= {**SANDBOX, "Content-Type": "text/html", "X-Own": "kept"}.items()
@@ -81,7 +81,7 @@ def test_what_keeps_a_file_harmless_is_said_all_the_same(place, server):
 
 
 @pytest.mark.parametrize("headers", [{"Range": "bytes=0-9"}, {"If_None_Match": ETAG}, {"If_None_Match": '"theirs"'}])
-def test_conditions_and_parts_are_left_to_the_web_server(place, server, headers):
+def test_conditions_and_ranges_are_left_to_the_web_server(place, server, headers):
     server(NGINX)
     response = get(filed(ETag='"7"'), **headers)
     lines = sent(response)
@@ -94,19 +94,19 @@ def test_head_is_left_to_the_web_server(place, server):
     assert "X-Accel-Redirect" in Client().head(filed()).headers
 
 
-def test_a_forged_link_tells_the_web_server_nothing(place, server):
+def test_forged_link_is_not_sent_to_the_web_server(place, server):
     server(NGINX)
     response = get(filed().replace("temp_url_sig=", "temp_url_sig=0"))
     assert (response.status_code, "X-Accel-Redirect" in response.headers) == (403, False)
 
 
-def test_a_small_result_is_not_a_file(place, server):
+def test_small_result_is_not_sent_by_the_web_server(place, server):
     server(NGINX)
     response = get(filed(b"small"))
     assert (content_of(response), "X-Accel-Redirect" in response.headers) == (b"small", False)
 
 
-def test_a_replay_keeps_all_of_the_views_headers_and_is_not_handed_over(place, server, django_user_model):
+def test_replay_is_not_sent_by_the_web_server(place, server, django_user_model):
     server(NGINX)
     user = django_user_model.objects.create(username="anna")
     task = stored(State.DONE, dialect="mailru", owner=user)
@@ -116,13 +116,13 @@ def test_a_replay_keeps_all_of_the_views_headers_and_is_not_handed_over(place, s
     assert content_of(client.get(f"/async_api/v2/responses/{task.pk}.json")) == WHOLE
 
 
-def test_what_the_view_compressed_is_sent_from_here(place, server):
+def test_compressed_response_of_a_view_is_not_sent_by_the_web_server(place, server):
     server(NGINX)
     response = get(filed(Content_Encoding="gzip"))
     assert (content_of(response), sent(response)["Content-Encoding"]) == (WHOLE, "gzip")
 
 
-def test_a_sealed_file_is_opened_here(place, server, settings):
+def test_sealed_file_is_not_sent_by_the_web_server(place, server, settings):
     server(NGINX)
     settings.ASYNC_EXCHANGE = exchange(SENDFILE=True, ENCRYPTION_KEYS=[Fernet.generate_key()])
     task = stored(State.DONE)
@@ -131,7 +131,7 @@ def test_a_sealed_file_is_opened_here(place, server, settings):
     assert content_of(get(link(task))) == WHOLE
 
 
-def test_a_file_that_is_gone_is_an_error_in_the_protocols_words(place, server):
+def test_missing_file_is_a_500_in_the_dialects_format(place, server):
     server(NGINX)
     address = filed()
     (place / name()).unlink()
@@ -141,27 +141,27 @@ def test_a_file_that_is_gone_is_an_error_in_the_protocols_words(place, server):
 
 
 @pytest.mark.parametrize("backend", ["simple", "development"])
-def test_a_backend_that_hands_nothing_over_changes_nothing(place, server, backend):
+def test_backend_without_a_web_server_changes_nothing(place, server, backend):
     server(f"django_sendfile.backends.{backend}")
     response = get(filed(), Range="bytes=5-99999")
     assert (response.status_code, content_of(response)) == (206, WHOLE[5:100_000])
 
 
 def copied(request, filename, **kwargs):
-    """A backend of the project's own that hands nothing over either."""
+    """A custom backend that reads the file itself."""
     return HttpResponse(b"another copy")
 
 
-# For SENDFILE_BACKEND, which names a module.
+# SENDFILE_BACKEND names a module.
 sys.modules[COPYING] = types.SimpleNamespace(sendfile=copied)  # type: ignore[assignment]
 
 
-def test_a_backend_of_the_projects_own_that_reads_the_file_changes_nothing(place, server):
+def test_custom_backend_that_reads_the_file_changes_nothing(place, server):
     server(COPYING)
     assert content_of(get(filed())) == WHOLE
 
 
-def test_without_the_setting_the_web_server_is_told_nothing(place, server, settings):
+def test_without_sendfile_the_web_server_gets_nothing(place, server, settings):
     server(NGINX)
     settings.ASYNC_EXCHANGE = exchange(SENDFILE=False)
     assert content_of(get(filed())) == WHOLE
@@ -172,14 +172,14 @@ def test_without_the_setting_the_web_server_is_told_nothing(place, server, setti
 
 @pytest.fixture
 def bucket(settings):
-    """A bucket that nobody asks anything: its addresses are computed."""
+    """A bucket without a server: presigned URLs are computed locally."""
     ours = {"BACKEND": BUCKET, "OPTIONS": {"bucket_name": "results", **KEYS}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     settings.ASYNC_EXCHANGE = exchange(PRESIGNED=True)
 
 
 def in_bucket(**fields: Any) -> AsyncTask:
-    """A task whose result lies in the bucket."""
+    """A task whose result is in the bucket."""
     lines = [["Content-Type", "text/csv"]]
     task = stored(State.DONE, response_headers=lines, **fields)
     Body.objects.create(task=task, kind=Body.RESPONSE, attempt=task.attempt, name="2026/a", size=len(WHOLE), sha256="0")
@@ -187,7 +187,7 @@ def in_bucket(**fields: Any) -> AsyncTask:
 
 
 def led_to(task: AsyncTask) -> tuple[str, dict[str, str]]:
-    """(address, query) of the bucket that the link of ``task`` leads to."""
+    """(URL, query) of the bucket that the link of ``task`` redirects to."""
     response = get(link(task))
     assert (response.status_code, content_of(response)) == (302, b"")
     lines = sent(response)
@@ -196,7 +196,7 @@ def led_to(task: AsyncTask) -> tuple[str, dict[str, str]]:
     return f"{target.scheme}://{target.netloc}{target.path}", dict(parse_qsl(target.query))
 
 
-def test_a_link_leads_on_to_the_bucket(bucket):
+def test_link_redirects_to_a_presigned_url(bucket):
     address, query = led_to(task := in_bucket())
     assert address == "https://results.s3.amazonaws.com/2026/a"
     assert query["response-content-type"] == "text/csv"
@@ -205,44 +205,47 @@ def test_a_link_leads_on_to_the_bucket(bucket):
     assert query["X-Amz-Signature"]
 
 
-def test_the_buckets_address_lives_as_long_as_a_link(bucket):
+def test_presigned_url_is_valid_as_long_as_a_link(bucket):
     assert led_to(in_bucket())[1]["X-Amz-Expires"] == "300"
 
 
-def test_the_buckets_address_ends_with_the_result(bucket):
+def test_presigned_url_expires_with_the_result(bucket):
     assert 0 < int(led_to(in_bucket(deletion_date=soon(seconds=100)))[1]["X-Amz-Expires"]) <= 100
 
 
-def test_parts_and_conditions_are_left_to_the_bucket(bucket):
+def test_ranges_and_conditions_are_left_to_the_bucket(bucket):
     for headers in ({"Range": "bytes=0-9"}, {"If_None_Match": '"0"'}):
         assert get(link(in_bucket()), **headers).status_code == 302
 
 
-def test_head_is_answered_here(bucket):
+def test_head_is_not_redirected(bucket):
     response = Client().head(link(in_bucket()))
     assert (response.status_code, response.headers["Content-Length"]) == (200, str(len(WHOLE)))
 
 
-def test_an_address_that_would_work_for_no_second_is_none(bucket):
+def test_presigned_url_needs_a_lifetime(bucket):
     in_bucket()
     said = {"content_type": "", "disposition": ""}
-    assert [bool(bodies.address(Body.objects.get(), seconds=seconds, **said)) for seconds in (0, 1)] == [False, True]
+    assert [bool(bodies.presigned_url(Body.objects.get(), seconds=seconds, **said)) for seconds in (0, 1)] == [
+        False,
+        True,
+    ]
 
 
-def test_a_forged_link_leads_nowhere(bucket):
+def test_forged_link_is_not_redirected(bucket):
     response = get(link(in_bucket()).replace("temp_url_sig=", "temp_url_sig=0"))
     assert (response.status_code, "Location" in response.headers) == (403, False)
 
 
-def test_an_expired_result_leads_nowhere(bucket):
+def test_expired_result_is_not_redirected(bucket):
     response = get(link(in_bucket(deletion_date=soon(seconds=-1))))
     assert (response.status_code, "Location" in response.headers) == (404, False)
 
 
-def test_a_small_result_is_sent_from_here(bucket):
+def test_small_result_is_not_redirected(bucket):
     assert content_of(get(filed(b"small"))) == b"small"
 
 
-def test_files_of_this_machine_have_no_such_address(place, settings):
+def test_file_system_storage_has_no_presigned_urls(place, settings):
     settings.ASYNC_EXCHANGE = exchange(PRESIGNED=True)
     assert content_of(get(filed())) == WHOLE

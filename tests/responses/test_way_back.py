@@ -1,4 +1,4 @@
-"""The way back: a stored answer reaches its reader as it was stored, whatever the project's middlewares do to it."""
+"""A stored response is sent as it was stored, whatever the project's middleware does to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def framed(request):
 
 
 def refers(request):
-    """Says what it is told to."""
+    """Sends the header that the request asks for."""
     name, _, text = request.headers["X-Say"].partition("=")
     return HttpResponse(b"here", headers={name: text})
 
@@ -73,11 +73,11 @@ urlpatterns = [
 ]
 
 
-# Middlewares of a project ---------------------------------------------------------------------------------------------
+# Middleware of a project ----------------------------------------------------------------------------------------------
 
 
 def envelope(get_response):
-    """Wraps every JSON document, as published ones do: without asking whether it is a stream."""
+    """Wraps each JSON document, as published packages do, without checking ``streaming``."""
 
     def middleware(request):
         response = get_response(request)
@@ -90,7 +90,7 @@ def envelope(get_response):
 
 
 def signed(chunks, is_async):
-    """As Django's page on streams says it."""
+    """As in Django's documentation about streaming responses."""
 
     def now():
         yield from chunks
@@ -105,7 +105,7 @@ def signed(chunks, is_async):
 
 
 def signature(get_response):
-    """Adds to every body, and counts it, whole or not."""
+    """Appends to every body, streamed or not."""
 
     def middleware(request):
         response = get_response(request)
@@ -120,7 +120,7 @@ def signature(get_response):
 
 
 def opinion(get_response):
-    """Has its say about everything."""
+    """Changes everything it can."""
 
     def middleware(request):
         response = get_response(request)
@@ -149,14 +149,14 @@ def client(db):
 
 
 def result(client, address, method="get", **headers):
-    """Where the answer lies."""
+    """The URL of the result."""
     accepted = getattr(client, method)(address, headers={"Prefer": "respond-async", **headers})
     assert accepted.status_code == 202
     return accepted.headers["Location"] + "/result"
 
 
 def get(client, address, middleware="", **headers):
-    """What the same person is sent when ``middleware`` comes first; read to its end and closed."""
+    """The response with ``middleware`` first, read to its end and closed."""
     with override_settings(MIDDLEWARE=[*([middleware] if middleware else []), *settings.MIDDLEWARE]):
         reader = Client()
         reader.cookies = client.cookies.copy()
@@ -165,13 +165,13 @@ def get(client, address, middleware="", **headers):
             return response
 
 
-# What they do ---------------------------------------------------------------------------------------------------------
+# Effects of middleware ------------------------------------------------------------------------------------------------
 
 ENVELOPE, SIGNATURE, OPINION = (f"{__name__}.{name}" for name in ("envelope", "signature", "opinion"))
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_a_middleware_that_wraps_documents_wraps_them_once(client, settings, address):
+def test_json_envelope_middleware_wraps_a_document_once(client, settings, address):
     settings.MIDDLEWARE = [ENVELOPE, *settings.MIDDLEWARE]
     now = client.get(address)
     accepted = client.get(address, headers={"Prefer": "respond-async"}).json()["data"]
@@ -181,60 +181,60 @@ def test_a_middleware_that_wraps_documents_wraps_them_once(client, settings, add
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/", "/stream/"])
-def test_nothing_is_added_to_the_body_of_a_stored_answer(client, address):
+def test_middleware_cannot_change_the_body_of_a_stored_response(client, address):
     where = result(client, address)
     before, after = get(client, where), get(client, where, SIGNATURE)
     assert (after.body, after["Content-Length"]) == (before.body, str(len(before.body)))
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/", "/empty/"])
-def test_status_and_headers_of_a_stored_answer_stay(client, address):
+def test_middleware_cannot_change_status_and_headers_of_a_stored_response(client, address):
     where = result(client, address)
     before, after = get(client, where), get(client, where, OPINION)
     assert (after.status_code, after.reason_phrase) == (before.status_code, before.reason_phrase)
     assert [pair for pair in after.items() if pair[0] != "Access-Control-Allow-Origin"] == list(before.items())
 
 
-def test_a_cookie_of_the_poll_itself_is_set(client):
+def test_cookie_of_the_poll_is_set(client):
     assert get(client, result(client, "/small/"), OPINION).cookies["seen"].value == "yes"
 
 
-def test_which_origin_may_read_is_said_for_the_poll(client):
+def test_cors_header_is_that_of_the_poll(client):
     later = get(client, result(client, "/small/"), OPINION, **{"X-From": "https://b.example"})
     assert later["Access-Control-Allow-Origin"] == "https://b.example"
 
 
-def test_a_view_that_may_be_framed_is_framed_later_too(client):
+def test_xframe_options_exempt_is_kept(client):
     assert "X-Frame-Options" not in client.get("/framed/").headers
     assert "X-Frame-Options" not in client.get(result(client, "/framed/")).headers
 
 
-def test_the_poller_adds_nothing_to_vary(client):
+def test_poll_adds_nothing_to_vary(client):
     assert client.get(result(client, "/small/"))["Vary"] == client.get("/small/")["Vary"]
 
 
 @pytest.mark.parametrize("name", ["gzip.GZipMiddleware", "http.ConditionalGetMiddleware"])
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_djangos_own_middlewares_leave_the_stored_bytes(client, name, address):
+def test_gzip_and_conditional_get_middleware_keep_the_stored_bytes(client, name, address):
     where = result(client, address)
     before, after = get(client, where), get(client, where, f"django.middleware.{name}")
     assert (after.body, list(after.items())) == (before.body, list(before.items()))
 
 
-def test_the_length_that_an_answer_to_head_names_is_the_stored_one(client):
+def test_content_length_of_a_head_response_is_kept(client):
     where = result(client, "/sizes/", "head")
     assert client.head(where)["Content-Length"] == client.head("/sizes/")["Content-Length"] == "123456"
     assert client.get(where)["Content-Length"] == "0"
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_a_stored_answer_can_be_told_by_a_middleware(client, address):
+def test_middleware_can_recognise_a_stored_response(client, address):
     assert get(client, result(client, address)).is_stored_answer
 
 
 @pytest.mark.parametrize("middleware", [OPINION, SIGNATURE])
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_an_asynchronous_server_sends_what_was_stored(client, settings, address, middleware):
+def test_asgi_server_sends_the_stored_bytes(client, settings, address, middleware):
     now, where = client.get(address).content, result(client, address)
     settings.MIDDLEWARE = [f"{middleware}", *settings.MIDDLEWARE]
     assert async_to_sync(read_async)(client.cookies.copy(), where) == now
@@ -247,19 +247,19 @@ async def read_async(cookies, address):
     return b"".join([chunk async for chunk in response]) if response.streaming else response.content
 
 
-# Redirections ---------------------------------------------------------------------------------------------------------
+# Redirects ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_follows_the_status_address_arrives_at_the_answer(client):
+def test_following_the_status_leads_to_the_response(client):
     accepted = client.get("/small/", headers={"Prefer": "respond-async"})
     assert client.get(accepted["Location"], follow=True).json() == DOCUMENT
 
 
-def test_a_client_follows_a_stored_redirection(client):
+def test_stored_redirect_can_be_followed(client):
     assert client.get(result(client, "/elsewhere/"), follow=True).json() == DOCUMENT
 
 
-def test_an_answer_that_leads_nowhere_has_no_url(client):
+def test_response_without_a_redirect_has_no_url(client):
     assert not hasattr(client.get(result(client, "/small/")), "url")
 
 
@@ -269,7 +269,7 @@ LOOKED: list[object] = []
 
 
 def auditor(get_response):
-    """Looks at the call when it is answered, as django-debug-toolbar does."""
+    """Reads the request after the response, like django-debug-toolbar."""
 
     def middleware(request):
         response = get_response(request)
@@ -294,13 +294,13 @@ def audited(settings):
 
 
 @pytest.mark.parametrize(("call", "seen"), CALLS, ids=["multipart", "form", "json"])
-def test_a_middleware_reads_the_body_after_the_202(client, audited, call, seen):
+def test_middleware_may_read_the_body_after_the_202(client, audited, call, seen):
     assert client.post("/small/", headers={"Prefer": "respond-async"}, **call).status_code == 202
     assert LOOKED[-1] == seen
     assert AsyncTask.objects.get().state == "DONE"
 
 
-def test_the_body_is_closed_with_the_response(client, monkeypatch):
+def test_spooled_body_is_closed_with_the_response(client, monkeypatch):
     spooled = []
     spool = capture.spool
     monkeypatch.setattr(capture, "spool", lambda request: spooled.append(spool(request)) or spooled[-1])
@@ -309,9 +309,9 @@ def test_the_body_is_closed_with_the_response(client, monkeypatch):
 
 
 @pytest.mark.parametrize("back", [1, 2])
-def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, back):
+def test_database_failure_during_the_wait_leaves_the_202(client, back):
     counting = Failing(10**6)
-    for _ in "12":  # the first time asks what is asked once in a process
+    for _ in "12":  # the first round makes queries that are made once per process
         counting.statements.clear()
         with connection.execute_wrapper(counting):
             assert client.post("/small/", headers={"Prefer": "respond-async, wait=5"}).status_code == 200
@@ -321,22 +321,22 @@ def test_a_database_that_fails_while_the_client_waits_leaves_it_the_202(client, 
     assert (failing.failed is not None, response.status_code) == (True, 202)
 
 
-# What an HTTP linter would find ---------------------------------------------------------------------------------------
+# Findings of an HTTP linter -------------------------------------------------------------------------------------------
 
 
-def test_an_empty_answer_of_ours_says_nothing_of_its_length(client, settings):
+def test_empty_response_of_ours_has_no_content_length(client, settings):
     settings.ASYNC_EXCHANGE = exchange(VIEWS=["/*"], EXECUTOR=IDLE)
     accepted = client.get("/small/", headers={"Prefer": "respond-async"})
     cancelled = client.delete(accepted["Location"])
     assert (cancelled.status_code, cancelled.get("Content-Length")) == (204, None)
 
 
-def test_a_stored_204_says_nothing_of_its_length(client):
+def test_stored_204_has_no_content_length(client):
     assert "Content-Length" not in client.get(result(client, "/empty/")).headers
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_a_304_says_nothing_of_what_it_does_not_carry(client, address):
+def test_304_has_no_content_headers(client, address):
     where = result(client, address)
     etag = get(client, where)["ETag"]
     unchanged = client.get(where, headers={"If-None-Match": etag})
@@ -344,7 +344,7 @@ def test_a_304_says_nothing_of_what_it_does_not_carry(client, address):
     assert not {"Content-Length", "Content-Language", "Content-Type"} & set(unchanged.headers)
 
 
-def test_a_status_document_that_is_unchanged_says_nothing_of_what_it_does_not_carry(client):
+def test_304_of_a_status_document_has_no_content_headers(client):
     accepted = client.get("/small/", headers={"Prefer": "respond-async"})
     document = client.get(accepted["Operation-Location"])
     unchanged = client.get(accepted["Operation-Location"], headers={"If-None-Match": document["ETag"]})
@@ -363,15 +363,15 @@ def test_a_status_document_that_is_unchanged_says_nothing_of_what_it_does_not_ca
         ("/kept/s-maxage=5/", "s-maxage=5"),
     ],
 )
-def test_what_caches_may_do_with_a_stored_answer(client, address, told):
+def test_cache_control_of_a_stored_response(client, address, told):
     assert client.get(result(client, address))["Cache-Control"] == told
 
 
-# A result is a file ---------------------------------------------------------------------------------------------------
+# Results as files -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_a_result_that_the_client_has_is_not_sent_again(client, address):
+def test_matching_if_none_match_is_a_304(client, address):
     where = result(client, address)
     first = get(client, where)
     assert first["ETag"] == f'"{hashlib.sha256(first.body).hexdigest()}"'
@@ -379,25 +379,25 @@ def test_a_result_that_the_client_has_is_not_sent_again(client, address):
 
 
 @pytest.mark.parametrize("address", ["/small/", "/large/"])
-def test_a_result_comes_in_parts(client, address):
+def test_result_supports_byte_ranges(client, address):
     where = result(client, address)
     part = get(client, where, Range="bytes=2-5")
     assert (part.status_code, part.body, part["AsyncResult"]) == (206, b"rows", "200")
 
 
 @pytest.mark.parametrize("trigger", [{"Solitude-Async": "yes"}, {"Prefer": "respond-async"}])
-def test_the_answer_of_a_post_is_a_file_in_every_dialect(client, trigger):
+def test_result_of_a_post_supports_byte_ranges(client, trigger):
     accepted = client.post("/small/", headers=trigger)
     where = accepted.json().get("replay") or accepted["Location"] + "/result"
     assert get(client, where, Range="bytes=2-5").body == b"rows"
 
 
-def test_an_answer_that_was_waited_for_is_what_the_call_is_answered(client):
+def test_response_after_wait_ignores_range(client):
     waited = client.get("/small/", headers={"Prefer": "respond-async, wait=5", "Range": "bytes=2-5"})
     assert (waited.status_code, waited.json(), "ETag" in waited) == (200, DOCUMENT, False)
 
 
-# What refers to something ---------------------------------------------------------------------------------------------
+# References -----------------------------------------------------------------------------------------------------------
 
 REFERENCES = [
     ("Location", "5/", "/refers/5/"),
@@ -416,26 +416,26 @@ REFERENCES = [
 
 
 @pytest.mark.parametrize(("name", "told", "meant"), REFERENCES)
-def test_a_reference_of_a_stored_answer_means_what_it_meant(client, name, told, meant):
+def test_relative_reference_is_resolved_against_the_call(client, name, told, meant):
     accepted = client.get("/refers/?page=1", headers={"Prefer": "respond-async", "X-Say": f"{name}={told}"})
     assert client.get(accepted["Location"] + "/result")[name] == meant
 
 
-# How far it was -------------------------------------------------------------------------------------------------------
+# Progress -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("address", "state"), [("/reports/", "DONE"), ("/breaks/", "ERROR")])
-def test_the_last_report_goes_with_the_end(client, address, state):
+def test_last_progress_is_stored_with_the_end(client, address, state):
     client.raise_request_exception = False
     accepted = client.get(address, headers={"Prefer": "respond-async"})
     document = client.get(accepted["Location"]).json()
     assert (document["state"], document["progress"]) == (state, {"done": 100, "total": 100, "message": "all of it"})
 
 
-# Answers inside documents ---------------------------------------------------------------------------------------------
+# Responses inside documents -------------------------------------------------------------------------------------------
 
 
-def test_an_answer_too_large_for_its_envelope_is_had_at_the_replay_address(client, monkeypatch):
+def test_response_too_large_for_the_envelope_is_available_as_replay(client, monkeypatch):
     monkeypatch.setattr(Solitude, "READS_AT_MOST", 100_000)
     accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
     refused = client.get(accepted["result"])
@@ -443,13 +443,13 @@ def test_an_answer_too_large_for_its_envelope_is_had_at_the_replay_address(clien
     assert json.loads(get(client, accepted["replay"]).body) == LARGE
 
 
-def test_an_answer_that_fits_is_in_its_envelope(client):
+def test_response_that_fits_is_in_the_envelope(client):
     accepted = client.post("/large/", headers={"Solitude-Async": "yes"}).json()
     assert json.loads(client.get(accepted["result"]).json()["content"]) == LARGE
 
 
 @pytest.mark.parametrize("address", ["/api/remap/1.2/async", "/api/remap/1.2/async/{id}"])
-def test_a_large_error_is_not_read_into_a_document(client, address):
+def test_large_error_is_not_read_into_a_document(client, address):
     error = json.dumps({"errors": [{"error": "x" * 100_000, "code": 7}]}).encode()
     task = stored(State.API_ERROR, owner=User.objects.get(), answer=error)
     document = client.get(address.format(id=task.pk)).json()
@@ -457,7 +457,7 @@ def test_a_large_error_is_not_read_into_a_document(client, address):
     assert told["error"] == "Bad Request"
 
 
-def test_an_error_is_logged_when_its_call_runs_and_not_when_its_answer_is_fetched(client, caplog):
+def test_error_is_logged_by_the_run_only(client, caplog):
     where = result(client, "/fails/")
     assert "Internal Server Error: /fails/" in caplog.messages
     caplog.clear()

@@ -1,4 +1,4 @@
-"""Which tasks a list shows: the whole filter language over HTTP, and the FilterSet in a plain DRF list."""
+"""Filters of the task list: the filter language over HTTP, and the FilterSet in a plain DRF list."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BASE = "/api/remap/1.2/async"
 
 
 class Tasks(ListAPIView):
-    """What a project would write itself."""
+    """A project's own view."""
 
     queryset = AsyncTask.objects.all()
     serializer_class = AsyncTaskSerializer
@@ -35,7 +35,7 @@ class Tasks(ListAPIView):
 
 urlpatterns = [path("", include("django_asyncexchange.urls")), path("tasks/", Tasks.as_view())]
 
-# One task of each state, called by its state in small letters. Deletion dates begin at 2031-05-01 12:00:00 in Moscow.
+# One task of each state, named by its state. Deletion dates begin at 2031-05-01 12:00:00 in Moscow.
 NOON = dt.datetime(2031, 5, 1, 9, 0, tzinfo=dt.UTC)
 DELETION = {
     State.DONE: NOON,
@@ -76,7 +76,7 @@ def code_of(client, query):
     return response.json()["errors"][0]["code"]
 
 
-# The filter language, over rows ---------------------------------------------------------------------------------------
+# The filter language --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def code_of(client, query):
         pytest.param("state=DONE;deletionDate<2031-01-01 00:00", set(), marks=pytest.mark.seed("S001-26")),
     ],
 )
-def test_a_filter_shows_its_tasks(client, filter, expected):
+def test_filter_selects_tasks(client, filter, expected):
     assert shown(client, filter) == expected
 
 
@@ -173,24 +173,24 @@ def test_a_filter_shows_its_tasks(client, filter, expected):
         ("order=request,up", 1042),
     ],
 )
-def test_a_query_that_cannot_be_obeyed_is_refused(client, query, code):
+def test_invalid_query_is_refused(client, query, code):
     assert code_of(client, quote(query, safe="=&%?")) == code
 
 
 @pytest.mark.seed("S001-24")
-def test_the_filter_of_the_tutorial_is_understood_as_it_stands(client):
+def test_documented_filter_works(client):
     query = "filter=state=done&deletionDate<2031-05-01 16:21:09"
     response = client.get(BASE, QUERY_STRING=query)
     assert [row["state"] for row in response.json()["rows"]] == ["DONE"]
 
 
 @pytest.mark.seed("S001-29")
-def test_the_filter_is_repeated_in_the_address_of_the_list(client):
+def test_href_of_the_list_repeats_the_filter(client):
     response = client.get(BASE, QUERY_STRING="filter=state=done&deletionDate<2031-05-01 16:21:09")
     assert response.json()["meta"]["href"].endswith("/async?filter=state=done;deletionDate%3C2031-05-01%2016:21:09")
 
 
-def test_a_filter_may_be_given_several_times(client):
+def test_filter_may_be_repeated(client):
     response = client.get(f"{BASE}?filter=state=DONE&filter=state=ERROR")
     assert {row["state"] for row in response.json()["rows"]} == {"DONE", "ERROR"}
 
@@ -216,7 +216,7 @@ BY_DATE = ["DONE", "API_ERROR", "ERROR", "CANCEL"]
         ("", NEWEST_FIRST),
     ],
 )
-def test_a_list_is_in_the_order_asked_for(client, order, expected):
+def test_list_is_ordered(client, order, expected):
     rows = client.get(f"{BASE}?order={quote(order)}").json()["rows"]
     assert [row["state"] for row in rows] == expected
 
@@ -246,14 +246,14 @@ def test_a_list_is_in_the_order_asked_for(client, order, expected):
         ("finished__isnull=true", {"pending", "processing"}),
     ],
 )
-def test_a_plain_list_can_be_filtered(client, query, expected):
+def test_plain_list_can_be_filtered(client, query, expected):
     response = client.get(f"/tasks/?{query}")
     assert response.status_code == 200, response.content
     assert {row["state"].lower() for row in response.json()} == expected
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_a_plain_list_is_in_the_order_asked_for(client, sign):
+def test_plain_list_can_be_ordered(client, sign):
     rows = client.get(f"/tasks/?order_by={sign}deletion_date&deletion_date__isnull=false").json()
     assert [row["state"] for row in rows] == (BY_DATE[::-1] if sign else BY_DATE)
 
@@ -279,10 +279,10 @@ def test_a_plain_list_is_in_the_order_asked_for(client, sign):
         "method=%00",
     ],
 )
-def test_a_bad_value_is_a_400(client, query):
+def test_invalid_value_is_a_400(client, query):
     assert client.get(f"/tasks/?{query}").status_code == 400
 
 
 @pytest.mark.parametrize("query", ["owner__password__startswith=x", "url__regex=x", "_connector=OR", "id=x"])
-def test_what_is_no_filter_filters_nothing(client, query):
+def test_unknown_parameters_are_ignored(client, query):
     assert len(client.get(f"/tasks/?{query}").json()) == 6

@@ -1,4 +1,4 @@
-"""A report that runs deferred is built completely; an ordinary request gets its page as before."""
+"""A deferred run gets the whole collection; a synchronous request gets its page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ByCursor(WholeCollectionMixin, CursorPagination):
 
 
 class Worded(LimitOffsetPagination):
-    """Pages as MoySklad words them."""
+    """Pages in MoySklad's format."""
 
     default_limit = 2
 
@@ -63,7 +63,7 @@ def groups(db):
 
 
 @pytest.mark.parametrize("cls", KINDS)
-def test_an_ordinary_request_gets_its_page(groups, cls):
+def test_synchronous_request_gets_its_page(groups, cls):
     page, document = paged(cls, groups)
     assert len(page) == 2
     assert document["next"]
@@ -71,55 +71,55 @@ def test_an_ordinary_request_gets_its_page(groups, cls):
 
 @pytest.mark.seed("S001-9", "S001-40")
 @pytest.mark.parametrize("cls", KINDS)
-def test_a_deferred_run_gets_every_row(groups, cls):
+def test_deferred_run_gets_every_row(groups, cls):
     page, _ = paged(cls, groups, task="a task")
     assert list(page) == list(groups)
 
 
 @pytest.mark.parametrize("cls", KINDS)
-def test_a_deferred_run_has_no_paging_keys(groups, cls):
+def test_deferred_run_has_no_paging_keys(groups, cls):
     _, document = paged(cls, groups, task="a task")
     assert not {"next", "previous", "limit", "offset"} & set(document)
 
 
 @pytest.mark.parametrize("cls", [ByOffset, ByPage])
-def test_a_deferred_run_counts_its_rows(groups, cls):
+def test_deferred_run_has_the_count(groups, cls):
     assert paged(cls, groups, task="a task")[1]["count"] == 5
 
 
 @pytest.mark.parametrize("cls", KINDS)
-def test_a_deferred_run_of_nothing_is_empty(cls):
+def test_deferred_run_of_an_empty_queryset_is_empty(cls):
     page, document = paged(cls, Group.objects.order_by("id"), task="a task")
     assert (list(page), document["results"]) == ([], [])
 
 
 @pytest.mark.parametrize("cls", [ByOffset, ByPage])
-def test_a_list_is_paged_like_a_queryset(cls):
+def test_list_is_paginated_like_a_queryset(cls):
     assert paged(cls, list(range(5)), task="a task")[0] == [0, 1, 2, 3, 4]
 
 
-def test_paging_parameters_do_not_cut_a_deferred_run(groups):
+def test_paging_parameters_are_ignored_in_a_deferred_run(groups):
     assert len(paged(ByOffset, groups, task="a task", query="limit=1&offset=3")[0]) == 5
 
 
 @pytest.mark.seed("S001-39")
-def test_the_meta_of_a_deferred_run_has_neither_limit_nor_offset(groups):
+def test_meta_of_a_deferred_run_has_no_limit_and_offset(groups):
     document = paged(Remap, groups, task="a task")[1]
     assert document["meta"] == {"href": "x", "size": 5}
     assert document["context"] == {"limit": "kept"}
 
 
-def test_the_meta_of_an_ordinary_request_has_both(groups):
+def test_meta_of_a_synchronous_request_has_limit_and_offset(groups):
     assert paged(Remap, groups)[1]["meta"] == {"href": "x", "size": 5, "limit": 2, "offset": 0, "nextHref": "y"}
 
 
-def test_prefetching_survives_a_deferred_run(groups, django_assert_num_queries):
+def test_prefetch_related_works_in_a_deferred_run(groups, django_assert_num_queries):
     with django_assert_num_queries(2):
         page, _ = paged(ByOffset, groups.prefetch_related("permissions"), task="a task")
         assert [list(group.permissions.all()) for group in page] == [[]] * 5
 
 
-def test_a_deferred_run_reads_its_rows_in_one_query(groups, django_assert_num_queries):
+def test_deferred_run_reads_its_rows_in_one_query(groups, django_assert_num_queries):
     with django_assert_num_queries(1):
         paged(ByOffset, groups, task="a task")
 
@@ -132,7 +132,7 @@ def client(db):
 
 
 @pytest.mark.seed("S001-1", "S001-2", "S001-9", "S001-32", "S001-40", "S002-1")
-def test_a_report_built_later_is_what_paging_would_have_collected(client):
+def test_deferred_report_equals_all_pages_together(client):
     url = "/api/remap/1.2/paging/"
     pages = [client.get(f"{url}?limit=1000&offset={offset}").json() for offset in range(0, ROWS, 1000)]
     file = client.get(client.get(client.get(f"{url}?async=true").headers["Location"]).headers["Location"])

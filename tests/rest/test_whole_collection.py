@@ -1,4 +1,4 @@
-"""Whole collections, row by row: the same bytes as all at once, one moment of the database, and little memory."""
+"""Whole collections, row by row: the bytes of the ordinary renderer, one snapshot, and little memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ByCursor(WholeCollectionMixin, CursorPagination):
 
 
 class Worded(WholeCollectionMixin, LimitOffsetPagination):
-    """As MoySklad words it."""
+    """In MoySklad's format."""
 
     default_limit = 2
 
@@ -101,7 +101,7 @@ def streamed(view=Groups, **options):
 
 
 class AtOnce(JSONRenderer):
-    """Not one that we know, although it does the same: it gets the whole document."""
+    """A renderer that we do not know: it gets the whole document."""
 
     def render(self, *args, **kwargs):
         return super().render(*args, **kwargs)
@@ -127,13 +127,13 @@ VALUES = st.recursive(
 )
 
 
-# The same bytes ------------------------------------------------------------------------------------------------------
+# JSON ----------------------------------------------------------------------------------------------------------------
 
 
 class TestJSON:
     @pytest.mark.seed("S001-9", "S001-39", "S001-40")
     @pytest.mark.parametrize("pages", [Pages, ByPage, ByCursor, Worded, None])
-    def test_rows_written_one_by_one_are_the_bytes_of_all_at_once(self, groups, pages):
+    def test_streamed_rows_equal_the_rendered_document(self, groups, pages):
         body = streamed(pagination_class=pages)
         assert body == at_once(pagination_class=pages)
         document = json.loads(body)
@@ -142,23 +142,23 @@ class TestJSON:
 
     @pytest.mark.parametrize("indent", [0, 1, 4, 8])
     @pytest.mark.parametrize("pages", [Worded, None])
-    def test_an_indented_document_is_the_same_too(self, groups, pages, indent):
+    def test_indented_document_is_equal(self, groups, pages, indent):
         accept = f"application/json; indent={indent}"
         assert streamed(pagination_class=pages, accept=accept) == at_once(pagination_class=pages, accept=accept)
 
     @pytest.mark.parametrize("pages", [Pages, Worded, None])
     @pytest.mark.parametrize("accept", ["application/json", "application/json; indent=4"])
-    def test_nothing_is_a_document_too(self, pages, accept):
+    def test_empty_collection_is_equal(self, pages, accept):
         assert streamed(pagination_class=pages, accept=accept) == at_once(pagination_class=pages, accept=accept)
 
     @pytest.mark.parametrize("options", [{"compact": False}, {"ensure_ascii": True}])
-    def test_the_settings_of_the_renderer_apply(self, groups, options):
+    def test_renderer_options_apply(self, groups, options):
         ours, theirs = type("Ours", (JSONRenderer,), options), type("Theirs", (AtOnce,), options)
         assert streamed(renderer_classes=(ours,)) == at_once(renderer_classes=(theirs,))
 
     @hypothesis_settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(rows=st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=3), max_size=4))
-    def test_any_rows_are_the_same_bytes(self, groups, rows):
+    def test_fuzzed_rows_are_equal(self, groups, rows):
         class Any(Groups):
             queryset = Group.objects.order_by("id")[: len(rows)]
             chunk_size = len(NAMES)
@@ -168,37 +168,37 @@ class TestJSON:
 
         assert streamed(Any, pagination_class=Worded) == at_once(Any, pagination_class=Worded)
 
-    def test_an_ordinary_call_gets_its_page(self, groups):
+    def test_synchronous_request_gets_its_page(self, groups):
         answer = asked(task=None)
         assert not answer.streaming
         assert len(answer.data["results"]) == 2
 
-    def test_the_views_own_filters_apply(self, groups):
+    def test_filter_queryset_of_the_view_applies(self, groups):
         class Filtered(Groups):
             def filter_queryset(self, queryset):
                 return queryset.filter(name__startswith="p")
 
         assert [row["name"] for row in json.loads(streamed(Filtered))["results"]] == ["plain"]
 
-    def test_a_pagination_class_without_the_mixin_is_a_mistake_that_is_named(self, groups):
+    def test_pagination_class_without_the_mixin_raises(self, groups):
         with pytest.raises(ImproperlyConfigured, match="Unprepared"):
             streamed(pagination_class=Unprepared)
 
-    def test_related_rows_are_prefetched_by_portion(self, groups, django_assert_num_queries):
+    def test_related_rows_are_prefetched_by_chunk(self, groups, django_assert_num_queries):
         prefetched = Group.objects.order_by("id").prefetch_related("permissions")
         assert streamed(queryset=prefetched) == streamed()
 
 
-# Lines ---------------------------------------------------------------------------------------------------------------
+# NDJSON and CSV ------------------------------------------------------------------------------------------------------
 
 
 class TestLines:
-    def test_every_line_is_a_row(self, groups):
+    def test_every_ndjson_line_is_a_row(self, groups):
         lines = streamed(accept="application/x-ndjson").decode().split("\n")
         assert lines.pop() == ""
         assert [json.loads(line)["name"] for line in lines] == NAMES
 
-    def test_a_table_has_a_header_and_every_row(self, groups):
+    def test_csv_has_a_header_and_every_row(self, groups):
         answer = asked(accept="text/csv")
         assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
         with closing(answer):
@@ -208,23 +208,23 @@ class TestLines:
         assert len(json.loads(table[1][2])) == 2
 
     @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"])
-    def test_a_text_that_would_be_calculated_is_not(self, text):
+    def test_csv_formula_is_escaped(self, text):
         assert cell(text) == f"'{text}"
 
     @pytest.mark.parametrize(
         ("value", "text"), [(-5, "-5"), (1.5, "1.5"), (None, ""), (True, "True"), ({"a": 1}, '{"a": 1}')]
     )
-    def test_what_is_no_text_stays(self, value, text):
+    def test_csv_value_that_is_no_text_is_unchanged(self, value, text):
         assert cell(value) == text
 
     @pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv"])
-    def test_an_ordinary_call_gets_the_rows_of_its_page(self, groups, accept):
+    def test_synchronous_request_gets_the_rows_of_its_page(self, groups, accept):
         body = asked(task=None, accept=accept).render().content.decode()
         assert "plain" in body and "quoted" not in body
         assert "count" not in body
 
     @pytest.mark.parametrize("accept", ["application/x-ndjson", "text/csv"])
-    def test_an_error_is_a_row_by_itself(self, accept):
+    def test_error_is_one_row(self, accept):
         class Refusing(Groups):
             def get_queryset(self):
                 raise NotFound("gone")
@@ -234,7 +234,7 @@ class TestLines:
         assert "gone" in answer.content.decode()
 
 
-# One moment ----------------------------------------------------------------------------------------------------------
+# Consistent reads ----------------------------------------------------------------------------------------------------
 
 
 class TestMoment:
@@ -245,7 +245,7 @@ class TestMoment:
             b"".join(answer)
         assert (answer.progress.done, answer.progress.total) == (len(NAMES), len(NAMES))
 
-    def test_what_is_written_meanwhile_is_not_in_it(self, groups):
+    def test_concurrent_writes_are_not_seen(self, groups):
         def change():
             try:
                 Group.objects.filter(name="plain").delete()
@@ -271,8 +271,8 @@ class TestMoment:
         assert document["count"] == len(NAMES)
         assert set(Group.objects.values_list("name", flat=True)) == {*NAMES, "new", "changed"} - {"plain", ""}
 
-    def test_rows_related_to_it_are_of_the_same_moment(self, groups):
-        """Also those that are looked up one by one, while the rows are read."""
+    def test_related_rows_are_of_the_same_snapshot(self, groups):
+        """Even if they are read one by one with the rows."""
 
         class Slow(Groups):
             def represent(self, portion):
@@ -289,14 +289,14 @@ class TestMoment:
 
         assert len(json.loads(streamed(Slow))["results"][0]["permissions"]) == 2
 
-    def test_nothing_can_be_written_in_it(self, groups):
+    def test_snapshot_is_read_only(self, groups):
         if connection.vendor == "sqlite":
-            return  # its read transaction would become one that writes
+            return  # there a read transaction may become a write transaction
         with consistent_read.of("default") as alias, pytest.raises(Exception, match="(?i)read.only"):
             Group.objects.using(alias).create(name="written")
 
     @pytest.mark.parametrize("end", ["exhausted", "closed", "failed"])
-    def test_its_connection_is_closed_however_it_ends(self, groups, end):
+    def test_connection_is_closed_however_the_stream_ends(self, groups, end):
         class Failing(Groups):
             def represent(self, portion):
                 if end == "failed":
@@ -314,12 +314,12 @@ class TestMoment:
         answer.close()
         assert set(vars_of_connections()) == before
 
-    def test_within_a_transaction_of_the_caller_its_rows_are_seen(self, groups):
+    def test_uncommitted_rows_of_the_callers_transaction_are_seen(self, groups):
         with transaction.atomic(), transaction.atomic():
             Group.objects.create(name="not committed")
             assert "not committed" in streamed().decode()
 
-    def test_a_request_in_one_transaction_gets_its_moment_all_the_same(self, groups):
+    def test_atomic_requests_does_not_prevent_the_snapshot(self, groups):
         connection.settings_dict["ATOMIC_REQUESTS"] = True
         try:
             with transaction.atomic(), consistent_read.of("default") as alias:
@@ -333,8 +333,8 @@ def vars_of_connections():
 
 
 class TestMemory:
-    def test_rows_do_not_pile_up(self, monkeypatch):
-        """However many rows there are, no more than two portions are alive at a time."""
+    def test_rows_do_not_accumulate(self, monkeypatch):
+        """At most two chunks of rows are alive at a time."""
         User.objects.bulk_create(User(username=f"{number}") for number in range(5000))
         alive, most = weakref.WeakSet(), [0]
 

@@ -1,4 +1,4 @@
-"""Statements that are translated once and filled again and again."""
+"""Statements that are compiled once and executed with new parameters."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def slot(name):
 OF_ACCOUNT = PreparedQuery(lambda: AsyncTask.objects.filter(account=slot("account")))
 
 
-def test_each_question_has_values_of_its_own():
+def test_each_execution_has_its_own_parameters():
     stored(account="one")
     stored(account="one")
     assert [OF_ACCOUNT.count(account=name) for name in ("one", "two", "one")] == [2, 0, 2]
     assert [OF_ACCOUNT.exists(account=name) for name in ("two", "one")] == [False, True]
 
 
-def test_it_is_translated_once(monkeypatch):
+def test_statement_is_compiled_once(monkeypatch):
     made = []
     question = PreparedQuery(lambda: made.append(1) or AsyncTask.objects.filter(account=slot("account")))
     for name in ("one", "two", "three"):
@@ -57,12 +57,12 @@ def test_it_is_translated_once(monkeypatch):
     assert len(made) <= 2  # once for the model, once for the SQL
 
 
-def test_an_insert_may_depend_on_how_many_there_are_already():
+def test_insert_may_depend_on_a_count():
     alone = Case(When(Exact(CountUpTo(OF_ACCOUNT, "found"), Slot("others", models.IntegerField())), then=Now()))
     insert = PreparedInsert(AsyncTask, sent=alone)
     tasks = of_account("one", "one", "two")
     for task in tasks:
-        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # asked before where it would lock
+        insert.insert(task, others=0, found=OF_ACCOUNT.count(account=task.account))  # counted before a lock
     written = AsyncTask.objects.in_bulk()
     assert [written[task.pk].sent is not None for task in tasks] == [True, False, True]
 
@@ -71,7 +71,7 @@ def same(task, other):
     return all(getattr(task, field.attname) == getattr(other, field.attname) for field in AsyncTask._meta.fields)
 
 
-def test_a_row_is_the_instance_that_an_unprepared_question_gives():
+def test_row_equals_the_instance_of_an_ordinary_queryset():
     task = stored(State.DONE, account="one", response_headers=[["A", "b"]], retention=dt.timedelta(hours=1))
     first = PreparedRows(lambda: AsyncTask.objects.with_now().filter(pk=slot("id"))).first(id=str(task.pk))
     plain = AsyncTask.objects.with_now().get(pk=task.pk)
@@ -83,11 +83,11 @@ def test_a_row_is_the_instance_that_an_unprepared_question_gives():
     assert AsyncTask.objects.get(pk=task.pk).worker == "me"
 
 
-def test_a_row_that_is_not_there_is_none():
+def test_missing_row_is_none():
     assert PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))).first(id=uuid.uuid4()) is None
 
 
-def test_an_insert_writes_what_a_save_would_and_tells_what_the_database_has_filled_in():
+def test_insert_writes_what_save_writes_and_returns_database_defaults():
     known = {"dialect": "prefer", "account": "one", "method": "GET", "url": "http://here/%s", "request": {"ü": [1]}}
     task, saved = AsyncTask(**known, muted=["a"], retention=dt.timedelta(hours=1)), AsyncTask(**known)
     PreparedInsert(AsyncTask, sent=Now()).insert(task)
@@ -107,7 +107,7 @@ def of_account(*names):
 
 @pytest.fixture(params=["telling", "asked"])
 def statements(request, monkeypatch):
-    """How many it takes to write and to know: one where the database tells, another for MySQL and an old SQLite."""
+    """The number of statements that write and read back: one with RETURNING, two on MySQL and an old SQLite."""
     if request.param == "asked":
         if connection.vendor == "postgresql":
             pytest.skip("PostgreSQL always tells")
@@ -137,13 +137,13 @@ def test_an_accepted_task_returns_when_it_was_sent_and_whether_it_has_webhooks(
     assert (task.sent is not None, len(written)) == (is_sent, 2 * statements - 1)  # asked before, and again
 
 
-def test_an_insert_tells_the_key(statements):
+def test_insert_returns_the_primary_key(statements):
     body = Body(task=stored(), kind=Body.RESPONSE, content=b"x", size=1)
     PreparedInsert(Body).insert(body)
     assert body.pk == Body.objects.get().pk
 
 
-def test_a_change_gives_the_row_as_it_is_then(statements, django_assert_num_queries):
+def test_update_returns_the_changed_row(statements, django_assert_num_queries):
     rows = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).annotate(twice=Concat("account", "account")))
     update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.PENDING), worker=slot("worker"))
     change, task = UpdateReturning(update, rows), stored(account="one")
@@ -153,14 +153,14 @@ def test_a_change_gives_the_row_as_it_is_then(statements, django_assert_num_quer
     assert same(changed, AsyncTask.objects.get())
 
 
-def test_a_change_that_finds_nothing_gives_nothing(statements):
+def test_update_that_matches_nothing_returns_none(statements):
     update = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), state=State.DONE), worker=slot("worker"))
     change = UpdateReturning(update, PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id"))))
     assert change.update(id=stored().pk, worker="me") is None
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)), b"", None])
-def test_an_insert_writes_all_bytes(content):
+def test_insert_writes_all_bytes(content):
     body = Body(task=stored(), kind=Body.RESPONSE, content=content, size=1)
     PreparedInsert(Body).insert(body)
     row = Body.objects.get()
@@ -168,14 +168,14 @@ def test_an_insert_writes_all_bytes(content):
     assert body.pk in (row.pk, None)
 
 
-def test_a_hostile_value_stays_a_value():
+def test_parameters_are_escaped():
     stored(account="one")
     assert OF_ACCOUNT.count(account="x' OR '1'='1") == 0
     assert OF_ACCOUNT.count(account="%s") == 0
 
 
 @pytest.mark.parametrize("value", [{}, {"a": [1, "ü"]}, [["A", "b"]], []])
-def test_a_column_takes_what_a_model_would_write(value):
+def test_json_column_takes_the_values_of_a_model(value):
     task = stored()
     change = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")), response_headers=slot("response_headers"))
     assert change.update(id=task.pk, response_headers=value) == 1
@@ -183,7 +183,7 @@ def test_a_column_takes_what_a_model_would_write(value):
     assert task.response_headers == value
 
 
-def test_a_duration_is_added_to_the_databases_time():
+def test_duration_is_added_to_the_databases_time():
     task = stored()
     change = PreparedUpdate(
         lambda: AsyncTask.objects.filter(pk=slot("id")),
@@ -195,14 +195,14 @@ def test_a_duration_is_added_to_the_databases_time():
     assert abs(task.finished - task.started - dt.timedelta(hours=1, milliseconds=250)) < dt.timedelta(milliseconds=2)
 
 
-def test_an_update_says_how_many_rows_it_has_changed():
+def test_update_returns_the_number_of_changed_rows():
     change = PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id")), worker=slot("worker"))
     assert change.update(id=uuid.uuid4(), worker="nobody") == 0
     assert change.update(id=stored().pk, worker="somebody") == 1
 
 
 @pytest.mark.parametrize("target", [State.DONE, State.CANCEL])
-def test_a_prepared_move_is_the_statement_that_an_unprepared_one_is(target):
+def test_prepared_transition_is_the_same_sql_as_the_querysets(target):
     task, day = stored(), dt.timedelta(days=1)
     dates = {"finished": Now(), "deletion_date": after(day), "purge_date": after(day)}
     with CaptureQueriesContext(connection) as queries:
@@ -228,7 +228,7 @@ def bodies_of(task):
 
 @pytest.fixture
 def rename():
-    """Renames the worker of a task, with what goes and what comes."""
+    """Sets the worker of a task, deletes its request and inserts a body."""
     rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
     returning = PreparedRows(lambda: AsyncTask.objects.filter(pk=slot("id")).with_now())
     requests = Body.objects.filter(task_id=Slot("task", models.UUIDField()), kind=Body.REQUEST)
@@ -237,7 +237,7 @@ def rename():
 
 
 @CHAINS
-def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
+def test_chain_writes_all_rows_in_one_statement(rename):
     task = stored(worker="one")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     with CaptureQueriesContext(connection) as queries:
@@ -248,7 +248,7 @@ def test_a_chain_changes_its_row_and_writes_what_goes_with_it(rename):
 
 
 @CHAINS
-def test_a_chain_writes_nothing_where_its_row_is_not_changed(rename):
+def test_chain_writes_nothing_when_its_row_does_not_match(rename):
     task = stored(worker="another")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     assert rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told")) is None
@@ -256,7 +256,7 @@ def test_a_chain_writes_nothing_where_its_row_is_not_changed(rename):
 
 
 @CHAINS
-def test_a_chain_is_written_whole_or_not_at_all(rename):
+def test_chain_is_atomic(rename):
     task = stored(worker="one")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     twice = {**of(task, b"told"), "kind": None}
@@ -275,7 +275,7 @@ def accept():
 
 @CHAINS
 @pytest.mark.parametrize("is_sent", [True, False])
-def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_sent):
+def test_last_write_of_a_chain_depends_on_a_returned_column(accept, is_sent):
     (task,) = of_account("one")
     task.sent = timezone.now() if is_sent else None
     row = accept.execute(task.__dict__, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
@@ -287,7 +287,7 @@ def test_the_last_of_a_chain_may_depend_on_what_the_first_has_told(accept, is_se
 
 
 @CHAINS
-def test_a_chain_does_nothing_where_something_else_is_found(accept):
+def test_chain_inserts_nothing_when_its_condition_is_met(accept):
     stored(account="one")
     (task,) = of_account("one")
     assert accept.execute(task.__dict__, of(task, b"always"), of(task, b"if sent")) is None

@@ -1,4 +1,4 @@
-"""Where bytes are kept."""
+"""Where bodies are stored."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def storages_in(location, backend):
 
 
 class Renaming(FileSystemStorage):
-    """Keeps bytes under names of its own choice."""
+    """A storage that changes names."""
 
     def get_available_name(self, name, max_length=None):
         return f"{name}-renamed"
 
 
 class Full(FileSystemStorage):
-    """Takes a part, and then no more."""
+    """A storage that is full after a part."""
 
     def _save(self, name, content):
         super()._save(name, content)
@@ -77,7 +77,7 @@ class Full(FileSystemStorage):
 
 
 class Stubborn(FileSystemStorage):
-    """Does not let go."""
+    """A storage that cannot delete."""
 
     def delete(self, name):
         raise PermissionError(name)
@@ -93,7 +93,7 @@ def pieces(size: int, piece: int = 1000):
 
 
 def keep(chunks, limit=LIMIT):
-    """Write ``chunks`` as the answer of a task of its own."""
+    """Write ``chunks`` as the response body of a new task."""
     task = stored()
     draft = bodies.write(chunks, limit=limit)
     bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE)
@@ -101,63 +101,63 @@ def keep(chunks, limit=LIMIT):
 
 
 @pytest.mark.parametrize("size", [1, 1000, INLINE, INLINE + 1, 300_000])
-def test_what_is_written_is_read(place, size):
+def test_written_body_is_read_back(place, size):
     assert bodies.read(keep(pieces(size))) == b"".join(pieces(size))
 
 
-def test_a_small_body_stays_in_the_database(place):
+def test_small_body_is_stored_in_the_database(place):
     body = keep(pieces(INLINE))
     assert (bytes(body.content), body.name, files(place)) == (b"".join(pieces(INLINE)), "", [])
 
 
-def test_a_large_body_goes_to_the_storage(place):
+def test_large_body_is_stored_in_the_storage(place):
     body = keep(pieces(INLINE + 1))
     [file] = files(place)
     assert (body.content, place / body.name) == (None, file)
     assert file.read_bytes() == b"".join(pieces(INLINE + 1))
 
 
-def test_the_border_between_small_and_large_is_a_setting(place):
+def test_inline_bytes_is_the_limit_between_database_and_storage(place):
     with override_settings(ASYNC_EXCHANGE=exchange(INLINE_BYTES=10)):
         assert keep([b"x" * 11]).name
         assert not keep([b"x" * 10]).name
 
 
-def test_one_large_chunk_goes_to_the_storage(place):
+def test_one_large_chunk_is_stored_in_the_storage(place):
     assert keep([b"x" * 200_000]).size == len(files(place)[0].read_bytes()) == 200_000
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_without_a_storage_large_bodies_stay_in_the_database():
+def test_large_body_is_stored_in_the_database_without_a_storage():
     body = keep(pieces(300_000))
     assert (len(body.content), body.name) == (300_000, "")
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_size_and_digest_are_kept(place, size):
+def test_size_and_digest_are_stored(place, size):
     body = keep(pieces(size))
     assert (body.size, body.sha256) == (size, hashlib.sha256(b"".join(pieces(size))).hexdigest())
 
 
-def test_an_empty_body_needs_no_row(place):
+def test_empty_body_has_no_row(place):
     assert keep([]) is None
     assert keep([b"", b""]) is None
 
 
-def test_no_body_reads_as_no_bytes():
+def test_no_body_is_read_as_empty():
     assert bodies.read(None) == b""
 
 
-def test_empty_chunks_in_between_end_nothing(place):
+def test_empty_chunks_are_skipped(place):
     assert bodies.read(keep([b"a", b"", b"b" * INLINE, b"", b"c"])) == b"a" + b"b" * INLINE + b"c"
 
 
-def test_a_large_body_is_read_in_chunks(place):
+def test_large_body_is_read_in_chunks(place):
     chunks = list(bodies.stream(keep(pieces(3 * bodies.CHUNK))))
     assert max(map(len, chunks)) <= bodies.CHUNK
 
 
-def test_a_name_that_the_storage_changed_is_followed(renaming):
+def test_name_changed_by_the_storage_is_used(renaming):
     body = keep(pieces(300_000))
     assert body.name.endswith("-renamed")
     assert bodies.read(body) == b"".join(pieces(300_000))
@@ -167,7 +167,7 @@ def test_two_bodies_never_share_a_name(place):
     assert keep(pieces(100_000)).name != keep(pieces(100_000)).name
 
 
-def test_a_name_is_reserved_before_bytes_are_written(place):
+def test_name_is_reserved_before_the_file_is_written(place):
     seen = []
 
     def chunks():
@@ -189,37 +189,37 @@ def breaking(size):
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_source_that_breaks_is_told(place, size):
+def test_exception_of_the_source_is_raised(place, size):
     with pytest.raises(Gone):
         bodies.write(breaking(size), limit=LIMIT)
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_source_that_breaks_leaves_nothing(place, size):
+def test_exception_of_the_source_leaves_nothing(place, size):
     with pytest.raises(Gone):
         bodies.write(breaking(size), limit=LIMIT)
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("size", [1001, 300_000])
-def test_more_than_the_limit_is_too_large(place, size):
+def test_body_over_the_limit_raises_too_large(place, size):
     with pytest.raises(bodies.TooLarge):
         bodies.write(pieces(size), limit=size - 1)
 
 
 @pytest.mark.parametrize("size", [1001, 300_000])
-def test_what_is_too_large_leaves_nothing(place, size):
+def test_body_over_the_limit_leaves_nothing(place, size):
     with pytest.raises(bodies.TooLarge):
         bodies.write(pieces(size), limit=size - 1)
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("size", [1000, 300_000])
-def test_exactly_the_limit_is_not_too_large(place, size):
+def test_body_of_exactly_the_limit_is_stored(place, size):
     assert keep(pieces(size), limit=size).size == size
 
 
-def test_of_what_is_too_large_no_more_is_read_than_the_limit(place):
+def test_source_over_the_limit_is_not_read_further(place):
     taken = []
 
     def chunks():
@@ -233,58 +233,58 @@ def test_of_what_is_too_large_no_more_is_read_than_the_limit(place):
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_the_limit_holds_without_a_storage():
+def test_limit_holds_without_a_storage():
     with pytest.raises(bodies.TooLarge):
         bodies.write(pieces(2000), limit=1999)
 
 
-def test_a_full_storage_is_told(full):
+def test_full_storage_raises_storage_failed(full):
     with pytest.raises(bodies.StorageFailed):
         bodies.write(pieces(300_000), limit=LIMIT)
 
 
-def test_a_full_storage_keeps_no_part(full):
+def test_full_storage_leaves_no_part(full):
     with pytest.raises(bodies.StorageFailed):
         bodies.write(pieces(300_000), limit=LIMIT)
     assert (files(full), Body.objects.count()) == ([], 0)
 
 
-def test_a_draft_that_is_discarded_is_gone(place):
+def test_discarded_draft_is_deleted(place):
     bodies.discard(bodies.write(pieces(300_000), limit=LIMIT))
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
-def test_a_small_draft_can_be_discarded(place):
+def test_discarded_small_draft_is_deleted(place):
     bodies.discard(bodies.write(pieces(10), limit=LIMIT))
     assert Body.objects.count() == 0
 
 
-def test_deleting_removes_row_and_file(place):
+def test_delete_removes_row_and_file(place):
     keep(pieces(300_000))
     assert bodies.delete(Body.objects.all()) == 1
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
-def test_deleting_twice_is_no_mistake(place):
+def test_delete_of_a_missing_file_is_no_error(place):
     [file] = [place / keep(pieces(300_000)).name]
     file.unlink()
     assert bodies.delete(Body.objects.all()) == 1
 
 
-def test_a_file_that_cannot_be_deleted_keeps_its_row(stubborn, caplog):
+def test_file_that_cannot_be_deleted_keeps_its_row(stubborn, caplog):
     keep(pieces(300_000))
     assert bodies.delete(Body.objects.all()) == 0
     assert (len(files(stubborn)), Body.objects.count()) == (1, 1)
     assert "could not be deleted" in caplog.text
 
 
-def test_a_file_that_resists_does_not_hold_up_others(stubborn):
+def test_file_that_cannot_be_deleted_does_not_block_others(stubborn):
     keep(pieces(300_000))
     keep(pieces(10))
     assert bodies.delete(Body.objects.all()) == 1
 
 
-def test_a_stored_body_without_its_storage_cannot_be_read(place):
+def test_stored_body_without_its_storage_raises_storage_failed(place):
     body = keep(pieces(300_000))
     with (
         override_settings(STORAGES={"default": settings.STORAGES["default"]}),
@@ -293,11 +293,11 @@ def test_a_stored_body_without_its_storage_cannot_be_read(place):
         bodies.read(body)
 
 
-# From somewhere in the middle ----------------------------------------------------------------------------------------
+# From an offset ------------------------------------------------------------------------------------------------------
 
 
 class Tape(FileSystemStorage):
-    """Its files can only be read from the beginning."""
+    """A storage whose files cannot seek."""
 
     def _open(self, name, mode="rb"):
         file = super()._open(name, mode)
@@ -331,26 +331,26 @@ def any_place(request, tmp_path):
 
 @pytest.mark.usefixtures("any_place")
 @pytest.mark.parametrize("start", [0, 1, 65_536, 299_999, 300_000])
-def test_a_stored_body_is_read_from_anywhere(start):
+def test_stored_body_is_read_from_an_offset(start):
     assert b"".join(bodies.stream(keep(pieces(300_000)), start)) == WHOLE[start:]
 
 
 @pytest.mark.parametrize("start", [0, 1, 999, 1000])
-def test_a_small_body_is_read_from_anywhere(start):
+def test_small_body_is_read_from_an_offset(start):
     assert b"".join(bodies.stream(keep(pieces(1000)), start)) == WHOLE[start:1000]
 
 
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("size", [1000, 300_000])
 @pytest.mark.parametrize("start", [0, 1, 900])
-def test_a_sealed_body_is_read_from_anywhere(size, start):
+def test_sealed_body_is_read_from_an_offset(size, start):
     with override_settings(ASYNC_EXCHANGE=exchange(ENCRYPTION_KEYS=[Fernet.generate_key()])):
         task = stored()
         bodies.attach(bodies.write(pieces(size), limit=LIMIT, seal=True), task_id=task.pk, kind=Body.REQUEST)
         assert b"".join(bodies.stream(task.bodies.get(), start)) == WHOLE[start:size]
 
 
-def test_what_comes_before_a_part_is_not_read(tmp_path):
+def test_bytes_before_the_offset_are_not_read(tmp_path):
     for _ in storages_in(tmp_path, f"{__name__}.Counting"):
         body = keep(pieces(300_000))
         Counter.count = 0
@@ -358,26 +358,26 @@ def test_what_comes_before_a_part_is_not_read(tmp_path):
         assert Counter.count == 50_000
 
 
-# What is not all there -----------------------------------------------------------------------------------------------
+# Incomplete files ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start", [0, 1000])
 @pytest.mark.parametrize("left", [0, 1, 299_999])
-def test_a_file_that_was_cut_short_is_no_body(place, start, left):
+def test_truncated_file_raises_storage_failed(place, start, left):
     body = keep(pieces(300_000))
     os.truncate(place / body.name, left)
     with pytest.raises(bodies.StorageFailed):
         list(bodies.stream(body, start))
 
 
-def test_a_file_that_is_gone_is_told(place):
+def test_missing_file_raises_storage_failed_with_a_hint(place):
     body = keep(pieces(300_000))
     (place / body.name).unlink()
     with pytest.raises(bodies.StorageFailed, match="share this storage"):
         bodies.read(body)
 
 
-def test_a_draft_that_was_swept_away_cannot_be_attached(place):
+def test_draft_deleted_meanwhile_cannot_be_attached(place):
     draft = bodies.write(pieces(300_000), limit=LIMIT)
     Body.objects.all().delete()
     with pytest.raises(bodies.StorageFailed):
@@ -388,7 +388,7 @@ def test_a_draft_that_was_swept_away_cannot_be_attached(place):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reservation_is_committed_before_bytes_are_written(place):
+def test_reservation_is_committed_before_the_file_is_written(place):
     def seen_by_others():
         try:
             return list(Body.objects.values_list("name", flat=True))
@@ -406,7 +406,7 @@ def test_a_reservation_is_committed_before_bytes_are_written(place):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rollback_of_the_projects_own_leaves_no_file_behind(place):
+def test_rolled_back_project_transaction_leaves_no_file(place):
     with pytest.raises(Gone), transaction.atomic():
         bodies.write(pieces(300_000), limit=LIMIT)
         raise Gone
@@ -414,13 +414,13 @@ def test_a_rollback_of_the_projects_own_leaves_no_file_behind(place):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_in_a_transaction_of_the_projects_own_a_large_body_is_kept_too(place):
+def test_large_body_in_a_project_transaction_is_stored_in_the_database(place):
     with transaction.atomic():
         body = keep(pieces(300_000))
     assert (bodies.read(body), body.size, body.name) == (WHOLE, 300_000, "")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_in_a_transaction_of_the_projects_own_the_limit_holds(place):
+def test_limit_holds_in_a_project_transaction(place):
     with pytest.raises(bodies.TooLarge), transaction.atomic():
         bodies.write(pieces(300_000), limit=299_999)

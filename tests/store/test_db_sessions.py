@@ -1,4 +1,4 @@
-"""Nothing of a run is left for the next one in the same process."""
+"""A run leaves nothing for the next one in the same process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ THREAD = threading.local()
 
 
 def seen(request):
-    """All that a run could find of an earlier one."""
+    """Everything that a run could find of an earlier one."""
     return JsonResponse(
         {
             "language": translation.get_language(),
@@ -61,7 +61,7 @@ def spoil_context(request):
 
 
 def spoil_thread(request):
-    """As a project does that keeps its request in a thread local, and cleans up when the request is finished."""
+    """Like a project that keeps its request in a thread local, and cleans up on ``request_finished``."""
     THREAD.mark = "spoilt"
     return HttpResponse()
 
@@ -95,21 +95,21 @@ def executed(sql):
 
 
 def begin_by_hand(request):
-    """Django knows nothing of it."""
+    """A transaction that Django knows nothing of."""
     answer = executed("BEGIN")
     Group.objects.create(name="never committed")
     return answer
 
 
 def begin_beside_the_cursor(request):
-    """Nor does whoever watches its cursors."""
+    """A transaction that no cursor wrapper has seen."""
     connection.ensure_connection()
     connection.connection.cursor().execute("BEGIN")
     return HttpResponse()
 
 
 def stream_by_hand(request):
-    """All of one moment."""
+    """Streams within one transaction."""
 
     def chunks():
         executed("BEGIN")
@@ -121,7 +121,7 @@ def stream_by_hand(request):
 
 
 def stream_what_it_has_written(request):
-    """SQLite lets nobody else write meanwhile."""
+    """On SQLite the open transaction blocks all other writers."""
 
     def chunks():
         executed("BEGIN")
@@ -190,7 +190,7 @@ urlpatterns = [path("seen/", seen), *(path(f"{view.__name__}/", view) for view i
 
 
 def performed(to):
-    """The state of a call and what it answered, run by this thread."""
+    """The state of a call and its JSON, run by this thread."""
     task = submitted(to=f"/{to}/")
     runner.run(str(task.pk))
     task.refresh_from_db()
@@ -224,7 +224,7 @@ def lasting(monkeypatch):
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     try:
@@ -236,7 +236,7 @@ def kept_open():
 
 @contextlib.contextmanager
 def elsewhere():
-    """The cursor of somebody else."""
+    """The cursor of another connection."""
     other = connections.create_connection("default")
     try:
         with other.cursor() as cursor:
@@ -246,7 +246,7 @@ def elsewhere():
 
 
 @pytest.mark.parametrize("spoiler", SPOILERS, ids=lambda view: view.__name__)
-def test_a_run_finds_nothing_of_the_run_before(spoiler, lasting):
+def test_run_finds_nothing_of_the_run_before(spoiler, lasting):
     before = performed("seen")
     assert before[0] == "DONE"
     assert performed(spoiler.__name__)[0] == "DONE"
@@ -257,7 +257,7 @@ def test_a_run_finds_nothing_of_the_run_before(spoiler, lasting):
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="its locks are those of the file")
-def test_locks_of_a_session_end_with_the_run(lasting):
+def test_session_locks_end_with_the_run(lasting):
     performed("keep_a_lock")
     with elsewhere() as cursor:
         cursor.execute({"postgresql": "SELECT pg_try_advisory_lock(7)"}.get(connection.vendor, LOCK["mysql"]))
@@ -265,7 +265,7 @@ def test_locks_of_a_session_end_with_the_run(lasting):
 
 
 @pytest.mark.parametrize("view", STREAMS, ids=lambda view: view.__name__)
-def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_kept(lasting, view):
+def test_stream_inside_a_manual_transaction_is_stored(lasting, view):
     task = submitted(to=f"/{view.__name__}/")
     runner.run(str(task.pk))
     task.refresh_from_db()
@@ -273,7 +273,7 @@ def test_what_a_view_streams_within_a_transaction_that_it_has_begun_by_hand_is_k
     assert not Group.objects.exists()
 
 
-def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):
+def test_clean_connection_stays_open_after_a_run(lasting):
     performed("seen")
     mine = connection.connection
     performed("seen")
@@ -302,26 +302,26 @@ def test_a_run_that_changes_nothing_of_its_session_leaves_it_open(lasting):
         (b"SELECT 1", True),
     ],
 )
-def test_what_may_outlast_its_transaction_is_told_by_its_words(sql, lasts):
-    assert db_sessions.may_last(sql) is lasts
+def test_statements_that_outlast_their_transaction_are_recognised(sql, lasts):
+    assert db_sessions.may_change_session(sql) is lasts
 
 
-def test_a_transaction_of_the_callers_own_stays_open_whatever_the_run_does(lasting):
-    """A project's own tests run like that."""
+def test_callers_transaction_stays_open(lasting):
+    """As in a project's own tests."""
     with transaction.atomic(), kept_open():
         mine = connection.connection
         assert performed("keep_a_lock")[0] == "DONE"
         assert connection.connection is mine
 
 
-def test_the_context_of_the_worker_itself_is_not_spoilt():
+def test_context_of_the_worker_is_not_changed():
     urlconf, prefix, language = get_urlconf(), get_script_prefix(), translation.get_language()
     performed("spoil_context")
     assert (get_urlconf(), get_script_prefix(), translation.get_language()) == (urlconf, prefix, language)
     assert (VARIABLE.get(), hasattr(LOCAL, "mark")) == ("clean", False)
 
 
-def test_what_a_view_has_not_committed_is_rolled_back_and_its_answer_is_kept():
+def test_uncommitted_writes_of_a_view_are_rolled_back_and_its_response_kept():
     assert performed("leave_transaction_open")[0] == "DONE"
     other = connections.create_connection("default")
     try:
@@ -334,7 +334,7 @@ def test_what_a_view_has_not_committed_is_rolled_back_and_its_answer_is_kept():
         other.close()
 
 
-def test_a_run_leaves_no_more_connections_than_there_are_databases():
+def test_run_leaves_one_connection_per_database_at_most():
     for _ in range(3):
         performed("seen")
     assert {made.alias for made in connections.all(initialized_only=True)} <= set(settings.DATABASES)

@@ -36,7 +36,7 @@ from ..services import exchange, soon, stored
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls(__name__),
-    pytest.mark.xdist_group("s3"),  # one server for all of them
+    pytest.mark.xdist_group("s3"),  # one server for all tests
 ]
 
 MB = 1024 * 1024
@@ -46,7 +46,7 @@ KEYS = {"aws_access_key_id": "anybody", "aws_secret_access_key": "nothing", "reg
 
 
 class Act:
-    """What happens in the middle of the view's answer."""
+    """What happens in the middle of the view's response."""
 
     interlude: ClassVar[Any] = None
 
@@ -66,7 +66,7 @@ urlpatterns = [path("", include("django_asyncexchange.urls")), path("streams/<in
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[int]:
-    """The port of a server that speaks S3."""
+    """The port of a moto server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield server.get_host_and_port()[1]
@@ -75,14 +75,14 @@ def moto() -> Iterator[int]:
 
 @pytest.fixture
 def cable(moto: int) -> Iterator[Wire]:
-    """The wire to that server."""
+    """A proxy to that server, which can be cut."""
     with wire(moto) as ours:
         yield ours
 
 
 @pytest.fixture
 def s3(moto: int) -> Iterator[Any]:
-    """A client of the server that has an empty bucket, and no wire in between."""
+    """A direct client of the server, with an empty bucket."""
     address = f"http://127.0.0.1:{moto}"
     requests.post(f"{address}/moto-api/reset", timeout=20).close()
     client = boto3.client("s3", endpoint_url=address, **KEYS)
@@ -93,7 +93,7 @@ def s3(moto: int) -> Iterator[Any]:
 
 @pytest.fixture
 def bucket(settings: Any, cable: Wire, s3: Any) -> Iterator[Any]:
-    """Sets the bucket up as our storage, with more options if they are given."""
+    """Configures the bucket as our storage, with further options."""
 
     def use(**options: Any) -> None:
         config = Config(s3={"addressing_style": "path"}, signature_version="s3v4", retries={"total_max_attempts": 1})
@@ -122,7 +122,7 @@ def pieces(megabytes: int) -> Iterator[bytes]:
 
 
 def keep(chunks: Any) -> Body:
-    """Write ``chunks`` as the answer of a task of its own."""
+    """Write ``chunks`` as the response body of a new task."""
     task = stored(State.DONE)
     bodies.attach(bodies.write(chunks, limit=LIMIT), task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
     return task.bodies.get()
@@ -133,12 +133,12 @@ def objects(s3: Any) -> list[str]:
 
 
 def uploads(s3: Any) -> list[Any]:
-    """Uploads in several parts that have not ended."""
+    """Unfinished multipart uploads."""
     return s3.list_multipart_uploads(Bucket="results").get("Uploads", [])
 
 
 def ended(megabytes: int) -> AsyncTask:
-    """A task that streams so much, after a worker had it."""
+    """A task that has streamed so many megabytes, after its run."""
     task = stored(to=f"/streams/{megabytes}/")
     runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
@@ -148,7 +148,7 @@ def ended(megabytes: int) -> AsyncTask:
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_stream_is_uploaded_in_parts(s3):
+def test_stream_is_a_multipart_upload(s3):
     body = keep(pieces(20))
     assert objects(s3) == [body.name]
     head = s3.head_object(Bucket="results", Key=body.name)
@@ -157,7 +157,7 @@ def test_a_stream_is_uploaded_in_parts(s3):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_small_body_asks_the_bucket_nothing(cable, s3):
+def test_small_body_sends_no_request_to_the_bucket(cable, s3):
     cable.cut()
     assert bodies.read(keep([b"small"])) == b"small"
 
@@ -167,7 +167,7 @@ class Gone(Exception):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_source_that_breaks_leaves_neither_an_object_nor_an_upload(s3):
+def test_exception_of_the_source_leaves_no_object_and_no_upload(s3):
     def breaking() -> Iterator[bytes]:
         yield from pieces(20)
         assert uploads(s3)
@@ -179,14 +179,14 @@ def test_a_source_that_breaks_leaves_neither_an_object_nor_an_upload(s3):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_what_is_too_large_leaves_neither_an_object_nor_an_upload(s3):
+def test_body_over_the_limit_leaves_no_object_and_no_upload(s3):
     with pytest.raises(bodies.TooLarge):
         bodies.write(pieces(21), limit=20 * MB)
     assert (objects(s3), uploads(s3), Body.objects.count()) == ([], [], 0)
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_run_is_kept_in_the_bucket(s3):
+def test_response_of_a_run_is_stored_in_the_bucket(s3):
     task = ended(20)
     assert (task.state, objects(s3)) == (State.DONE, [task.response_body().name])
 
@@ -196,13 +196,13 @@ def test_a_run_is_kept_in_the_bucket(s3):
 
 @pytest.mark.parametrize("start", [0, 1, 10 * MB, 20 * MB - 1])
 @pytest.mark.parametrize("location", ["", "some/where"])
-def test_a_body_is_read_from_anywhere(bucket, start, location):
+def test_body_is_read_from_an_offset(bucket, start, location):
     bucket(location=location)
     assert b"".join(bodies.stream(keep(pieces(20)), start)) == (PIECE * 20)[start:]
 
 
 @pytest.mark.usefixtures("bucket")
-def test_what_comes_before_a_part_is_not_fetched(cable):
+def test_bytes_before_the_offset_are_not_fetched(cable):
     body = keep(pieces(20))
     cable.received = 0
     assert b"".join(bodies.stream(body, 19 * MB)) == PIECE
@@ -210,7 +210,7 @@ def test_what_comes_before_a_part_is_not_fetched(cable):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_the_first_bytes_are_there_before_the_last_are_fetched(cable):
+def test_first_bytes_are_available_before_the_last_are_fetched(cable):
     body = keep(pieces(64))
     cable.received = 0
     chunks = bodies.stream(body)
@@ -220,7 +220,7 @@ def test_the_first_bytes_are_there_before_the_last_are_fetched(cable):
 
 
 @pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning")  # django-storages' own
-def test_an_object_that_django_storages_compressed_is_read_as_it_was(bucket, s3):
+def test_object_compressed_by_django_storages_is_read_uncompressed(bucket, s3):
     bucket(gzip=True, gzip_content_types=("application/octet-stream",))
     body = keep([b"a line\n" * 100_000])
     assert s3.head_object(Bucket="results", Key=body.name)["ContentLength"] < body.size / 10
@@ -228,7 +228,7 @@ def test_an_object_that_django_storages_compressed_is_read_as_it_was(bucket, s3)
     assert b"".join(bodies.stream(body, 699_993)) == b"a line\n"
 
 
-def test_a_bucket_that_keeps_objects_under_our_own_key_is_asked_with_it(bucket):
+def test_customer_encryption_key_is_sent_with_each_read(bucket):
     bucket(object_parameters={"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32, "Metadata": {"a": "b"}})
     body, asked = keep(pieces(1)), []
     events = storages["asyncexchange"].connection.meta.client.meta.events
@@ -239,7 +239,7 @@ def test_a_bucket_that_keeps_objects_under_our_own_key_is_asked_with_it(bucket):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_an_object_that_is_gone_is_told(s3):
+def test_missing_object_raises_storage_failed(s3):
     body = keep(pieces(1))
     s3.delete_object(Bucket="results", Key=body.name)
     with pytest.raises(bodies.StorageFailed):
@@ -247,7 +247,7 @@ def test_an_object_that_is_gone_is_told(s3):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_connection_that_breaks_off_is_told(cable):
+def test_broken_connection_raises_storage_failed(cable):
     chunks = bodies.stream(keep(pieces(64)))
     next(chunks)
     cable.cut()
@@ -259,7 +259,7 @@ def test_a_connection_that_breaks_off_is_told(cable):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_the_parts_of_a_file_are_together_the_whole():
+def test_byte_ranges_together_are_the_whole_file():
     address = link(keep(pieces(20)).task)
     with wsgi_server() as port:
         whole = ask(port, "GET", address)
@@ -271,7 +271,7 @@ def test_the_parts_of_a_file_are_together_the_whole():
 
 
 @pytest.mark.usefixtures("bucket")
-def test_head_asks_the_bucket_nothing(cable):
+def test_head_sends_no_request_to_the_bucket(cable):
     address = link(keep(pieces(1)).task)
     cable.cut()
     with wsgi_server() as port:
@@ -279,7 +279,7 @@ def test_head_asks_the_bucket_nothing(cable):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_bucket_that_is_away_is_an_error_and_no_empty_file(cable):
+def test_unreachable_bucket_is_a_500(cable):
     address = link(keep(pieces(1)).task)
     cable.cut()
     with wsgi_server() as port:
@@ -290,7 +290,7 @@ def test_a_bucket_that_is_away_is_an_error_and_no_empty_file(cable):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_download_that_breaks_off_does_not_look_complete(cable):
+def test_broken_download_is_an_incomplete_read(cable):
     address = link(keep(pieces(64)).task)
     with wsgi_server() as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -303,7 +303,7 @@ def test_a_download_that_breaks_off_does_not_look_complete(cable):
         connection.close()
 
 
-def test_a_presigned_address_gives_the_file_as_a_link_does(bucket, settings):
+def test_presigned_url_serves_the_file_with_our_headers(bucket, settings):
     settings.ASYNC_EXCHANGE = exchange(PRESIGNED=True)
     address = link(keep(pieces(1)).task)
     with wsgi_server() as port:
@@ -315,7 +315,7 @@ def test_a_presigned_address_gives_the_file_as_a_link_does(bucket, settings):
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_what_the_view_compressed_is_not_left_to_the_bucket(bucket, settings):
+def test_compressed_response_of_a_view_is_not_presigned(bucket, settings):
     settings.ASYNC_EXCHANGE = exchange(PRESIGNED=True)
     address = link(keep(pieces(1)).task)
     AsyncTask.objects.update(response_headers=[["Content-Encoding", "br"]])
@@ -328,7 +328,7 @@ def test_what_the_view_compressed_is_not_left_to_the_bucket(bucket, settings):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_deleting_removes_the_object_and_twice_is_no_mistake(s3):
+def test_delete_removes_the_object_and_ignores_a_missing_one(s3):
     body = keep(pieces(1))
     s3.delete_object(Bucket="results", Key=body.name)
     keep(pieces(1))
@@ -337,7 +337,7 @@ def test_deleting_removes_the_object_and_twice_is_no_mistake(s3):
 
 
 @pytest.mark.usefixtures("bucket")
-def test_pruning_waits_for_a_bucket_that_is_away(cable, s3):
+def test_prune_keeps_rows_while_the_bucket_is_unreachable(cable, s3):
     AsyncTask.objects.filter(bodies=keep(pieces(1))).update(deletion_date=soon(seconds=-1))
     cable.cut()
     assert (pruning.prune()["bodies"], len(objects(s3)), Body.objects.count()) == (0, 1, 1)
@@ -345,12 +345,12 @@ def test_pruning_waits_for_a_bucket_that_is_away(cable, s3):
     assert (pruning.prune()["bodies"], objects(s3), Body.objects.count()) == (1, [], 0)
 
 
-# A server that goes away ----------------------------------------------------------------------------------------------
+# The bucket becomes unreachable ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch, bucket: Any, cable: Wire) -> AsyncTask:
-    """A task whose worker has lost the bucket in the middle of its answer."""
+    """A task whose worker has lost the bucket in the middle of the response."""
     monkeypatch.setattr(Act, "interlude", cable.cut)
     task = ended(40)
     monkeypatch.setattr(Act, "interlude", None)
@@ -358,26 +358,26 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, bucket: Any, cable: Wire) -> As
     return task
 
 
-def test_a_bucket_that_goes_away_ends_the_task_in_error_storage(interrupted):
+def test_lost_bucket_ends_the_task_in_storage_error(interrupted):
     assert (interrupted.state, interrupted.reason, interrupted.status_code) == (State.ERROR, "storage", None)
 
 
-def test_the_worker_of_that_task_lives_on(interrupted, s3):
+def test_worker_goes_on_after_a_lost_bucket(interrupted, s3):
     assert ended(20).state == State.DONE
 
 
-def test_nothing_of_that_answer_can_be_seen(interrupted, s3):
+def test_interrupted_response_leaves_no_object(interrupted, s3):
     assert objects(s3) == []
 
 
-def test_what_that_answer_had_reserved_is_swept(interrupted, s3):
+def test_interrupted_response_is_pruned(interrupted, s3):
     answers = Body.objects.exclude(kind=Body.FAILURE)
     answers.update(created=soon(minutes=-61))
     assert pruning.prune() == {"bodies": 1, "tasks": 0}
     assert (objects(s3), answers.count()) == ([], 0)
 
 
-def test_unfinished_parts_of_that_answer_are_left_to_the_buckets_own_rule(interrupted, s3):
+def test_unfinished_upload_is_left_to_the_buckets_lifecycle_rule(interrupted, s3):
     """Only the bucket can remove them while we cannot reach it: docs/howto/storing-and-serving-results.rst."""
     assert len(uploads(s3)) == 1
     rule = {

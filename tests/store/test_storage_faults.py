@@ -1,6 +1,6 @@
-"""Storages that are full, broken or gone, and processes killed in the middle: nothing half is served, nothing is left.
+"""Full, broken and unreachable storages, and killed processes: nothing incomplete is served, nothing is left.
 
-An S3 bucket's own faults are in ``store.test_s3``.
+Faults of an S3 bucket: ``store.test_s3``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from django_asyncexchange.tasks import lifecycle, pruning
 from django_asyncexchange.worker import runner
 
 from ..conftest import unavailable
-from ..project.apart import apart, said
+from ..project.apart import apart, next_line
 from ..project.serving import asgi_server, ask, wsgi_server
 from ..project.streams import MB, PIECE
 from ..responses.test_conditional import link
@@ -41,7 +41,7 @@ DEADLY = "tests.project.streams.Deadly"
 
 
 def use(settings: Any, location: Path, backend: str = FILES) -> dict[str, Any]:
-    """Make ``location`` the place of bodies."""
+    """Store bodies in ``location``."""
     ours = {"BACKEND": backend, "OPTIONS": {"location": location}}
     settings.STORAGES = {**project.STORAGES, "asyncexchange": ours}
     return ours
@@ -55,7 +55,7 @@ def place(settings, tmp_path):
 
 @pytest.fixture
 def narrow(settings, tmp_path):
-    """A place with room for 8 megabytes."""
+    """A storage with room for 8 megabytes."""
     place = tmp_path / "narrow"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True)
@@ -71,28 +71,28 @@ def files(place: Path) -> list[Path]:
 
 
 def names() -> set[str]:
-    """The names that rows know."""
+    """The names in rows."""
     return set(Body.objects.exclude(name="").values_list("name", flat=True))
 
 
 def ended(task: AsyncTask) -> AsyncTask:
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     runner.run(str(task.pk))
     return AsyncTask.objects.get(pk=task.pk)
 
 
 def kept(megabytes: int = 1, content_type: str = "application/octet-stream") -> AsyncTask:
-    """A finished task with such a result."""
+    """A finished task with a result of so many megabytes."""
     task = stored(State.DONE, response_headers=[["Content-Type", content_type]])
     draft = bodies.write((PIECE for _ in range(megabytes)), limit=10**9)
     bodies.attach(draft, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
     return task
 
 
-# Elsewhere ------------------------------------------------------------------------------------------------------------
+# A storage that is not shared -----------------------------------------------------------------------------------------
 
 
-def test_a_result_that_only_its_worker_has_says_so_in_the_log(settings, tmp_path, caplog):
+def test_missing_file_logs_a_hint_about_a_shared_storage(settings, tmp_path, caplog):
     use(settings, tmp_path)
     address = link(kept())
     for file in files(tmp_path):
@@ -104,22 +104,22 @@ def test_a_result_that_only_its_worker_has_says_so_in_the_log(settings, tmp_path
 # Full -----------------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_that_does_not_fit_on_the_disk_ends_in_error_storage(narrow):
+def test_response_larger_than_the_disk_ends_in_storage_error(narrow):
     task = ended(stored(to="/streams/20/"))
     assert (task.state, task.reason, task.status_code) == (State.ERROR, "storage", None)
 
 
-def test_an_answer_that_does_not_fit_leaves_no_part(narrow):
+def test_response_larger_than_the_disk_leaves_no_part(narrow):
     ended(stored(to="/streams/20/"))
     assert (files(narrow), Body.objects.exclude(kind=Body.FAILURE).count()) == ([], 0)
 
 
-def test_after_a_full_disk_the_worker_runs_what_fits(narrow):
+def test_worker_runs_smaller_responses_after_a_full_disk(narrow):
     states = [ended(stored(to=f"/streams/{size}/")).state for size in (20, 1, 20, 1)]
     assert states == ["ERROR", "DONE", "ERROR", "DONE"]
 
 
-def test_on_a_full_disk_results_can_still_be_read_and_deleted(narrow):
+def test_results_on_a_full_disk_can_be_read_and_deleted(narrow):
     task = kept(7)
     ended(stored(to="/streams/20/"))
     assert bodies.read(task.response_body()) == PIECE * 7
@@ -127,7 +127,7 @@ def test_on_a_full_disk_results_can_still_be_read_and_deleted(narrow):
     assert files(narrow) == []
 
 
-def test_a_request_that_does_not_fit_is_not_accepted(narrow, settings):
+def test_request_body_larger_than_the_disk_is_refused(narrow, settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
     with pytest.raises(SubmitFailed):
         submitted(PIECE for _ in range(20))
@@ -139,35 +139,35 @@ def test_a_request_that_does_not_fit_is_not_accepted(narrow, settings):
 
 @pytest.fixture
 def killed(settings, place):
-    """A task whose worker process was killed in the middle of its answer."""
+    """A task whose worker process was killed in the middle of the response."""
     task = stored(to="/pauses/", created=soon(minutes=-90))
     with apart("run", settings.STORAGES["asyncexchange"], tasks=[task.pk]) as process:
-        assert said(process) == "halfway"
+        assert next_line(process) == "halfway"
         process.kill()
         process.wait()
     return task
 
 
-def test_every_file_of_a_killed_worker_is_known_by_a_row(killed, place):
+def test_file_of_a_killed_worker_has_a_row(killed, place):
     [file] = files(place)
     assert file.stat().st_size > 0
     assert {str(file.relative_to(place))} == names()
 
 
-def test_no_part_of_a_killed_workers_answer_is_served(killed, place):
+def test_partial_response_of_a_killed_worker_is_not_served(killed, place):
     assert Body.objects.get().task_id is None
     assert AsyncTask.objects.get(pk=killed.pk).response_body() is None
     assert Client().get(link(killed)).status_code == 403
 
 
-def test_what_a_killed_worker_left_is_swept(killed, place):
+def test_partial_response_of_a_killed_worker_is_pruned(killed, place):
     assert pruning.prune()["bodies"] == 0
     Body.objects.update(created=soon(minutes=-61))
     assert pruning.prune()["bodies"] == 1
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
-def test_the_next_attempt_of_a_killed_run_has_a_file_of_its_own(killed, place):
+def test_next_attempt_after_a_killed_run_has_its_own_file(killed, place):
     lifecycle.release(Claim(task=AsyncTask.objects.get(pk=killed.pk)))
     AsyncTask.objects.update(request=encode(captured("/streams/3/")), not_before=None)
     assert ended(killed).state == State.DONE
@@ -175,7 +175,7 @@ def test_the_next_attempt_of_a_killed_run_has_a_file_of_its_own(killed, place):
     assert bodies.read(AsyncTask.objects.get().response_body()) == PIECE * 3
 
 
-def test_a_worker_that_is_killed_between_end_and_erasure_leaves_a_request_that_is_swept(settings, tmp_path):
+def test_request_body_left_by_a_killed_worker_is_pruned(settings, tmp_path):
     place = tmp_path / "results"
     use(settings, place)
     task = stored(to=captured("/reads/", method="POST"))
@@ -189,7 +189,7 @@ def test_a_worker_that_is_killed_between_end_and_erasure_leaves_a_request_that_i
     assert (files(place), task.bodies.filter(kind=Body.REQUEST).count()) == ([], 0)
 
 
-def test_a_request_that_is_kept_is_not_swept(settings, place):
+def test_kept_request_body_is_not_pruned(settings, place):
     settings.ASYNC_EXCHANGE = exchange(KEEP_REQUESTS=True)
     task = stored(to=captured("/reads/", method="POST"))
     bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
@@ -198,16 +198,16 @@ def test_a_request_that_is_kept_is_not_swept(settings, place):
     assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
 
 
-def test_the_request_of_a_task_that_may_still_run_is_not_swept(place):
+def test_request_body_of_a_pending_task_is_not_pruned(place):
     task = stored(to=captured("/reads/", method="POST"))
     bodies.attach(bodies.write([PIECE], limit=10**9), task_id=task.pk, kind=Body.REQUEST)
     assert (pruning.prune()["bodies"], len(files(place))) == (0, 1)
 
 
-# Swept too early ------------------------------------------------------------------------------------------------------
+# Pruned too early -----------------------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_answer_was_swept_away_ends_in_error_and_not_without_its_answer(place, monkeypatch):
+def test_run_whose_draft_was_deleted_ends_in_storage_error(place, monkeypatch):
     write = bodies.write
 
     def swept(*chunks: Any, **more: Any) -> bodies.Draft:
@@ -225,7 +225,7 @@ def test_a_run_whose_answer_was_swept_away_ends_in_error_and_not_without_its_ans
 
 
 class Away(FileSystemStorage):
-    """Does not answer."""
+    """An unreachable storage."""
 
     def _save(self, name: str, content: Any) -> str:
         raise ConnectionError("the storage is away")
@@ -240,7 +240,7 @@ class Away(FileSystemStorage):
 AWAY = f"{__name__}.Away"
 
 
-def test_while_the_storage_is_away_a_run_ends_in_error_storage_and_the_next_one_is_done(settings, place):
+def test_unreachable_storage_fails_only_runs_that_need_it(settings, place):
     use(settings, place, AWAY)
     assert ended(stored(to="/streams/1/")).reason == "storage"
     assert ended(stored(to=captured("/reads/"))).state == State.DONE
@@ -248,7 +248,7 @@ def test_while_the_storage_is_away_a_run_ends_in_error_storage_and_the_next_one_
     assert ended(stored(to="/streams/1/")).state == State.DONE
 
 
-def test_what_was_reserved_in_a_storage_that_is_away_is_swept_when_it_is_back(settings, place):
+def test_reservation_in_an_unreachable_storage_is_pruned_later(settings, place):
     use(settings, place, AWAY)
     ended(stored(to="/streams/1/"))
     answers = Body.objects.exclude(kind=Body.FAILURE)
@@ -260,7 +260,7 @@ def test_what_was_reserved_in_a_storage_that_is_away_is_swept_when_it_is_back(se
 
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
 @pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=5-900000"}])
-def test_a_storage_that_is_away_is_an_error_in_the_protocols_words(settings, place, server, headers):
+def test_unreachable_storage_is_a_500_in_the_dialects_format(settings, place, server, headers):
     address = link(kept(content_type="text/csv"))
     use(settings, place, AWAY)
     with server() as port:
@@ -270,7 +270,7 @@ def test_a_storage_that_is_away_is_an_error_in_the_protocols_words(settings, pla
 
 @pytest.fixture
 def broken_off(caplog):
-    """Where an ASGI answer breaks off, Django leaves its file and connection to the garbage; a log would keep them."""
+    """Django leaves file and connection of a broken ASGI response to the garbage collector; a log would keep them."""
     caplog.set_level(logging.CRITICAL, "uvicorn.error")
     yield
     gc.collect()
@@ -280,7 +280,7 @@ def broken_off(caplog):
 @pytest.mark.parametrize("server", [wsgi_server, asgi_server])
 @pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}, {"Range": "bytes=5-"}])
 @pytest.mark.usefixtures("broken_off")
-def test_a_result_that_was_cut_short_does_not_look_complete(place, server, headers):
+def test_truncated_result_is_an_incomplete_read(place, server, headers):
     address = link(kept(2, content_type="text/csv"))
     [file] = files(place)
     os.truncate(file, MB)
@@ -292,7 +292,7 @@ def test_a_result_that_was_cut_short_does_not_look_complete(place, server, heade
             response.read()
 
 
-def test_a_part_that_is_still_there_of_a_result_that_was_cut_short_is_served(place):
+def test_byte_range_within_a_truncated_result_is_served(place):
     address = link(kept(2))
     [file] = files(place)
     os.truncate(file, MB)

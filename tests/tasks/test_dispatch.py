@@ -1,4 +1,4 @@
-"""Fairness: the workers are given a few tasks of each account, so that nobody waits behind another's flood."""
+"""Fairness: a few tasks of each account are dispatched at a time, so that no account waits behind another's flood."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.signals import task_started
-from django_asyncexchange.sql.writes import RETURNING
+from django_asyncexchange.sql.writes import RETURNING_VENDORS
 from django_asyncexchange.store import bodies, statements, transitions
 from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import dispatch, lifecycle
@@ -34,14 +34,14 @@ RACERS = 20
 
 
 def shared(executor=IDLE, share=SHARE):
-    """Solitude, whose accounts may submit any number of calls, with ``share``."""
+    """Mounts without a capacity and with ``share``."""
     return exchange(EXECUTOR=executor, DIALECTS={"solitude": {"SHARE": share}, "moysklad": {"SHARE": share}})
 
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):
     """The ids that were sent, in order; a slice is over with each call."""
-    monkeypatch.setattr(dispatch, "SLICE", 0)
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 0)
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=shared()):
         yield Idle.sent
@@ -67,14 +67,14 @@ def at_work(account="one"):
 
 
 def waiting(count, account="one", dialect="solitude"):
-    """Tasks that wait for their turn, the oldest first."""
+    """Undispatched tasks, the oldest first."""
     return [str(stored(dialect=dialect, account=account).pk) for _ in range(count)]
 
 
 # A flood --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_newcomer_does_not_wait_behind_a_flood(sent):
+def test_call_of_another_account_does_not_wait_behind_a_flood(sent):
     flood = [call("flooder") for _ in range(FLOOD)]
     assert sent == flood[:SHARE]
     newcomer = call("newcomer")
@@ -82,7 +82,7 @@ def test_a_newcomer_does_not_wait_behind_a_flood(sent):
     assert AsyncTask.objects.of_account("flooder").waiting().count() == FLOOD - SHARE
 
 
-def test_as_tasks_finish_exactly_the_next_is_sent_oldest_first(sent):
+def test_each_finished_task_dispatches_the_next_oldest_first(sent):
     flood = [call() for _ in range(20)]
     for done in range(20):
         finish(sent[done])
@@ -91,7 +91,7 @@ def test_as_tasks_finish_exactly_the_next_is_sent_oldest_first(sent):
     assert len(set(sent)) == 20
 
 
-def test_an_account_whose_task_ends_gets_no_other_accounts_turn(sent):
+def test_finished_task_dispatches_no_call_of_another_account(sent):
     ours = [call("one") for _ in range(SHARE + 1)]
     theirs = [call("other") for _ in range(SHARE + 1)]
     finish(ours[0])
@@ -99,7 +99,7 @@ def test_an_account_whose_task_ends_gets_no_other_accounts_turn(sent):
     assert theirs[-1] not in sent
 
 
-def test_mounts_have_shares_of_their_own(sent):
+def test_each_mount_has_its_own_share(sent):
     flood = [call() for _ in range(SHARE + 1)]
     elsewhere = call(dialect="moysklad")
     assert sent == [*flood[:SHARE], elsewhere]
@@ -115,13 +115,13 @@ def test_mounts_have_shares_of_their_own(sent):
     ],
     ids=["done", "failed", "lost", "cancelled"],
 )
-def test_whatever_ends_a_task_gives_the_next_its_turn(sent, end):
+def test_each_kind_of_end_dispatches_the_next(sent, end):
     ids = [call() for _ in range(SHARE + 1)]
     end(ids[1])
     assert sent == ids
 
 
-def test_a_flood_runs_to_its_end(sent):
+def test_flood_is_dispatched_to_its_end(sent):
     for _ in range(30):
         call()
     for id in sent:  # grows while tasks end
@@ -129,18 +129,18 @@ def test_a_flood_runs_to_its_end(sent):
     assert (len(sent), runs(), at_work()) == (30, 30, 0)
 
 
-# Slices ---------------------------------------------------------------------------------------------------------------
+# Slices: a worker claims the next call itself -------------------------------------------------------------------------
 
 
 @pytest.fixture
 def long(monkeypatch):
     """A slice that lasts."""
-    monkeypatch.setattr(dispatch, "SLICE", 3600)
+    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
 
 
 @pytest.fixture
 def begun():
-    """The ids that were started, in order, each with how many their account had at work then."""
+    """The started ids, in order, with the number of their account's dispatched tasks at that time."""
     seen = []
 
     def note(*, task, **kwargs):
@@ -153,7 +153,7 @@ def begun():
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     try:
@@ -163,11 +163,13 @@ def kept_open():
             signal.connect(close_old_connections)
 
 
-tells = pytest.mark.skipif(connection.vendor not in RETURNING, reason="a database without RETURNING: each call is sent")
+tells = pytest.mark.skipif(
+    connection.vendor not in RETURNING_VENDORS, reason="a database without RETURNING: each call is sent"
+)
 
 
 @tells
-def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long, begun):
+def test_worker_claims_the_next_calls_in_order_of_arrival(sent, long, begun):
     flood = [call() for _ in range(20)]
     first, *others = sent.copy()
     runner.run(first)
@@ -176,14 +178,14 @@ def test_a_worker_goes_on_with_what_waits_in_the_order_of_its_arrival(sent, long
 
 
 @tells
-def test_it_never_gives_an_account_more_than_its_share(sent, long, begun):
+def test_worker_never_exceeds_the_share_of_the_account(sent, long, begun):
     for _ in range(20):
         call()
     runner.run(sent[0])
     assert {count for _, count in begun} == {SHARE}
 
 
-def test_it_takes_no_other_accounts_calls(sent, long):
+def test_worker_claims_no_call_of_another_account(sent, long):
     ours = [call("one") for _ in range(SHARE + 1)]
     theirs = [call("other") for _ in range(SHARE + 1)]
     runner.run(ours[0])
@@ -191,20 +193,20 @@ def test_it_takes_no_other_accounts_calls(sent, long):
     assert theirs[-1] not in sent
 
 
-def test_when_the_slice_is_over_the_next_is_sent(sent):
+def test_next_call_is_dispatched_when_the_slice_is_over(sent):
     ids = [call() for _ in range(SHARE + 1)]
     runner.run(ids[0])
     assert (sent, runs()) == (ids, 1)
 
 
-def test_a_call_that_somebody_hears_of_is_sent(sent, long):
+def test_call_with_subscribers_is_dispatched_instead(sent, long):
     ids = [call() for _ in range(SHARE + 1)]
     Webhook.objects.create(dialect="solitude", account="one", url="http://here/", action=Webhook.UPDATE)
     runner.run(ids[0])
     assert (sent, runs()) == (ids, 1)
 
 
-def test_a_call_that_may_wait_too_long_is_sent(sent, long):
+def test_call_with_a_queue_limit_is_dispatched_instead(sent, long):
     limited = exchange(EXECUTOR=IDLE, DIALECTS={"solitude": {"SHARE": SHARE, "QUEUE_LIMIT": dt.timedelta(hours=1)}})
     with override_settings(ASYNC_EXCHANGE=limited):
         ids = [call() for _ in range(SHARE + 1)]
@@ -212,7 +214,7 @@ def test_a_call_that_may_wait_too_long_is_sent(sent, long):
     assert (sent, runs()) == (ids, 1)
 
 
-def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
+def test_next_call_is_dispatched_on_commit_of_an_outer_transaction(sent, long):
     ids = [call() for _ in range(SHARE + 1)]
     with kept_open(), transaction.atomic():
         runner.run(ids[0])
@@ -221,7 +223,7 @@ def test_within_a_transaction_the_next_is_sent_when_it_commits(sent, long):
 
 
 @tells
-def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
+def test_failed_claim_of_the_next_call_keeps_the_result_of_the_last(sent, long, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     policy = conf.dialect("solitude").policy
     statement = statements.claim_next(lifecycle._lease(policy)).statement
@@ -232,12 +234,12 @@ def test_a_claim_that_fails_takes_no_answer_with_it(sent, long, caplog):
     finally:
         statement._compiled.clear()
     assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
-    assert "the next call could not be claimed; it is sent" in caplog.text
+    assert "next call could not be claimed; it is sent" in caplog.text
     assert sent == ids
 
 
 @tells
-def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkeypatch):
+def test_uncommitted_claim_of_the_next_call_is_not_run(sent, long, begun, monkeypatch):
     ids = [call() for _ in range(SHARE + 1)]
     claim_next = transitions.claim_next
 
@@ -253,10 +255,10 @@ def test_a_next_call_that_was_not_committed_is_not_run(sent, long, begun, monkey
     assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)
 
 
-# Waiting --------------------------------------------------------------------------------------------------------------
+# Pending tasks --------------------------------------------------------------------------------------------------------
 
 
-def test_a_waiting_task_that_is_cancelled_is_never_sent(sent):
+def test_cancelled_pending_task_is_never_dispatched(sent):
     ids = [call() for _ in range(SHARE + 2)]
     lifecycle.cancel(task_of(ids[SHARE]))
     finish(ids[0])
@@ -264,61 +266,61 @@ def test_a_waiting_task_that_is_cancelled_is_never_sent(sent):
     assert sent == [*ids[:SHARE], ids[SHARE + 1]]
 
 
-def test_cancelling_a_waiting_task_gives_nobody_a_turn(sent):
+def test_cancelling_an_undispatched_task_dispatches_nothing(sent):
     ids = [call() for _ in range(SHARE + 2)]
     lifecycle.cancel(task_of(ids[SHARE]))
     assert sent == ids[:SHARE]
 
 
-def test_the_sweep_sends_for_every_account(sent):
+def test_sweep_dispatches_for_every_account(sent):
     expected = [id for account in ("one", "two", "three") for id in waiting(SHARE + 1, account)[:SHARE]]
     assert dispatch.sweep() == len(expected)
     assert Counter(sent) == Counter(expected)
     assert [at_work(account) for account in ("one", "two", "three")] == [SHARE] * 3
 
 
-def test_a_sweep_with_nothing_to_do_sends_nothing(sent):
+def test_sweep_dispatches_nothing_at_a_full_share(sent):
     waiting(SHARE + 1)
     dispatch.sweep()
     assert dispatch.sweep() == 0
     assert len(sent) == SHARE
 
 
-def test_a_task_of_a_mount_that_is_gone_waits_on(sent):
+def test_task_of_a_removed_mount_stays_pending(sent):
     waiting(1, dialect="another")
     assert (dispatch.sweep(), sent) == (0, [])
 
 
-def test_an_account_of_nobody_has_a_share_too(sent):
+def test_anonymous_account_has_a_share(sent):
     waiting(SHARE + 1, account="")
     dispatch.sweep()
     assert len(sent) == SHARE
 
 
-# A broker that fails --------------------------------------------------------------------------------------------------
+# A failing broker -----------------------------------------------------------------------------------------------------
 
 
-def test_a_broker_that_fails_leaves_the_next_task_waiting_and_the_sweep_sends_it(sent, caplog):
+def test_broker_failure_leaves_the_next_task_to_the_sweep(sent, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     with override_settings(ASYNC_EXCHANGE=shared(BROKEN)):
         finish(ids[0])
     assert (sent, task_of(ids[-1]).state, task_of(ids[-1]).sent) == (ids[:-1], State.PENDING, None)
-    assert f"task {ids[-1]} could not be queued; it is tried again" in caplog.text
+    assert f"task {ids[-1]} could not be queued; it is retried" in caplog.text
     assert dispatch.sweep() == 1
     assert sent == ids
 
 
-def test_a_broker_that_fails_stops_no_answer_from_being_stored(sent, caplog):
+def test_broker_failure_does_not_prevent_the_end(sent, caplog):
     ids = [call() for _ in range(SHARE + 1)]
     with override_settings(ASYNC_EXCHANGE=shared(BROKEN)):
         assert finish(ids[0])
     assert task_of(ids[0]).state == State.DONE
 
 
-def test_a_turn_and_its_message_are_committed_together_or_not_at_all():
+def test_dispatch_and_its_message_are_committed_together():
     [id] = waiting(1)
     with override_settings(ASYNC_EXCHANGE=shared(TORN)), pytest.raises(ConnectionError):
-        dispatch.send_next(conf.dialect("solitude"), "one")
+        dispatch.dispatch_account(conf.dialect("solitude"), "one")
     assert task_of(id).sent is None
 
 
@@ -342,29 +344,29 @@ def together(*works):
 
 @pytest.fixture
 def crowd(sent):
-    """An account with RACERS tasks at work and as many waiting."""
+    """An account with RACERS dispatched tasks and as many undispatched."""
     with override_settings(ASYNC_EXCHANGE=shared(share=RACERS)):
         ids = waiting(2 * RACERS)
         AsyncTask.objects.filter(pk__in=ids[:RACERS]).update(sent=Now())
         yield ids
 
 
-def test_tasks_that_end_at_once_send_nothing_twice_and_lose_nothing(crowd, sent):
+def test_concurrent_ends_dispatch_each_task_once(crowd, sent):
     together(*[lambda id=id: finish(id) for id in crowd[:RACERS]])
     dispatch.sweep()
     assert at_work() == RACERS
     assert Counter(sent) == Counter(crowd[RACERS:])
 
 
-def test_racers_exceed_the_share_by_no_more_than_their_number(sent):
+def test_concurrent_dispatch_exceeds_the_share_by_the_racers_at_most(sent):
     waiting(4 * RACERS)
     dialect = conf.dialect("solitude")
-    together(*[lambda: dispatch.send_next(dialect, "one")] * RACERS)
+    together(*[lambda: dispatch.dispatch_account(dialect, "one")] * RACERS)
     assert SHARE <= at_work() <= SHARE + RACERS
     assert len(set(sent)) == len(sent) == at_work()
 
 
-def test_workers_that_go_on_at_once_run_nothing_twice_and_lose_nothing(crowd, sent, long, begun):
+def test_concurrent_workers_run_each_task_once(crowd, sent, long, begun):
     together(*[lambda id=id: runner.run(id) for id in crowd[:RACERS]])
     dispatch.sweep()
     for id in sent:
@@ -373,7 +375,7 @@ def test_workers_that_go_on_at_once_run_nothing_twice_and_lose_nothing(crowd, se
     assert (runs(), AsyncTask.objects.unfinished().count()) == (2 * RACERS, 0)
 
 
-def test_after_a_race_and_a_sweep_all_have_run(crowd, sent):
+def test_all_tasks_run_after_a_race_and_a_sweep(crowd, sent):
     together(*[lambda id=id: runner.run(id) for id in crowd[:RACERS]])
     dispatch.sweep()
     for id in sent:

@@ -1,4 +1,4 @@
-"""Why a call failed is kept for whoever looks after the project, and goes with its answer.
+"""Why a call failed is stored for the project's staff, and deleted with its result.
 
 As a module it is also a URLconf.
 """
@@ -111,7 +111,7 @@ def ran(view, **more):
 
 
 def kept(task):
-    """What is kept of why it failed."""
+    """The stored failure."""
     body = task.bodies.filter(kind=Body.FAILURE).first()
     return bodies.read(body).decode() if body else None
 
@@ -128,22 +128,22 @@ def kept(task):
         ("wraps", "KeyError: 'the cause'"),
     ],
 )
-def test_what_a_view_raises_is_kept_with_where_it_was_raised(view, said):
+def test_exception_of_a_view_is_stored_with_its_traceback(view, said):
     text = kept(ran(view))
     assert said in text and f"in {'chunks' if view == 'tears' else view}\n" in text
 
 
-def test_what_is_raised_by_asgi_is_kept_too():
+def test_exception_of_an_async_view_is_stored():
     text = kept(ran(captured_by_asgi("/sinks/")))
     assert "RuntimeError: an asynchronous mistake" in text and "in sinks" in text
 
 
-def test_a_call_that_ends_without_an_exception_has_none():
+def test_error_response_without_an_exception_has_no_failure():
     task = ran("refuses")
     assert (task.status_code, kept(task)) == (503, None)
 
 
-def test_a_storage_that_fails_is_named(monkeypatch):
+def test_storage_error_is_stored(monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("no space left")
 
@@ -152,13 +152,13 @@ def test_a_storage_that_fails_is_named(monkeypatch):
     assert task.reason == Reason.STORAGE and "no space left" in kept(task)
 
 
-def test_an_answer_that_is_too_large_is_named(settings):
+def test_response_over_max_result_bytes_is_stored_as_too_large(settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, MAX_RESULT_BYTES=10)
     task = ran("fills/11")
     assert task.reason == Reason.STORAGE and "TooLarge" in kept(task)
 
 
-def test_a_run_that_is_interrupted_says_where_it_was(settings):
+def test_interrupted_run_stores_its_traceback(settings):
     dialects = {"moysklad": {"PREFIX": "/api/remap/1.2", "RUN_LIMIT": 0.3}}
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, DIALECTS=dialects)
     task = ran("waits")
@@ -166,40 +166,40 @@ def test_a_run_that_is_interrupted_says_where_it_was(settings):
 
 
 @pytest.mark.parametrize("view", ["guards", "tells"])
-def test_no_secret_is_kept(view):
+def test_secrets_are_not_stored(view):
     assert SECRET not in kept(ran(view))
 
 
-def test_what_is_no_secret_of_a_message_is_kept():
+def test_rest_of_a_redacted_message_is_stored():
     text = kept(ran("tells"))
     assert "a=1" in text and "kept=this" in text and "{'password': '***'}" in text
 
 
-def test_it_is_bounded():
+def test_length_is_bounded():
     text = kept(ran("screams"))
-    assert "ValueError" in text and len(text) < 3 * failures.LONGEST
+    assert "ValueError" in text and len(text) < 3 * failures.MAX_LENGTH
 
 
 @pytest.mark.parametrize("text", ["half a pair: \ud800", "a zero: \0"], ids=["surrogate", "zero"])
-def test_whatever_letters_a_message_has_it_can_be_kept(text):
+def test_unstorable_characters_are_replaced(text):
     task = stored(to="/ran/")
     lifecycle.fail(lifecycle.claim(task.pk), Reason.EXCEPTION, text)
     assert kept(task).startswith(text[:6])
 
 
-def test_it_is_sealed():
+def test_failure_is_sealed():
     body = ran("raises").bodies.get(kind=Body.FAILURE)
     assert body.is_sealed and b"RuntimeError" not in bytes(body.content)
 
 
 @pytest.mark.parametrize("view", ["raises", "scripts", "screams"])
-def test_the_page_of_a_task_shows_it(view, admin_client):
+def test_admin_shows_the_failure_escaped(view, admin_client):
     task = ran(view)
     page = admin_client.get(f"/admin/asyncexchange/asynctask/{task.pk}/change/").content.decode()
     assert "Traceback (most recent call last)" in html.unescape(page) and "<script>alert" not in page
 
 
-def test_a_page_whose_key_is_lost_says_so(admin_client, settings):
+def test_admin_says_that_a_failure_cannot_be_unsealed(admin_client, settings):
     task = ran("raises")
     with override_settings(SECRET_KEY_FALLBACKS=[], ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         body = task.bodies.get(kind=Body.FAILURE)
@@ -208,7 +208,7 @@ def test_a_page_whose_key_is_lost_says_so(admin_client, settings):
     assert "The stored body cannot be read." in page
 
 
-def test_no_client_is_given_it():
+def test_clients_never_see_the_failure():
     anna = User.objects.create(username="anna")
     client = Client()
     client.force_login(anna)
@@ -221,19 +221,19 @@ def test_no_client_is_given_it():
         assert b"own mistake" not in client.get(address, follow=True).content
 
 
-def test_it_goes_with_the_answer():
+def test_prune_deletes_the_failure_with_the_result():
     task = ran("raises")
     AsyncTask.objects.filter(pk=task.pk).update(deletion_date=soon(seconds=-1))
     pruning.prune()
     assert not task.bodies.exists()
 
 
-def test_it_does_not_count_as_kept_for_the_account():
+def test_failure_does_not_count_as_stored_bytes_of_the_account():
     task = ran("quits")
-    assert kept(task) and Body.objects.kept_for(task.dialect, task.account) == 0
+    assert kept(task) and Body.objects.total_size(task.dialect, task.account) == 0
 
 
-def test_of_a_late_failure_nothing_is_kept():
+def test_failure_of_a_cancelled_task_is_not_stored():
     task = stored(to=captured("/raises/"))
     claimed = lifecycle.claim(task.pk)
     lifecycle.cancel(task)

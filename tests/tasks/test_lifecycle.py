@@ -1,4 +1,4 @@
-"""The steps of a task's life, one by one, without a worker."""
+"""Transitions of a task, one by one, without a worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JSON = (("Content-Type", "application/json"), ("X-Two", "a"), ("X-Two", "b"))
 
 @pytest.fixture(autouse=True)
 def idle():
-    """Nothing runs by itself; the ids sent."""
+    """Nothing runs by itself; the dispatched ids."""
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         yield Idle.sent
@@ -42,8 +42,8 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def told():
-    """What the signals said, in order: (signal, state)."""
+def announced():
+    """The signals sent, in order: (signal, state)."""
     seen = []
     receivers = {}
     for name, signal in {"submitted": task_submitted, "started": task_started, "finished": task_finished}.items():
@@ -68,7 +68,7 @@ def finish(claim, content=b"{}", status=200):
 
 
 def again(task):
-    """``task`` as it lies in the database now."""
+    """``task`` as the database has it now."""
     return AsyncTask.objects.get(pk=task.pk)
 
 
@@ -76,7 +76,7 @@ def again(task):
 
 
 @pytest.mark.seed("S002-18", "S002-29")
-def test_a_new_task_waits():
+def test_new_task_is_pending():
     task = again(submitted())
     assert (task.state, task.attempt, task.started, task.finished, task.deletion_date) == (
         "PENDING",
@@ -87,28 +87,28 @@ def test_a_new_task_waits():
     )
 
 
-def test_a_new_task_knows_whose_it_is():
+def test_new_task_has_its_owner():
     task = again(submitted())
     assert (task.account, task.owner_kind, task.owner_reference) == ("one", "application", "7")
 
 
-def test_a_captured_call_is_read_back_as_it_was():
+def test_captured_call_is_read_back_unchanged():
     call = captured("/ran/é/", "PUT", headers=(("X-A", "1"), ("X-A", "2")), query="a=%20&b", language="ru")
     assert again(submitted(to=call)).captured == call
 
 
-def test_only_the_id_is_sent(idle):
+def test_only_the_id_is_dispatched(idle):
     assert [str(submitted().pk)] == idle
 
 
-def test_the_id_is_sent_after_the_commit(idle):
+def test_id_is_dispatched_on_commit(idle):
     with transaction.atomic():
         submitted()
         assert idle == []
     assert len(idle) == 1
 
 
-def test_a_submit_that_is_rolled_back_sends_nothing(idle):
+def test_rolled_back_submit_dispatches_nothing(idle):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         submitted()
         raise ZeroDivisionError
@@ -116,12 +116,12 @@ def test_a_submit_that_is_rolled_back_sends_nothing(idle):
 
 
 @pytest.mark.parametrize("size", [1, 200_000])
-def test_the_body_of_the_call_is_kept(place, size):
+def test_request_body_is_stored(place, size):
     task = submitted([b"x" * size])
     assert bodies.read(task.bodies.get(kind=Body.REQUEST)) == b"x" * size
 
 
-def test_a_call_with_too_large_a_body_is_refused():
+def test_body_over_max_request_bytes_is_refused():
     with (
         override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, MAX_REQUEST_BYTES=10)),
         pytest.raises(RequestTooLarge),
@@ -131,7 +131,7 @@ def test_a_call_with_too_large_a_body_is_refused():
 
 
 @pytest.mark.seed("S001-10", "S002-6")
-def test_a_fifth_unfinished_task_is_refused():
+def test_task_over_capacity_is_refused():
     for _ in range(4):
         submitted()
     with pytest.raises(CapacityExceeded):
@@ -140,37 +140,37 @@ def test_a_fifth_unfinished_task_is_refused():
 
 
 @pytest.mark.seed("S002-7")
-def test_running_tasks_count_as_unfinished():
+def test_running_tasks_count_towards_capacity():
     for _ in range(4):
         lifecycle.claim(submitted().pk)
     with pytest.raises(CapacityExceeded):
         submitted()
 
 
-def test_finished_tasks_do_not_count():
+def test_finished_tasks_do_not_count_towards_capacity():
     for _ in range(4):
         lifecycle.cancel(submitted())
     submitted()
 
 
-def test_every_account_has_a_capacity_of_its_own():
+def test_capacity_is_per_account():
     for _ in range(4):
         submitted(account="one")
     submitted(account="two")
 
 
-def test_every_mount_has_a_capacity_of_its_own():
+def test_capacity_is_per_mount():
     for _ in range(4):
         submitted(dialect="moysklad")
     submitted(dialect="kladana")
 
 
-def test_a_mount_without_a_capacity_takes_everything():
+def test_mount_without_capacity_accepts_all():
     for _ in range(6):
         submitted(dialect="solitude")
 
 
-def test_a_refused_call_leaves_no_file(place):
+def test_refused_call_leaves_no_file(place):
     for _ in range(4):
         submitted()
     with pytest.raises(CapacityExceeded):
@@ -178,7 +178,7 @@ def test_a_refused_call_leaves_no_file(place):
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
-def test_a_call_that_the_database_refuses_leaves_no_file(place):
+def test_call_refused_by_the_database_leaves_no_file(place):
     def refuse(execute, sql, params, many, context):
         if "INSERT" in sql and "asynctask" in sql:
             raise DatabaseError("the disk is full")
@@ -189,21 +189,21 @@ def test_a_call_that_the_database_refuses_leaves_no_file(place):
     assert (files(place), Body.objects.count(), AsyncTask.objects.count()) == ([], 0, 0)
 
 
-def test_a_call_that_the_broker_refuses_is_accepted_and_waits(caplog):
+def test_call_refused_by_the_broker_is_accepted_and_pending(caplog):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
         task = submitted()
     assert AsyncTask.objects.values("pk", "state", "sent").get() == {"pk": task.pk, "state": "PENDING", "sent": None}
-    assert f"task {task.pk} could not be queued; it is tried again" in caplog.text
+    assert f"task {task.pk} could not be queued; it is retried" in caplog.text
 
 
-def test_a_call_that_the_broker_refused_is_sent_by_the_next_sweep():
+def test_next_sweep_dispatches_a_call_refused_by_the_broker():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=BROKEN)):
         task = submitted()
     assert (dispatch.sweep(), Idle.sent[-1]) == (1, str(task.pk))
 
 
-class Deaf(Idle):
-    """A broker that takes a message, and whose receipt does not arrive."""
+class LostReceipt(Idle):
+    """A broker that takes a message and whose receipt is lost."""
 
     sent: ClassVar[list[str]] = []
 
@@ -213,11 +213,11 @@ class Deaf(Idle):
 
 
 @pytest.mark.urls("tests.services")
-def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.Deaf")):
+def test_message_with_a_lost_receipt_is_sent_again_and_runs_once():
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=f"{__name__}.LostReceipt")):
         task = submitted()
     dispatch.sweep()
-    for id in Deaf.sent[-1], Idle.sent[-1]:
+    for id in LostReceipt.sent[-1], Idle.sent[-1]:
         assert id == str(task.pk)
         runner.run(id)
     assert (runs(), again(task).attempt) == (1, 1)
@@ -227,24 +227,24 @@ def test_a_message_whose_receipt_was_lost_comes_twice_and_runs_once():
 
 
 @pytest.mark.seed("S002-30")
-def test_a_claimed_task_runs():
+def test_claimed_task_is_processing():
     claim = lifecycle.claim(submitted().pk)
     assert (claim.task.state, claim.task.attempt) == ("PROCESSING", 1)
     assert claim.task.started is not None
 
 
-def test_a_task_is_claimed_once():
+def test_task_is_claimed_once():
     task = submitted()
     assert [lifecycle.claim(task.pk) is None for _ in range(3)] == [False, True, True]
     assert again(task).attempt == 1
 
 
 @pytest.mark.parametrize("state", FINAL)
-def test_a_finished_task_is_not_claimed(state):
+def test_finished_task_is_not_claimed(state):
     assert lifecycle.claim(stored(state).pk) is None
 
 
-def test_an_unknown_task_is_not_claimed():
+def test_unknown_task_is_not_claimed():
     assert lifecycle.claim(uuid.uuid4()) is None
 
 
@@ -260,40 +260,40 @@ def test_an_unknown_task_is_not_claimed():
         pytest.param(500, "ERROR", "exception", marks=pytest.mark.seed("S002-32")),
     ],
 )
-def test_the_status_decides_how_a_task_ends(status, state, reason):
+def test_final_state_follows_from_the_status_code(status, state, reason):
     claim = lifecycle.claim(submitted().pk)
     assert finish(claim, status=status)
     assert (again(claim.task).state, again(claim.task).reason, again(claim.task).status_code) == (state, reason, status)
 
 
-def test_headers_are_kept_in_order_with_duplicates():
+def test_headers_are_stored_in_order_with_duplicates():
     claim = lifecycle.claim(submitted().pk)
     finish(claim)
     assert again(claim.task).headers == JSON
 
 
 @pytest.mark.parametrize("size", [0, 2, 200_000])
-def test_the_answer_is_kept(place, size):
+def test_response_body_is_stored(place, size):
     claim = lifecycle.claim(submitted().pk)
     finish(claim, b"x" * size)
     assert bodies.read(again(claim.task).response_body()) == b"x" * size
 
 
 @pytest.mark.seed("S001-43", "S002-5")
-def test_a_result_is_kept_for_an_hour_from_its_end():
+def test_result_is_deleted_an_hour_after_its_end():
     claim = lifecycle.claim(submitted().pk)
     finish(claim)
     assert again(claim.task).deletion_date - again(claim.task).finished == dt.timedelta(hours=1)
 
 
 @pytest.mark.parametrize(("dialect", "days"), [("moysklad", 7), ("solitude", 1)])
-def test_an_error_is_kept_as_its_mount_says(dialect, days):
+def test_error_is_deleted_after_the_mounts_error_ttl(dialect, days):
     claim = lifecycle.claim(submitted(dialect=dialect).pk)
     finish(claim, status=400)
     assert again(claim.task).deletion_date - again(claim.task).finished == dt.timedelta(days=days)
 
 
-def test_dates_are_the_time_of_the_database():
+def test_dates_are_the_databases_time():
     claim = lifecycle.claim(submitted().pk)
     finish(claim)
     now = AsyncTask.objects.with_now().get().now
@@ -301,20 +301,20 @@ def test_dates_are_the_time_of_the_database():
 
 
 @pytest.mark.seed("S002-40")
-def test_a_task_stays_known_for_a_week():
+def test_task_is_purged_a_week_after_its_end():
     claim = lifecycle.claim(submitted().pk)
     finish(claim)
     assert again(claim.task).purge_date - again(claim.task).finished == dt.timedelta(days=7)
 
 
-def test_a_task_is_finished_once():
+def test_task_is_finished_once():
     claim = lifecycle.claim(submitted().pk)
     assert [finish(claim, content) is None for content in (b"first", b"second")] == [False, True]
     assert bodies.read(again(claim.task).response_body()) == b"first"
 
 
 @pytest.mark.seed("S002-64")
-def test_the_late_answer_of_a_cancelled_task_is_dropped():
+def test_late_result_of_a_cancelled_task_is_dropped():
     claim = lifecycle.claim(submitted().pk)
     lifecycle.cancel(claim.task)
     before = AsyncTask.objects.values().get()
@@ -322,7 +322,7 @@ def test_the_late_answer_of_a_cancelled_task_is_dropped():
     assert AsyncTask.objects.values().get() == before
 
 
-def test_an_answer_whose_commit_was_not_heard_of_is_kept_when_it_is_recorded_again(place):
+def test_result_recorded_twice_is_kept(place):
     claim = lifecycle.claim(submitted().pk)
     draft = bodies.write([b"x" * 100_000], limit=10**6)
     answer = {"status": 200, "reason_phrase": "OK", "headers": (), "draft": draft}
@@ -332,14 +332,14 @@ def test_an_answer_whose_commit_was_not_heard_of_is_kept_when_it_is_recorded_aga
     assert (task.state, bodies.read(task.response_body())) == (State.DONE, b"x" * 100_000)
 
 
-def test_the_body_of_a_late_answer_is_gone(place):
+def test_body_of_a_late_result_is_deleted(place):
     claim = lifecycle.claim(submitted().pk)
     lifecycle.cancel(claim.task)
     finish(claim, b"x" * 200_000)
     assert (files(place), Body.objects.count()) == ([], 0)
 
 
-def test_the_answer_of_an_abandoned_attempt_changes_nothing():
+def test_result_of_an_abandoned_attempt_is_dropped():
     abandoned = lifecycle.claim(submitted().pk)
     AsyncTask.objects.transition(State.PENDING)
     current = lifecycle.claim(abandoned.task.pk)
@@ -349,7 +349,7 @@ def test_the_answer_of_an_abandoned_attempt_changes_nothing():
     assert bodies.read(again(current.task).response_body()) == b"new"
 
 
-def test_a_task_whose_mount_was_taken_down_still_ends():
+def test_task_of_a_removed_mount_can_finish():
     claim = lifecycle.claim(submitted().pk)
     with override_settings(ASYNC_EXCHANGE=exchange(DIALECTS={"solitude": {}})):
         assert finish(claim)
@@ -359,7 +359,7 @@ def test_a_task_whose_mount_was_taken_down_still_ends():
 # Fail -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_task_has_no_answer():
+def test_failed_task_has_no_response():
     claim = lifecycle.claim(submitted().pk)
     assert lifecycle.fail(claim, Reason.RUN_TIMEOUT)
     assert (again(claim.task).state, again(claim.task).reason, again(claim.task).status_code) == (
@@ -369,14 +369,14 @@ def test_a_failed_task_has_no_answer():
     )
 
 
-def test_a_cancelled_task_does_not_fail():
+def test_cancelled_task_does_not_fail():
     claim = lifecycle.claim(submitted().pk)
     lifecycle.cancel(claim.task)
     assert not lifecycle.fail(claim, Reason.EXCEPTION)
     assert again(claim.task).state == "CANCEL"
 
 
-def test_an_abandoned_attempt_does_not_fail():
+def test_abandoned_attempt_does_not_fail():
     abandoned = lifecycle.claim(submitted().pk)
     AsyncTask.objects.transition(State.PENDING)
     lifecycle.claim(abandoned.task.pk)
@@ -394,7 +394,7 @@ def test_an_abandoned_attempt_does_not_fail():
     ],
 )
 @pytest.mark.seed("S002-33")
-def test_an_unfinished_task_can_be_cancelled(state):
+def test_unfinished_task_can_be_cancelled(state):
     task = stored(state)
     assert lifecycle.cancel(task).state == "CANCEL"
     assert again(task).state == "CANCEL"
@@ -402,14 +402,14 @@ def test_an_unfinished_task_can_be_cancelled(state):
 
 
 @pytest.mark.parametrize("state", FINAL)
-def test_a_finished_task_cannot_be_cancelled(state):
+def test_finished_task_cannot_be_cancelled(state):
     task = stored(state)
     with pytest.raises(NotCancellable):
         lifecycle.cancel(task)
     assert again(task).state == state
 
 
-def test_a_cancelled_task_is_not_claimed():
+def test_cancelled_task_is_not_claimed():
     task = submitted()
     lifecycle.cancel(task)
     assert lifecycle.claim(task.pk) is None
@@ -418,14 +418,14 @@ def test_a_cancelled_task_is_not_claimed():
 # Rerun ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rerun_is_a_new_task_with_the_same_call():
+def test_rerun_is_a_new_task_with_the_same_call():
     task = submitted([b"payload"])
     new = submit.rerun(again(task))
     assert (new.pk != task.pk, again(new).state, again(new).captured) == (True, "PENDING", again(task).captured)
     assert bodies.read(new.bodies.get(kind=Body.REQUEST)) == b"payload"
 
 
-def test_a_rerun_belongs_to_the_same_owner():
+def test_rerun_has_the_same_owner():
     new = again(submit.rerun(submitted()))
     assert (new.account, new.owner_kind, new.owner_reference) == ("one", "application", "7")
 
@@ -433,40 +433,40 @@ def test_a_rerun_belongs_to_the_same_owner():
 # Signals --------------------------------------------------------------------------------------------------------------
 
 
-def test_every_step_is_announced(told):
+def test_each_transition_sends_a_signal(announced):
     claim = lifecycle.claim(submitted().pk)
     finish(claim)
-    assert told == [("submitted", "PENDING"), ("started", "PROCESSING"), ("finished", "DONE")]
+    assert announced == [("submitted", "PENDING"), ("started", "PROCESSING"), ("finished", "DONE")]
 
 
-def test_a_cancellation_is_announced(told):
+def test_cancellation_sends_a_signal(announced):
     lifecycle.cancel(submitted())
-    assert told == [("submitted", "PENDING"), ("finished", "CANCEL")]
+    assert announced == [("submitted", "PENDING"), ("finished", "CANCEL")]
 
 
-def test_what_is_refused_is_not_announced(told):
+def test_refused_transition_sends_no_signal(announced):
     task = submitted()
     lifecycle.cancel(task)
     with pytest.raises(NotCancellable):
         lifecycle.cancel(task)
-    assert told == [("submitted", "PENDING"), ("finished", "CANCEL")]
+    assert announced == [("submitted", "PENDING"), ("finished", "CANCEL")]
 
 
-def test_a_step_is_announced_after_its_commit(told):
+def test_signal_is_sent_on_commit(announced):
     with transaction.atomic():
         submitted()
-        assert told == []
-    assert told == [("submitted", "PENDING")]
+        assert announced == []
+    assert announced == [("submitted", "PENDING")]
 
 
-def test_a_step_that_is_rolled_back_is_not_announced(told):
+def test_rolled_back_transition_sends_no_signal(announced):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         submitted()
         raise ZeroDivisionError
-    assert told == []
+    assert announced == []
 
 
-def test_a_receiver_that_raises_steers_nothing():
+def test_exception_of_a_receiver_changes_nothing():
     def break_down(**kwargs):
         raise RuntimeError("a receiver's own mistake")
 
@@ -477,7 +477,7 @@ def test_a_receiver_that_raises_steers_nothing():
         task_submitted.disconnect(break_down)
 
 
-def test_a_log_line_has_no_query(caplog):
+def test_log_line_has_no_query_string(caplog):
     caplog.set_level("INFO", "django_asyncexchange")
     submitted()
     assert "http://testserver/ran/ is PENDING" in caplog.text

@@ -1,4 +1,4 @@
-"""Limits: unfinished tasks and submits a minute, counted so that nobody slips through, in the words of each dialect."""
+"""Limits: unfinished tasks, submits per minute and stored bytes, exact under concurrency, in each dialect's format."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ EACH = 10
 
 
 def mounted(**options):
-    """MoySklad's and Solitude's dialects with ``options``, and nothing that runs."""
+    """MoySklad's, Solitude's and prefer's dialects with ``options``; nothing runs."""
     return exchange(EXECUTOR=IDLE, DIALECTS={"moysklad": options, "solitude": options, "prefer": options})
 
 
-# At once --------------------------------------------------------------------------------------------------------------
+# Concurrent submits ---------------------------------------------------------------------------------------------------
 
 
 def tries(account, barrier):
-    """What became of EACH submits in a row: ``None`` or the refusal."""
+    """The outcomes of EACH submits in a row: ``None`` or the refusal."""
 
     def attempt():
         try:
@@ -54,56 +54,56 @@ def tries(account, barrier):
 
 
 def flood(*accounts):
-    """200 submits from 20 threads that begin together, the accounts in turns; how many ended in which way."""
+    """200 submits from 20 threads that start together, the accounts in turns; the outcomes, counted."""
     barrier = threading.Barrier(CLIENTS)
     with ThreadPoolExecutor(CLIENTS) as pool:
         ends = pool.map(lambda number: tries(accounts[number % len(accounts)], barrier), range(CLIENTS))
         return Counter(end for row in ends for end in row)
 
 
-def test_of_200_submits_at_once_four_are_accepted():
+def test_four_of_200_concurrent_submits_are_accepted_at_a_capacity_of_4():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=4)):
         assert flood("one") == {None: 4, CapacityExceeded: 196}
     assert AsyncTask.objects.count() == 4
 
 
-def test_of_200_submits_at_once_each_account_gets_its_four():
+def test_each_of_two_accounts_gets_its_capacity_of_200_concurrent_submits():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=4)):
         assert flood("one", "two") == {None: 8, CapacityExceeded: 192}
     assert Counter(AsyncTask.objects.values_list("account", flat=True)) == {"one": 4, "two": 4}
 
 
-def test_of_200_submits_at_once_each_of_20_new_accounts_gets_its_four():
+def test_each_of_20_new_accounts_gets_its_capacity_of_200_concurrent_submits():
     names = [f"account {number}" for number in range(CLIENTS)]
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=4)):
         assert flood(*names) == {None: 80, CapacityExceeded: 120}
     assert Counter(AsyncTask.objects.values_list("account", flat=True)) == dict.fromkeys(names, 4)
 
 
-def test_of_200_submits_at_once_as_many_are_accepted_as_the_rate_allows():
+def test_rate_is_exact_under_200_concurrent_submits():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=None, RATE=7)):
         assert flood("one") == {None: 7, Throttled: 193}
     assert AsyncTask.objects.count() == 7
 
 
-def test_of_200_submits_at_once_all_accounts_share_what_they_share():
+def test_shared_capacity_is_exact_under_200_concurrent_submits():
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=5, SHARED_CAPACITY=True)):
         assert flood("one", "two", "three") == {None: 5, CapacityExceeded: 195}
 
 
-# Bytes ----------------------------------------------------------------------------------------------------------------
+# Stored bytes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def kept():
-    """Something is kept for the account ``one``: 100 bytes of an answer."""
+    """The account ``one`` has a stored response of 100 bytes."""
     task = stored(State.DONE, account="one", answer=b"x" * 100)
     assert Body.objects.get().task == task
 
 
 @pytest.mark.parametrize("account", ["one", "other"])
 @pytest.mark.parametrize("room", [100, 101, None])
-def test_an_account_submits_while_there_is_room_for_it(kept, account, room):
+def test_account_submits_while_its_stored_bytes_are_below_the_limit(kept, account, room):
     with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=room)):
         if (account, room) == ("one", 100):
             with pytest.raises(StorageExceeded):
@@ -112,7 +112,7 @@ def test_an_account_submits_while_there_is_room_for_it(kept, account, room):
             submitted(account=account)
 
 
-def test_what_is_pruned_makes_room(kept):
+def test_prune_frees_stored_bytes(kept):
     with override_settings(ASYNC_EXCHANGE=mounted(STORED_BYTES=100)):
         AsyncTask.objects.update(deletion_date=soon(seconds=-1))
         pruning.prune()
@@ -122,7 +122,7 @@ def test_what_is_pruned_makes_room(kept):
 @pytest.mark.parametrize(
     ("dialect", "status", "word"), [("moysklad", 412, 61002), ("solitude", 503, "storage"), ("prefer", 429, "storage")]
 )
-def test_without_room_the_answer_says_when_to_come_back(dialect, status, word):
+def test_refusal_over_stored_bytes_has_retry_after(dialect, status, word):
     user = User.objects.create(username="anna")
     stored(State.DONE, owner=user, account=str(user.pk), dialect=dialect, answer=b"x")
     client = Client()
@@ -134,7 +134,7 @@ def test_without_room_the_answer_says_when_to_come_back(dialect, status, word):
     assert CODES.get(dialect, lambda document: document["code"])(response.json()) == word
 
 
-# A minute -------------------------------------------------------------------------------------------------------------
+# Rate -----------------------------------------------------------------------------------------------------------------
 
 
 MOYSKLAD, SOLITUDE, PREFER = "moysklad", "solitude", "prefer"
@@ -148,7 +148,7 @@ CODES = {MOYSKLAD: lambda document: document["errors"][0]["code"], SOLITUDE: lam
 
 @pytest.fixture
 def twice():
-    """Two calls a minute."""
+    """A rate of two calls a minute."""
     with override_settings(ASYNC_EXCHANGE=mounted(CAPACITY=None, RATE=2)):
         yield
 
@@ -160,7 +160,7 @@ def logged_in(name):
 
 
 @pytest.mark.parametrize("dialect", ASKS)
-def test_above_the_rate_the_answer_is_429_and_says_when_to_come_back(twice, dialect):
+def test_call_over_the_rate_is_a_429_with_retry_after(twice, dialect):
     client = logged_in("anna")
     answers = [client.generic(**ASKS[dialect]) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 429, 429]
@@ -169,7 +169,7 @@ def test_above_the_rate_the_answer_is_429_and_says_when_to_come_back(twice, dial
     assert AsyncTask.objects.count() == 2
 
 
-def test_above_the_rate_each_dialect_has_its_own_word(twice):
+def test_call_over_the_rate_has_the_dialects_code(twice):
     client = logged_in("anna")
     found = {
         dialect: [client.generic(**ASKS[dialect]) for _ in range(3)][-1].json() for dialect in (MOYSKLAD, SOLITUDE)
@@ -177,20 +177,20 @@ def test_above_the_rate_each_dialect_has_its_own_word(twice):
     assert {dialect: CODES[dialect](found[dialect]) for dialect in found} == {MOYSKLAD: 1049, SOLITUDE: "throttled"}
 
 
-def test_another_account_is_not_affected(twice):
+def test_rate_is_per_account(twice):
     for _ in range(3):
         logged_in("anna").generic(**ASKS[SOLITUDE])
     assert logged_in("otto").generic(**ASKS[SOLITUDE]).status_code == 202
 
 
-def test_a_mount_counts_for_itself(twice):
+def test_rate_is_per_mount(twice):
     client = logged_in("anna")
     for _ in range(3):
         client.generic(**ASKS[SOLITUDE])
     assert client.generic(**ASKS[MOYSKLAD]).status_code == 202
 
 
-def test_a_finished_task_counts_within_its_minute_and_no_longer(twice):
+def test_finished_task_counts_for_one_minute(twice):
     submitted(account="one")
     stored(State.DONE, account="one", created=soon(seconds=-55))
     with pytest.raises(Throttled):
@@ -199,13 +199,13 @@ def test_a_finished_task_counts_within_its_minute_and_no_longer(twice):
     submitted(account="one")
 
 
-def test_a_synchronous_call_is_not_counted(twice):
+def test_synchronous_call_does_not_count(twice):
     client = logged_in("anna")
     assert {client.get("/ran/").status_code for _ in range(5)} == {200}
     assert client.generic(**ASKS[SOLITUDE]).status_code == 202
 
 
-def test_a_refused_call_leaves_no_body_behind(twice):
+def test_throttled_call_leaves_no_body(twice):
     client = logged_in("anna")
     answers = [client.generic(**ASKS[SOLITUDE], data=b"{}") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 429, 429]

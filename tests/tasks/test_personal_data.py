@@ -1,4 +1,4 @@
-"""What is kept of a person goes with the user, or by command."""
+"""Stored data of a user is deleted with the user, or by command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def called(client, address="/ran/", **headers):
 
 
 def left_by(name):
-    """Everything that somebody can leave: (user, client, address of an answer)."""
+    """One of each kind of stored data: (user, client, URL of a result)."""
     user = User.objects.create(username=name)
     client = Client()
     client.force_login(user)
@@ -105,7 +105,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_user_has_left_goes_with_the_user(way):
+def test_data_of_a_user_is_deleted_with_the_user(way):
     user, _, _ = left_by("anna")
     names = files()
     WAYS[way](user)
@@ -114,7 +114,7 @@ def test_what_a_user_has_left_goes_with_the_user(way):
     assert names and not any(storages["asyncexchange"].exists(name) for name in names)
 
 
-def test_nothing_of_it_is_served_or_sent_any_more_even_before_it_is_pruned():
+def test_nothing_is_served_or_sent_between_the_deletion_and_the_prune():
     user, client, address = left_by("anna")
     assert b"xxx" in served(client, address)
     other = Client()
@@ -124,7 +124,7 @@ def test_nothing_of_it_is_served_or_sent_any_more_even_before_it_is_pruned():
     assert not Webhook.objects.exists() and not Delivery.objects.exists()
 
 
-def test_calls_that_wait_or_run_are_cancelled():
+def test_unfinished_calls_are_cancelled():
     user, _, _ = left_by("anna")
     unfinished = list(AsyncTask.objects.unfinished())
     user.delete()
@@ -134,7 +134,7 @@ def test_calls_that_wait_or_run_are_cancelled():
     assert runs() == 0
 
 
-def test_others_keep_what_is_theirs():
+def test_data_of_other_users_is_kept():
     left_by("otto")
     before = rows()
     left_by("anna")[0].delete()
@@ -142,7 +142,7 @@ def test_others_keep_what_is_theirs():
     assert rows() == before
 
 
-def test_a_deletion_that_is_rolled_back_changes_nothing():
+def test_rolled_back_deletion_changes_nothing():
     user, client, address = left_by("anna")
     before = rows(), list(AsyncTask.objects.order_by("pk").values("state", "deletion_date", "owner"))
     with transaction.atomic():
@@ -152,7 +152,7 @@ def test_a_deletion_that_is_rolled_back_changes_nothing():
     assert b"xxx" in served(client, address)
 
 
-def test_it_is_kept_where_the_project_says_so(settings):
+def test_on_user_delete_keep_keeps_the_data(settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ON_USER_DELETE="keep")
     user, _, _ = left_by("anna")
     before = rows()
@@ -161,7 +161,7 @@ def test_it_is_kept_where_the_project_says_so(settings):
     assert rows() == before and not AsyncTask.objects.exclude(owner=None).exists()
 
 
-def test_in_a_shared_account_the_tasks_go_and_the_webhook_stays_without_its_maker(settings):
+def test_shared_account_loses_the_users_tasks_and_keeps_its_webhook(settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, OWNER="tests.services.company")
     User.objects.create(username="otto", last_name="anna ltd")
     user = User.objects.create(username="anna", last_name="anna ltd")
@@ -177,8 +177,8 @@ def test_in_a_shared_account_the_tasks_go_and_the_webhook_stays_without_its_make
     assert Webhook.objects.values_list("account", "owner", "owner_reference").get() == ("anna ltd", None, "")
 
 
-def test_an_account_that_is_named_like_a_key_is_somebody_elses(settings):
-    """With a project's own accounts, number 7 may be a company."""
+def test_account_named_like_the_primary_key_is_kept(settings):
+    """With the project's own accounts, number 7 may be a company."""
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, OWNER="tests.services.company")
     user = User.objects.create(username="anna", last_name="x")
     theirs = services.stored(State.DONE, account=str(user.pk), dialect="prefer")
@@ -193,7 +193,7 @@ def forget(*arguments):
     return told.getvalue().strip()
 
 
-def test_the_command_deletes_at_once_what_is_kept_of_a_user_who_stays():
+def test_forget_command_deletes_the_data_of_an_existing_user():
     user, _, _ = left_by("anna")
     names = files()
     assert forget("anna") == "3 tasks and 1 webhooks were deleted"
@@ -201,7 +201,7 @@ def test_the_command_deletes_at_once_what_is_kept_of_a_user_who_stays():
     assert names and not any(storages["asyncexchange"].exists(name) for name in names)
 
 
-def test_the_command_knows_a_user_who_is_gone_by_the_key(settings):
+def test_forget_command_deletes_the_data_of_a_deleted_user_by_pk(settings):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, ON_USER_DELETE="keep")
     user, _, _ = left_by("anna")
     key = user.pk
@@ -211,12 +211,12 @@ def test_the_command_knows_a_user_who_is_gone_by_the_key(settings):
 
 
 @pytest.mark.parametrize("arguments", [("nobody",), ("--pk", "x")])
-def test_the_command_names_a_user_whom_it_does_not_know(arguments):
+def test_forget_command_refuses_an_unknown_user(arguments):
     with pytest.raises(CommandError, match="there is no user"):
         forget(*arguments)
 
 
-def test_a_file_that_resists_is_told_and_tried_again(monkeypatch):
+def test_file_that_cannot_be_deleted_is_reported_and_retried(monkeypatch):
     left_by("anna")
 
     def refuse(name):
@@ -230,8 +230,8 @@ def test_a_file_that_resists_is_told_and_tried_again(monkeypatch):
     assert rows() == NOTHING
 
 
-def test_proxies_of_the_user_model_are_heard_of_too():
-    personal_data.watch()
+def test_deletion_through_a_proxy_model_counts():
+    personal_data.connect()
     user, _, _ = left_by("anna")
     Proxied.objects.get(pk=user.pk).delete()
     pruning.prune()

@@ -1,4 +1,4 @@
-"""Calls are refused while nobody is there to run them, where the project wants it so."""
+"""With ``REQUIRE_WORKER``, calls are refused while no worker is present."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def required():
         yield
 
 
-def heard(**span):
+def worker_seen(**span):
     Worker.objects.update_or_create(name="somewhere", defaults={"heard": soon(**span)})
 
 
@@ -49,102 +49,102 @@ def anna():
     ],
     ids=["prefer", "solitude", "moysklad"],
 )
-def test_a_call_that_nobody_would_run_is_refused_for_now(anna, method, path, headers):
+def test_call_without_a_worker_is_a_503_with_retry_after(anna, method, path, headers):
     answer = anna.generic(method, path, headers=headers)
     assert (answer.status_code, answer["Retry-After"], AsyncTask.objects.count()) == (503, "5", 0)
 
 
 @pytest.mark.parametrize("mount", conf.mounts, ids=lambda mount: mount.name)
-def test_the_refusal_is_a_503_in_every_dialect(mount):
+def test_refusal_is_a_503_in_every_dialect(mount):
     with pytest.raises(NoWorker) as refusal:
         submitted(dialect=mount.name)
     answer = mount.problem(refusal.value, context())
     assert (answer.status, dict(answer.headers)["Retry-After"]) == (503, "5")
 
 
-def test_with_a_worker_that_was_heard_of_calls_are_accepted():
-    heard(seconds=-50)
+def test_call_with_a_present_worker_is_accepted():
+    worker_seen(seconds=-50)
     assert submitted().pk
 
 
-def test_a_worker_that_has_fallen_silent_does_not_count():
-    heard(seconds=-70)
+def test_silent_worker_does_not_count():
+    worker_seen(seconds=-70)
     with pytest.raises(NoWorker):
         submitted()
 
 
-def test_workers_that_seldom_sweep_are_waited_for():
-    heard(seconds=-70)
+def test_long_sweep_seconds_extend_the_presence():
+    worker_seen(seconds=-70)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, REQUIRE_WORKER=True, SWEEP_SECONDS=30)):
         assert submitted().pk
 
 
-def test_a_call_that_was_accepted_before_is_found_by_its_key():
-    heard(seconds=0)
+def test_accepted_call_is_found_by_its_idempotency_key():
+    worker_seen(seconds=0)
     task = submitted(key="one")
-    heard(seconds=-70)
+    worker_seen(seconds=-70)
     assert submitted(key="one").pk == task.pk
 
 
-def test_a_worker_says_that_it_is_there_each_time_it_keeps_house(monkeypatch):
+def test_maintenance_announces_the_worker(monkeypatch):
     stop = threading.Event()
     stop.set()
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     first = Worker.objects.get(name=process_id.machine()).heard
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     assert Worker.objects.get().heard > first
     assert submitted().pk
 
 
-def test_where_it_is_not_asked_for_nobody_writes_and_nobody_looks(django_assert_num_queries):
+def test_without_require_worker_there_are_no_queries(django_assert_num_queries):
     with override_settings(ASYNC_EXCHANGE=exchange(REQUIRE_WORKER=False)), django_assert_num_queries(0):
-        presence.announce()
-        assert not presence.is_missed()
+        presence.record_heartbeat()
+        assert not presence.is_missing()
 
 
-def test_a_look_is_one_query(django_assert_num_queries):
+def test_presence_check_is_one_query(django_assert_num_queries):
     with django_assert_num_queries(1):
-        presence.is_missed()
+        presence.is_missing()
 
 
-def test_what_runs_calls_at_once_needs_no_worker():
+def test_inline_executor_needs_no_worker():
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=INLINE)):
         assert submitted().pk
 
 
-def test_machines_that_are_gone_are_forgotten():
-    heard(hours=-25)
+def test_prune_deletes_workers_after_a_day():
+    worker_seen(hours=-25)
     Worker.objects.create(name="else", heard=soon(hours=-23))
     pruning.prune()
     assert Worker.objects.get().name == "else"
 
 
-# A poll of what nobody runs ------------------------------------------------------------------------------------------
+# Polls without a running worker --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def polled(anna, monkeypatch):
     """Polls a call that was sent to the workers two minutes ago."""
-    monkeypatch.setattr(presence, "_looked", -presence.AGAIN)
+    monkeypatch.setattr(presence, "_last_check", -presence.CHECK_SECONDS)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, REQUIRE_WORKER=False)):
         address = anna.get("/ran/", headers={"Prefer": "respond-async"})["Location"]
         AsyncTask.objects.update(sent=soon(minutes=-2))
         yield lambda: anna.get(address)
 
 
-def test_a_poll_of_a_call_that_nobody_runs_is_one_line_in_the_log(polled, caplog):
+def test_poll_of_a_call_that_nobody_runs_is_logged_once(polled, caplog):
     assert [polled().status_code, polled().status_code] == [202, 202]
-    assert caplog.text.count("no call is running: is manage.py asyncexchange_worker there?") == 1
+    assert caplog.text.count("no call is running: is manage.py asyncexchange_worker running?") == 1
 
 
-def test_nothing_is_said_where_another_call_is_running(polled, caplog):
+def test_poll_is_not_logged_while_another_call_runs(polled, caplog):
     other = submitted()
     AsyncTask.objects.filter(pk=other.pk).update(state="PROCESSING", lease_until=soon(minutes=1))
     assert polled().status_code == 202
     assert "is running" not in caplog.text
 
 
-def test_nothing_is_said_of_a_call_that_was_just_sent(polled, caplog):
+def test_poll_of_a_call_just_dispatched_is_not_logged(polled, caplog):
     AsyncTask.objects.update(sent=soon())
     assert polled().status_code == 202
     assert "is running" not in caplog.text

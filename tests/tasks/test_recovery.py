@@ -1,4 +1,4 @@
-"""Dead workers and lost messages: what they leave behind is found, and ends or runs again."""
+"""Recovery: what dead workers and lost messages leave behind ends or runs again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ago(**span):
 
 
 def running(method="GET", *, minutes=7, **fields):
-    """A task that began so long ago; the limit is five minutes."""
+    """A task started so many minutes ago; the run limit is five minutes."""
     from_then = {"started": ago(minutes=minutes), "sent": ago(minutes=minutes), **fields}
     return stored(State.PROCESSING, method=method, **from_then)
 
@@ -53,13 +53,13 @@ def fresh(task):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_lost_run_of_a_safe_call_waits_again(method):
+def test_lost_run_of_a_safe_method_is_pending_again(method):
     task = running(method)
     assert recovery.recover()["again"] == 1
     assert (fresh(task).state, task.attempt, task.sent) == (State.PENDING, 1, None)
 
 
-def test_it_is_sent_again_a_little_later_and_runs(idle):
+def test_lost_run_is_dispatched_again_after_a_pause(idle):
     task = running()
     recovery.recover()
     assert (dispatch.sweep(), runner.run(str(task.pk)), idle) == (0, None, [])
@@ -71,13 +71,13 @@ def test_it_is_sent_again_a_little_later_and_runs(idle):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_a_lost_run_of_another_call_ends_as_lost(method):
+def test_lost_run_of_an_unsafe_method_ends_as_lost(method):
     task = running(method)
     assert recovery.recover()["lost"] == 1
     assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
 
-def test_a_call_that_kills_its_workers_ends_as_lost():
+def test_call_lost_three_times_ends_as_lost():
     task = running(attempt=3)
     recovery.recover()
     assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
@@ -91,13 +91,13 @@ def test_mailru_never_runs_a_lost_call_again():
 
 
 @pytest.mark.parametrize("minutes", [0, 4, 5.5])
-def test_a_run_that_may_still_live_is_left_alone(minutes):
+def test_run_within_its_limit_is_left_alone(minutes):
     task = running(minutes=minutes)
     assert recovery.recover() == {"again": 0, "lost": 0, "resent": 0}
     assert fresh(task).state == State.PROCESSING
 
 
-def test_the_run_limit_of_the_mount_counts():
+def test_run_limit_of_the_mount_counts():
     given = {**exchange()["DIALECTS"], "moysklad": {"PREFIX": "/api/remap/1.2", "RUN_LIMIT": 3600}}
     task = running()
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS=given)):
@@ -105,7 +105,7 @@ def test_the_run_limit_of_the_mount_counts():
     assert fresh(task).state == State.PROCESSING
 
 
-def test_the_late_answer_of_a_lost_run_changes_nothing():
+def test_late_result_of_a_lost_run_is_dropped():
     late = AsyncTask.objects.get(pk=running().pk)
     recovery.recover()
     draft = bodies.write([b"late"], limit=100)
@@ -113,27 +113,27 @@ def test_the_late_answer_of_a_lost_run_changes_nothing():
     assert fresh(late).state == State.PENDING
 
 
-def test_a_lost_run_frees_its_account():
+def test_lost_run_frees_the_capacity_of_its_account():
     for _ in range(4):
         running("POST", account="one")
     recovery.recover()
     assert submitted(account="one").pk
 
 
-def test_a_forgotten_message_is_sent_again(idle):
+def test_lost_message_is_sent_again(idle):
     task = stored(sent=ago(minutes=6))
     assert recovery.recover()["resent"] == 1
     dispatch.sweep()
     assert idle == [str(task.pk)]
 
 
-def test_a_message_on_its_way_is_not_sent_again(idle):
+def test_recent_message_is_not_sent_again(idle):
     stored(sent=ago(seconds=25))
     recovery.recover()
     assert (dispatch.sweep(), idle) == (0, [])
 
 
-def test_the_command_says_what_it_did(capsys):
+def test_sweep_command_prints_the_counts(capsys):
     running(), running("POST"), stored(sent=ago(minutes=6))
     call_command("asyncexchange_sweep")
     assert capsys.readouterr().out == "1 again, 1 lost, 1 resent, 1 sent, 0 reminded\n"
@@ -143,18 +143,18 @@ class TestLeases:
     def leased(self, method="GET", **span):
         return running(method, minutes=0, lease_until=timezone.now() + dt.timedelta(**span), worker="elsewhere//1/2")
 
-    def test_a_run_whose_lease_is_over_is_lost(self):
+    def test_run_with_an_expired_lease_is_lost(self):
         task = self.leased(seconds=-1)
         assert recovery.recover()["again"] == 1
         assert (fresh(task).lease_until, task.state) == (None, State.PENDING)
 
-    def test_a_run_with_a_lease_is_not_lost_however_long_it_takes(self):
+    def test_run_with_a_valid_lease_is_not_lost(self):
         task = self.leased(seconds=5)
         AsyncTask.objects.update(started=ago(days=1))
         recovery.recover()
         assert fresh(task).state == State.PROCESSING
 
-    def test_a_run_whose_process_is_dead_is_lost_at_once(self):
+    def test_run_of_a_dead_process_is_lost_at_once(self):
         task = self.leased("POST", hours=1)
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
             name = f"{process_id.me().rsplit('/', 2)[0]}/{child.pid}/{process_id._start(child.pid)}"
@@ -165,31 +165,31 @@ class TestLeases:
         assert recovery.recover()["lost"] == 1
         assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
-    def test_a_process_of_another_machine_is_not_judged(self):
+    def test_process_of_another_machine_is_never_considered_dead(self):
         assert not process_id.is_gone("elsewhere/boot/pid:[1]/1/1")
         assert not process_id.is_gone("")
 
-    def test_a_process_id_that_was_used_again_is_another_process(self):
+    def test_reused_process_id_is_another_process(self):
         machine = process_id.me().rsplit("/", 2)[0]
         assert process_id.is_gone(f"{machine}/{os.getpid()}/1")
         assert not process_id.is_gone(process_id.me())
 
-    def test_a_claim_says_who_and_until_when(self):
+    def test_claim_records_the_worker_and_the_lease(self):
         claim = lifecycle.claim(stored().pk)
         assert (fresh(claim.task).worker, claim.task.lease_until > timezone.now()) == (process_id.me(), True)
 
-    def test_a_call_that_says_it_may_be_repeated_is(self):
+    def test_repeatable_call_runs_again(self):
         task = running("POST", is_repeatable=True)
         assert recovery.recover()["again"] == 1
         assert fresh(task).state == State.PENDING
 
 
 class TestAttempts:
-    """A worker that was stopped for longer than its lease comes back to a call that was given up meanwhile."""
+    """A worker that was paused beyond its lease comes back to a call that was recovered meanwhile."""
 
     @pytest.fixture
     def late(self):
-        """The call as it knows it; its next attempt has not begun."""
+        """The call as that worker knows it; its next attempt has not begun."""
         late = AsyncTask.objects.get(pk=running().pk)
         assert recovery.recover()["again"] == 1
         return late
@@ -199,11 +199,11 @@ class TestAttempts:
         [lifecycle.confirm_cancel, lambda late: lifecycle.fail(late, Reason.RUN_TIMEOUT), lifecycle.release],
         ids=["cancelled", "failed", "released"],
     )
-    def test_it_ends_nothing_any_more(self, late, end):
+    def test_late_attempt_ends_nothing(self, late, end):
         assert not end(Claim(task=late))
         assert (fresh(late).state, late.attempt) == (State.PENDING, 1)
 
-    def test_the_next_attempt_runs(self, late):
+    def test_next_attempt_runs(self, late):
         lifecycle.confirm_cancel(Claim(task=late))
         AsyncTask.objects.update(not_before=ago(seconds=1))
         runner.run(str(late.pk))
@@ -211,34 +211,34 @@ class TestAttempts:
 
 
 def alive(**span):
-    """A run of a process of this machine that lives, and has not been heard of; its lease ends then."""
+    """A run of a living process of this machine, whose lease ends then."""
     return running(minutes=1, worker=process_id.me(), lease_until=timezone.now() + dt.timedelta(**span))
 
 
 class TestInterpretersThatAreHeld:
-    """By code in C, so that no thread of the process can move the lease on."""
+    """Code in C holds the GIL, so that no thread of the process can renew the lease."""
 
     @pytest.fixture(autouse=True)
     def leased(self, monkeypatch):
-        monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+        monkeypatch.setattr(cancel_file, "is_used", lambda: False)
 
-    def test_a_run_whose_process_is_seen_to_live_is_not_lost(self):
+    def test_run_of_a_living_process_is_not_lost(self):
         task = alive(seconds=-5)
         assert recovery.recover()["again"] == 0
         assert fresh(task).state == State.PROCESSING
 
-    def test_its_lease_is_moved_on_for_those_who_cannot_see_it(self):
+    def test_lease_is_renewed_by_the_sweep(self):
         task = alive(seconds=5)
         recovery.recover()
         assert fresh(task).lease_until > timezone.now() + dt.timedelta(seconds=20)
 
-    def test_a_lease_that_lasts_is_left_as_it_is(self):
+    def test_long_lease_is_left_unchanged(self):
         until = fresh(alive(seconds=29)).lease_until
         with CaptureQueriesContext(connection) as queries:
             recovery.recover()
         assert (len(queries), AsyncTask.objects.get().lease_until) == (2, until)
 
-    def test_a_run_whose_process_was_stopped_is_lost_with_its_lease(self):
+    def test_run_of_a_stopped_process_is_lost_with_its_lease(self):
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
             os.kill(child.pid, signal.SIGSTOP)
             until(lambda: process_id._stat(child.pid)[0] == "T")
@@ -248,7 +248,7 @@ class TestInterpretersThatAreHeld:
             assert recovery.recover()["again"] == 1
             child.kill()
 
-    def test_it_does_not_live_for_ever(self):
+    def test_run_of_a_living_process_is_lost_after_its_limit(self):
         task = alive(seconds=-5)
         AsyncTask.objects.update(started=ago(minutes=7))
         assert recovery.recover()["again"] == 1
@@ -275,7 +275,7 @@ runner.run(sys.argv[1])
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
-def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(caplog):
+def test_run_killed_at_the_ceiling_has_timed_out_and_is_not_retried(caplog):
     task = stored(to="/holds/", dialect="cisco")
     done = subprocess.run(
         [sys.executable, "-c", HELD, str(task.pk), str(connection.settings_dict["NAME"])],
@@ -289,7 +289,7 @@ def test_a_run_that_is_ended_by_the_ceiling_has_timed_out_and_is_not_repeated(ca
     assert "in holds" in caplog.text
 
 
-def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
+def test_finished_run_leaves_no_trace_file(monkeypatch):
     monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
     task = stored()
     runner.run(str(task.pk))
@@ -298,23 +298,23 @@ def test_no_trace_is_left_of_a_run_that_ends(monkeypatch):
 
 
 class TestBeginnings:
-    """A worker may die after the claim and before the call: nothing has happened then."""
+    """A worker may die after the claim and before the view: nothing has happened yet."""
 
     @pytest.fixture(autouse=True)
     def ours(self, monkeypatch):
         monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
 
     def killed(self, monkeypatch, *, at):
-        """A POST whose worker dies there: its file stays, and its process is gone."""
+        """A POST whose worker dies there: its trace file stays, and its process is gone."""
 
         def die(*args, **kwargs):
-            raise MemoryError  # what follows is not written down either
+            raise MemoryError  # nothing after this is recorded either
 
         task = stored(to=captured(method="POST"))
         with monkeypatch.context() as patch:
             patch.setattr(*at, die)
             patch.setattr(lifecycle, "fail", die)
-            patch.setattr(recovery, "give_up", die)
+            patch.setattr(recovery, "handle_lost", die)
             patch.setattr(run_file.Path, "unlink", lambda self, missing_ok=False: None)
             runner.run(str(task.pk))
         machine = process_id.me().rsplit("/", 2)[0]
@@ -322,29 +322,29 @@ class TestBeginnings:
         assert fresh(task).state == State.PROCESSING
         return task
 
-    def test_a_call_that_never_began_waits_again(self, monkeypatch):
+    def test_call_that_never_began_is_pending_again(self, monkeypatch):
         task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
         assert recovery.recover()["again"] == 1
         AsyncTask.objects.update(not_before=ago(seconds=1))
         runner.run(str(task.pk))
         assert (fresh(task).state, task.attempt, runs()) == (State.DONE, 2, 1)
 
-    def test_one_that_had_begun_is_lost(self, monkeypatch):
+    def test_call_that_had_begun_is_lost(self, monkeypatch):
         task = self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
         assert recovery.recover()["lost"] == 1
         assert (fresh(task).state, task.reason) == (State.ERROR, Reason.LOST)
 
-    def test_one_of_which_nothing_could_be_written_down_is_lost(self, monkeypatch):
-        monkeypatch.setattr(run_file, "_begin", lambda file, path: os.unlink(path))
+    def test_call_without_a_trace_file_is_lost(self, monkeypatch):
+        monkeypatch.setattr(run_file, "_mark_started", lambda file, path: os.unlink(path))
         self.killed(monkeypatch, at=(handlers.Handler, "__call__"))
         assert recovery.recover()["lost"] == 1
 
-    def test_one_whose_process_lives_may_begin_yet_and_is_lost(self, monkeypatch):
+    def test_call_of_a_living_process_that_has_not_begun_is_lost(self, monkeypatch):
         self.killed(monkeypatch, at=(runner.run_request, "begin"))
         AsyncTask.objects.update(worker=process_id.me(), started=ago(minutes=7), lease_until=ago(minutes=1))
         assert recovery.recover()["lost"] == 1
 
-    def test_without_a_directory_for_it_calls_run_all_the_same(self, monkeypatch):
+    def test_call_runs_without_a_directory_for_trace_files(self, monkeypatch):
         def refuse():
             raise PermissionError
 
@@ -353,17 +353,17 @@ class TestBeginnings:
         runner.run(str(task.pk))
         assert fresh(task).state == State.DONE
 
-    def test_a_call_whose_workers_all_die_before_it_begins_ends(self, monkeypatch):
+    def test_call_that_never_begins_is_lost_after_the_last_attempt(self, monkeypatch):
         task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
-        AsyncTask.objects.update(attempt=recovery.BEGINNINGS)
+        AsyncTask.objects.update(attempt=recovery.MIN_CLAIMS)
         path = run_file._file(task)
         path.rename(run_file._file(AsyncTask.objects.get()))
         assert recovery.recover()["lost"] == 1
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
-def test_a_row_that_somebody_holds_does_not_stop_the_others():
-    """Nor is it waited for: its holder is another session, that this test ends only afterwards."""
+def test_locked_row_is_skipped():
+    """The lock is not waited for: its holder is another session, which ends only after the sweep."""
     old = {"sent": ago(minutes=7)}
     held, others = [running(), stored(**old), stored()], [running(), stored(**old), stored()]
     holder = connections.create_connection("default")
@@ -382,7 +382,7 @@ def test_a_row_that_somebody_holds_does_not_stop_the_others():
 
 
 class Counting(Idle):
-    """A queue that knows how many wait in it."""
+    """A queue that counts its waiting messages."""
 
     inside = 0
 
@@ -397,14 +397,14 @@ class TestBacklog:
             yield
 
     @pytest.mark.parametrize(("inside", "resent"), [(0, 3), (1, 2), (3, 0), (9, 0)])
-    def test_what_still_waits_in_the_queue_is_not_sent_twice(self, monkeypatch, inside, resent):
+    def test_messages_still_in_the_queue_are_not_sent_again(self, monkeypatch, inside, resent):
         monkeypatch.setattr(Counting, "inside", inside)
         for minutes in (3, 2, 1):
             stored(sent=ago(minutes=minutes))
         assert recovery.recover()["resent"] == resent
 
 
-def test_with_nothing_to_do_it_takes_two_statements(django_assert_num_queries):
+def test_idle_sweep_takes_two_statements(django_assert_num_queries):
     stored(State.DONE)
     with django_assert_num_queries(2):
         recovery.recover()

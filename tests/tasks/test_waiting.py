@@ -1,4 +1,4 @@
-"""``Prefer: wait=N``: the answer itself if it is there in time, woken by the database where it can."""
+"""``Prefer: wait=N``: the response itself if it is there in time; PostgreSQL notifies the waiting request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def anna(db):
 
 @pytest.fixture
 def helper():
-    """Runs what it is given in a thread, with connections of its own."""
+    """Runs a function in a thread with its own connections."""
 
     def act(work):
         try:
@@ -50,7 +50,7 @@ def run_what_comes():
     runner.run(str(until(AsyncTask.objects.first).pk))
 
 
-def test_the_answer_itself_comes_if_it_is_there_in_time(anna, helper):
+def test_response_in_time_is_sent_at_once(anna, helper):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         work = helper(run_what_comes)
         response = anna.post("/answers/201/", headers={"Prefer": "respond-async, wait=15"})
@@ -59,24 +59,24 @@ def test_the_answer_itself_comes_if_it_is_there_in_time(anna, helper):
     assert response["Preference-Applied"] == "respond-async, wait=15"
 
 
-def test_what_is_there_already_is_not_waited_for(anna):
+def test_response_of_a_finished_task_is_sent_without_waiting(anna):
     response = anna.post("/answers/201/", headers={"Prefer": "respond-async, wait=15"})
     assert response.status_code == 201
 
 
-def test_a_wait_in_vain_ends_in_the_202(anna):
+def test_wait_in_vain_ends_in_the_202(anna):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, MAX_WAIT_SECONDS=0.1)):
         response = anna.post("/answers/201/", headers={"Prefer": "respond-async, wait=1"})
     assert (response.status_code, response["Preference-Applied"]) == (202, "respond-async")
 
 
 @pytest.mark.parametrize("wait", ["wait=0", "wait=-5", "wait=soon", "wait=99999999999999999999", "wait"])
-def test_an_unusable_wait_is_none(anna, wait):
+def test_invalid_wait_is_ignored(anna, wait):
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
         assert anna.post("/answers/201/", headers={"Prefer": f"respond-async, {wait}"}).status_code == 202
 
 
-def test_a_task_that_ends_without_an_answer_leaves_the_202(anna, helper):
+def test_task_that_ends_without_a_response_leaves_the_202(anna, helper):
     def lose():
         claim = lifecycle.claim(until(AsyncTask.objects.first).pk)
         lifecycle.fail(claim, Reason.LOST)
@@ -87,31 +87,31 @@ def test_a_task_that_ends_without_an_answer_leaves_the_202(anna, helper):
         work.result()
 
 
-def test_other_triggers_wait_too(anna):
+def test_wait_works_with_other_triggers(anna):
     response = anna.post("/answers/201/", headers={"Solitude-Async": "yes", "Prefer": "wait=15"})
     assert (response.status_code, response["Preference-Applied"]) == (201, "wait=15")
 
 
-def test_an_ordinary_call_does_not_wait(anna):
+def test_synchronous_call_does_not_wait(anna):
     response = anna.post("/answers/201/", headers={"Prefer": "wait=15"})
     assert "Preference-Applied" not in response
     assert not AsyncTask.objects.exists()
 
 
-def test_an_asynchronous_server_waits_too():
+def test_asgi_request_waits():
     client = AsyncClient()
     client.force_login(User.objects.create(username="anna"))
     response = async_to_sync(client.post)("/answers/201/", headers={"Prefer": "respond-async, wait=15"})
     assert (response.status_code, response.content) == (201, b"the answer")
 
 
-def test_the_database_is_looked_at_ever_more_rarely(django_assert_max_num_queries):
+def test_polling_interval_grows(django_assert_max_num_queries):
     task = stored(State.PROCESSING)
-    with django_assert_max_num_queries(8):  # 10, 20, 40, 80, 160, 320 ms; two more statements where it listens
+    with django_assert_max_num_queries(8):  # 10, 20, 40, 80, 160, 320 ms; two more statements for LISTEN and UNLISTEN
         assert waiting.until_final(task.pk, 0.5) is None
 
 
-def test_postgresql_wakes_the_waiter(helper):
+def test_postgresql_notify_ends_a_wait(helper):
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL can wake a waiter; tests/test_databases.py runs this file there")
     task, began = stored(State.PROCESSING), threading.Event()
@@ -125,14 +125,14 @@ def test_postgresql_wakes_the_waiter(helper):
 
     work = helper(wait)
     assert began.wait(PATIENCE)
-    time.sleep(0.2)  # lets it fall asleep; being early would only make the test weaker, not wrong
+    time.sleep(0.2)  # lets it fall asleep; too early only makes the test weaker, not wrong
     lifecycle.cancel(task)
     found, looks = work.result(PATIENCE)
     assert found.state == State.CANCEL
     assert len(looks) == 2
 
 
-def test_a_session_of_postgresql_that_dies_while_it_listens_leaves_the_202(anna, helper):
+def test_lost_listening_session_leaves_the_202(anna, helper):
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL is listened to; tests/test_databases.py runs this file there")
 
@@ -162,7 +162,7 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="on
 
 
 @on_postgresql
-def test_behind_a_pooler_nobody_listens_and_the_end_is_found_all_the_same(monkeypatch):
+def test_behind_a_pooler_the_wait_polls_without_listen(monkeypatch):
     monkeypatch.setattr(waiting, "_pooled", {connection.alias: True})
     task = stored(State.DONE)
     with CaptureQueriesContext(connection) as queries:
@@ -171,15 +171,15 @@ def test_behind_a_pooler_nobody_listens_and_the_end_is_found_all_the_same(monkey
 
 
 @on_postgresql
-def test_a_pooler_is_known_by_the_process_that_it_names(monkeypatch):
-    """As PgBouncer does it: that is not the session's."""
+def test_pooler_is_detected_by_the_backend_pid(monkeypatch):
+    """Behind PgBouncer it differs from the session's own."""
     monkeypatch.setattr(waiting, "_pooled", {})
     driver = SimpleNamespace(info=SimpleNamespace(backend_pid=1))
     assert waiting.is_pooled(SimpleNamespace(alias="pooled", connection=driver, cursor=connection.cursor))
 
 
 @on_postgresql
-def test_a_session_of_ones_own_is_listened_to(monkeypatch):
+def test_direct_session_listens(monkeypatch):
     monkeypatch.setattr(waiting, "_pooled", {})
     connection.ensure_connection()
     assert not waiting.is_pooled(connection)

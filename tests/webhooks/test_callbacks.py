@@ -1,4 +1,4 @@
-"""Callbacks: an address that one call names, told of its end (Mail.Ru's protocol, contract A7; and the default one)."""
+"""Callbacks: a URL that comes with a call is requested when the call ends (Target@Mail.Ru's protocol, and prefer)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client(anna):
 
 
 def perform():
-    """Run what was submitted, and send what is due."""
+    """Run the submitted task, and send what is due."""
     task = AsyncTask.objects.get()
     runner.run(str(task.pk))
     delivery.run("")
@@ -61,7 +61,7 @@ class TestMailRu:
         return client.get(f"/async_api{to}", headers={"X-Callback-Location": url, **named})
 
     @pytest.mark.seed("S000-4", "S000-10", "S000-11", "S000-12", "S000-13")
-    def test_the_address_is_called_after_the_run_with_the_three_parameters(self, client):
+    def test_callback_is_sent_after_the_run_with_three_parameters(self, client):
         with receiving() as receiver:
             assert self.asked(client, receiver.url("/done?own=1")).status_code == 202
             delivery.run("")
@@ -76,7 +76,7 @@ class TestMailRu:
             ("response_http_code", "200"),
         ]
 
-    def test_the_address_that_is_told_is_that_of_the_status(self, client):
+    def test_callback_has_the_result_url_of_the_status(self, client):
         with receiving() as receiver:
             self.asked(client, receiver.url())
             task = perform()
@@ -86,7 +86,7 @@ class TestMailRu:
         assert told["response_id"] == [status["id"]]
         assert client.get(told["response_url"][0]).status_code == 200
 
-    def test_parameters_of_these_names_cannot_be_smuggled_in(self, client):
+    def test_reserved_parameters_cannot_be_spoofed(self, client):
         with receiving() as receiver:
             self.asked(client, receiver.url("/?response_id=spoof&response%5Fhttp_code=1&a=b#part"))
             task = perform()
@@ -95,7 +95,7 @@ class TestMailRu:
         assert told["response_http_code"] == ["200"]
         assert told["a"] == ["b"]
 
-    def test_a_post_says_it_in_its_body_too(self, client):
+    def test_post_callback_has_the_parameters_in_its_body(self, client):
         with receiving() as receiver:
             self.asked(client, receiver.url(), X_Callback_Method="POST")
             task = perform()
@@ -106,19 +106,19 @@ class TestMailRu:
         assert parse_qs(seen.body.decode())["response_id"] == [str(task.pk)]
 
     @pytest.mark.parametrize("status", [400, 404, 500])
-    def test_an_error_of_the_api_is_told(self, client, status):
+    def test_callback_has_the_status_of_an_error_response(self, client, status):
         with receiving() as receiver:
             self.asked(client, receiver.url(), to=f"/answers/{status}/")
             perform()
         assert parse_qs(urlsplit(receiver.seen[0].path).query)["response_http_code"] == [str(status)]
 
-    def test_an_unknown_outcome_is_not_told(self, client):
+    def test_lost_call_sends_no_callback(self, client):
         self.asked(client, "http://127.0.0.1:9/")
         claim = lifecycle.claim(AsyncTask.objects.get().pk)
         lifecycle.fail(claim, "lost")
         assert not Delivery.objects.exists()
 
-    def test_a_cancelled_call_is_not_told(self, client):
+    def test_cancelled_call_sends_no_callback(self, client):
         self.asked(client, "http://127.0.0.1:9/")
         lifecycle.cancel(AsyncTask.objects.get())
         assert not Delivery.objects.exists()
@@ -126,13 +126,13 @@ class TestMailRu:
     @pytest.mark.parametrize(
         "url", ["http://169.254.169.254/", "http://10.0.0.1/", "ftp://example.com/", "example.com"]
     )
-    def test_an_address_that_may_not_be_called_is_refused_at_once(self, client, url):
+    def test_forbidden_callback_url_is_refused_with_400(self, client, url):
         answer = self.asked(client, url)
         assert answer.status_code == 400
         assert list(answer.json()) == ["X-Callback-Location"]
         assert not AsyncTask.objects.exists()
 
-    def test_any_2xx_is_success_and_three_tries_are_all(self, client):
+    def test_callback_is_tried_three_times(self, client):
         with receiving(500) as receiver:
             self.asked(client, receiver.url())
             perform()
@@ -142,13 +142,13 @@ class TestMailRu:
         assert len(receiver.seen) == 3
         assert Delivery.objects.get().state == Delivery.FAILED
 
-    def test_nothing_of_it_changes_the_task(self, client):
+    def test_failed_callback_does_not_change_the_task(self, client):
         with receiving(500) as receiver:
             self.asked(client, receiver.url())
             assert perform().state == "DONE"
 
     @pytest.mark.seed("S000-9")
-    def test_without_the_header_nobody_is_called(self, client):
+    def test_call_without_the_header_sends_no_callback(self, client):
         client.get("/async_api/ran/")
         perform()
         assert not Delivery.objects.exists()
@@ -158,7 +158,7 @@ class TestPrefer:
     def asked(self, client, preference):
         return client.get("/ran/", headers={"Prefer": f"respond-async, {preference}"})
 
-    def test_the_end_is_told_signed_with_the_secret_of_the_account(self, client, anna):
+    def test_callback_is_signed_with_the_secret_of_the_account(self, client, anna):
         with receiving() as receiver:
             answer = self.asked(client, f'callback;url="{receiver.url()}"')
             assert answer.headers["Preference-Applied"] == "respond-async, callback"
@@ -169,12 +169,12 @@ class TestPrefer:
         assert seen.method == "POST"
         assert (told["type"], told["data"]["id"], told["data"]["state"]) == ("task.processed", str(task.pk), "DONE")
 
-    def test_the_client_fetches_that_secret(self, client, anna):
+    def test_client_can_fetch_the_callback_secret(self, client, anna):
         answer = client.get("/async/callback-secret")
         assert answer.json() == {"secret": subscriptions.callback_secret("prefer", str(anna.pk))}
 
     @pytest.mark.parametrize("ending", ["cancel", "raise"])
-    def test_every_end_is_told(self, client, ending):
+    def test_each_kind_of_end_sends_the_callback(self, client, ending):
         with receiving() as receiver:
             client.get("/raises/", headers={"Prefer": f'respond-async, callback;url="{receiver.url()}"'})
             task = AsyncTask.objects.get()
@@ -185,7 +185,7 @@ class TestPrefer:
             delivery.run("")
         assert json.loads(receiver.seen[0].body)["data"]["state"] == {"cancel": "CANCEL", "raise": "ERROR"}[ending]
 
-    def test_the_name_that_odata_gives_it_is_understood(self, client):
+    def test_odata_callback_is_supported(self, client):
         with receiving() as receiver:
             answer = self.asked(client, f'odata.callback;url="{receiver.url()}"')
             perform()
@@ -199,17 +199,17 @@ class TestPrefer:
             'callback;url="ftp://example.com/"',
             "callback",
             'callback;url=""',
-            "callback;url=http://example.com/",  # no token, and not quoted
+            "callback;url=http://example.com/",  # a URL needs quotes: it is no token
             'callback;address="http://example.com/"',
         ],
     )
-    def test_one_that_cannot_be_heeded_is_passed_over(self, client, preference):
+    def test_invalid_callback_is_ignored(self, client, preference):
         answer = self.asked(client, preference)
         assert answer.status_code == 202
         assert answer.headers["Preference-Applied"] == "respond-async"
         assert AsyncTask.objects.get().callback_url == ""
 
-    def test_the_call_itself_is_not_told(self, client):
+    def test_callback_does_not_contain_the_call(self, client):
         with receiving() as receiver:
             client.get(
                 "/ran/?secret-parameter=7", headers={"Prefer": f'respond-async, callback;url="{receiver.url()}"'}

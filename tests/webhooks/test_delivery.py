@@ -1,4 +1,4 @@
-"""What is sent, how often, and when it is given up: on real receivers, and on a clock that is moved in the rows."""
+"""What is sent, how often, and when it is given up: real receivers, and time that is moved in the rows."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def deliver():
 
 
 def later(**span):
-    """As if time had passed for all deliveries."""
+    """Move all deliveries into the past, as if time had passed."""
     Delivery.objects.update(due=F("due") - dt.timedelta(**span))
 
 
 class Clock:
-    """The clock of deliveries, which may be moved."""
+    """The clock of the sender, which may be moved."""
 
     passed = 0.0
 
@@ -94,7 +94,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """With it, a call of deliveries takes on more until ``LONG`` has passed, and ends after twice that."""
+    """One call of the sender takes new deliveries until ``LONG`` has passed, and ends after twice that."""
     clock = Clock()
     monkeypatch.setattr(delivery, "time", clock)
     monkeypatch.setattr(delivery, "CLAIM_SECONDS", LONG)
@@ -107,11 +107,11 @@ def bodies(receiver):
     return [json.loads(seen.body) for seen in receiver.seen]
 
 
-# What is told --------------------------------------------------------------------------------------------------------
+# Events --------------------------------------------------------------------------------------------------------------
 
 
 class TestEvents:
-    def test_the_end_of_a_task_arrives(self):
+    def test_processed_event_is_delivered_and_signed(self):
         with receiving() as receiver:
             _, secret = subscribed(receiver.url())
             task = finished()
@@ -126,7 +126,7 @@ class TestEvents:
     @pytest.mark.parametrize(
         ("action", "states"), [("CREATE", ["PENDING"]), ("UPDATE", ["PROCESSING", "DONE"]), ("PROCESSED", ["DONE"])]
     )
-    def test_each_action_tells_of_its_own_changes(self, action, states):
+    def test_each_action_sends_its_own_transitions(self, action, states):
         with receiving() as receiver:
             subscribed(receiver.url(), action)
             finished()
@@ -134,7 +134,7 @@ class TestEvents:
         assert sorted(told["data"]["state"] for told in bodies(receiver)) == sorted(states)
 
     @pytest.mark.parametrize("state", [State.ERROR, State.CANCEL])
-    def test_every_final_state_is_an_end(self, state):
+    def test_each_final_state_sends_processed(self, state):
         with receiving() as receiver:
             subscribed(receiver.url())
             task = submitted(dialect="prefer", to="/raises/")
@@ -142,30 +142,30 @@ class TestEvents:
             deliver()
         assert [told["data"]["state"] for told in bodies(receiver)] == [state]
 
-    def test_another_account_hears_nothing(self):
+    def test_webhook_of_another_account_gets_nothing(self):
         subscribed("http://127.0.0.1:9/", account="two")
         finished()
         assert not Delivery.objects.exists()
 
-    def test_another_mount_hears_nothing(self):
+    def test_webhook_of_another_mount_gets_nothing(self):
         subscribed("http://127.0.0.1:9/", dialect="moysklad")
         finished()
         assert not Delivery.objects.exists()
 
-    def test_a_disabled_webhook_hears_nothing(self):
+    def test_disabled_webhook_gets_nothing(self):
         subscribed("http://127.0.0.1:9/", enabled=False)
         finished()
         assert not Delivery.objects.exists()
 
-    def test_a_change_that_is_rolled_back_is_not_told(self):
+    def test_rolled_back_transition_sends_nothing(self):
         subscribed("http://127.0.0.1:9/", "CREATE")
         with pytest.raises(RuntimeError), transaction.atomic():
             submitted(dialect="prefer")
             raise RuntimeError
         assert not Delivery.objects.exists()
 
-    def test_a_webhook_deleted_while_an_event_is_written_down_spoils_neither(self):
-        """Most of all not the call's own end, which is in the same transaction."""
+    def test_webhook_deleted_while_its_event_is_written_causes_no_error(self):
+        """The event is written in the transaction that ends the call."""
         webhook, _ = subscribed("http://127.0.0.1:9/")
         task = stored(State.PROCESSING, dialect="prefer", account="one")
         errors = []
@@ -180,16 +180,16 @@ class TestEvents:
 
         thread = threading.Thread(target=remove)
         with transaction.atomic():
-            outbox.announce(task, "PROCESSED", has_webhooks=True)
+            outbox.add(task, "PROCESSED", has_webhooks=True)
             thread.start()
-            thread.join(0.5)  # it gets as far as it gets
+            thread.join(0.5)  # blocks, or goes on
         thread.join()
         assert errors == []
         assert not Webhook.objects.exists()
         assert not Delivery.objects.exists()
 
     @pytest.mark.parametrize("outcome", [Outcome(status=200), Outcome(error="timeout")], ids=["arrived", "again"])
-    def test_a_webhook_deleted_while_a_try_is_recorded_spoils_neither(self, outcome):
+    def test_webhook_deleted_while_an_attempt_is_recorded_causes_no_error(self, outcome):
         webhook, _ = subscribed("http://127.0.0.1:9/")
         finished()
         [row] = delivery.claim(1)
@@ -212,17 +212,17 @@ class TestEvents:
         assert errors == []
         assert not Delivery.objects.exists()
 
-    def test_a_dialect_without_webhooks_asks_no_table_for_them(self, django_assert_num_queries):
+    def test_dialect_without_webhooks_makes_no_query(self, django_assert_num_queries):
         task = stored(State.PROCESSING, dialect="solitude", account="one")
         with django_assert_num_queries(0):
-            outbox.announce(task, "PROCESSED", has_webhooks=True)
+            outbox.add(task, "PROCESSED", has_webhooks=True)
 
 
-# How it is delivered -------------------------------------------------------------------------------------------------
+# Attempts ------------------------------------------------------------------------------------------------------------
 
 
 class TestRetries:
-    def test_every_try_has_the_same_id_and_body_and_a_time_of_its_own(self):
+    def test_each_attempt_has_the_same_id_and_body_and_a_new_signature(self):
         with receiving(500, 500, 200) as receiver:
             _, secret = subscribed(receiver.url())
             finished()
@@ -236,7 +236,7 @@ class TestRetries:
         assert Delivery.objects.get().state == Delivery.DELIVERED
         assert [attempt.status_code for attempt in DeliveryAttempt.objects.order_by("pk")] == [500, 500, 200]
 
-    def test_a_failed_one_is_not_sent_before_its_time(self):
+    def test_failed_delivery_is_not_sent_before_it_is_due(self):
         with receiving(500) as receiver:
             subscribed(receiver.url())
             finished()
@@ -244,7 +244,7 @@ class TestRetries:
             deliver()
         assert len(receiver.seen) == 1
 
-    def test_after_the_last_try_it_is_given_up(self):
+    def test_delivery_is_given_up_after_the_last_attempt(self):
         with receiving(500) as receiver:
             webhook, _ = subscribed(receiver.url())
             finished()
@@ -256,7 +256,7 @@ class TestRetries:
         webhook.refresh_from_db()
         assert (webhook.failed, webhook.enabled) == (1, True)
 
-    def test_410_disables_the_webhook_at_once(self):
+    def test_410_disables_the_webhook(self):
         with receiving(410) as receiver:
             webhook, _ = subscribed(receiver.url())
             finished()
@@ -266,7 +266,7 @@ class TestRetries:
         assert webhook.disabled_reason
         assert Delivery.objects.get().state == Delivery.FAILED
 
-    def test_a_redirect_is_a_failure_and_not_followed(self):
+    def test_redirect_is_a_failure_and_not_followed(self):
         with receiving() as canary, receiving((302, {"Location": canary.url()}, b"")) as receiver:
             subscribed(receiver.url())
             finished()
@@ -274,7 +274,7 @@ class TestRetries:
         assert not canary.seen
         assert Delivery.objects.get().state == Delivery.WAITING
 
-    def test_what_leads_inward_by_now_is_given_up_without_a_connection(self, settings):
+    def test_url_that_became_forbidden_is_given_up_without_a_connection(self, settings):
         with receiving() as receiver:
             subscribed(receiver.url())
             finished()
@@ -284,7 +284,7 @@ class TestRetries:
         assert DeliveryAttempt.objects.get().error == "refused"
         assert Delivery.objects.get().state == Delivery.FAILED
 
-    def test_a_receiver_that_dies_before_it_answers_gets_the_same_message_again(self):
+    def test_connection_reset_before_the_response_is_retried(self):
         with misbehaving(receivers.reset) as port:
             webhook, _ = subscribed(f"http://127.0.0.1:{port}/")
             finished()
@@ -292,7 +292,7 @@ class TestRetries:
         assert DeliveryAttempt.objects.get().error == "protocol"
         assert Delivery.objects.get().state == Delivery.WAITING
 
-    def test_a_webhook_deleted_meanwhile_is_not_sent_to(self):
+    def test_webhook_deleted_between_attempts_gets_nothing(self):
         with receiving(500) as receiver:
             webhook, _ = subscribed(receiver.url())
             finished()
@@ -303,7 +303,7 @@ class TestRetries:
         assert len(receiver.seen) == 1
         assert not Delivery.objects.exists()
 
-    def test_a_webhook_disabled_meanwhile_is_not_sent_to(self):
+    def test_webhook_disabled_between_attempts_gets_nothing(self):
         with receiving(500) as receiver:
             webhook, _ = subscribed(receiver.url())
             finished()
@@ -314,7 +314,7 @@ class TestRetries:
         assert len(receiver.seen) == 1
         assert Delivery.objects.get().state == Delivery.FAILED
 
-    def test_a_rotation_signs_with_both_secrets_for_a_day(self):
+    def test_rotated_secret_and_its_predecessor_sign_for_a_day(self):
         with receiving(500, 200) as receiver:
             webhook, old = subscribed(receiver.url())
             finished()
@@ -326,7 +326,7 @@ class TestRetries:
         for secret in (old, new):
             assert Verifier(secret).verify(seen.body, seen.headers)
 
-    def test_after_a_day_the_old_secret_signs_no_more(self):
+    def test_old_secret_does_not_sign_after_a_day(self):
         webhook, old = subscribed("http://127.0.0.1:9/")
         subscriptions.rotate(webhook)
         task = finished()
@@ -335,7 +335,7 @@ class TestRetries:
         assert old not in attempts.signing_secrets(row)
         assert len(attempts.signing_secrets(row)) == 1
 
-    def test_nothing_for_days_disables_the_webhook(self):
+    def test_failures_for_days_disable_the_webhook(self):
         with receiving(500) as receiver:
             webhook, _ = subscribed(receiver.url())
             Webhook.objects.update(failing_since=timezone.now() - dt.timedelta(days=5, minutes=1))
@@ -346,7 +346,7 @@ class TestRetries:
         assert not webhook.enabled
         assert webhook.disabled_reason
 
-    def test_a_success_ends_the_count_of_days(self):
+    def test_success_resets_failing_since(self):
         with receiving() as receiver:
             webhook, _ = subscribed(receiver.url())
             Webhook.objects.update(failing_since=timezone.now() - dt.timedelta(days=9))
@@ -358,9 +358,9 @@ class TestRetries:
 
 
 class TestChanges:
-    """Its owner changes a webhook that others have in hand as well."""
+    """The owner changes a webhook while others change it as well."""
 
-    def test_neither_a_counter_nor_a_new_secret_is_undone(self):
+    def test_stale_change_keeps_counters_and_secret(self):
         stale, _ = subscribed("http://127.0.0.1:9/")
         Webhook.objects.update(delivered=7, last_success=timezone.now())
         secret = subscriptions.rotate(Webhook.objects.get()).secret
@@ -369,7 +369,7 @@ class TestChanges:
         assert (webhook.url, webhook.delivered, told.delivered) == ("http://127.0.0.1:9/other", 7, 7)
         assert encryption.unseal_secret(webhook.secret) == secret
 
-    def test_one_that_was_deleted_meanwhile_is_not_made_again(self):
+    def test_stale_change_does_not_recreate_a_deleted_webhook(self):
         stale, _ = subscribed("http://127.0.0.1:9/")
         subscriptions.remove(Webhook.objects.get())
         with pytest.raises(SubscriptionNotFound):
@@ -378,12 +378,12 @@ class TestChanges:
 
 
 class TestKeys:
-    """Secrets are encrypted at rest; the keys to them may be replaced, and get lost."""
+    """Secrets are encrypted at rest; keys may be rotated, and lost."""
 
     KEYS = [Fernet.generate_key().decode() for _ in range(2)]
 
     def arrives(self, *secrets):
-        """What each of ``secrets`` makes of the next message."""
+        """Whether the next message verifies with each of ``secrets``."""
         with receiving() as receiver:
             Webhook.objects.update(url=receiver.url())
             finished()
@@ -391,7 +391,7 @@ class TestKeys:
         return [verifies(secret, receiver.seen[-1]) for secret in secrets] if receiver.seen else []
 
     @pytest.mark.parametrize("own", [False, True])
-    def test_what_was_encrypted_with_a_former_key_signs(self, settings, own):
+    def test_secret_sealed_with_a_former_key_signs(self, settings, own):
         first, second = self.KEYS
         if own:
             settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": [first]}
@@ -402,26 +402,26 @@ class TestKeys:
             settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = second, [settings.SECRET_KEY]
         assert self.arrives(secret) == [True]
 
-    def test_a_project_that_begins_to_encrypt_with_keys_of_its_own_reads_what_there_is(self, settings):
+    def test_encryption_keys_can_be_introduced_later(self, settings):
         _, secret = subscribed("http://127.0.0.1:9/")
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "ENCRYPTION_KEYS": self.KEYS[:1]}
         assert self.arrives(secret) == [True]
 
-    def test_where_the_key_is_lost_a_new_secret_is_a_new_beginning(self, settings):
+    def test_rotation_replaces_a_secret_whose_key_is_lost(self, settings):
         webhook, old = subscribed("http://127.0.0.1:9/")
         settings.SECRET_KEY = self.KEYS[0]
         assert self.arrives() == []
         new = subscriptions.rotate(webhook).secret
         assert self.arrives(old, new) == [False, True]
 
-    def test_the_secret_of_callbacks_is_made_anew_where_its_key_is_lost(self, settings):
+    def test_callback_secret_is_replaced_when_its_key_is_lost(self, settings):
         old = subscriptions.callback_secret("prefer", "one")
         settings.SECRET_KEY = self.KEYS[0]
         new = subscriptions.callback_secret("prefer", "one")
         assert new != old
         assert subscriptions.callback_secret("prefer", "one") == new
 
-    def test_a_callback_too_is_signed_twice_while_its_secret_is_changed(self):
+    def test_callback_is_signed_with_both_secrets_after_a_rotation(self):
         old = subscriptions.callback_secret("prefer", "one")
         new = subscriptions.rotate_callback_secret("prefer", "one")
         row = Delivery(task=stored(State.DONE, dialect="prefer", account="one"))
@@ -441,7 +441,7 @@ class TestPauses:
     def pause(self, tries=1, **outcome):
         return retry_policy.pause(DeliveryRules(), Outcome(**outcome), tries, self.NOW)
 
-    def test_they_follow_the_schedule_with_jitter(self):
+    def test_pauses_follow_the_schedule_with_jitter(self):
         random.seed(1)
         for tries, step in enumerate([30, 120, 300, 900, 1800, 7200, 18000, 36000], 1):
             found = {self.pause(tries, status=500) for _ in range(50)}
@@ -450,14 +450,14 @@ class TestPauses:
         assert self.pause(9, status=500) is None
 
     @pytest.mark.parametrize("outcome", [{"status": 429}, {"status": 502}, {"status": 504}, {"error": "timeout"}])
-    def test_who_has_too_much_to_do_is_left_alone_for_a_minute(self, outcome):
+    def test_overloaded_receiver_is_not_retried_for_a_minute(self, outcome):
         assert self.pause(1, **outcome) >= 48
 
     @pytest.mark.parametrize(
         ("said", "pause"),
         [("130", 130), ("1", 120), ("999999999999999999999", 240), ("-5", None), ("soon", None), ("", None)],
     )
-    def test_retry_after_is_heeded_between_one_and_two_steps(self, said, pause):
+    def test_retry_after_is_limited_to_one_to_two_steps(self, said, pause):
         found = self.pause(2, status=503, retry_after=said)
         assert found == pause if pause is not None else 96 <= found <= 144
 
@@ -469,11 +469,11 @@ class TestPauses:
         st.text(max_size=60) | st.from_regex(r"Feb \d{1,3} \d\d:\d\d:\d\d [-+]?\d{1,20}( [-+]\d{4})?", fullmatch=True)
     )
     @example("Feb 31 23:59:59 9999999999931")
-    def test_retry_after_may_be_anything(self, text):
+    def test_fuzzed_retry_after_raises_nothing(self, text):
         wanted = retry_policy.seconds_of(text, self.NOW)
         assert wanted is None or wanted >= 0
 
-    def test_a_refused_connection_is_tried_once_more_at_once(self):
+    def test_refused_connection_is_retried_once_at_once(self):
         rules = DeliveryRules()
         assert retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 1)
         assert not retry_policy.retries_at_once(rules, Outcome(error="connect", milliseconds=5), 2)
@@ -481,7 +481,7 @@ class TestPauses:
 
 
 class TestMoySklad:
-    def test_a_bad_status_is_sent_three_times_more_at_once(self):
+    def test_error_status_is_retried_three_times_at_once(self):
         with receiving(500) as receiver:
             subscribed(receiver.url("/hook?a=1"), dialect="moysklad")
             finished("moysklad")
@@ -498,7 +498,7 @@ class TestMoySklad:
             deliver()
         assert len(receiver.seen) == sends
 
-    def test_a_timeout_is_not_repeated(self):
+    def test_timeout_is_not_retried(self):
         with misbehaving(receivers.black_hole) as port:
             subscribed(f"http://127.0.0.1:{port}/", dialect="moysklad")
             finished("moysklad")
@@ -507,7 +507,7 @@ class TestMoySklad:
         assert Delivery.objects.get().state == Delivery.FAILED
 
     @pytest.mark.seed("S001-47", "S001-53", "S002-55", "S002-59", "S002-60")
-    def test_the_message_is_that_of_the_documentation(self):
+    def test_message_follows_the_documentation(self):
         with receiving() as receiver:
             subscribed(receiver.url("/hook?own=1#part"), dialect="moysklad")
             task = finished("moysklad")
@@ -531,7 +531,7 @@ class TestMoySklad:
         assert uuid.UUID(told["events"][0]["accountId"])
 
     @pytest.mark.seed("S002-56")
-    def test_an_update_names_what_has_changed_only_if_that_is_wanted(self):
+    def test_updated_fields_are_sent_on_request_only(self):
         with receiving() as receiver, receiving() as other:
             subscribed(receiver.url(), "UPDATE", dialect="moysklad", with_fields=True)
             subscribed(other.url(), "UPDATE", dialect="moysklad")
@@ -541,11 +541,11 @@ class TestMoySklad:
         assert all("updatedFields" not in told["events"][0] for told in bodies(other))
 
 
-# Who sends it --------------------------------------------------------------------------------------------------------
+# Senders -------------------------------------------------------------------------------------------------------------
 
 
 class TestSending:
-    def test_a_receiver_that_hangs_holds_up_nobody_else(self):
+    def test_hanging_receiver_does_not_delay_others(self):
         with misbehaving(receivers.black_hole) as port, receiving() as receiver:
             for number in range(5):
                 subscribed(f"http://127.0.0.1:{port}/{number}", dialect="moysklad", action="PROCESSED")
@@ -559,18 +559,18 @@ class TestSending:
         assert order == [""] * 5 + ["timeout"] * 5
 
     @pytest.mark.parametrize(("queues", "sent"), [({}, 0), ({"deliver": "webhooks"}, 1)], ids=["shared", "apart"])
-    def test_where_calls_share_the_workers_one_of_them_delivers(self, settings, queues, sent):
+    def test_one_process_delivers_when_calls_share_its_queue(self, settings, queues, sent):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "QUEUES": queues}
         with receiving() as receiver:
             subscribed("http://127.0.0.1:9/")
             finished()
-            [_] = delivery.claim(1)  # by another process
+            [_] = delivery.claim(1)  # as another process would
             subscribed(receiver.url(), account="two")
             finished(account="two")
             deliver()
             assert len(receiver.seen) == sent
 
-    def test_what_was_left_to_a_process_that_ends_is_not_forgotten(self, clock, monkeypatch):
+    def test_ending_process_sends_a_message_for_deliveries_left(self, clock, monkeypatch):
         left, is_ending = [], threading.Event()
 
         def remind():
@@ -579,7 +579,7 @@ class TestSending:
 
         def look(seen):
             clock.passed = 2 * LONG
-            is_ending.wait(PATIENCE)  # nothing more is taken by then
+            is_ending.wait(PATIENCE)  # nothing more is claimed by then
             finished(account="two")
             connections.close_all()
 
@@ -592,7 +592,7 @@ class TestSending:
             deliver()
         assert left == [0, 1]
 
-    def test_only_a_few_at_a_time_go_to_one_host(self):
+    def test_concurrent_requests_to_one_host_are_limited(self):
         flying, most, lock = [0], [0], threading.Lock()
         meeting = threading.Barrier(2)
 
@@ -611,9 +611,9 @@ class TestSending:
             finished()
             deliver()
         assert len(receiver.seen) == 4
-        assert most[0] <= 3  # two, and one that is just leaving
+        assert most[0] <= 3  # two, and one that is just finishing
 
-    def test_two_senders_send_it_once(self):
+    def test_concurrent_senders_send_each_delivery_once(self):
         with receiving() as receiver:
             for number in range(8):
                 subscribed(receiver.url(f"/{number}"))
@@ -626,7 +626,7 @@ class TestSending:
             deliver()
         assert len(receiver.seen) == 8
 
-    def test_one_whose_sender_died_is_sent_again(self):
+    def test_delivery_of_a_dead_sender_is_sent_again(self):
         with receiving() as receiver:
             subscribed(receiver.url())
             finished()
@@ -637,7 +637,7 @@ class TestSending:
             deliver()
         assert [seen.headers["webhook-id"] for seen in receiver.seen] == [str(row.pk)]
 
-    def test_a_sender_that_lost_its_lease_changes_nothing(self):
+    def test_sender_without_its_lease_changes_nothing(self):
         with receiving() as receiver:
             subscribed(receiver.url())
             finished()
@@ -651,12 +651,12 @@ class TestSending:
         webhook = Webhook.objects.get()
         assert (webhook.delivered, webhook.failed, webhook.enabled) == (1, 0, True)
 
-    def test_a_delivery_that_cannot_be_made_ready_holds_up_no_other(self):
+    def test_delivery_that_cannot_be_built_does_not_block_others(self):
         with receiving() as receiver:
             spoilt, _ = subscribed(receiver.url("/spoilt"))
             finished()
             Webhook.objects.filter(pk=spoilt.pk).update(secret=f"gAAAA{'x' * 80}")  # sealed with a key that is lost
-            later(hours=1)  # it comes first
+            later(hours=1)  # due first
             subscribed(receiver.url("/good"))
             finished(account="one")
             deliver()
@@ -664,7 +664,7 @@ class TestSending:
         row = Delivery.objects.filter(webhook=spoilt).earliest("created")
         assert (row.state, row.tries, row.attempts.get().error) == (Delivery.WAITING, 1, "internal")
 
-    def test_a_result_that_cannot_be_recorded_costs_no_other_one(self, monkeypatch):
+    def test_attempt_that_cannot_be_recorded_does_not_block_others(self, monkeypatch):
         settle, broken = attempts.record, []
 
         def fails_once(row, *args):
@@ -685,7 +685,7 @@ class TestSending:
         ids = [seen.headers["webhook-id"] for seen in receiver.seen]
         assert sorted(ids) == sorted([*map(str, Delivery.objects.values_list("pk", flat=True)), str(broken[0])])
 
-    def test_what_is_on_its_way_is_recorded_though_no_more_can_be_taken(self, monkeypatch):
+    def test_sent_delivery_is_recorded_although_the_next_claim_fails(self, monkeypatch):
         claim, calls, failed = delivery.claim, [], threading.Event()
 
         def once(count, shunned=()):
@@ -704,7 +704,7 @@ class TestSending:
         assert len(receiver.seen) == 1
         assert Delivery.objects.get().state == Delivery.DELIVERED
 
-    def test_under_constant_load_it_ends_in_time_and_has_itself_called_again(self, monkeypatch):
+    def test_sender_under_constant_load_ends_in_time_and_requeues_itself(self, monkeypatch):
         """A queue ends what takes too long: django-q2 kills the process after ``timeout``."""
         monkeypatch.setattr(delivery, "CLAIM_SECONDS", 0.2)
         told = []
@@ -732,7 +732,7 @@ class TestSending:
         assert {job for _, job in told} == {"deliver"}
         assert delivery.due().exists()
 
-    def test_while_it_waits_for_slow_hosts_before_it_ends_others_do_not_wait(self, clock, monkeypatch):
+    def test_sender_waiting_for_slow_hosts_still_serves_others(self, clock, monkeypatch):
         rules = DeliveryRules(read_timeout=PATIENCE, total_timeout=PATIENCE)
         monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
         monkeypatch.setattr(delivery, "SLOW_SECONDS", LONG / 2)
@@ -752,7 +752,7 @@ class TestSending:
                 event(silent)
             thread = threading.Thread(target=sender)
             thread.start()
-            until(lambda: len(slow.seen) == 3)  # one as the event of the task has another name of its host
+            until(lambda: len(slow.seen) == 3)  # the event of the task itself has another host name
             clock.passed = LONG
             event(good)
             until(lambda: len(receiver.seen) == 1)
@@ -760,12 +760,12 @@ class TestSending:
             until(lambda: silent.deliveries.filter(state=Delivery.DELIVERED).count() == 1)
             event(good)
             until(lambda: len(receiver.seen) == 2)
-            assert len(slow.seen) == 3  # there would be a place for one more
+            assert len(slow.seen) == 3  # although there is a free place
             let_go.release(2)
             thread.join(PATIENCE)
         assert not thread.is_alive()
 
-    def test_many_slow_hosts_do_not_take_all_places(self, monkeypatch):
+    def test_slow_hosts_do_not_take_all_places(self, monkeypatch):
         monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": DeliveryRules(read_timeout=4, total_timeout=4)})
         monkeypatch.setattr(delivery, "MAX_CONCURRENT", 4)
         monkeypatch.setattr(delivery, "SLOW_SECONDS", 0.3)
@@ -776,15 +776,15 @@ class TestSending:
                 row = Delivery(webhook=webhook, task=task, event="PROCESSED", method="POST", url=webhook.url)
                 row.host = f"slow{number % 4}"
                 row.save()
-            later(hours=1)  # they come first
+            later(hours=1)  # due first
             subscribed(receiver.url(), account="two")
             finished(account="two")
             deliver()
         tried = list(DeliveryAttempt.objects.order_by("pk").values_list("error", flat=True))
-        assert tried.index("") <= 5, tried  # as soon as it is known who is slow
+        assert tried.index("") <= 5, tried  # as soon as the slow hosts are known
         assert len(tried) == 8
 
-    def test_a_flood_for_one_host_does_not_hide_what_is_due_for_others(self):
+    def test_flood_for_one_host_does_not_delay_others(self):
         with receiving() as flooded, receiving() as receiver:
             webhook, _ = subscribed(flooded.url())
             task = finished()
@@ -805,8 +805,8 @@ class TestSending:
             hosts = [row.host for row in delivery.claim(delivery.MAX_CONCURRENT)]
         assert sorted(hosts) == sorted([f"127.0.0.1:{flooded.port}"] * 2 + [f"127.0.0.1:{receiver.port}"])
 
-    def test_a_flood_of_one_account_keeps_no_others_from_the_same_host(self):
-        """Receivers of many accounts live at the hosts of a few services."""
+    def test_flood_of_one_account_does_not_delay_others_at_the_same_host(self):
+        """A few services host the receivers of many accounts."""
         webhook, _ = subscribed("http://127.0.0.1:9/one")
         task = finished()
         Delivery.objects.bulk_create(
@@ -818,7 +818,7 @@ class TestSending:
         finished(account="two")
         assert [row.task.account for row in delivery.claim(delivery.MAX_CONCURRENT)].count("two") == 1
 
-    def test_one_accounts_receiver_that_hangs_makes_no_others_wait_at_the_same_host(self):
+    def test_hanging_receiver_does_not_delay_other_accounts_at_the_same_host(self):
         webhook, _ = subscribed("http://127.0.0.1:9/one")
         finished()
         subscribed("http://127.0.0.1:9/two", account="two")
@@ -826,7 +826,7 @@ class TestSending:
         hangs = webhook.deliveries.get().destination
         assert [row.task.account for row in delivery.claim(4, {hangs})] == ["two"]
 
-    def test_a_heap_for_a_disabled_webhook_does_not_hide_what_is_due_for_others(self):
+    def test_backlog_of_a_disabled_webhook_does_not_delay_others(self):
         with receiving() as receiver:
             webhook, _ = subscribed("http://127.0.0.1:9/")
             task = finished()
@@ -842,8 +842,8 @@ class TestSending:
         assert len(receiver.seen) == 1
         assert set(webhook.deliveries.values_list("state", flat=True)) == {Delivery.FAILED}
 
-    def test_more_senders_than_places_send_no_more_than_that_to_one_host(self, monkeypatch):
-        """All have looked before any has taken: the place is counted once more after it was taken."""
+    def test_concurrent_senders_respect_the_limit_per_host(self, monkeypatch):
+        """All have counted before any has claimed: the places are counted again after the claim."""
         webhook, _ = subscribed("http://127.0.0.1:9/")
         task = finished()
         Delivery.objects.bulk_create(
@@ -877,7 +877,7 @@ class TestSending:
         Delivery.objects.update(lease_until=None)
         assert len(list(delivery.claim(4))) == 2
 
-    def test_a_broker_that_is_down_does_not_stop_the_sweep(self, settings):
+    def test_sweep_survives_a_broker_outage(self, settings):
         subscribed("http://127.0.0.1:9/")
         finished()
         Delivery.objects.update(sent=None)
@@ -886,7 +886,7 @@ class TestSending:
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "EXECUTOR": IDLE}
         assert delivery.sweep() == 1
 
-    def test_the_sweep_reminds_of_what_is_due_and_of_nothing_else(self):
+    def test_sweep_sends_a_message_only_for_due_deliveries(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         assert delivery.sweep() == 0
@@ -898,7 +898,7 @@ class TestSending:
         Delivery.objects.update(due=timezone.now() + dt.timedelta(minutes=1), sent=None)
         assert delivery.sweep() == 0
 
-    def test_the_sweep_reminds_once_of_one_whose_sender_died(self):
+    def test_sweep_sends_one_message_for_a_delivery_whose_lease_ended(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         assert len(list(delivery.claim(1))) == 1
@@ -908,26 +908,26 @@ class TestSending:
         )
         assert [delivery.sweep(), delivery.sweep()] == [1, 0]
 
-    def test_what_a_dead_process_was_sending_is_sent_by_the_next_at_once(self):
+    def test_delivery_of_a_dead_process_is_sent_at_once(self):
         with receiving() as receiver:
             subscribed(receiver.url())
             finished()
             assert len(list(delivery.claim(1))) == 1
             deliver()
-            assert not receiver.seen  # its sender, this process, lives
+            assert not receiver.seen  # its sender, this process, is alive
             died()
             deliver()
         assert len(receiver.seen) == 1
         assert Delivery.objects.get().state == Delivery.DELIVERED
 
-    def test_the_sweep_reminds_at_once_of_what_a_dead_process_was_sending(self):
+    def test_sweep_sends_a_message_for_a_delivery_of_a_dead_process(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         assert len(list(delivery.claim(1))) == 1
         died()
         assert [delivery.sweep(), delivery.sweep()] == [1, 0]
 
-    def test_a_dead_process_keeps_no_places_at_a_host(self, settings):
+    def test_dead_process_frees_its_places_at_a_host(self, settings):
         settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "WEBHOOK_IN_FLIGHT": 1}
         subscribed("http://127.0.0.1:9/")
         finished()
@@ -938,7 +938,7 @@ class TestSending:
         delivery.sweep()
         assert len(list(delivery.claim(2))) == 1
 
-    def test_what_a_dead_process_has_sent_long_ago_is_left_alone(self):
+    def test_finished_delivery_of_a_dead_process_is_left_unchanged(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         assert len(list(delivery.claim(1))) == 1
@@ -947,7 +947,7 @@ class TestSending:
         assert delivery.sweep() == 0
         assert Delivery.objects.get().lease_until is not None
 
-    def test_what_has_arrived_can_be_sent_again_as_it_was(self):
+    def test_resend_repeats_the_same_id_and_body(self):
         with receiving() as receiver:
             webhook, _ = subscribed(receiver.url())
             finished()
@@ -957,7 +957,7 @@ class TestSending:
         first, second = receiver.seen
         assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
 
-    def test_what_a_disabled_webhook_has_missed_waits_until_it_is_enabled(self):
+    def test_resend_for_a_disabled_webhook_waits_until_it_is_enabled(self):
         webhook, _ = subscribed("http://127.0.0.1:9/")
         finished()
         Delivery.objects.update(state=Delivery.FAILED)
@@ -966,12 +966,12 @@ class TestSending:
         Webhook.objects.update(enabled=True)
         assert delivery.resend(webhook.deliveries.all()) == 1
 
-    def test_what_is_on_its_way_is_not_sent_twice(self):
+    def test_waiting_delivery_is_not_resent(self):
         webhook, _ = subscribed("http://127.0.0.1:9/")
         finished()
         assert delivery.resend(webhook.deliveries.all()) == 0
 
-    def test_signals_tell_how_it_ended(self):
+    def test_signals_report_the_outcome(self):
         heard = []
 
         def hear(signal, sender, delivery, webhook, task, **kwargs):
@@ -990,7 +990,7 @@ class TestSending:
                 signal.disconnect(hear)
         assert sorted(heard) == sorted([(True, arrived.pk, task.pk), (False, failed.pk, task.pk)])
 
-    def test_a_signal_tells_that_a_webhook_was_disabled_and_why(self):
+    def test_webhook_disabled_signal_has_the_reason(self):
         heard = []
 
         def hear(sender, webhook, reason, **kwargs):
@@ -1007,7 +1007,7 @@ class TestSending:
         webhook.refresh_from_db()
         assert heard == [(Webhook, webhook.pk, webhook.disabled_reason)]
 
-    def test_what_a_disabled_webhook_misses_is_told_as_failed(self):
+    def test_delivery_of_a_disabled_webhook_sends_webhook_failed(self):
         heard = []
 
         def hear(sender, delivery, **kwargs):
@@ -1025,7 +1025,7 @@ class TestSending:
 
 
 def died():
-    """The process that has taken deliveries: its id is another's now."""
+    """The process that has claimed deliveries is dead: its pid is another's now."""
     Delivery.objects.update(sender=f"{process_id.machine()}/{os.getpid()}/1")
 
 
@@ -1036,11 +1036,11 @@ def sender():
         connections.close_all()
 
 
-# Afterwards ----------------------------------------------------------------------------------------------------------
+# Retention -----------------------------------------------------------------------------------------------------------
 
 
 class TestRetention:
-    def test_tries_are_forgotten_after_a_week(self):
+    def test_attempts_are_deleted_after_a_week(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         row = Delivery.objects.get()
@@ -1050,20 +1050,20 @@ class TestRetention:
         pruning.prune()
         assert DeliveryAttempt.objects.count() == 1
 
-    def test_deliveries_go_with_their_task_and_are_not_counted_as_tasks(self):
+    def test_deliveries_are_deleted_with_their_task(self):
         subscribed("http://127.0.0.1:9/")
         finished()
         AsyncTask.objects.update(deletion_date=F("created"), purge_date=F("created"))
         pruning.prune()
-        assert AsyncTask.objects.exists()  # as long as somebody is to hear of it
+        assert AsyncTask.objects.exists()  # kept while a delivery is waiting
         Delivery.objects.update(state=Delivery.FAILED)
         pruning.prune()
         assert not Delivery.objects.exists()
         assert not AsyncTask.objects.exists()
 
-    def test_only_tasks_are_counted(self):
+    def test_forget_counts_tasks_only(self):
         subscribed("http://127.0.0.1:9/")
-        assert pruning.forget([finished()]) == 1
+        assert pruning.delete_finished([finished()]) == 1
 
 
 class TestCommand:
@@ -1080,14 +1080,14 @@ class TestCommand:
             Delivery.objects.filter(task=task).update(state=state)
         return webhook
 
-    def test_what_was_given_up_is_sent_once_more(self, kept):
+    def test_failed_deliveries_are_resent(self, kept):
         assert self.run() == "1 deliveries are sent again\n"
         assert Delivery.objects.filter(state=Delivery.WAITING).count() == 1
 
-    def test_all_can_be_sent_once_more(self, kept):
+    def test_all_resends_delivered_ones_too(self, kept):
         assert self.run("--all").startswith("2 ")
 
-    def test_they_can_be_chosen(self, kept):
+    def test_deliveries_can_be_selected(self, kept):
         assert self.run("--webhook", str(uuid.uuid4())).startswith("0 ")
         assert self.run("--since", "2999-01-01T00:00:00Z").startswith("0 ")
         assert self.run("--webhook", str(kept.pk), "--since", "2020-01-01T00:00:00Z").startswith("1 ")
@@ -1095,6 +1095,6 @@ class TestCommand:
     @pytest.mark.parametrize(
         "words", [("--webhook", "x"), ("--since", "yesterday"), ("--since", "2020-01-01T00:00:00")]
     )
-    def test_what_it_does_not_understand_it_says(self, words):
+    def test_invalid_option_is_an_error(self, words):
         with pytest.raises(CommandError):
             self.run(*words)

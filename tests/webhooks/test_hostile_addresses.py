@@ -1,6 +1,6 @@
-"""The table as a whole: 71 hostile addresses, 3 odd ports, 5 controls; at submit and at send.
+"""The whole table: 71 hostile URLs, 3 odd ports, 5 public controls; at submit and at send.
 
-What is known by its look is refused when somebody asks for it. The rest is judged where the socket would be opened.
+What the text of a URL shows is refused at submit. The rest is checked where the socket would be opened.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def plain_http(settings):
     settings.ASYNC_EXCHANGE = exchange(DIALECTS=mounts, EXECUTOR=IDLE, WEBHOOK_REQUIRE_HTTPS=False, VIEWS=["/ran/"])
 
 
-def test_the_table_is_whole():
+def test_table_has_71_hostile_urls():
     assert len(set(hostile.TABLE)) == len(hostile.TABLE) == 71
     assert (len(hostile.PORTS), len(hostile.PUBLIC)) == (3, 5)
 
@@ -69,7 +69,7 @@ DOORS = [subscribes, subscribes_as_moysklad_does, is_called_back, is_called_back
 
 
 @pytest.mark.parametrize("ask", DOORS)
-def test_what_looks_hostile_is_refused_when_it_is_asked_for(ask):
+def test_urls_that_look_hostile_are_refused_at_submit(ask):
     client = Client()
     client.force_login(User.objects.create(username="anna", is_staff=True))
     accepted = [url for url in hostile.TABLE + hostile.PORTS + list(hostile.PUBLIC) if ask(client, url)]
@@ -82,7 +82,7 @@ def test_what_looks_hostile_is_refused_when_it_is_asked_for(ask):
 
 
 class World:
-    """Names lead where the table says, and the public address to a server of ours that redirects; all else is noted."""
+    """Names resolve by the table; the public address is a local server that redirects; connections are recorded."""
 
     def __init__(self, port):
         self.port = port
@@ -124,8 +124,8 @@ class World:
 
 
 def sent(urls, answers, monkeypatch):
-    """What became of deliveries to ``urls``, however they came into the table: {address: error or status}, the world"""
-    task = stored(State.DONE, dialect="moysklad", account="one")  # sends once
+    """The outcomes of deliveries to ``urls``, inserted directly: {URL: error or status}, the world."""
+    task = stored(State.DONE, dialect="moysklad", account="one")  # one attempt only
     for url in urls:
         webhook = Webhook.objects.create(dialect="moysklad", account="one", action="PROCESSED", url=url)
         Delivery.objects.create(webhook=webhook, task=task, event="PROCESSED", method="POST", url=url, host=url[:255])
@@ -139,19 +139,19 @@ def sent(urls, answers, monkeypatch):
     return {url: error or status for url, error, status in attempts}, world
 
 
-def test_none_of_71_reaches_a_forbidden_address(monkeypatch):
+def test_no_hostile_url_connects_to_a_forbidden_address(monkeypatch):
     redirects = [(302 + 5 * turn, {"Location": to}, b"") for turn, to in enumerate(hostile.REDIRECTS.values())]
     outcomes, world = sent(hostile.TABLE, redirects, monkeypatch)
     assert len(outcomes) == 71
-    assert set(world.reached) == {hostile.PUBLIC_ADDRESS}  # those that may: none beside it
+    assert set(world.reached) == {hostile.PUBLIC_ADDRESS}  # the public address only
     harmless = {hostile.MIXED, hostile.REBINDING, *hostile.REDIRECTS}
     assert {url for url, outcome in outcomes.items() if outcome != "refused"} <= harmless
     assert {outcomes[url] for url in hostile.REDIRECTS} <= {302, 307}
 
 
-def test_a_name_that_leads_inside_when_it_is_looked_up_again_is_refused(monkeypatch):
+def test_name_that_resolves_to_a_private_address_on_retry_is_refused(monkeypatch):
     outcomes, world = sent([hostile.REBINDING], [500], monkeypatch)
-    assert world.looked_up == 2  # once for each send
+    assert world.looked_up == 2  # once for each attempt
     assert world.reached == [hostile.PUBLIC_ADDRESS]
     assert outcomes == {hostile.REBINDING: "refused"}
 
@@ -162,7 +162,7 @@ def test_odd_ports_are_refused(monkeypatch):
     assert world.reached == []
 
 
-def test_5_of_5_controls_get_where_they_lead(monkeypatch):
+def test_public_controls_connect_to_their_address(monkeypatch):
     outcomes, world = sent(hostile.PUBLIC, [200], monkeypatch)
     assert set(world.reached) == set(hostile.PUBLIC.values())
     assert "refused" not in outcomes.values()

@@ -1,6 +1,6 @@
-"""Receivers T1 to T12, each a real server: what a sender has to bear with.
+"""Receivers T1 to T12, each a real server: what a sender has to cope with.
 
-T4's and T8's are met on their own in ``webhooks.test_transport``, T5's side by side with good ones in ``tests/faults``.
+T4 and T8 alone: ``webhooks.test_transport``; T5 with many good receivers: ``tests/faults``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def impatient(monkeypatch):
 
 
 def waits_for():
-    """In how many seconds the only delivery is tried again."""
+    """Seconds until the only delivery is retried."""
     row = Delivery.objects.get()
     assert row.state == Delivery.WAITING
     tried = DeliveryAttempt.objects.latest("pk").at
@@ -62,7 +62,7 @@ def ids(receiver):
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
-def test_t1_any_2xx_is_an_arrival(status):
+def test_t1_any_2xx_is_delivered(status):
     with receiving((status, {"Content-Length": "0"}, b"")) as receiver:
         subscribed(receiver.url())
         finished()
@@ -70,7 +70,7 @@ def test_t1_any_2xx_is_an_arrival(status):
     assert Delivery.objects.get().state == Delivery.DELIVERED
 
 
-def test_t2_after_two_500_it_arrives_with_the_same_id_and_body_and_each_time_signed_anew(monkeypatch):
+def test_t2_two_500_are_retried_with_the_same_id_and_a_new_signature(monkeypatch):
     now = timezone.now
     with receiving(500, 500, 200) as receiver:
         webhook, secret = subscribed(receiver.url())
@@ -89,7 +89,7 @@ def test_t2_after_two_500_it_arrives_with_the_same_id_and_body_and_each_time_sig
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_t3_a_redirect_is_a_failure_and_its_target_stays_unvisited(status):
+def test_t3_redirect_is_a_failure_and_not_followed(status):
     with receiving() as canary, receiving((status, {"Location": canary.url(), "Content-Length": "0"}, b"")) as receiver:
         subscribed(receiver.url())
         finished()
@@ -101,7 +101,7 @@ def test_t3_a_redirect_is_a_failure_and_its_target_stays_unvisited(status):
 @pytest.mark.parametrize(
     "misbehave", [receivers.drip_header, receivers.drip_body, receivers.black_hole, receivers.go_on]
 )
-def test_t4_who_does_not_answer_in_time_is_tried_again_later(impatient, misbehave):
+def test_t4_timeout_is_retried_later(impatient, misbehave):
     with misbehaving(misbehave) as port:
         subscribed(f"http://127.0.0.1:{port}/")
         finished()
@@ -110,7 +110,7 @@ def test_t4_who_does_not_answer_in_time_is_tried_again_later(impatient, misbehav
     assert 0.8 * 60 - 1 <= waits_for() <= 1.2 * 60 + 1
 
 
-def test_t4_who_breaks_the_connection_off_is_tried_again_later():
+def test_t4_connection_reset_is_retried_later():
     with misbehaving(receivers.reset) as port:
         subscribed(f"http://127.0.0.1:{port}/")
         finished()
@@ -119,7 +119,7 @@ def test_t4_who_breaks_the_connection_off_is_tried_again_later():
     assert 0.8 * 30 - 1 <= waits_for() <= 1.2 * 30 + 1
 
 
-def test_t5_of_51_receivers_one_that_hangs_is_waited_for_alone(settings, monkeypatch):
+def test_t5_one_hanging_receiver_does_not_delay_50_others(settings, monkeypatch):
     rules = DeliveryRules(read_timeout=PATIENCE, total_timeout=PATIENCE)
     monkeypatch.setattr(Dialect, "DELIVERY_RULES", {"signed": rules})
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "DIALECTS": {"prefer": {"WEBHOOKS": 51}}}
@@ -139,7 +139,7 @@ def test_t5_of_51_receivers_one_that_hangs_is_waited_for_alone(settings, monkeyp
     assert order == [200] * 50 + [500]
 
 
-def test_t6_a_receiver_that_is_gone_is_asked_no_more():
+def test_t6_410_disables_the_webhook():
     with receiving(410) as receiver:
         webhook, _ = subscribed(receiver.url())
         finished()
@@ -165,7 +165,7 @@ def test_t6_a_receiver_that_is_gone_is_asked_no_more():
         ("Feb 31 23:59:59 9999999999931", 48, 72),
     ],
 )
-def test_t7_a_receiver_says_when_it_has_time_again_within_reason(said, least, most):
+def test_t7_retry_after_in_seconds_is_limited(said, least, most):
     with receiving((429, {"Retry-After": said}, b"")) as receiver:
         subscribed(receiver.url())
         finished()
@@ -173,7 +173,7 @@ def test_t7_a_receiver_says_when_it_has_time_again_within_reason(said, least, mo
     assert least - 1 <= waits_for() <= most + 1
 
 
-def test_t7_a_receiver_says_by_a_date_when_it_has_time_again():
+def test_t7_retry_after_may_be_a_date():
     moment = timezone.now().replace(microsecond=0) + dt.timedelta(seconds=90)
     with receiving((429, {"Retry-After": format_datetime(moment, usegmt=True)}, b"")) as receiver:
         subscribed(receiver.url())
@@ -183,7 +183,7 @@ def test_t7_a_receiver_says_by_a_date_when_it_has_time_again():
 
 
 @pytest.mark.parametrize("misbehave", [receivers.bomb, receivers.flood])
-def test_t8_however_much_is_answered_little_is_read_and_kept(misbehave):
+def test_t8_large_response_is_neither_read_nor_stored_whole(misbehave):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with misbehaving(misbehave) as port:
         subscribed(f"http://127.0.0.1:{port}/")
@@ -191,10 +191,10 @@ def test_t8_however_much_is_answered_little_is_read_and_kept(misbehave):
         deliver()
     assert Delivery.objects.get().state == Delivery.DELIVERED
     assert len(DeliveryAttempt.objects.get().answer) <= 1000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024  # KiB; test_transport is stricter
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024  # KiB; see also test_transport
 
 
-def test_t9_who_has_taken_it_and_dies_before_it_answers_gets_it_again_under_the_same_id():
+def test_t9_connection_lost_after_the_request_is_retried_with_the_same_id():
     with receiving(200) as receiver:
         receiver.before = lambda seen: len(receiver.seen) == 1 and receiver.hang_up(seen)
         subscribed(receiver.url())
@@ -207,7 +207,7 @@ def test_t9_who_has_taken_it_and_dies_before_it_answers_gets_it_again_under_the_
     assert Delivery.objects.get().state == Delivery.DELIVERED
 
 
-def test_t10_what_was_sent_by_a_sender_that_was_killed_before_it_could_note_it_is_sent_again():
+def test_t10_delivery_of_a_killed_sender_is_sent_again():
     with receiving() as receiver:
         taken, killed = threading.Event(), threading.Event()
 
@@ -230,7 +230,7 @@ def test_t10_what_was_sent_by_a_sender_that_was_killed_before_it_could_note_it_i
     assert Delivery.objects.get().state == Delivery.DELIVERED
 
 
-def test_t11_a_secret_that_is_changed_between_two_tries_signs_the_second_one_beside_the_old():
+def test_t11_secret_rotated_between_attempts_signs_beside_the_old():
     with receiving(500, 500, 200) as receiver:
         webhook, old = subscribed(receiver.url())
         finished()
@@ -245,7 +245,7 @@ def test_t11_a_secret_that_is_changed_between_two_tries_signs_the_second_one_bes
     assert [accepts(new, seen) for seen in receiver.seen] == [False, True, True]
 
 
-def test_t12_a_webhook_that_is_deleted_between_two_tries_hears_no_more():
+def test_t12_webhook_deleted_between_attempts_gets_nothing():
     with receiving(500) as receiver:
         webhook, _ = subscribed(receiver.url())
         finished()
@@ -257,7 +257,7 @@ def test_t12_a_webhook_that_is_deleted_between_two_tries_hears_no_more():
     assert not Delivery.objects.exists()
 
 
-def test_t12_a_webhook_that_is_deleted_while_its_message_is_on_its_way_leaves_nothing_behind():
+def test_t12_webhook_deleted_during_an_attempt_leaves_nothing():
     with receiving(500) as receiver:
         webhook, _ = subscribed(receiver.url())
         receiver.before = lambda seen: (Webhook.objects.get().delete(), connection.close())
@@ -267,7 +267,7 @@ def test_t12_a_webhook_that_is_deleted_while_its_message_is_on_its_way_leaves_no
     assert not DeliveryAttempt.objects.exists()
 
 
-def test_all_twelve_are_here():
+def test_all_twelve_receivers_are_tested():
     found = {int(number) for number in re.findall(r"^def test_t(\d+)_", Path(__file__).read_text(), re.MULTILINE)}
     assert found == set(range(1, 13))
 
@@ -280,7 +280,7 @@ def accepts(secret, seen):
 
 
 def sending(port):
-    """A process that sends what is due in the database of the test, to ``port`` alone."""
+    """A process that sends what is due in the test database, to ``port`` only."""
     told = {
         "database": {name: value for name, value in connection.settings_dict.items() if name != "TEST"},
         "exchange": {**project.ASYNC_EXCHANGE, "WEBHOOK_PORTS": [port]},

@@ -42,7 +42,7 @@ def signed(*secrets, body=BODY, at=None):
     return dict(signatures.sign(secrets, id=ID, at=at or now(), body=body))
 
 
-def test_the_signature_is_that_of_the_specification():
+def test_signature_matches_the_specification():
     headers = signed(KNOWN, at=dt.datetime.fromtimestamp(1614265330, dt.UTC))
     assert headers == {
         "webhook-id": ID,
@@ -51,24 +51,24 @@ def test_the_signature_is_that_of_the_specification():
     }
 
 
-def test_the_zone_of_the_clock_changes_nothing():
+def test_time_zone_does_not_change_the_signature():
     moment = now()
     assert signed(KNOWN, at=moment.astimezone(dt.timezone(dt.timedelta(hours=5)))) == signed(KNOWN, at=moment)
 
 
 @pytest.mark.parametrize("wrong", [{"at": dt.datetime(2026, 1, 1)}, {"body": b"{}"}])
-def test_what_would_be_signed_wrongly_is_not_signed(wrong):
+def test_naive_time_and_bytes_body_are_refused(wrong):
     with pytest.raises(TypeError):
         signatures.sign([KNOWN], **{"id": ID, "at": now(), "body": BODY, **wrong})
 
 
-def test_a_new_secret_is_long_and_new():
+def test_new_secret_is_32_random_bytes():
     made = {signatures.new_secret() for _ in range(50)}
     assert len(made) == 50
     assert {len(base64.b64decode(secret.removeprefix("whsec_"))) for secret in made} == {32}
 
 
-def test_during_a_rotation_either_secret_verifies():
+def test_both_secrets_verify_during_a_rotation():
     old, new, other = (signatures.new_secret() for _ in range(3))
     headers = signed(new, old)
     for secret in (old, new):
@@ -83,7 +83,7 @@ HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "webhooks.rst"
 
 
 def documented(name):
-    """The receiver that the documentation shows, whose first line names it."""
+    """The receiver in the documentation whose first line is ``name``."""
     [block] = re.findall(
         rf"^   (?:#|//) {re.escape(name)}\n(?:   .*\n|\n)+", HOWTO.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -92,7 +92,7 @@ def documented(name):
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory):
-    """A directory in which programs of Node.js find the npm package ``standardwebhooks``."""
+    """A directory where Node.js finds the npm package ``standardwebhooks``."""
     npm = shutil.which("npm") or unavailable("npm is not installed")
     home = tmp_path_factory.mktemp("npm")
     install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "standardwebhooks@1.1.1"]
@@ -103,7 +103,7 @@ def node(tmp_path_factory):
 
 
 @pytest.mark.service
-def test_the_library_of_another_language_verifies_it(node):
+def test_node_library_verifies_the_signature(node):
     old, new, other = (signatures.new_secret() for _ in range(3))
     body = '{"text": "Привет, \\u0000 ✓"}'
     for secret in (old, new, other):
@@ -117,7 +117,7 @@ def test_the_library_of_another_language_verifies_it(node):
 
 @contextlib.contextmanager
 def running(command, place, secret, port):
-    """A documented receiver at work; in the end, what it printed."""
+    """Run a documented receiver; yields a list that has its output in the end."""
     environment = {**os.environ, "PORT": str(port), "WEBHOOK_SECRET": secret}
     printed = []
     with subprocess.Popen(
@@ -139,7 +139,7 @@ def _listens(port):
 
 @pytest.mark.service
 @pytest.mark.parametrize(("name", "program"), [("receiver.py", sys.executable), ("receiver.js", "node")])
-def test_the_receivers_of_the_documentation_take_what_is_ours_once(name, program, node, free_port):
+def test_documented_receivers_accept_a_message_once(name, program, node, free_port):
     (node / name).write_text(documented(name))
     old, new = signatures.new_secret(), signatures.new_secret()
     body = json.dumps({"type": "task.processed", "data": {"id": "7", "state": "DONE"}})

@@ -37,7 +37,7 @@ def has_version_6():
 
 
 class Network:
-    """A network without wires: names come from a table, and no connection gets anywhere."""
+    """A fake network: names resolve from a table, and every connection is refused."""
 
     def __init__(self, names):
         self.names = dict(names)
@@ -70,21 +70,21 @@ def network(monkeypatch):
 
 class TestReach:
     @pytest.mark.parametrize("url", [*hostile.LOOKS, *(f"http://{name}/" for name in hostile.NAMES)])
-    def test_no_socket_is_opened_to_a_forbidden_address(self, network, url):
+    def test_no_connection_to_a_forbidden_address(self, network, url):
         assert send(url, rules=EVERYWHERE).error == "refused"
         assert network.reached == []
 
     @pytest.mark.parametrize("url", hostile.PORTS)
-    def test_no_socket_is_opened_to_an_odd_port(self, network, url):
+    def test_no_connection_to_an_odd_port(self, network, url):
         assert send(url, rules=Rules()).error == "refused"
         assert network.reached == []
 
     @pytest.mark.parametrize(("url", "address"), hostile.PUBLIC.items())
-    def test_a_public_address_is_reached(self, network, url, address):
+    def test_public_address_is_connected(self, network, url, address):
         assert send(url, rules=Rules()).error == "connect"
         assert set(network.reached) == {address}
 
-    def test_a_name_that_changes_its_mind_does_not_lead_inside(self, network):
+    def test_dns_rebinding_does_not_reach_a_private_address(self, network):
         network.names["rebinding.example"] = ["203.0.114.1", "127.0.0.1"]
         send("http://rebinding.example/", rules=Rules())
         assert set(network.reached) <= {"203.0.114.1"}
@@ -93,24 +93,24 @@ class TestReach:
         assert "127.0.0.1" not in network.reached
 
     @pytest.mark.skipif(not has_version_6(), reason="this machine has no loopback of version 6")
-    def test_an_address_of_version_6_in_an_allowed_network_is_reached(self):
+    def test_ipv6_address_in_an_allowed_network_is_connected(self):
         with receiving(host="::1") as receiver:
             outcome = send(f"http://[::1]:{receiver.port}/hook", rules=Rules(ports=OPEN.ports, networks=("::1/128",)))
         assert outcome.status == 200
         assert receiver.seen[0].headers["host"] == f"[::1]:{receiver.port}"
 
-    def test_a_name_without_an_address_is_no_connection(self, network):
+    def test_unknown_name_is_a_connect_error(self, network):
         assert send("http://nowhere.example/", rules=Rules()).error == "connect"
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize("where", ["/canary", "http://169.254.169.254/", "file:///etc/passwd"])
-    def test_a_redirect_is_not_followed(self, status, where):
+    def test_redirect_is_not_followed(self, status, where):
         with receiving((status, {"Location": where}, b"")) as receiver:
             outcome = send(receiver.url())
         assert outcome.status == status
         assert [seen.path for seen in receiver.seen] == ["/hook"]
 
-    def test_the_surroundings_are_not_asked(self, monkeypatch, tmp_path):
+    def test_netrc_and_proxy_environment_are_ignored(self, monkeypatch, tmp_path):
         netrc = tmp_path / "netrc"
         netrc.write_text("machine 127.0.0.1 login me password canary\n")
         monkeypatch.setenv("NETRC", str(netrc))
@@ -119,7 +119,7 @@ class TestReach:
             assert send(receiver.url()).status == 200
         assert "authorization" not in receiver.seen[0].headers
 
-    def test_a_proxy_of_the_project_is_used(self):
+    def test_proxy_of_the_project_is_used(self):
         with receiving() as proxy:
             outcome = send("http://public.example/hook", rules=Rules(), proxy=proxy.url(""))
         assert outcome.status == 200
@@ -127,11 +127,11 @@ class TestReach:
 
 
 class TestTls:
-    """Over TLS it is the name that has to be proved, not the address that the socket goes to."""
+    """TLS verifies the host name, not the address that the socket is connected to."""
 
     @pytest.fixture
     def secure(self, monkeypatch, tmp_path):
-        """A context manager: a receiver with a certificate for ``name``, that ``hooks.example`` leads to."""
+        """A context manager: a receiver with a certificate for ``name``, reached as ``hooks.example``."""
         look_up = socket.getaddrinfo
 
         def here(host, *args, **kwargs):
@@ -154,7 +154,7 @@ class TestTls:
 
         return serve
 
-    def test_the_name_is_asked_for_and_verified(self, secure):
+    def test_host_name_is_sent_by_sni_and_verified(self, secure):
         with secure("hooks.example") as (receiver, asked):
             outcome = send(f"https://hooks.example:{receiver.port}/hook")
         assert (outcome.status, outcome.error) == (200, "")
@@ -162,13 +162,13 @@ class TestTls:
         assert receiver.seen[0].headers["host"] == f"hooks.example:{receiver.port}"
 
     @pytest.mark.parametrize(("name", "is_trusted"), [("other.example", True), ("hooks.example", False)])
-    def test_who_cannot_prove_to_be_that_is_told_nothing(self, secure, name, is_trusted):
+    def test_invalid_certificate_gets_no_message(self, secure, name, is_trusted):
         with secure(name, is_trusted=is_trusted) as (receiver, _):
             outcome = send(f"https://hooks.example:{receiver.port}/hook")
         assert (outcome.status, outcome.error) == (None, "tls")
         assert not receiver.seen
 
-    def test_the_deadline_ends_it_too(self, secure):
+    def test_total_timeout_applies(self, secure):
         with secure("hooks.example") as (receiver, _):
             over = threading.Event()
             receiver.before = lambda seen: over.wait(10)
@@ -179,7 +179,7 @@ class TestTls:
 
 
 class TestMessage:
-    def test_it_arrives_as_it_is(self):
+    def test_message_arrives_unchanged(self):
         with receiving() as receiver:
             outcome = send(
                 receiver.url("/hook?a=%20b"), headers=(("X-Own", "1"), ("User-Agent", "me")), body=b'{"a": 1}'
@@ -191,18 +191,18 @@ class TestMessage:
         assert seen.headers["host"] == f"127.0.0.1:{receiver.port}"
         assert seen.headers["accept-encoding"] == "identity"
 
-    def test_a_get_has_no_body(self):
+    def test_get_has_no_body(self):
         with receiving() as receiver:
             send(receiver.url(), method="GET", body=b"")
         assert receiver.seen[0].method == "GET"
         assert "content-length" not in receiver.seen[0].headers
 
-    def test_retry_after_is_passed_on(self):
+    def test_retry_after_is_returned(self):
         with receiving((429, {"Retry-After": "120"}, b"slow down")) as receiver:
             outcome = send(receiver.url())
         assert (outcome.status, outcome.retry_after) == (429, "120")
 
-    def test_an_answer_is_made_readable_and_short(self):
+    def test_response_body_is_printable_and_truncated(self):
         with receiving((500, {}, b"\x00\x1b[31m" + b"x" * 5000)) as receiver:
             answer = send(receiver.url()).answer
         assert len(answer) == 1000
@@ -215,13 +215,13 @@ class TestMisbehaviour:
     @pytest.mark.parametrize(
         "misbehave", [receivers.drip_header, receivers.drip_body, receivers.black_hole, receivers.go_on]
     )
-    def test_the_deadline_ends_what_does_not_end(self, misbehave):
+    def test_deadline_ends_a_slow_response(self, misbehave):
         with misbehaving(misbehave) as port:
             outcome = send(f"http://127.0.0.1:{port}/", **self.QUICK)
         assert (outcome.status, outcome.error) == (None, "timeout")
 
     @pytest.mark.parametrize("misbehave", [receivers.drip_header, receivers.drip_body, receivers.go_on])
-    def test_nothing_goes_on_after_the_deadline(self, misbehave):
+    def test_deadline_ends_the_thread(self, misbehave):
         with misbehaving(misbehave) as port:
             send(f"http://127.0.0.1:{port}/", **self.QUICK)
             for thread in threading.enumerate():
@@ -229,7 +229,7 @@ class TestMisbehaviour:
                     thread.join(5)
                     assert not thread.is_alive()
 
-    def test_a_name_server_that_does_not_answer_does_not_hold_us(self, monkeypatch):
+    def test_deadline_ends_a_slow_name_lookup(self, monkeypatch):
         released = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: released.wait(5) and [])
         try:
@@ -238,22 +238,22 @@ class TestMisbehaviour:
             released.set()
 
     @pytest.mark.parametrize("misbehave", [receivers.reset, receivers.babble])
-    def test_a_broken_conversation_is_an_error_of_the_protocol(self, misbehave):
+    def test_broken_http_is_a_protocol_error(self, misbehave):
         with misbehaving(misbehave) as port:
             assert send(f"http://127.0.0.1:{port}/").error == "protocol"
 
-    def test_nobody_there_is_no_connection(self):
+    def test_closed_port_is_a_connect_error(self):
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         assert send(f"http://127.0.0.1:{port}/").error == "connect"
 
-    def test_plain_text_instead_of_tls_is_an_error_of_tls(self):
+    def test_plain_text_instead_of_tls_is_a_tls_error(self):
         with misbehaving(receivers.babble) as port:
             assert send(f"https://127.0.0.1:{port}/").error == "tls"
 
     @pytest.mark.parametrize("misbehave", ["bomb", "flood"])
-    def test_an_answer_of_any_size_costs_no_memory(self, misbehave):
-        """In a process of its own, so that the peak is this exchange's."""
+    def test_memory_does_not_grow_with_the_response(self, misbehave):
+        """In a process of its own, so that the peak is this request's."""
         with misbehaving(getattr(receivers, misbehave)) as port:
             grown = subprocess.run(
                 [sys.executable, "-c", MEASURE, str(port)],

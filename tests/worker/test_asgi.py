@@ -1,4 +1,4 @@
-"""A call that came by ASGI runs by ASGI: its scope, the asynchronous chain, tasks, streams, interruptions."""
+"""A call received over ASGI runs over ASGI: scope, asynchronous middleware, tasks, streams, interruptions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from ..services import (
     until,
 )
 from ..store.test_db_sessions import begin_by_hand, executed, forbid_writing
-from .test_runner import Unheard, limited
+from .test_runner import UnknownBaseException, limited
 from .test_watchdog import LONG
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -60,7 +60,7 @@ SEEN = []
 
 
 async def tells(request, rest=""):
-    """Its scope, and what Django makes of it."""
+    """The scope of the request, and what Django makes of it."""
     shown = {name: repr(said) for name, said in request.scope.items()}
     shown["headers"] = [[name.decode(), text.decode("latin-1")] for name, text in request.scope["headers"]]
     meta = {name: said for name, said in request.META.items() if isinstance(said, str | int)}
@@ -88,7 +88,7 @@ async def is_asynchronous(request):
 
 
 def goes_there_and_back(request):
-    """Synchronous code that calls asynchronous code that makes queries."""
+    """Synchronous code that calls asynchronous code with queries."""
 
     async def count():
         await Group.objects.acreate(name="there")
@@ -163,7 +163,7 @@ async def streams_without_end(request):
 
 
 async def streams_in_one_context(request):
-    """As libraries do that remember where they are, or limit how long they take."""
+    """Like a library with context variables or a timeout in its stream."""
     VARIABLE.set("the view's")
 
     async def chunks():
@@ -228,7 +228,7 @@ def sleeps_synchronously(request):
 
 
 async def asks(request):
-    """Something that takes the database long."""
+    """A slow query."""
     stage.entered.set()
     await sync_to_async(executed)(LONG[connection.vendor])
     return HttpResponse(b"asked")
@@ -255,7 +255,7 @@ async def waits_in_a_thread(request):
 
 
 class Pool:
-    """What clients of HTTP, Redis or a database are: a connection that is kept, and a lock that somebody waits for."""
+    """Like a client of HTTP, Redis or a database: a kept connection, and a lock that tasks wait for."""
 
     streams = None
     lock = asyncio.Lock()
@@ -304,7 +304,7 @@ async def letters(name):
 
 
 async def leaves_generators(request):
-    """One that nobody refers to any more, and one that is kept."""
+    """One generator without references, and one that is kept."""
     KEPT.append(letters("kept"))
     for generator in (letters("dropped"), KEPT[-1]):
         await anext(generator)
@@ -346,7 +346,7 @@ def leaves_synchronously(request):
 
 
 async def raises_beyond_exceptions(request):
-    raise Unheard
+    raise UnknownBaseException
 
 
 async def streams_and_is_cancelled(request):
@@ -369,7 +369,7 @@ async def closes_badly(request):
     class Answer(HttpResponse):
         def close(self):
             super().close()
-            raise Unheard
+            raise UnknownBaseException
 
     return Answer()
 
@@ -502,7 +502,7 @@ def waiting(settings):
 
 
 def sent(to, client=None, **headers):
-    """The task of a call of the view at ``to`` that came by ASGI."""
+    """The task of a call of the view at ``to``, submitted over ASGI."""
     submit = async_to_sync((client or AsyncClient()).get)
     accepted = contextvars.copy_context().run(submit, to, headers={**PREFER, **headers})
     assert accepted.status_code == 202, accepted.content
@@ -510,7 +510,7 @@ def sent(to, client=None, **headers):
 
 
 def ended(task):
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
@@ -530,7 +530,7 @@ HEADERS_NOT_OF_A_RUN = {"cookie", "authorization", "prefer", "te"}
 
 
 def conversed(port, *calls):
-    """The answers to ``calls``, all on one connection."""
+    """The responses to ``calls``, all on one connection."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as talk:
         for method, target, body, headers in calls:
             talk.putrequest(method, target, skip_accept_encoding=True)
@@ -542,7 +542,7 @@ def conversed(port, *calls):
 
 
 @pytest.mark.parametrize("body", [b"", b"a=1&b=2"])
-def test_a_view_sees_the_scope_that_it_sees_at_once(client, body):
+def test_run_has_the_scope_of_the_synchronous_call(client, body):
     client.force_login(User.objects.create_user("anna"))
     headers = [
         ("Cookie", f"sessionid={client.cookies['sessionid'].value}; csrftoken={'s' * 32}"),
@@ -595,17 +595,17 @@ def rebuilt(scope, target=None):
 
 
 def json_of(call):
-    """As it comes back from the database."""
+    """``call`` as it is read back from the database."""
     fields = json.loads(json.dumps(dataclasses.asdict(call)))
     return type(call)(**{**fields, "headers": tuple(map(tuple, fields["headers"]))})
 
 
-def test_a_scope_is_kept_to_the_letter():
+def test_scope_is_rebuilt_exactly():
     assert rebuilt(FULL) == FULL
 
 
 @pytest.mark.parametrize("name", ["raw_path", "root_path", "client", "server"])
-def test_what_a_server_does_not_say_is_not_made_up(name):
+def test_missing_scope_key_is_not_invented(name):
     scope = {key: said for key, said in FULL.items() if key != name}
     if name == "root_path":
         scope["path"] = "/api/x"
@@ -613,54 +613,54 @@ def test_what_a_server_does_not_say_is_not_made_up(name):
 
 
 @pytest.mark.parametrize("name", ["client", "server"])
-def test_what_a_server_does_not_know_stays_unknown(name):
+def test_none_in_the_scope_stays_none(name):
     assert rebuilt({**FULL, name: None})[name] is None
 
 
-def test_what_is_for_one_connection_or_from_another_application_is_not_kept():
+def test_extensions_and_foreign_scope_keys_are_dropped():
     assert rebuilt({**FULL, "extensions": {"tls": {}}, "state": {"pool": object()}, "user": object()}) == FULL
 
 
-def test_a_path_that_carried_the_trigger_is_that_of_the_call_at_once():
+def test_path_without_the_trigger_is_in_the_scope():
     scope = rebuilt(FULL, ("/b c/\u044f", "a=1"))
     assert (scope["path"], scope["raw_path"]) == ("/app/b c/\u044f", b"/app/b%20c/%D1%8F")
     assert scope["query_string"] == b"a=1"
 
 
-def test_the_trigger_is_not_in_the_query_of_the_scope(settings):
+def test_query_string_without_the_trigger_is_in_the_scope(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "VIEWS": ["/api/remap/1.2/tells/"]}
     response = async_to_sync(AsyncClient().get)("/api/remap/1.2/tells/?a=1&async=true&b=2")
     assert response.status_code == 202
     assert json.loads(answer(ended(AsyncTask.objects.get())))["scope"]["query_string"] == repr(b"a=1&b=2")
 
 
-def test_a_call_that_came_by_wsgi_has_no_scope():
+def test_call_received_over_wsgi_has_no_scope():
     assert asgi_scope.build(captured())["headers"] == []
     with capture.rebuilt(captured(), []) as request:
         assert not hasattr(request, "scope")
 
 
-# The chain ------------------------------------------------------------------------------------------------------------
+# Middleware and views -------------------------------------------------------------------------------------------------
 
 
-def test_an_asynchronous_view_has_an_asgi_request_and_its_queries_are_made_by_the_thread_of_the_run():
+def test_async_view_gets_an_asgi_request_and_queries_in_the_runs_thread():
     task = ended(sent("/is_asynchronous/"))
     assert json.loads(answer(task)) == ["ASGIRequest", True, True, True]
 
 
-def test_a_synchronous_view_runs_in_the_thread_of_the_run():
+def test_sync_view_runs_in_the_runs_thread():
     task = ended(sent("/is_synchronous/"))
     assert json.loads(answer(task)) == ["ASGIRequest", True]
     assert names() == {"synchronous"}
 
 
-def test_asynchronous_middlewares_and_their_view_are_one_task():
+def test_async_middleware_and_view_share_one_task():
     ours = "django_asyncexchange.middleware.AsyncExchangeMiddleware"
     with override_settings(MIDDLEWARE=[f"{__name__}.noting", ours]):
         assert json.loads(answer(ended(sent("/has_one_task/")))) == [True, "the middleware's"]
 
 
-def test_a_synchronous_middleware_around_an_asynchronous_view_runs_in_the_thread_of_the_run(settings):
+def test_sync_middleware_around_an_async_view_runs_in_the_runs_thread(settings):
     settings.MIDDLEWARE = [f"{__name__}.synchronous", *settings.MIDDLEWARE]
     task = sent("/is_asynchronous/")
     SEEN.clear()
@@ -668,21 +668,21 @@ def test_a_synchronous_middleware_around_an_asynchronous_view_runs_in_the_thread
     assert SEEN == [True]
 
 
-def test_a_synchronous_view_may_call_asynchronous_code_that_makes_queries():
+def test_sync_view_may_call_async_code_with_queries():
     assert answer(ended(sent("/goes_there_and_back/"))) == b"1"
 
 
-def test_an_answer_that_is_rendered_asynchronously_is():
+def test_async_render_is_awaited():
     assert answer(ended(sent("/renders/"))) == b"0 groups"
 
 
-def test_a_run_by_asgi_is_mounted_where_its_call_was():
+def test_run_has_the_root_path_of_its_call():
     call = captured_by_asgi("/says_where_it_is_mounted/", script_name="/app")
     scope = {**call.scope, "root_path": "/app", "path": f"/app{call.path}"}
     assert answer(ended(stored(to=dataclasses.replace(call, scope=scope)))) == b"/app/"
 
 
-def test_a_run_by_asgi_is_a_request_for_those_who_count_requests():
+def test_run_sends_request_started_and_finished():
     task, seen = sent("/is_asynchronous/"), []
     started, finished = (lambda **said: seen.append(said["scope"]["path"])), (lambda **said: seen.append("finished"))
     signals.request_started.connect(started)
@@ -695,14 +695,14 @@ def test_a_run_by_asgi_is_a_request_for_those_who_count_requests():
     assert seen == ["/is_asynchronous/", "finished"]
 
 
-def test_an_asynchronous_view_runs_as_its_owner():
+def test_async_view_runs_as_its_owner():
     client = AsyncClient()
     client.force_login(User.objects.create_user("anna"))
     task = ended(sent("/knows/", client))
     assert json.loads(answer(task)) == ["anna", "anna", str(task.pk)]
 
 
-def test_an_owner_who_may_not_act_any_more_does_not_run_asynchronously():
+def test_async_view_of_a_deactivated_owner_does_not_run():
     client = AsyncClient()
     client.force_login(User.objects.create_user("anna"))
     task = sent("/is_asynchronous/", client)
@@ -711,21 +711,21 @@ def test_an_owner_who_may_not_act_any_more_does_not_run_asynchronously():
     assert (task.state, task.status_code, names()) == ("API_ERROR", 401, set())
 
 
-def test_a_throttle_does_not_fire_again_in_a_run_by_asgi(monkeypatch):
+def test_run_is_not_throttled_again(monkeypatch):
     task = sent("/throttled/")
     monkeypatch.setattr(Counting, "asked", 0)
     assert ended(task).state == "DONE"
     assert Counting.asked == 0
 
 
-def test_an_exception_of_an_asynchronous_view_is_a_stored_500():
+def test_exception_of_an_async_view_is_a_stored_500():
     task = ended(sent("/fails/"))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", 500)
     assert b"Server Error" in answer(task)
 
 
 @pytest.mark.parametrize("view", BEYOND, ids=lambda view: view.__name__)
-def test_whatever_an_asynchronous_view_raises_is_recorded_and_the_worker_lives(view):
+def test_base_exception_of_an_async_view_is_recorded_and_the_worker_goes_on(view):
     task = ended(sent(f"/{view.__name__}/"))
     assert (task.state, task.reason, task.status_code, task.attempt) == ("ERROR", "exception", None, 1)
     assert ended(sent("/is_asynchronous/")).state == "DONE"
@@ -734,7 +734,7 @@ def test_whatever_an_asynchronous_view_raises_is_recorded_and_the_worker_lives(v
 # Context --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_by_asgi_has_the_language_and_zone_of_its_call_in_both_kinds_of_code():
+def test_run_has_the_language_and_time_zone_of_its_call():
     task = sent("/reveals/", **{"Accept-Language": "ru"})
     zoned = dataclasses.replace(task.captured, time_zone="Asia/Almaty")
     AsyncTask.objects.update(request=encode(zoned))
@@ -742,23 +742,23 @@ def test_a_run_by_asgi_has_the_language_and_zone_of_its_call_in_both_kinds_of_co
     assert (seen["language"], seen["zone"], seen["synchronous"]) == ("ru", "Asia/Almaty", ["clean", "ru"])
 
 
-def test_what_a_run_by_asgi_leaves_in_its_context_is_gone_in_the_next():
+def test_context_variables_do_not_leak_into_the_next_run():
     first, second = (json.loads(answer(ended(sent("/reveals/")))) for _ in range(2))
     assert first == second
     assert (VARIABLE.get(), translation.get_language()) == ("clean", "en")
 
 
-def test_an_asynchronous_stream_is_read_by_the_task_of_its_view():
+def test_async_stream_is_read_in_one_context():
     task = ended(sent("/streams_in_one_context/"))
     assert (task.state, answer(task)[3 * asgi.CHUNK_SIZE :]) == ("DONE", b"the view's")
 
 
-def test_a_synchronous_stream_has_the_context_of_its_view():
+def test_sync_stream_has_the_context_of_its_view():
     assert answer(ended(sent("/streams_synchronously/")))[200_000:] == b"the view's stream ru"
 
 
 @pytest.mark.parametrize("by", ["begin", "forbid"])
-def test_a_run_by_asgi_leaves_nothing_in_the_sessions_of_its_worker(by, monkeypatch):
+def test_run_leaves_no_session_state_on_the_connection(by, monkeypatch):
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
     assert ended(sent(f"/spoils/{by}/")).state == "DONE"
     assert ended(sent("/is_asynchronous/")).state == "DONE"
@@ -768,12 +768,12 @@ def test_a_run_by_asgi_leaves_nothing_in_the_sessions_of_its_worker(by, monkeypa
 # Tasks ----------------------------------------------------------------------------------------------------------------
 
 
-def test_tasks_that_a_view_has_begun_end_within_the_run():
+def test_tasks_of_a_view_finish_within_the_run():
     task = ended(sent("/begins_tasks/"))
     assert (task.state, answer(task), names()) == ("DONE", b"accepted", {"outer", "inner"})
 
 
-def test_a_task_that_fails_is_logged_and_harms_no_answer(caplog):
+def test_failed_task_of_a_view_is_logged_and_the_response_kept(caplog):
     task = ended(sent("/begins_a_task_that_fails/"))
     assert (task.state, answer(task)) == ("DONE", b"accepted")
     [record] = [record for record in caplog.records if record.exc_info and "own mistake" in str(record.exc_info[1])]
@@ -784,7 +784,7 @@ def test_a_task_that_fails_is_logged_and_harms_no_answer(caplog):
     )
 
 
-def test_a_task_that_does_not_end_is_cancelled_before_the_run_limit_and_the_answer_kept(caplog):
+def test_endless_task_of_a_view_is_cancelled_before_the_run_limit(caplog):
     task = sent("/begins_a_task_without_end/")
     with limited(1.0, EXECUTOR=IDLE, ALLOW_ANONYMOUS=True):
         task = ended(task)
@@ -792,7 +792,7 @@ def test_a_task_that_does_not_end_is_cancelled_before_the_run_limit_and_the_answ
     assert "1 tasks of its view have not ended, and are cancelled" in caplog.text
 
 
-def test_a_stream_may_wait_for_a_task_that_makes_queries():
+def test_stream_may_wait_for_a_task_with_queries():
     task = ended(sent("/waits_for_its_tasks_within_its_stream/"))
     assert (task.state, task.response_body().size, len(names())) == ("DONE", 500_000, 50)
 
@@ -801,7 +801,7 @@ def threads():
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("asyncexchange-")}
 
 
-def test_a_run_leaves_no_thread_and_no_task_behind():
+def test_run_leaves_no_thread_and_no_task():
     ended(sent("/waits_in_a_thread/"))
     assert threads() <= {"asyncexchange-loop", "asyncexchange-watchdog"}
     assert asyncio.all_tasks(event_loops.of_this_thread().loop) == set()
@@ -809,7 +809,7 @@ def test_a_run_leaves_no_thread_and_no_task_behind():
     assert getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not event_loops.of_this_thread().loop
 
 
-def test_a_thread_that_ends_takes_its_event_loop_with_it():
+def test_event_loop_is_closed_with_its_thread():
     loops_of = [event_loops.of_this_thread().loop]
     thread = threading.Thread(target=lambda: loops_of.append(event_loops.of_this_thread().loop))
     thread.start()
@@ -818,28 +818,28 @@ def test_a_thread_that_ends_takes_its_event_loop_with_it():
     assert (loops_of[0].is_closed(), loops_of[1].is_closed()) == (False, True)
 
 
-def test_what_a_module_keeps_of_asyncio_serves_one_run_after_the_other():
+def test_asyncio_objects_of_a_module_work_in_the_next_run():
     first, second = (json.loads(answer(ended(sent("/shares/")))) for _ in range(2))
     assert first == second == ["pong", True]
 
 
-def test_a_view_that_stops_its_loop_stops_no_other_run():
+def test_stopped_event_loop_does_not_affect_the_next_run():
     ended(sent("/stops_its_loop/"))
     assert json.loads(answer(ended(sent("/shares/")))) == ["pong", True]
 
 
-def test_generators_that_a_view_leaves_are_closed_within_the_run():
+def test_unfinished_generators_are_closed_within_the_run():
     assert ended(sent("/leaves_generators/")).state == "DONE"
     assert names() == {"dropped", "kept"}
 
 
-def test_a_generator_that_is_closed_with_its_stream_may_make_queries(settings):
+def test_generator_closed_with_its_stream_may_make_queries(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_RESULT_BYTES": 1_000_000}
     assert ended(sent("/streams_a_generator_without_end/")).reason == "storage"
     assert names() == {"closed"}
 
 
-def test_a_run_within_a_run_has_an_event_loop_of_its_own():
+def test_nested_run_has_its_own_event_loop():
     inner = sent("/is_asynchronous/")
     outer = ended(sent(f"/runs_another/?id={inner.pk}"))
     inner.refresh_from_db()
@@ -849,7 +849,7 @@ def test_a_run_within_a_run_has_an_event_loop_of_its_own():
 # Streams --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_progress_of_an_asynchronous_stream_is_recorded():
+def test_progress_of_an_async_stream_is_recorded():
     task = sent("/streams/")
     told = {"progress_done": 1000, "progress_total": 4000}
     joined = meanwhile(lambda: (until(AsyncTask.objects.filter(pk=task.pk, **told).exists), stage.released.set()))
@@ -858,7 +858,7 @@ def test_the_progress_of_an_asynchronous_stream_is_recorded():
     assert (task.state, task.response_body().size, task.progress_done) == ("DONE", 4000, 4000)
 
 
-def test_an_asynchronous_stream_ends_at_the_limit_of_its_size(settings):
+def test_async_stream_ends_at_max_result_bytes(settings):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "MAX_RESULT_BYTES": 1_000_000}
     task = ended(sent("/streams_without_end/"))
     assert (task.state, task.reason, SEEN) == ("ERROR", "storage", ["closed"])
@@ -877,7 +877,7 @@ INTERRUPTED = [
 
 
 @pytest.mark.parametrize("view", INTERRUPTED)
-def test_a_run_by_asgi_that_is_cancelled_ends(view):
+def test_cancelled_run_ends(view):
     task = sent(f"/{view}/")
     joined = meanwhile(lambda: lifecycle.cancel(AsyncTask.objects.get(pk=task.pk)))
     task = ended(task)
@@ -887,13 +887,13 @@ def test_a_run_by_asgi_that_is_cancelled_ends(view):
 
 
 @pytest.mark.parametrize("view", ["sleeps", "asks"])
-def test_an_asynchronous_view_behind_a_synchronous_middleware_can_be_cancelled(view, settings):
+def test_async_view_behind_sync_middleware_can_be_cancelled(view, settings):
     settings.MIDDLEWARE = [f"{__name__}.synchronous", *settings.MIDDLEWARE]
-    test_a_run_by_asgi_that_is_cancelled_ends(view)
+    test_cancelled_run_ends(view)
 
 
 @pytest.mark.parametrize("view", ["sleeps", "streams_a_generator_without_end"])
-def test_an_asynchronous_view_that_is_cancelled_may_clean_up(view):
+def test_cancelled_async_view_may_clean_up(view):
     task = sent(f"/{view}/")
     joined = meanwhile(lambda: lifecycle.cancel(AsyncTask.objects.get(pk=task.pk)))
     ended(task)
@@ -902,7 +902,7 @@ def test_an_asynchronous_view_that_is_cancelled_may_clean_up(view):
 
 
 @pytest.mark.parametrize("view", ["sleeps", "sleeps_synchronously", "asks", "streams_slowly", "streams_without_end"])
-def test_a_run_by_asgi_that_takes_too_long_is_interrupted(view):
+def test_run_over_its_limit_is_interrupted(view):
     task = sent(f"/{view}/")
     with limited(0.5, EXECUTOR=IDLE, ALLOW_ANONYMOUS=True):
         task = ended(task)

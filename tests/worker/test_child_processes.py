@@ -1,4 +1,4 @@
-"""Views may start processes; none of them outlives the worker that runs the view. Real clusters of django-q2."""
+"""Views may start processes; none outlives the worker that runs the view. Real clusters of django-q2."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def is_alive(pid):
     return True
 
 
-def told():
+def pids():
     """(child, worker) of the run."""
     return until(
         lambda: AsyncTask.objects.filter(progress_total__isnull=False).values_list("progress_done", "progress_total"),
@@ -71,23 +71,23 @@ def told():
     )[0]
 
 
-def test_a_view_may_compute_in_a_pool_of_processes(cluster):
+def test_view_may_use_a_process_pool(cluster):
     task = submitted(to="/computes/")
     until(lambda: AsyncTask.objects.get().finished, STARTING)
     task.refresh_from_db()
     assert (task.state, bodies.read(task.response_body())) == ("DONE", b"[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]")
 
 
-def test_a_child_does_not_outlive_a_worker_that_is_killed(cluster):
+def test_child_process_ends_with_a_killed_worker(cluster):
     submitted(to="/waits_for_its_child/")
-    child, worker = told()
+    child, worker = pids()
     os.kill(worker, signal.SIGKILL)
     until(lambda: not is_alive(child))
 
 
-def test_a_child_ends_with_a_run_that_is_cancelled_and_the_worker_goes_on(cluster):
+def test_child_process_ends_with_a_cancelled_run(cluster):
     task = submitted(to="/waits_for_its_child/")
-    child, worker = told()
+    child, worker = pids()
     lifecycle.cancel(AsyncTask.objects.get(pk=task.pk))
     until(lambda: not is_alive(child))
     following = submitted(to="/computes/")

@@ -1,4 +1,4 @@
-"""What a call that is answered later finds in its session, and what becomes of what it writes there."""
+"""The session of a run: what the view reads from it, and what becomes of its writes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def tells(request: HttpRequest) -> HttpResponse:
 
 
 class LastSeen:
-    """A project's middleware that writes with each request."""
+    """Middleware of a project that writes to the session with each request."""
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
@@ -111,7 +111,7 @@ def anna(db):
 
 
 def outcome(client, address):
-    """(state, status, body) of a run that has left all sessions as they were."""
+    """(state, status, body) of a run that has left all sessions unchanged."""
     assert client.get(address, headers={"Prefer": "respond-async"}).status_code == 202
     before, task = list(Session.objects.values()), AsyncTask.objects.get()
     runner.run(str(task.pk))
@@ -121,17 +121,17 @@ def outcome(client, address):
 
 
 @pytest.mark.parametrize("number", range(len(SAVES)))
-def test_what_would_be_lost_with_the_session_is_an_error(anna, number, caplog):
+def test_session_write_of_a_view_is_an_error(anna, number, caplog):
     assert outcome(anna, f"/fills/{number}/")[:2] == ("ERROR", 500)
     assert "has no session that is kept" in caplog.text
 
 
-def test_an_asynchronous_view_cannot_write_into_it_either(anna, caplog):
+def test_session_write_of_an_async_view_is_an_error(anna, caplog):
     assert outcome(anna, "/fills-later/")[:2] == ("ERROR", 500)
     assert "request.session['cart']" in caplog.text
 
 
-def test_a_session_reads_as_a_new_visitors(anna):
+def test_session_of_a_run_is_empty(anna):
     session = anna.session
     session["cart"] = [1]
     session.save()
@@ -139,17 +139,17 @@ def test_a_session_reads_as_a_new_visitors(anna):
 
 
 @pytest.mark.parametrize(("address", "answer"), [("/logs-in/", "anna"), ("/logs-out/", "AnonymousUser")])
-def test_a_login_or_logout_is_forgotten_with_the_run(anna, address, answer):
+def test_login_and_logout_of_a_run_are_not_saved(anna, address, answer):
     assert outcome(anna, address) == ("DONE", 200, answer)
 
 
 @pytest.mark.parametrize("storage", ["session.SessionStorage", "fallback.FallbackStorage", "cookie.CookieStorage"])
-def test_messages_are_forgotten_with_the_run(anna, storage, settings):
+def test_messages_of_a_run_are_not_saved(anna, storage, settings):
     settings.MESSAGE_STORAGE = f"django.contrib.messages.storage.{storage}"
     assert outcome(anna, "/tells/") == ("DONE", 200, "told")
 
 
-def test_what_a_middleware_writes_is_forgotten_with_the_run(anna, settings):
+def test_session_writes_of_middleware_are_not_saved(anna, settings):
     place = settings.MIDDLEWARE.index("django.contrib.sessions.middleware.SessionMiddleware") + 1
     settings.MIDDLEWARE = [*settings.MIDDLEWARE[:place], f"{__name__}.LastSeen", *settings.MIDDLEWARE[place:]]
     settings.SESSION_SAVE_EVERY_REQUEST = True
@@ -157,7 +157,7 @@ def test_what_a_middleware_writes_is_forgotten_with_the_run(anna, settings):
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda module: module.__name__.rpartition(".")[2])
-def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
+def test_no_session_backend_saves(backend, db, settings, tmp_path):
     settings.SESSION_FILE_PATH = str(tmp_path)
     store = run_session.as_run_session(backend.SessionStore("k" * 32))
     store["_auth_user_id"] = "1"
@@ -168,7 +168,7 @@ def test_every_backend_of_django_keeps_nothing(backend, db, settings, tmp_path):
     assert (Session.objects.count(), list(tmp_path.iterdir())) == (0, [])
 
 
-def test_another_session_can_be_deleted(anna):
+def test_other_session_can_be_deleted(anna):
     key = Session.objects.get().session_key
     run_session.as_run_session(db.SessionStore()).delete(key)
     assert not Session.objects.exists()

@@ -1,4 +1,4 @@
-"""What a worker does with an id, whatever the view does."""
+"""What a worker does with a task id, whatever the view does."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.s
 
 
 def ended(task):
-    """``task`` after a worker had it."""
+    """``task`` after its run."""
     assert runner.run(str(task.pk)) is None
     return AsyncTask.objects.get(pk=task.pk)
 
 
 def answers():
-    """How many bodies there are, but for why a call failed."""
+    """The number of bodies without stored failures."""
     return Body.objects.exclude(kind=Body.FAILURE).count()
 
 
@@ -57,7 +57,7 @@ def answer(task):
 
 
 def limited(seconds, **changes):
-    """Mounts with another run limit."""
+    """Settings whose mounts have this run limit."""
     dialects = {
         name: {**options, "RUN_LIMIT": seconds} for name, options in settings.ASYNC_EXCHANGE["DIALECTS"].items()
     }
@@ -71,7 +71,7 @@ def files():
 
 @contextlib.contextmanager
 def kept_open():
-    """Requests leave the connections as they are, as with Django's test client."""
+    """Requests leave connections open, as with Django's test client."""
     for seam in (request_started, request_finished):
         seam.disconnect(close_old_connections)
     try:
@@ -85,7 +85,7 @@ def kept_open():
 
 
 @pytest.mark.seed("S002-31")
-def test_a_view_that_answers_is_done():
+def test_2xx_ends_in_done():
     task = ended(stored())
     assert (task.state, task.reason, task.status_code) == ("DONE", "", 200)
     assert (task.started is None, task.finished is None, runs()) == (False, False, 1)
@@ -93,31 +93,31 @@ def test_a_view_that_answers_is_done():
 
 @pytest.mark.seed("S001-46", "S002-34")
 @pytest.mark.parametrize("status", [400, 403, 404, 429])
-def test_a_4xx_ends_in_api_error_with_the_answer_kept(status):
+def test_4xx_ends_in_api_error_and_is_stored(status):
     task = ended(stored(to=f"/answers/{status}/"))
     assert (task.state, task.reason, task.status_code, answer(task)) == ("API_ERROR", "", status, b"the answer")
 
 
 @pytest.mark.seed("S002-32")
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_5xx_ends_in_error_with_the_answer_kept(status):
+def test_5xx_ends_in_error_and_is_stored(status):
     task = ended(stored(to=f"/answers/{status}/"))
     assert (task.state, task.reason, task.status_code, answer(task)) == ("ERROR", "exception", status, b"the answer")
 
 
-def test_headers_of_an_error_are_kept():
+def test_headers_of_an_error_response_are_stored():
     headers = dict(ended(stored(to="/answers/503/")).headers)
     assert (headers["Content-Type"], headers["X-Own"]) == ("text/x-own", "kept")
 
 
 @pytest.mark.seed("S002-32")
-def test_a_view_that_raises_ends_in_error_with_djangos_answer():
+def test_exception_of_a_view_ends_in_error_with_djangos_500():
     task = ended(stored(to="/raises/"))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", 500)
     assert b"Server Error" in answer(task)
 
 
-def test_a_view_that_raises_is_reported_as_django_reports_it():
+def test_exception_of_a_view_sends_got_request_exception():
     reported = []
 
     def receive(request, **kwargs):
@@ -131,7 +131,7 @@ def test_a_view_that_raises_is_reported_as_django_reports_it():
     assert reported == ["/raises/"]
 
 
-def test_a_run_goes_through_the_middleware_of_a_test():
+def test_run_uses_the_overridden_middleware_setting():
     frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"
 
     def is_framed():
@@ -144,25 +144,25 @@ def test_a_run_goes_through_the_middleware_of_a_test():
     assert found == [True, False, True]
 
 
-def test_an_address_that_does_not_exist_ends_in_api_error():
+def test_unknown_url_ends_in_api_error_404():
     task = ended(stored(to="/nowhere/"))
     assert (task.state, task.status_code) == ("API_ERROR", 404)
 
 
-def test_a_stream_that_breaks_ends_in_error_without_an_answer():
+def test_broken_stream_ends_in_error_without_a_body():
     before = files()
     task = ended(stored(to="/breaks/"))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
     assert (files() - before, answers()) == (set(), 0)
 
 
-def test_a_large_answer_is_kept():
+def test_large_response_is_stored():
     task = ended(stored(to="/fills/200000/"))
     assert (task.state, answer(task)) == ("DONE", b"x" * 200_000)
 
 
 @pytest.mark.parametrize("size", [1001, 200_000])
-def test_an_answer_that_is_too_large_ends_in_error_storage(size):
+def test_response_over_max_result_bytes_ends_in_storage_error(size):
     before = files()
     with override_settings(ASYNC_EXCHANGE=exchange(MAX_RESULT_BYTES=size - 1)):
         task = ended(stored(to=f"/fills/{size}/"))
@@ -170,45 +170,45 @@ def test_an_answer_that_is_too_large_ends_in_error_storage(size):
     assert (files() - before, answers()) == (set(), 0)
 
 
-def test_a_full_storage_ends_in_error_storage(tmp_path):
+def test_full_storage_ends_in_storage_error(tmp_path):
     full = {"BACKEND": "tests.store.test_bodies.Full", "OPTIONS": {"location": tmp_path}}
     with override_settings(STORAGES={**settings.STORAGES, "asyncexchange": full}):
         task = ended(stored(to="/fills/200000/"))
     assert (task.state, task.reason, answers()) == ("ERROR", "storage", 0)
 
 
-def test_a_request_body_that_is_lost_ends_in_error():
+def test_lost_request_body_ends_in_storage_error():
     task = stored(to=captured(method="POST"))
     Body.objects.create(task=task, kind=Body.REQUEST, name="gone", size=5)
     task = ended(task)
     assert (task.state, task.reason, runs()) == ("ERROR", "storage", 0)
 
 
-def test_a_task_whose_mount_was_taken_down_still_ends():
+def test_task_of_a_removed_mount_still_runs():
     assert ended(stored(dialect="gone")).state == "DONE"
 
 
-# Deliveries -----------------------------------------------------------------------------------------------------------
+# Messages -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_delivery_runs_nothing():
+def test_second_message_runs_nothing():
     task = ended(stored())
     assert ended(task).attempt == 1
     assert runs() == 1
 
 
 @pytest.mark.parametrize("state", FINAL)
-def test_a_finished_task_is_not_run(state):
+def test_finished_task_is_not_run(state):
     ended(stored(state))
     assert runs() == 0
 
 
 @pytest.mark.parametrize("id", ["498b8673-0308-11e6-9464-e4de00000089", "", "no id", "0", "\0", "é", None, 7, [], {}])
-def test_an_id_of_nothing_is_no_error(id):
+def test_unknown_id_raises_nothing(id):
     assert runner.run(id) is None
 
 
-def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
+def test_database_outage_at_the_claim_is_logged(caplog):
     def refuse(*args):
         raise OperationalError("the database is down")
 
@@ -218,7 +218,7 @@ def test_a_database_that_is_down_at_the_claim_is_logged(caplog):
     assert "could not be recorded" in caplog.text
 
 
-def test_a_database_that_refuses_the_answer_is_logged(caplog):
+def test_database_error_at_the_end_is_logged(caplog):
     def refuse(execute, sql, params, many, context):
         if sql.startswith(("UPDATE", "WITH")) and "DONE" in params:
             raise OperationalError("the database is down")
@@ -227,7 +227,7 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
     task = stored()
     with connection.execute_wrapper(refuse):
         assert runner.run(str(task.pk)) is None
-    assert "the response could not be stored" in caplog.text
+    assert "response could not be stored" in caplog.text
 
 
 # Outages --------------------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_a_database_that_refuses_the_answer_is_logged(caplog):
 
 @pytest.mark.parametrize(("to", "end"), [("/fills/200000/", ("DONE", "")), ("/breaks/", ("ERROR", "exception"))])
 @override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE))
-def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to, end, monkeypatch):
+def test_run_survives_the_failure_of_any_statement(to, end, monkeypatch):
     monkeypatch.setattr(db_retry, "PAUSE", 0.01)
     anna = get_user_model().objects.create_user("anna")
     for at in range(100):
@@ -251,8 +251,8 @@ def test_whichever_statement_of_ours_fails_a_call_ends_as_its_view_has_ended(to,
     assert len(failing.statements) == at > 5
 
 
-def test_rows_are_streamed_while_others_write():
-    """SQLite lets none write that reads what others have changed since."""
+def test_streamed_rows_are_read_while_others_write():
+    """SQLite refuses a write to a transaction whose snapshot is older than another's commit."""
     names = [f"{number:0>150}" for number in range(1000)]
     Group.objects.bulk_create(Group(name=name) for name in names)
 
@@ -263,7 +263,7 @@ def test_rows_are_streamed_while_others_write():
     assert (task.state, answer(task).decode()) == ("DONE", "".join(names))
 
 
-# Sessions and processes that are of no use any more -------------------------------------------------------------------
+# Unusable sessions and processes --------------------------------------------------------------------------------------
 
 READ_ONLY = {
     "sqlite": "PRAGMA query_only = ON",
@@ -274,7 +274,7 @@ READ_ONLY = {
 
 @pytest.fixture
 def lasting(monkeypatch):
-    """Connections that outlive a request; and nothing is waited for."""
+    """Connections that outlive a request, and no pauses between retries."""
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
     monkeypatch.setattr(db_retry, "PAUSE", 0.01)
@@ -284,7 +284,7 @@ def lasting(monkeypatch):
 
 @pytest.fixture
 def left(monkeypatch):
-    """How often a worker has left; this process is one."""
+    """How the worker process has exited; this process is one."""
     told = []
     monkeypatch.setattr(watchdog, "_worker", [os.getpid()])
     monkeypatch.setattr(watchdog, "_before_kill", [lambda: told.append("words")])
@@ -298,7 +298,7 @@ def refuse_writing(execute, sql, params, many, context):
     return execute(sql, params, many, context)
 
 
-def test_a_claim_that_its_session_refuses_is_made_in_another(lasting):
+def test_claim_refused_in_a_read_only_session_is_retried_in_another(lasting):
     task = stored()
     with connection.cursor() as cursor:
         cursor.execute(READ_ONLY[connection.vendor])
@@ -306,16 +306,16 @@ def test_a_claim_that_its_session_refuses_is_made_in_another(lasting):
 
 
 @pytest.mark.skipif(connection.vendor == "mysql", reason="its COMMIT comes through")
-def test_a_worker_is_not_taken_in_by_a_transaction_that_a_function_of_the_project_has_left_open(lasting, left):
+def test_claim_inside_a_transaction_left_open_is_detected(lasting, left):
     task = stored()
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
     runner.run(str(task.pk))
-    connection.close()  # what was not committed is gone
+    connection.close()  # rolls back what was not committed
     assert AsyncTask.objects.get(pk=task.pk).state == "DONE"
 
 
-def test_a_worker_that_can_claim_nothing_although_its_database_is_there_leaves(lasting, left):
+def test_worker_that_can_claim_nothing_exits(lasting, left):
     task = stored()
     with connection.execute_wrapper(refuse_writing):
         runner.run(str(task.pk))
@@ -323,7 +323,7 @@ def test_a_worker_that_can_claim_nothing_although_its_database_is_there_leaves(l
 
 
 @override_settings(ASYNC_EXCHANGE=exchange(KEEP_REQUESTS=True))
-def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
+def test_worker_that_can_record_no_end_exits(lasting, left, monkeypatch):
     claim = lifecycle.claim
 
     def claim_and_fill_the_disk(task_id):
@@ -339,9 +339,9 @@ def test_a_worker_that_can_write_no_end_leaves(lasting, left, monkeypatch):
     assert left == ["words", (os.getpid(), signal.SIGKILL)]
 
 
-def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatch):
-    monkeypatch.setattr(endings, "FINISHING", 0.02)
-    monkeypatch.setattr(db_retry, "_is_away", lambda connection: True)
+def test_worker_does_not_exit_while_the_database_is_away(lasting, left, monkeypatch):
+    monkeypatch.setattr(endings, "DATABASE_WAIT", 0.02)
+    monkeypatch.setattr(db_retry, "_is_unavailable", lambda connection: True)
     task = stored()
     with connection.execute_wrapper(refuse_writing):
         runner.run(str(task.pk))
@@ -349,12 +349,12 @@ def test_no_worker_leaves_because_its_database_is_away(lasting, left, monkeypatc
 
 
 @pytest.mark.parametrize("id", ["no id", "\0", None])
-def test_no_worker_leaves_because_of_an_id_of_nothing(left, id):
+def test_worker_does_not_exit_on_an_unknown_id(left, id):
     runner.run(id)
     assert left == []
 
 
-def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch):
+def test_process_that_is_no_worker_does_not_exit(lasting, left, monkeypatch):
     monkeypatch.setattr(watchdog, "_worker", [])
     task = stored()
     with connection.execute_wrapper(refuse_writing):
@@ -362,11 +362,11 @@ def test_a_process_that_serves_others_does_not_leave(lasting, left, monkeypatch)
     assert left == []
 
 
-# Cancelled meanwhile --------------------------------------------------------------------------------------------------
+# Cancelled during the run ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.seed("S002-64")
-def test_the_answer_of_a_run_that_was_cancelled_is_dropped():
+def test_response_of_a_cancelled_run_is_dropped():
     before = files()
     task = ended(stored(to="/cancels/"))
     assert (task.state, task.status_code, task.response_headers) == ("CANCEL", None, [])
@@ -377,49 +377,49 @@ def test_the_answer_of_a_run_that_was_cancelled_is_dropped():
 
 
 @pytest.mark.parametrize("path", ["/waits/", "/listens/", "/shrugs/", "/dreams/"])
-def test_a_run_that_takes_too_long_is_interrupted(path):
+def test_run_over_its_limit_is_interrupted(path):
     with limited(0.3):
         task = ended(stored(to=path))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "run_timeout", None)
     assert (task.finished - task.started).total_seconds() < services.PATIENCE / 2
 
 
-def test_after_an_interruption_the_worker_goes_on():
+def test_worker_goes_on_after_an_interruption():
     with limited(0.3):
         ended(stored(to="/waits/"))
         assert ended(stored()).state == "DONE"
 
 
-def test_a_run_within_its_limit_is_not_interrupted():
+def test_run_within_its_limit_is_not_interrupted():
     with limited(services.PATIENCE):
         assert ended(stored()).state == "DONE"
 
 
-def test_the_limit_leaves_no_thread_behind():
+def test_run_limit_leaves_no_thread():
     before = threading.active_count()
     ended(stored())
     assert threading.active_count() == before
 
 
-def test_the_signal_is_handed_back():
+def test_signal_handler_is_restored():
     before = signal.getsignal(signal.SIGUSR2)
     ended(stored())
     assert signal.getsignal(signal.SIGUSR2) == before
 
 
-def test_django_q2_keeps_its_alarm():
+def test_sigalrm_handler_of_django_q2_is_kept():
     before = signal.getsignal(signal.SIGALRM)
     with limited(0.3):
         ended(stored(to="/waits/"))
     assert signal.getsignal(signal.SIGALRM) == before
 
 
-def test_a_task_whose_mount_was_taken_down_has_the_usual_limit():
+def test_task_of_a_removed_mount_has_the_default_run_limit():
     with limited(0.000001):
         assert ended(stored(dialect="gone")).state == "DONE"
 
 
-def test_a_view_that_leaves_the_process_does_not_take_the_worker_along():
+def test_system_exit_of_a_view_does_not_end_the_worker():
     task = ended(stored(to="/leaves/"))
     assert (task.state, task.reason, task.status_code) == ("ERROR", "exception", None)
 
@@ -438,12 +438,12 @@ def is_interrupted(request):
     raise KeyboardInterrupt
 
 
-class Unheard(BaseException):
-    """As gevent's, eventlet's and trio's are."""
+class UnknownBaseException(BaseException):
+    """Like the base exceptions of gevent, eventlet and trio."""
 
 
 def raises_beyond_exceptions(request):
-    raise Unheard
+    raise UnknownBaseException
 
 
 def streams_and_is_cancelled(request):
@@ -458,7 +458,7 @@ def closes_badly(request):
     class Answer(HttpResponse):
         def close(self):
             super().close()
-            raise Unheard
+            raise UnknownBaseException
 
     return Answer()
 
@@ -476,7 +476,7 @@ urlpatterns = [*services.urlpatterns, *(path(f"{view.__name__}/", view) for view
 
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize("view", BEYOND, ids=lambda view: view.__name__)
-def test_whatever_a_view_its_stream_or_its_close_raises_is_recorded_and_the_worker_lives(view):
+def test_base_exception_of_a_view_is_recorded_and_the_worker_goes_on(view):
     before = files()
     task = ended(stored(to=f"/{view.__name__}/"))
     assert (task.state, task.reason, task.status_code, task.attempt) == ("ERROR", "exception", None, 1)
@@ -485,7 +485,7 @@ def test_whatever_a_view_its_stream_or_its_close_raises_is_recorded_and_the_work
 
 
 @pytest.mark.urls(__name__)
-def test_what_a_view_raises_beyond_exceptions_leaves_a_transaction_of_the_caller_alone():
+def test_base_exception_keeps_the_callers_transaction_usable():
     with transaction.atomic():
         task = stored(to="/cancels_itself/")
         with kept_open():
@@ -493,7 +493,7 @@ def test_what_a_view_raises_beyond_exceptions_leaves_a_transaction_of_the_caller
         assert connection.is_usable()
 
 
-def test_a_run_beside_the_main_thread_is_not_limited():
+def test_run_outside_the_main_thread_has_no_limit():
     task = stored()
 
     def run():
@@ -512,22 +512,22 @@ def test_a_run_beside_the_main_thread_is_not_limited():
 
 
 def seen(task):
-    """What the view of ``task`` saw."""
+    """What the view of ``task`` has seen."""
     return json.loads(answer(ended(task)))
 
 
-def test_a_view_meets_its_task():
+def test_view_gets_its_task_id():
     task = stored(to="/reveals/")
     assert seen(task)["task"] == str(task.pk)
 
 
 @pytest.mark.parametrize("name", ["mark", "language", "zone"])
-def test_what_a_run_leaves_in_its_context_is_gone_in_the_next(name):
+def test_context_does_not_leak_into_the_next_run(name):
     first, second = seen(stored(to="/reveals/")), seen(stored(to="/reveals/"))
     assert first[name] == second[name] != "spoilt"
 
 
-def test_a_run_does_not_see_the_context_of_the_worker():
+def test_run_does_not_see_the_workers_context():
     token = services.MARK.set("the worker's")
     try:
         assert seen(stored(to="/reveals/"))["mark"] == ""
@@ -535,34 +535,34 @@ def test_a_run_does_not_see_the_context_of_the_worker():
         services.MARK.reset(token)
 
 
-def test_a_run_does_not_touch_the_context_of_the_worker():
+def test_run_does_not_change_the_workers_context():
     with translation.override("en"):
         ended(stored(to="/reveals/"))
         assert (translation.get_language(), services.MARK.get()) == ("en", "")
 
 
-def test_a_run_has_the_language_of_its_call():
+def test_run_has_the_language_of_its_call():
     call = captured("/reveals/", headers=(("Accept-Language", "ru"),), language="ru")
     assert seen(stored(to=call))["language"] == "ru"
 
 
-def test_a_run_has_the_time_zone_of_its_call():
+def test_run_has_the_time_zone_of_its_call():
     assert seen(stored(to=captured("/reveals/", time_zone="Asia/Almaty")))["zone"] == "Asia/Almaty"
 
 
-def test_a_run_is_made_as_its_owner(django_user_model):
+def test_run_has_its_owner_as_user(django_user_model):
     owner = django_user_model.objects.create(username="anna")
     backend = "django.contrib.auth.backends.ModelBackend"
     assert seen(stored(to="/reveals/", owner=owner, auth_backend=backend))["user"] == "anna"
 
 
-def test_a_run_of_nobody_is_made_as_nobody():
+def test_run_without_owner_is_anonymous():
     assert seen(stored(to="/reveals/"))["user"] == "AnonymousUser"
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, None], ids=["deactivated", "deleted"])
 @override_settings(ASYNC_EXCHANGE=exchange(ON_USER_DELETE="keep"))
-def test_an_owner_who_may_not_act_any_more_does_not_run(django_user_model, change):
+def test_task_of_a_deactivated_or_deleted_owner_does_not_run(django_user_model, change):
     owner = django_user_model.objects.create(username="anna")
     task = stored(owner=owner, auth_backend="django.contrib.auth.backends.ModelBackend")
     rows = django_user_model.objects.filter(pk=owner.pk)
@@ -571,33 +571,33 @@ def test_an_owner_who_may_not_act_any_more_does_not_run(django_user_model, chang
     assert (task.state, task.status_code, runs()) == ("API_ERROR", 401, 0)
 
 
-def test_a_throttle_does_not_fire_again(monkeypatch):
+def test_run_is_not_throttled_again(monkeypatch):
     monkeypatch.setattr(services.Counting, "asked", 0)
     assert ended(stored(to="/throttled/")).state == "DONE"
     assert services.Counting.asked == 0
 
 
-def test_an_ordinary_call_is_throttled_as_before(client, monkeypatch):
+def test_synchronous_call_is_throttled(client, monkeypatch):
     ended(stored(to="/throttled/"))
     monkeypatch.setattr(services.Counting, "asked", 0)
     client.get("/throttled/")
     assert services.Counting.asked == 1
 
 
-def test_a_throttle_fires_at_the_submit(client, monkeypatch, admin_user):
+def test_submit_is_throttled_once(client, monkeypatch, admin_user):
     client.force_login(admin_user)
     monkeypatch.setattr(services.Counting, "asked", 0)
     assert client.post("/throttled/", headers={"Solitude-Async": "yes"}).status_code == 202
     assert services.Counting.asked == 1
 
 
-def test_the_run_sees_the_body_of_its_call():
+def test_run_has_the_body_of_its_call():
     task = stored(to=captured(method="POST"))
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"payload", size=7)
     assert seen(task)["body"] == "payload"
 
 
-def test_a_task_of_a_newer_version_is_read():
+def test_task_of_a_newer_version_is_readable():
     task = stored()
     fields = json.loads(encryption.unseal(task.request["sealed"].encode()))
     newer = encryption.seal(json.dumps({**fields, "colour": "blue"}).encode()).decode()
@@ -605,7 +605,7 @@ def test_a_task_of_a_newer_version_is_read():
     assert ended(task).state == "DONE"
 
 
-def test_an_answer_that_the_database_refuses_ends_its_task():
+def test_response_refused_by_the_database_ends_in_storage_error():
     def refuse(execute, sql, params, many, context):
         if re.search("INSERT INTO .asyncexchange_body", sql):
             raise DatabaseError("the packet is too large")
@@ -617,7 +617,7 @@ def test_an_answer_that_the_database_refuses_ends_its_task():
     assert (task.state, task.reason, answers()) == ("ERROR", "storage", 0)
 
 
-def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkeypatch):
+def test_task_cancelled_before_its_body_is_read_does_not_run(monkeypatch):
     claim = lifecycle.claim
 
     def claim_and_cancel(task_id):
@@ -626,12 +626,12 @@ def test_a_task_cancelled_before_its_body_is_read_does_not_reach_its_view(monkey
         return claimed
 
     monkeypatch.setattr(lifecycle, "claim", claim_and_cancel)
-    task, size = stored(to=captured(method="POST")), statements.SMALL + 1  # too large to be read with the claim
+    task, size = stored(to=captured(method="POST")), statements.SMALL_BODY + 1  # too large to be read with the claim
     Body.objects.create(task=task, kind=Body.REQUEST, content=bytes(size), size=size)
     assert (ended(task).state, runs()) == ("CANCEL", 0)
 
 
-def test_an_address_made_in_a_run_has_the_prefix_of_the_call():
+def test_reversed_url_has_the_script_name_of_the_call():
     request = captured("/reveals/", script_name="/app")
     task = ended(stored(to=request))
     assert json.loads(bodies.read(task.response_body()))["prefix"] == "/app/"

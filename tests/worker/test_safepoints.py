@@ -33,20 +33,20 @@ class Own:
         look()
 
 
-def test_an_ordinary_line_is_safe():
+def test_ordinary_line_is_safe():
     seen.clear()
     look()
     assert seen == [True]
 
 
-def test_the_way_into_a_block_and_out_of_it_is_not():
+def test_enter_and_exit_of_a_with_block_are_unsafe():
     seen.clear()
     with held():
         look()
     assert seen == [False, True, False]
 
 
-def test_nor_is_what_takes_a_lock_in_words():
+def test_acquire_is_unsafe():
     seen.clear()
     LOCK.acquire(look())
     LOCK.release()
@@ -58,7 +58,7 @@ def view():
     look()
 
 
-def test_a_block_around_the_whole_call_is_the_workers_own():
+def test_with_block_around_the_whole_call_is_ignored():
     handler = types.FunctionType(
         (lambda: view()).__code__, {"__name__": "django_asyncexchange.worker.handlers", "view": view}
     )

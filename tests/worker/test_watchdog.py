@@ -1,4 +1,4 @@
-"""Runs are watched over: cancelled ones end within moments, leases are kept, progress is recorded."""
+"""The watchdog: cancelled runs end soon, leases are renewed, progress is recorded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sleeps(request):
 
 
 def writes(request):
-    """Holds the database, as a long transaction of a view does."""
+    """A long transaction that holds the database."""
     with transaction.atomic():
         Group.objects.create(name=f"written {uuid.uuid4()}")
         stage.entered.set()
@@ -54,7 +54,7 @@ def writes(request):
 
 
 def asks(request):
-    """Something that takes the database long."""
+    """A slow query."""
     stage.entered.set()
     with connection.cursor() as cursor:
         cursor.execute(LONG[connection.vendor])
@@ -62,7 +62,7 @@ def asks(request):
 
 
 def translates(request):
-    """Takes and gives back a lock of the process all the time, as every request does a few times."""
+    """Acquires and releases a lock of the process all the time, as every request does a few times."""
     stage.entered.set()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -84,7 +84,7 @@ LONG = {
 
 
 def is_polite(request):
-    """Ends by itself when it is asked to."""
+    """Ends by itself when it is cancelled."""
     stage.entered.set()
     deadline = time.monotonic() + PATIENCE
     try:
@@ -108,7 +108,7 @@ class Counted:
 
 
 def counts(request):
-    """An answer that counts its own rows."""
+    """A response that counts its own rows."""
 
     def rows():
         stage.entered.set()
@@ -130,7 +130,7 @@ def streams(request):
 
 
 def leaves_a_mark(request):
-    """Takes a little while, and writes with the end of its answer what shall be written once."""
+    """Takes a little while, and writes a row at the end, in one transaction."""
     with transaction.atomic():
         time.sleep(0.4)
         Group.objects.create(name=f"mark {request.async_task.id}")
@@ -183,7 +183,7 @@ def cancelled(task):
 
 
 @pytest.mark.parametrize("view", ["sleeps", "writes", "asks"])
-def test_a_run_that_is_cancelled_ends(view):
+def test_cancelled_run_ends(view):
     task = stored(to=f"/{view}/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -192,7 +192,7 @@ def test_a_run_that_is_cancelled_ends(view):
     assert (task.state, task.status_code) == (State.CANCEL, None)
 
 
-def test_what_it_had_written_is_rolled_back():
+def test_writes_of_a_cancelled_run_are_rolled_back():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -200,7 +200,7 @@ def test_what_it_had_written_is_rolled_back():
     assert not Group.objects.exists()
 
 
-def test_its_worker_goes_on():
+def test_worker_goes_on_after_a_cancelled_run():
     task = stored(to="/sleeps/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -211,7 +211,7 @@ def test_its_worker_goes_on():
     assert following.state == State.DONE
 
 
-def test_a_polite_view_hears_of_it():
+def test_view_can_poll_is_cancelled():
     task = stored(to="/is_polite/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -221,7 +221,7 @@ def test_a_polite_view_hears_of_it():
     assert Group.objects.filter(name="was polite").exists()
 
 
-def test_a_second_cancellation_is_refused():
+def test_second_cancellation_is_refused():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -231,24 +231,24 @@ def test_a_second_cancellation_is_refused():
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere a run is told by its row")
-def test_a_run_that_began_after_the_caller_looked_gives_in_all_the_same():
-    task = stored(to="/writes/")  # as the caller has seen it: waiting
+def test_stale_task_object_cancels_the_run():
+    task = stored(to="/writes/")  # the caller's copy says PENDING
     joined = meanwhile(lambda: lifecycle.cancel(task))
     runner.run(str(task.pk))
     joined()
     assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
 
 
-def test_no_flag_is_left():
+def test_cancelled_run_leaves_no_cancel_file():
     task = stored(to="/writes/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
     joined()
-    assert not cancel_file.is_up(task.pk)
+    assert not cancel_file.is_requested(task.pk)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL drops no database that is in use")
-def test_no_connection_is_left_between_two_runs(monkeypatch):
+def test_watchdog_closes_its_connection_between_runs(monkeypatch):
     monkeypatch.setattr(watchdog, "IDLE_CHECKS", 10**9)
     connections.close_all()
 
@@ -265,7 +265,7 @@ def test_no_connection_is_left_between_two_runs(monkeypatch):
     until(lambda: sessions() == 1)
 
 
-def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
+def test_interrupted_run_leaves_no_lock_held(monkeypatch):
     monkeypatch.setattr(watchdog, "INTERVAL", 0.02)
     for _ in range(12):
         stage.reset()
@@ -280,7 +280,7 @@ def test_an_interrupted_run_leaves_no_lock_held(monkeypatch):
         assert not elsewhere.is_alive()
 
 
-def test_a_run_that_waits_for_a_lock_is_interrupted_all_the_same():
+def test_run_waiting_for_a_lock_is_interrupted():
     task = stored(to="/waits_for_a_lock/")
     joined = meanwhile(lambda: cancelled(task))
     runner.run(str(task.pk))
@@ -288,7 +288,7 @@ def test_a_run_that_waits_for_a_lock_is_interrupted_all_the_same():
     assert AsyncTask.objects.get(pk=task.pk).state == State.CANCEL
 
 
-def test_a_run_that_was_taken_over_ends():
+def test_run_taken_over_by_another_attempt_ends():
     task = stored(to="/sleeps/")
     joined = meanwhile(lambda: AsyncTask.objects.filter(pk=task.pk).update(attempt=7))
     runner.run(str(task.pk))
@@ -299,7 +299,7 @@ def test_a_run_that_was_taken_over_ends():
 
 @pytest.fixture
 def connections_stay_open():
-    """As Django's test client has it: a test's own transaction is not closed under it."""
+    """Like Django's test client: the connection of a test's transaction stays open."""
     for seam in (request_started, request_finished):
         seam.disconnect(close_old_connections)
     yield
@@ -307,8 +307,8 @@ def connections_stay_open():
         seam.connect(close_old_connections)
 
 
-def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay_open):
-    """Nobody else can see its task: a project's own tests run like that."""
+def test_run_inside_the_callers_transaction_is_not_interrupted(connections_stay_open):
+    """No other connection can see its task, as in a project's own tests."""
     with transaction.atomic():
         task = stored(to="/reports/")
         joined = meanwhile(lambda: (time.sleep(3 * watchdog.INTERVAL), stage.released.set()))
@@ -322,7 +322,7 @@ def test_a_run_within_a_transaction_of_the_caller_is_not_judged(connections_stay
 
 
 def seen(task, **wanted):
-    """Wait until the row says so."""
+    """Wait until the row has ``wanted``."""
     return until(lambda: AsyncTask.objects.filter(pk=task.pk, **wanted).exists())
 
 
@@ -357,7 +357,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("which", NONSENSE)
-def test_whatever_is_reported_harms_no_run(which):
+def test_invalid_progress_reports_do_not_fail_the_run(which):
     call = captured("/reports_nonsense/", query=f"which={which}")
     task = stored(to=call)
     joined = meanwhile(lambda: (seen(task, progress_done=3), stage.released.set()))
@@ -369,13 +369,13 @@ def test_whatever_is_reported_harms_no_run(which):
 
 
 @pytest.mark.parametrize("done", [None, "many", float("nan"), object()])
-def test_a_report_of_no_number_raises_nothing(done):
+def test_progress_without_a_number_raises_nothing(done):
     run = WatchedRun(Claim(task=stored()), 60)
     run.report(done, done, done)
     assert (run.progress.done, run.progress.total) == (0, None)
 
 
-def test_an_answer_that_counts_wrongly_harms_nobody():
+def test_invalid_progress_of_a_response_raises_nothing():
     run = WatchedRun(Claim(task=stored()), 60)
     answer = StreamingHttpResponse()
     answer.progress = Wrong()
@@ -383,15 +383,15 @@ def test_an_answer_that_counts_wrongly_harms_nobody():
     assert (run.progress.done, run.progress.total) == (0, None)
 
 
-def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
-    """A column of MySQL with an old character set."""
+def test_progress_message_refused_by_the_database_still_renews_the_lease(monkeypatch):
+    """A MySQL column with an old character set."""
 
     def refuse(execute, sql, params, many, context):
         if any(isinstance(value, str) and "\U0001f600" in value for value in params or ()):
             raise DataError("Incorrect string value")
         return execute(sql, params, many, context)
 
-    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "is_used", lambda: False)
     claim = lifecycle.claim(stored().pk)
     AsyncTask.objects.update(lease_until=timezone.now())
     run = WatchedRun(claim, 60)
@@ -404,7 +404,7 @@ def test_a_message_that_the_database_does_not_take_costs_no_lease(monkeypatch):
     assert (claim.task.progress_done, claim.task.progress_message) == (3, "да \ufffd")
 
 
-def test_the_status_shows_it(client, admin_user):
+def test_status_shows_the_progress(client, admin_user):
     task = stored(to="/reports/", dialect="prefer", owner=admin_user)
     client.force_login(admin_user)
     told = []
@@ -421,9 +421,9 @@ def test_the_status_shows_it(client, admin_user):
     assert told == [{"done": 3, "total": 12, "message": "on the way"}, 25]
 
 
-def test_a_long_run_keeps_its_lease(settings, monkeypatch):
+def test_lease_of_a_long_run_is_renewed(settings, monkeypatch):
     settings.ASYNC_EXCHANGE = {**settings.ASYNC_EXCHANGE, "LEASE_SECONDS": 3}
-    monkeypatch.setattr(cancel_file, "are_used", lambda: False)
+    monkeypatch.setattr(cancel_file, "is_used", lambda: False)
     task = stored(to="/reports/")
     first = []
 
@@ -438,7 +438,7 @@ def test_a_long_run_keeps_its_lease(settings, monkeypatch):
     assert first[0] < timezone.now() + dt.timedelta(seconds=3)
 
 
-def test_a_view_knows_its_task():
+def test_view_gets_its_task():
     task = stored(to="/knows/")
     runner.run(str(task.pk))
     task.refresh_from_db()
@@ -451,7 +451,7 @@ def test_a_process_has_one_watchdog_thread():
     assert not [thread for thread in threading.enumerate() if thread.name == "asyncexchange-watchdog"][1:]
 
 
-# Processes of their own ----------------------------------------------------------------------------------------------
+# Worker processes ----------------------------------------------------------------------------------------------------
 
 STUBBORN = """
     import sys
@@ -469,7 +469,7 @@ STUBBORN = """
 
 
 def apart(task):
-    """A worker process that runs ``task`` and nothing else."""
+    """A worker process that runs ``task`` only."""
     database = str(connection.settings_dict["NAME"])
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(STUBBORN), str(task.pk), database],
@@ -481,27 +481,27 @@ def apart(task):
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the child finds the test database by its file")
-def test_a_worker_whose_run_ignores_everything_ends_itself():
+def test_worker_kills_itself_when_its_run_ignores_the_interruption():
     task = stored(to="/stubborn/")
     with apart(task) as child:
-        assert child.stdout.readline() == "entered\n"  # not on its way there, where it can still be interrupted
+        assert child.stdout.readline() == "entered\n"  # before that line it could still be interrupted
         cancelled(task)
         assert child.wait(3 * PATIENCE) == -signal.SIGKILL
     task.refresh_from_db()
     assert task.state == State.CANCEL
 
 
-def test_keeping_house_alone_makes_no_process_one_that_may_end_itself():
+def test_maintenance_does_not_mark_the_process_as_a_worker():
     stop = threading.Event()
     stop.set()
-    runner.keep_house(stop)
+    runner.run_maintenance(stop)
     assert not watchdog.is_worker()
 
 
-def test_a_cancellation_at_any_moment_ends_the_run_or_comes_too_late(request):
-    """Each task is cancelled or done, never both, and the same thread goes on with the next.
+def test_cancellation_at_any_moment_either_ends_the_run_or_is_refused(request):
+    """Each task is either cancelled or done, and the same thread goes on with the next.
 
-    A cancellation after the view's own commit and before its answer is stored finds its mark there.
+    A run cancelled after the view's commit and before its end has left its mark.
     """
     random.seed(7)
     for _ in range(60 if request.config.getoption("--full") else 8):

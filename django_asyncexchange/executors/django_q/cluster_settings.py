@@ -45,7 +45,7 @@ OTHERS = (
 CURE = "Write what q_cluster() of django_asyncexchange.defaults returns."
 
 
-def problems() -> Iterator[Problem]:
+def mistakes() -> Iterator[Problem]:
     """What is wrong with ``Q_CLUSTER``, if there is one."""
     given = conf.project("Q_CLUSTER")
     if given is None:
@@ -80,5 +80,5 @@ def _of(place: str, given: Mapping[str, Any]) -> Iterator[Problem]:
             yield _problem(f"{place}[{key!r}]", str(error), error.hint)
 
 
-def _problem(place: str, message: str, hint: str) -> Problem:
-    return Problem(setting=place, message=message, hint=hint, check_id=CheckId.CLUSTER_WRONG)
+def _problem(place: str, wrong: str, hint: str) -> Problem:
+    return Problem(setting=place, message=wrong, hint=hint, check_id=CheckId.CLUSTER_WRONG)

@@ -46,7 +46,7 @@ class DjangoQ(Executor):
 
     @classmethod
     def setting_problems(cls) -> Iterator[Problem]:
-        return cluster_settings.problems()
+        return cluster_settings.mistakes()
 
     def send(self, id: str, job: str = "run") -> None:
         self._send(id, job, self._broker(job))

@@ -31,7 +31,7 @@ def whose(text: str, *, is_key: bool) -> personal_data.Person:
         rows = users._default_manager.filter(**{"pk" if is_key else users.USERNAME_FIELD: text})
         user = rows.first()
         if user is None and is_key:
-            return personal_data.former(users._meta.pk.to_python(text))
+            return personal_data.deleted_person(users._meta.pk.to_python(text))
     except (ValueError, ValidationError):
         user = None
     if user is None:

@@ -1,4 +1,4 @@
-"""A cluster as its supervisor sees it: real processes, that only say and do what a cluster would."""
+"""A cluster as its supervisor sees it: real processes that behave like a cluster."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if {lasts}:
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Starts a cluster that says ``words``, and then stays or leaves; it is ended with the test."""
+    """Starts a cluster that writes ``words`` to its pipe, and then stays or exits; it is ended with the test."""
     started = []
 
     def start(words="", lasts=True, queue="tests"):
@@ -56,7 +56,7 @@ def start(tmp_path, monkeypatch):
 
 @pytest.fixture
 def child(tmp_path):
-    """The id of the process that the head of the cluster has started, as soon as there is one."""
+    """The process id of the cluster head's child, as soon as there is one."""
     return lambda: int(until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text()))
 
 
@@ -68,7 +68,7 @@ def is_alive(pid):
     return fields[0] != "Z"
 
 
-def heard(cluster):
+def status_of(cluster):
     cluster.read_status()
     return cluster.is_well, cluster.is_stalled, cluster.is_drained
 
@@ -83,15 +83,15 @@ def heard(cluster):
         (".!-", (False, True, True)),
     ],
 )
-def test_it_is_as_it_said_last(start, words, seen):
+def test_last_word_of_the_cluster_is_its_status(start, words, seen):
     cluster = start(words)
-    assert heard(cluster) == (False, False, False) or heard(cluster) == seen
-    until(lambda: heard(cluster) == seen)
+    assert status_of(cluster) == (False, False, False) or status_of(cluster) == seen
+    until(lambda: status_of(cluster) == seen)
 
 
-def test_one_that_says_nothing_for_long_is_silent(start, monkeypatch):
+def test_cluster_that_reports_nothing_for_long_is_silent(start, monkeypatch):
     cluster = start(".")
-    until(lambda: heard(cluster)[0])
+    until(lambda: status_of(cluster)[0])
     assert not cluster.is_silent
     monkeypatch.setattr(clusters, "MAX_SILENCE", 0)
     assert cluster.is_silent
@@ -107,7 +107,7 @@ def test_its_head_is_dead_when_it_has_left_and_keeps_its_number(start):
     assert not Path(f"/proc/{cluster._head.pid}").exists()
 
 
-def test_a_signal_to_stop_goes_to_the_head_alone(start, child):
+def test_stop_signals_the_head_only(start, child):
     cluster = start()
     pid = child()
     until(lambda: (Path(f"/proc/{cluster._head.pid}/status").read_text().split("SigCgt:")[1].split()[0])[-4] != "0")
@@ -116,7 +116,7 @@ def test_a_signal_to_stop_goes_to_the_head_alone(start, child):
     assert is_alive(pid)
 
 
-def test_with_its_end_nobody_of_it_is_left(start, child):
+def test_end_leaves_no_process(start, child):
     cluster = start()
     pid = child()
     assert os.getpgid(pid) == cluster._head.pid
@@ -124,7 +124,7 @@ def test_with_its_end_nobody_of_it_is_left(start, child):
     until(lambda: not is_alive(pid))
 
 
-def test_nobody_of_it_is_left_whose_head_has_died_before(start, child):
+def test_end_leaves_no_process_after_the_head_was_killed(start, child):
     cluster = start()
     pid = child()
     os.kill(cluster._head.pid, signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_nobody_of_it_is_left_whose_head_has_died_before(start, child):
     until(lambda: not is_alive(pid))
 
 
-def test_it_runs_qcluster_where_the_same_project_is_found(start, child, tmp_path):
+def test_qcluster_starts_with_the_projects_python_path(start, child, tmp_path):
     start()
     child()
     assert (tmp_path / "words").read_text() == "-P -m django qcluster"
@@ -142,7 +142,7 @@ def test_it_runs_qcluster_where_the_same_project_is_found(start, child, tmp_path
 
 
 @pytest.mark.parametrize(("queue", "name"), [("tests", ""), ("letters", "letters")])
-def test_only_another_than_the_default_one_is_named_to_it(start, child, tmp_path, queue, name, monkeypatch):
+def test_cluster_name_is_passed_for_other_queues_only(start, child, tmp_path, queue, name, monkeypatch):
     monkeypatch.setenv("Q_CLUSTER_NAME", "something else")
     start(queue=queue)
     child()
@@ -156,7 +156,7 @@ def test_only_another_than_the_default_one_is_named_to_it(start, child, tmp_path
     ("cluster", "name"),
     [({}, "default"), (None, "default"), ({"name": "ours"}, "ours"), ({"name": "ours", "cluster_name": "one"}, "one")],
 )
-def test_the_default_one_is_the_one_that_django_q2_sends_to(cluster, name):
+def test_default_queue_is_the_one_that_django_q2_sends_to(cluster, name):
     with override_settings(Q_CLUSTER=cluster):
         assert clusters.default() == name
 
@@ -171,13 +171,13 @@ def test_the_default_one_is_the_one_that_django_q2_sends_to(cluster, name):
         ({"run": "one", "deliver": "one"}, ["one"]),
     ],
 )
-def test_there_is_one_for_each_queue_that_jobs_are_sent_to(queues, names, monkeypatch):
+def test_there_is_a_cluster_for_each_configured_queue(queues, names, monkeypatch):
     monkeypatch.delenv("Q_CLUSTER_NAME", raising=False)
     with override_settings(ASYNC_EXCHANGE=exchange(QUEUES=queues)):
         assert clusters.queues() == names
 
 
-def test_the_environment_may_name_another(monkeypatch):
+def test_q_cluster_name_selects_the_queue(monkeypatch):
     monkeypatch.setenv("Q_CLUSTER_NAME", "mail")
     assert clusters.queues() == ["mail"]
 
@@ -199,8 +199,8 @@ print(os.path.exists(f"/proc/{orphan}"))
 """
 
 
-def test_orphans_are_reaped_and_heads_of_clusters_are_not():
-    """The kernel gives orphans to the first process of a container; a head waits for whoever has started it."""
+def test_orphans_are_reaped_and_cluster_heads_are_not():
+    """The kernel gives orphans to the first process of a container; a head is reaped by the process that started it."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     seen = subprocess.run(
         [sys.executable, "-c", ORPHANS],

@@ -1,4 +1,4 @@
-"""What we assume of django-q2, shown on the real package and a real cluster beside the tests."""
+"""What we assume of django-q2, tested with the real package and a real cluster beside the tests."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ ASYNC_EXCHANGE = {{
 
 @pytest.fixture(autouse=True)
 def django_q():
-    """Calls are sent through django-q2."""
+    """Calls are dispatched through django-q2."""
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=EXECUTOR)):
         yield
 
 
 @pytest.fixture(scope="module")
 def cluster(django_db_setup, tmp_path_factory):
-    """A ``qcluster`` with one worker on the database of the tests; its process."""
+    """A ``qcluster`` with one worker on the test database; its process."""
     home = tmp_path_factory.mktemp("cluster")
     values = {"name": str(connection.settings_dict["NAME"]), "location": str(home / "bodies"), "executor": EXECUTOR}
     (home / "cluster_settings.py").write_text(SETTINGS.format(**values))
@@ -89,7 +89,7 @@ def cluster(django_db_setup, tmp_path_factory):
             assert process.poll() is None, (home / "log").read_text()
             yield process
         finally:
-            # The whole group, which is ours alone: workers outlive a parent that is told to stop gently.
+            # The whole process group, which is ours alone: workers outlive a parent that is stopped gently.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -100,7 +100,7 @@ def ended(task):
 
 
 def acknowledged():
-    """Wait until the cluster has taken every message from the queue for good."""
+    """Wait until the cluster has deleted every message from the queue."""
     until(lambda: not OrmQ.objects.exists())
 
 
@@ -124,21 +124,21 @@ def pid_of(task):
 # Messages -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_entry_point_is_the_worker():
+def test_entry_point_is_the_runner():
     assert import_string(ENTRY_POINTS["run"]) is runner.run
 
 
-def test_the_housekeeper_is_found_by_its_name():
-    assert import_string(LOOP) is runner.keep_house
+def test_maintenance_function_is_importable_by_its_name():
+    assert import_string(LOOP) is runner.run_maintenance
 
 
-def test_a_message_names_the_entry_point_and_one_id():
+def test_message_names_the_entry_point_and_one_id():
     id = str(uuid.uuid4())
     message = SignedPackage.loads(package_of(id))
     assert (message["func"], message["args"], message["kwargs"]) == (ENTRY_POINTS["run"], (id,), {})
 
 
-def test_a_message_holds_nothing_of_the_call():
+def test_message_holds_nothing_of_the_call():
     with transaction.atomic():
         submitted([b"a secret body"], to="/ran/secret/")
         message = SignedPackage.loads(OrmQ.objects.get().payload)
@@ -147,17 +147,17 @@ def test_a_message_holds_nothing_of_the_call():
     assert message.keys() == {"id", "name", "func", "args", "save", "ack_failure", "kwargs", "started"}
 
 
-def test_a_message_asks_for_no_result_and_for_no_second_try():
+def test_message_asks_for_no_result_and_no_retry():
     message = SignedPackage.loads(package_of("x"))
     assert (message["save"], message["ack_failure"]) == (False, True)
 
 
-def test_with_the_broker_in_our_database_a_message_is_part_of_the_transaction():
+def test_message_is_transactional_when_the_broker_uses_our_database():
     assert Conf.ORM == "default"
     assert [DjangoQ().is_transactional(alias) for alias in ("default", "other")] == [True, False]
 
 
-def test_row_and_message_vanish_together():
+def test_row_and_message_are_rolled_back_together():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         submitted()
         assert (AsyncTask.objects.count(), OrmQ.objects.count()) == (1, 1)
@@ -172,7 +172,7 @@ def test_row_and_message_are_committed_together():
     message.delete()
 
 
-def test_a_thread_has_one_broker():
+def test_thread_has_one_broker():
     executor = DjangoQ()
     assert executor._broker("run") is executor._broker("deliver")
 
@@ -181,7 +181,7 @@ def test_a_thread_has_one_broker():
 
 
 @pytest.mark.seed("S004-8")
-def test_a_submitted_task_is_run_by_a_worker_process(cluster, client, admin_user):
+def test_submitted_task_runs_in_a_worker_process(cluster, client, admin_user):
     client.force_login(admin_user)
     accepted = client.post("/ran/", b"x", content_type="text/plain", headers={"Solitude-Async": "yes"})
     result = until(lambda: (answer := client.get(accepted.json()["result"])).status_code == 200 and answer.json())
@@ -198,14 +198,14 @@ def test_no_result_row_is_left():
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_run_that_fails_is_no_failure_of_the_queue():
+def test_failed_run_is_no_failure_of_the_queue():
     assert ended(submitted(to="/raises/")).state == State.ERROR
     acknowledged()
     assert Task.objects.count() == 0
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_forged_message_is_dropped():
+def test_forged_message_is_dropped():
     task, other = stored(sent=soon()), stored(sent=soon())
     payload = package_of(task.pk)
     enqueue(payload[:-1] + ("A" if payload[-1] != "A" else "B"))
@@ -217,7 +217,7 @@ def test_a_forged_message_is_dropped():
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_message_that_comes_again_runs_nothing():
+def test_repeated_message_does_not_run_the_task_again():
     task = stored()
     for _ in range(3):
         enqueue(package_of(task.pk))
@@ -229,7 +229,7 @@ def test_a_message_that_comes_again_runs_nothing():
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_message_about_nothing_is_taken_away():
+def test_message_about_an_unknown_task_is_deleted():
     enqueue(package_of(uuid.uuid4()))
     enqueue(package_of("no id"))
     acknowledged()
@@ -237,7 +237,7 @@ def test_a_message_about_nothing_is_taken_away():
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_run_that_takes_too_long_ends_and_its_worker_lives_on():
+def test_run_timeout_leaves_the_worker_process_alive():
     before = pid_of(ended(submitted()))
     task = ended(submitted(to="/waits/", dialect="kladana"))
     assert (task.state, task.reason) == (State.ERROR, "run_timeout")
@@ -246,7 +246,7 @@ def test_a_run_that_takes_too_long_ends_and_its_worker_lives_on():
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.seed("S002-64")
-def test_a_run_in_another_process_can_be_cancelled():
+def test_run_in_another_process_can_be_cancelled():
     task = submitted(to="/waits/", dialect="kladana")
     until(lambda: AsyncTask.objects.filter(state=State.PROCESSING).exists())
     lifecycle.cancel(task)
@@ -256,6 +256,6 @@ def test_a_run_in_another_process_can_be_cancelled():
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.seed("S002-61")
-def test_a_cluster_prunes_by_itself():
+def test_cluster_prunes_expired_tasks():
     stored(State.DONE, answer=b"{}", deletion_date=soon(days=-6), purge_date=soon(seconds=-1))
     until(lambda: not AsyncTask.objects.exists())

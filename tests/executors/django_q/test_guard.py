@@ -1,4 +1,4 @@
-"""What the guard of a cluster hears from its processes, and what it tells the supervisor."""
+"""What a cluster's guard learns from its processes, and what it reports to the supervisor."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def broker():
     return Broker()
 
 
-def test_workers_and_the_monitor_are_heard_in_order(pipe):
+def test_reports_of_workers_and_monitor_arrive_in_order(pipe):
     guard.report_start({"ack_id": 7})
     guard.report_end({"ack_id": 7, "success": True})
     guard.report_start({"ack_id": 8})
@@ -82,14 +82,14 @@ def test_workers_and_the_monitor_are_heard_in_order(pipe):
     assert guard._reports() == []
 
 
-def test_a_guard_that_does_not_read_holds_nobody_up(pipe):
+def test_full_pipe_does_not_block_reports(pipe):
     for message in range(10_000):
         guard.report(Event.STARTED, message)
     heard = [message for _, _, message in guard._reports()]
     assert heard == list(range(len(heard)))
 
 
-def test_outside_of_a_cluster_nobody_reports(pipe, monkeypatch):
+def test_reports_outside_of_a_cluster_do_nothing(pipe, monkeypatch):
     monkeypatch.setattr(guard, "_pipe", None)
     guard.report(Event.STARTED, 1)
     assert not guard.is_on()
@@ -148,7 +148,7 @@ def test_stall_without_a_supervisor_is_only_logged(broker, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("is_sentinel", [True, False])
-def test_a_process_whose_parent_is_another_than_its_clusters_is_headless(monkeypatch, is_sentinel):
+def test_process_whose_parent_is_not_its_cluster_is_headless(monkeypatch, is_sentinel):
     sentinel = os.getpid() if is_sentinel else os.getppid()
     monkeypatch.setattr(guard, "_sentinel", sentinel)
     monkeypatch.setattr(guard, "_head", os.getppid())
@@ -157,7 +157,7 @@ def test_a_process_whose_parent_is_another_than_its_clusters_is_headless(monkeyp
     assert guard.is_headless()
 
 
-def test_a_worker_that_leaves_says_over_which_message(pipe):
+def test_exiting_worker_reports_its_message_as_failed(pipe):
     guard.report_start({"ack_id": 7})
     guard.report_failure()
     assert guard._reports()[-1] == (Event.FAILED, os.getpid(), 7)

@@ -1,6 +1,6 @@
-"""The waking broker on a real queue: order, exclusiveness, bells, and what it survives.
+"""The waking broker on a real queue: order, exclusiveness, notifications and failures.
 
-They run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
+The tests run on the database of the test run; ``test_databases`` runs them again on PostgreSQL and on MariaDB.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def payloads(messages):
 
 
 def everything(broker):
-    """What it hands out until there is nothing left."""
+    """All messages until the queue is empty."""
     taken = []
     while messages := broker.dequeue():
         taken += payloads(messages)
@@ -82,7 +82,7 @@ def everything(broker):
 
 @contextlib.contextmanager
 def broken(times=1000, only=""):
-    """The next statements of this thread that contain ``only`` find the database away."""
+    """The next statements of this thread that contain ``only`` raise ``OperationalError``."""
     left = [times]
 
     def refuse(execute, sql, params, many, context):
@@ -98,18 +98,18 @@ def broken(times=1000, only=""):
 # Order and exclusiveness ----------------------------------------------------------------------------------------------
 
 
-def test_messages_are_handed_out_in_the_order_of_their_arrival(broker):
+def test_messages_are_handed_out_in_order_of_arrival(broker):
     queued(broker, *"abcdef")
-    OrmQ.objects.filter(payload="f").update(lock=timezone.now() - dt.timedelta(hours=1))  # has come back
+    OrmQ.objects.filter(payload="f").update(lock=timezone.now() - dt.timedelta(hours=1))  # as if it had been returned
     assert [payloads(broker.dequeue()) for _ in range(2)] == [[*"abcd"], [*"ef"]]
 
 
-def test_a_message_is_handed_out_once(broker):
+def test_message_is_handed_out_once(broker):
     queued(broker, "a")
     assert [payloads(broker.dequeue()), broker.dequeue()] == [["a"], []]
 
 
-def test_a_message_that_nobody_acknowledges_comes_again_after_the_retry_time(broker):
+def test_unacknowledged_message_returns_after_the_retry_time(broker):
     [number] = queued(broker, "a")
     broker.dequeue()
     lock = OrmQ.objects.get().lock
@@ -123,7 +123,7 @@ def test_messages_of_another_queue_are_left_alone(broker):
     assert broker.dequeue() == []
 
 
-def test_of_several_that_take_no_two_get_the_same_message(broker):
+def test_concurrent_brokers_never_take_the_same_message(broker):
     queued(broker, *map(str, range(120)))
     barrier = threading.Barrier(4)
 
@@ -143,8 +143,8 @@ def test_of_several_that_take_no_two_get_the_same_message(broker):
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="rows are locked instead")
-def test_of_two_that_have_seen_the_same_messages_one_gets_them(broker, monkeypatch):
-    """What both have read, only one can still update."""
+def test_message_updated_by_another_broker_is_not_taken(broker, monkeypatch):
+    """Two brokers read the same rows; the conditional update decides."""
     queued(broker, *"ab")
     rows = type(OrmQ.objects.all())
     update = rows.update
@@ -224,7 +224,7 @@ def test_call_that_waits_for_its_turn_has_no_message_and_does_not_notify(calls):
     listener.close()
 
 
-def test_a_call_whose_message_is_refused_is_not_accepted(calls):
+def test_call_whose_message_fails_is_not_accepted(calls):
     def refuse(execute, sql, params, many, context):
         if "django_q_ormq" in sql:
             raise OperationalError("the disk is full")
@@ -284,10 +284,10 @@ def test_broker_polls_faster_after_a_missed_notification(broker):
     assert broker._interval == orm_broker.POLL_INTERVAL
 
 
-# What goes wrong ------------------------------------------------------------------------------------------------------
+# Failures -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_goes_away_costs_a_look_and_no_message(broker, caplog):
+def test_database_outage_loses_no_message(broker, caplog):
     queued(broker, "a")
     with broken():
         assert broker.dequeue() is None
@@ -295,7 +295,7 @@ def test_a_database_that_goes_away_costs_a_look_and_no_message(broker, caplog):
     assert payloads(broker.dequeue()) == ["a"]
 
 
-def test_the_longer_it_is_away_the_more_seldom_it_is_asked(broker, monkeypatch, caplog):
+def test_pause_grows_with_each_failed_dequeue(broker, monkeypatch, caplog):
     monkeypatch.setattr(guard, "RETRY_PAUSES", (0.0, 0.01, 0.02))
     with broken():
         for _ in range(4):
@@ -309,7 +309,7 @@ def test_the_longer_it_is_away_the_more_seldom_it_is_asked(broker, monkeypatch, 
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs a server that ends connections")
-def test_connections_that_the_server_has_ended_are_opened_again(broker):
+def test_connections_closed_by_the_server_are_reopened(broker):
     broker.dequeue()
     with contextlib.closing(connection.copy()) as other, other.cursor() as cursor:
         cursor.execute(
@@ -332,21 +332,21 @@ def test_broker_has_a_new_listener_after_an_error(broker):
     assert broker._listener not in (None, before)
 
 
-def test_an_acknowledgement_is_tried_twice(broker):
+def test_acknowledgement_is_tried_twice(broker):
     [number] = queued(broker, "a")
     with broken(times=1, only="DELETE"):
         broker.acknowledge(number)
     assert OrmQ.objects.count() == 0
 
 
-def test_an_acknowledgement_that_fails_takes_nobody_down(broker):
+def test_failed_acknowledgement_raises_nothing(broker):
     [number] = queued(broker, "a")
     with broken(only="DELETE"):
         broker.acknowledge(number)
     assert OrmQ.objects.count() == 1
 
 
-def test_a_message_that_nobody_can_read_is_taken_away_and_not_waited_for(broker):
+def test_unreadable_message_is_deleted_and_not_waited_for(broker):
     queued(broker, "a", "b")
     [number, other] = [number for number, _ in broker.dequeue()]
     broker.fail(number)
@@ -354,7 +354,7 @@ def test_a_message_that_nobody_can_read_is_taken_away_and_not_waited_for(broker)
     assert OrmQ.objects.get().pk == other
 
 
-def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeypatch):
+def test_retired_broker_takes_nothing(broker, monkeypatch):
     monkeypatch.setattr(guard, "INTERVAL", 0)
     queued(broker, "a")
     broker.is_retired = True
@@ -363,7 +363,7 @@ def test_one_whose_place_another_cluster_has_taken_takes_nothing(broker, monkeyp
         assert payloads(other.dequeue()) == ["a"]
 
 
-def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker):
+def test_broker_retired_during_a_dequeue_returns_its_messages(broker):
     queued(broker, "a")
     broker._listener, broker._cleaned = FakeListener(False), float("inf")
     claim = broker._claim
@@ -380,7 +380,7 @@ def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker)
         assert payloads(other.dequeue()) == ["a"]
 
 
-def test_a_message_opens_no_connection(broker):
+def test_enqueue_and_dequeue_open_no_new_connection(broker):
     connection.ensure_connection()
     before = connection.connection
     broker.enqueue("a")
@@ -400,15 +400,15 @@ def message_about(task):
 
 
 def left_locked(payload, seconds):
-    """A message that was taken ``seconds`` ago, and is not acknowledged."""
+    """A message taken ``seconds`` ago and not acknowledged."""
     lock = timezone.now() + dt.timedelta(seconds=Conf.RETRY - seconds)
     return OrmQ.objects.create(key=CALLS, payload=payload, lock=lock).pk
 
 
-def test_messages_about_tasks_that_have_ended_are_deleted(broker):
+def test_messages_of_finished_tasks_are_deleted(broker):
     left_locked(message_about(stored(State.DONE)), 20)
     kept = [
-        left_locked(message_about(stored(State.DONE)), 5),  # its monitor may be about to
+        left_locked(message_about(stored(State.DONE)), 5),  # recent: the monitor may be about to acknowledge it
         left_locked(message_about(stored(State.PROCESSING)), 20),
         left_locked(message_about(stored()), 20),
         left_locked(SignedPackage.dumps({"func": "math.floor", "args": ("1",)}), 20),
@@ -424,7 +424,7 @@ def test_nothing_to_tidy_is_one_query(broker, django_assert_num_queries):
         assert broker.delete_finished() == 0
 
 
-def test_who_takes_messages_tidies_now_and_then(broker):
+def test_dequeue_tidies_at_intervals(broker):
     left_locked(message_about(stored(State.DONE)), 20)
     broker.dequeue()
     left_locked(message_about(stored(State.DONE)), 20)
@@ -435,41 +435,41 @@ def test_who_takes_messages_tidies_now_and_then(broker):
     assert OrmQ.objects.count() == 0
 
 
-# Signatures, and the messages of others -------------------------------------------------------------------------------
+# Signatures, and messages of the project's own ------------------------------------------------------------------------
 
 MESSAGE = {"id": "1", "name": "one", "func": "django_asyncexchange.worker.run", "args": (), "kwargs": {}}
 
 
 @pytest.fixture
 def former(monkeypatch):
-    """A message from before SECRET_KEY was changed."""
+    """A message signed before SECRET_KEY was changed."""
     with monkeypatch.context() as patch:
         patch.setattr(Conf, "SECRET_KEY", "the former key")
         return SignedPackage.dumps(MESSAGE)
 
 
 @pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
-def test_a_message_that_a_former_key_has_signed_can_be_read(broker, former, kind):
+def test_message_signed_with_a_fallback_key_is_readable(broker, former, kind):
     with override_settings(SECRET_KEY_FALLBACKS=["another", "the former key"]):
         broker.take = lambda: [(1, kind(former))]
         [(_, payload)] = broker.dequeue()
     assert SignedPackage.loads(payload) == MESSAGE
 
 
-def test_without_that_key_it_stays_as_it_is(broker, former):
+def test_message_signed_with_an_unknown_key_is_unchanged(broker, former):
     queued(broker, former)
     with override_settings(SECRET_KEY_FALLBACKS=["another"]):
         assert payloads(broker.dequeue()) == [former]
 
 
-def test_what_is_no_message_stays_as_it_is(broker):
+def test_payload_that_is_no_message_is_unchanged(broker):
     broker.take = lambda: [(1, b"\xff"), (2, "")]
     with override_settings(SECRET_KEY_FALLBACKS=["another"]):
         assert payloads(broker.dequeue()) == [b"\xff", ""]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_only_messages_about_calls_count_as_waiting(compressed):
+def test_waiting_counts_only_messages_of_calls(compressed):
     executor = DjangoQ()
     broker = executor._broker("run")
     mine = SignedPackage.dumps({**MESSAGE, "args": ("x" * 1000,)}, compressed=compressed)
@@ -479,7 +479,7 @@ def test_only_messages_about_calls_count_as_waiting(compressed):
     assert executor.waiting() == 1
 
 
-def test_a_backlog_of_the_projects_own_does_not_keep_forgotten_calls_from_being_sent_again(monkeypatch):
+def test_backlog_of_the_projects_own_messages_does_not_block_resending(monkeypatch):
     executor = DjangoQ()
     executor._broker("run")
     executor._local.brokers = {None: WakingBroker(CALLS)}

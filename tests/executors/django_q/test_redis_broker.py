@@ -1,4 +1,4 @@
-"""The waking broker on a real Redis: order, what is given back, and servers that are away."""
+"""The waking broker on a real Redis: order, returned messages and servers that are away."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def taken(broker):
     return number, payload.decode()
 
 
-def test_messages_are_handed_out_in_the_order_of_their_arrival(broker):
+def test_messages_are_handed_out_in_order_of_arrival(broker):
     for message in "abc":
         broker.enqueue(message)
     seen = [taken(broker) for _ in range(3)]
@@ -63,7 +63,7 @@ def test_messages_are_handed_out_in_the_order_of_their_arrival(broker):
     assert numbers == sorted(set(numbers))
 
 
-def test_the_numbers_of_the_next_one_are_larger(broker, name):
+def test_message_numbers_grow_across_brokers(broker, name):
     broker.enqueue("a")
     broker.enqueue("b")
     [before, _] = taken(broker)
@@ -72,11 +72,11 @@ def test_the_numbers_of_the_next_one_are_larger(broker, name):
     other.connection.close()
 
 
-def test_an_empty_queue_hands_out_nothing(broker):
+def test_empty_queue_hands_out_nothing(broker):
     assert broker.dequeue() == []
 
 
-def test_what_is_given_back_comes_first_and_in_its_order(broker):
+def test_returned_messages_come_first_in_their_order(broker):
     for message in "abc":
         broker.enqueue(message)
     [one, _], [two, _] = taken(broker), taken(broker)
@@ -84,7 +84,7 @@ def test_what_is_given_back_comes_first_and_in_its_order(broker):
     assert [taken(broker)[1] for _ in range(3)] == ["a", "b", "c"]
 
 
-def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker, name):
+def test_broker_retired_during_a_dequeue_returns_its_messages(broker, name):
     broker.enqueue("a")
     take = broker.take
 
@@ -100,7 +100,7 @@ def test_one_that_is_retired_while_it_looks_gives_back_what_it_has_found(broker,
     other.connection.close()
 
 
-def test_messages_are_kept_as_long_as_nobody_has_started_them(broker):
+def test_messages_are_kept_until_a_worker_starts_them(broker):
     for message in "abc":
         broker.enqueue(message)
     [one, _], [two, _] = taken(broker), taken(broker)
@@ -111,7 +111,7 @@ def test_messages_are_kept_as_long_as_nobody_has_started_them(broker):
     assert broker.queue_size() == 0
 
 
-def test_a_server_that_goes_away_costs_a_look(broker, url, name, monkeypatch, caplog):
+def test_server_outage_loses_no_message(broker, url, name, monkeypatch, caplog):
     parts = urlsplit(url)
     wire = Wire((parts.hostname, parts.port))
     monkeypatch.setattr(Conf, "REDIS", parts._replace(netloc=f"127.0.0.1:{wire.port}").geturl())
@@ -130,7 +130,7 @@ def test_a_server_that_goes_away_costs_a_look(broker, url, name, monkeypatch, ca
         wire.close()
 
 
-def test_a_server_that_has_vanished_is_not_listened_to_for_ever(monkeypatch, name):
+def test_read_from_a_silent_server_times_out(monkeypatch, name):
     """It answers nothing: its machine is gone, or a firewall has forgotten the connection."""
     monkeypatch.setattr(redis_broker, "SOCKET_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -141,13 +141,13 @@ def test_a_server_that_has_vanished_is_not_listened_to_for_ever(monkeypatch, nam
         broker.connection.close()
 
 
-def test_a_projects_own_timeout_is_kept(monkeypatch, name):
+def test_socket_timeout_of_the_project_is_kept(monkeypatch, name):
     monkeypatch.setattr(Conf, "REDIS", {"socket_timeout": 17})
     assert WakingRedis(name).connection.connection_pool.connection_kwargs["socket_timeout"] == 17
     assert isinstance(WakingRedis(name), Redis)
 
 
-def test_what_waits_is_shown_and_stays(broker):
+def test_payloads_shows_waiting_messages_without_taking_them(broker):
     for message in "abc":
         broker.enqueue(message)
     assert broker.payloads(2) == [b"a", b"b"]

@@ -35,7 +35,7 @@ def cluster(monkeypatch):
     return Cluster(monkeypatch)
 
 
-def test_an_idle_cluster_is_well(cluster):
+def test_idle_cluster_is_healthy(cluster):
     assert cluster.after(10 * STALL_SECONDS) is None
 
 
@@ -45,14 +45,14 @@ def test_messages_that_are_not_started_by_a_free_worker_are_a_stall(cluster):
     assert cluster.after(0.1) is Stall.TASKS
 
 
-def test_messages_that_wait_for_busy_workers_are_none(cluster):
+def test_messages_behind_busy_workers_are_no_stall(cluster):
     cluster.detector.add([1, 2, 3])
     cluster.record(Event.STARTED, ONE, 1)
     cluster.record(Event.STARTED, TWO, 2)
     assert cluster.after(100 * STALL_SECONDS) is None
 
 
-def test_a_busy_worker_that_has_died_is_not_busy(cluster):
+def test_dead_worker_is_not_busy(cluster):
     cluster.detector.add([1, 2, 3])
     cluster.record(Event.STARTED, ONE, 1)
     cluster.record(Event.STARTED, TWO, 2)
@@ -60,7 +60,7 @@ def test_a_busy_worker_that_has_died_is_not_busy(cluster):
     assert cluster.after(STALL_SECONDS) is Stall.TASKS
 
 
-def test_each_start_is_a_new_beginning(cluster):
+def test_each_start_resets_the_clock(cluster):
     cluster.detector.add([1, 2, 3])
     for message in 1, 2:
         assert cluster.after(STALL_SECONDS - 1) is None
@@ -70,19 +70,19 @@ def test_each_start_is_a_new_beginning(cluster):
     assert cluster.after(1) is Stall.TASKS
 
 
-def test_a_start_implies_those_whose_reports_were_lost(cluster):
+def test_start_implies_the_starts_of_earlier_messages(cluster):
     cluster.detector.add([1, 2, 3])
     cluster.record(Event.STARTED, ONE, 2)
     assert cluster.detector.waiting() == [3]
 
 
-def test_a_start_that_is_heard_before_the_message_is_handed_over_passes_nothing(cluster):
+def test_start_before_the_handover_passes_no_earlier_message(cluster):
     cluster.detector.add([1])
     cluster.record(Event.STARTED, ONE, 2)
     assert cluster.detector.waiting() == [1]
 
 
-def test_a_message_that_could_not_be_read_is_not_waited_for(cluster):
+def test_unreadable_message_is_not_waited_for(cluster):
     cluster.detector.add([1, 2])
     cluster.detector.discard(1)
     cluster.detector.discard(1)
@@ -95,7 +95,7 @@ def test_ended_calls_that_are_not_acknowledged_are_a_stall(cluster):
     assert cluster.after(0.1) is Stall.RESULTS
 
 
-def test_a_monitor_that_lives_is_only_slow(cluster):
+def test_slow_monitor_is_no_stall_while_it_lives(cluster):
     cluster.record(Event.ENDED, ONE, 1, 2)
     cluster.record(Event.ACKNOWLEDGED, MONITOR, 1)
     assert cluster.after(100 * STALL_SECONDS) is None
@@ -103,19 +103,19 @@ def test_a_monitor_that_lives_is_only_slow(cluster):
     assert cluster.after(STALL_SECONDS) is Stall.RESULTS
 
 
-def test_what_is_acknowledged_implies_what_came_before(cluster):
+def test_acknowledgement_implies_those_of_earlier_messages(cluster):
     cluster.record(Event.ENDED, ONE, 1, 2)
     cluster.record(Event.ACKNOWLEDGED, MONITOR, 2)
     cluster.dead.add(MONITOR)
     assert cluster.after(100 * STALL_SECONDS) is None
 
 
-def test_what_needs_no_acknowledgement_is_not_waited_for(cluster):
+def test_message_without_acknowledgement_is_not_waited_for(cluster):
     cluster.record(Event.DROPPED, ONE, 1)
     assert cluster.after(100 * STALL_SECONDS) is None
 
 
-def test_it_is_busy_while_a_worker_that_lives_runs_something(cluster):
+def test_cluster_is_busy_while_a_living_worker_runs_a_message(cluster):
     seen = [cluster.detector.is_busy]
     cluster.record(Event.STARTED, ONE, 1)
     seen.append(cluster.detector.is_busy)
@@ -126,7 +126,7 @@ def test_it_is_busy_while_a_worker_that_lives_runs_something(cluster):
     assert [*seen, cluster.detector.is_busy] == [False, True, False, False]
 
 
-def test_calls_that_are_taken_while_none_ends_are_a_failing_cluster(cluster):
+def test_failures_without_a_finished_call_are_a_failing_cluster(cluster):
     for message in range(stall_detector.MAX_FAILURES):
         assert not cluster.detector.is_failing
         cluster.record(Event.STARTED, ONE, message)
@@ -135,7 +135,7 @@ def test_calls_that_are_taken_while_none_ends_are_a_failing_cluster(cluster):
 
 
 @pytest.mark.parametrize("event", [Event.ENDED, Event.DROPPED])
-def test_a_call_that_ends_shows_that_they_can(cluster, event):
+def test_finished_call_clears_the_failures(cluster, event):
     cluster.record(Event.FAILED, ONE, *range(stall_detector.MAX_FAILURES))
     cluster.record(event, TWO, 99)
     assert not cluster.detector.is_failing

@@ -1,4 +1,4 @@
-"""The supervisor and its command: real clusters on the database of the tests, and the pauses between them."""
+"""The supervisor and its command: real clusters on the test database, and the pauses between restarts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def django_q():
 
 
 class Command:
-    """``asyncexchange_worker`` in a project of its own, on the database of the tests."""
+    """``asyncexchange_worker`` in a project of its own, on the test database."""
 
     def __init__(self, home: Path, **queues: str) -> None:
         self.home = home
@@ -83,7 +83,7 @@ class Command:
             try:
                 yield process
             finally:
-                process.kill()  # its clusters see that
+                process.kill()  # its clusters notice and exit
 
     def is_well(self, *words: str) -> bool:
         done = subprocess.run(
@@ -97,7 +97,7 @@ class Command:
 
 
 def heads(pid: int) -> list[int]:
-    """The children of ``pid`` that lead a group. In Python 3.14 there is another: the import of django-q2 starts it."""
+    """The children of ``pid`` that lead a process group; on Python 3.14, importing django-q2 starts another child."""
     try:
         children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         return [child for child in children if os.getpgid(child) == child]
@@ -106,7 +106,7 @@ def heads(pid: int) -> list[int]:
 
 
 def group_of(head: int) -> list[int]:
-    """The processes that live in the group of ``head``."""
+    """The living processes in the process group of ``head``."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -117,13 +117,13 @@ def group_of(head: int) -> list[int]:
 
 
 def named(pid: int) -> str:
-    """The cluster that the environment of ``pid`` names."""
+    """The cluster name in the environment of ``pid``."""
     variables = dict(item.split("=", 1) for item in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in item)
     return variables.get("Q_CLUSTER_NAME", "")
 
 
 def begun(dialect="moysklad"):
-    """A call that a worker has begun to run; it takes twenty seconds, or two in Kladana's dialect."""
+    """A call that a worker has started; it takes twenty seconds, or two in Kladana's dialect."""
     task = submitted(to="/waits/", dialect=dialect)
     until(lambda: AsyncTask.objects.filter(pk=task.pk, state=State.PROCESSING).exists(), STARTING)
     return task
@@ -132,18 +132,18 @@ def begun(dialect="moysklad"):
 # Real clusters --------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_one_cluster_for_each_queue_and_the_check_says_that_they_are_well(tmp_path):
+def test_each_queue_has_a_cluster_and_check_reports_them_healthy(tmp_path):
     command = Command(tmp_path, deliver="letters")
     with command.running() as process:
         found = until(lambda: len(found := heads(process.pid)) == 2 and found, STARTING)
-        until(lambda: {named(head) for head in found} == {"", "letters"})  # forked first, and then its own
+        until(lambda: {named(head) for head in found} == {"", "letters"})  # heads start with their parent's environment
         until(command.is_well, STARTING)
         process.terminate()
         assert process.wait(STARTING) == 0
     assert [group_of(head) for head in found] == [[], []]
 
 
-def test_one_of_several_queues_may_be_named(tmp_path):
+def test_one_queue_can_be_selected(tmp_path):
     command = Command(tmp_path, deliver="letters")
     with command.running("letters") as process:
         [head] = until(lambda: heads(process.pid), STARTING)
@@ -177,7 +177,7 @@ def test_second_signal_ends_it_at_once(tmp_path):
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
 
 
-def test_what_has_begun_is_run_to_its_end_and_nothing_of_it_is_left(tmp_path):
+def test_running_call_finishes_within_the_grace_period(tmp_path):
     command = Command(tmp_path)
     with command.running() as process:
         begun("kladana")
@@ -188,7 +188,7 @@ def test_what_has_begun_is_run_to_its_end_and_nothing_of_it_is_left(tmp_path):
     assert (OrmQ.objects.count(), group_of(head)) == (0, [])
 
 
-def test_a_cluster_that_has_died_is_started_again(tmp_path):
+def test_dead_cluster_is_restarted(tmp_path):
     command = Command(tmp_path)
     with command.running() as process:
         [head] = until(lambda: heads(process.pid), STARTING)
@@ -201,14 +201,14 @@ def test_a_cluster_that_has_died_is_started_again(tmp_path):
     assert "the cluster tests has died" in command.log
 
 
-def test_its_clusters_say_that_a_worker_is_there(tmp_path):
+def test_clusters_announce_a_worker(tmp_path):
     with Command(tmp_path).running() as process:
         assert until(Worker.objects.first, STARTING).name == process_id.machine()
         process.terminate()
         process.wait(STARTING)
 
 
-def test_a_supervisor_that_is_killed_leaves_nobody_behind(tmp_path):
+def test_killed_supervisor_leaves_no_process(tmp_path):
     command = Command(tmp_path)
     with command.running() as process:
         task = begun()
@@ -219,7 +219,7 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(tmp_path):
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
 
 
-# Without one ----------------------------------------------------------------------------------------------------------
+# Without a supervisor -------------------------------------------------------------------------------------------------
 
 
 def test_broker_without_a_guard_is_refused():
@@ -228,13 +228,13 @@ def test_broker_without_a_guard_is_refused():
     assert WAKING in str(refusal.value)
 
 
-def test_a_broker_that_is_not_there_is_named():
+def test_missing_broker_class_is_named():
     nowhere = override_settings(Q_CLUSTER={"broker_class": "tests.nowhere.Nothing"})
     with nowhere, pytest.raises(CommandError, match=r"tests\.nowhere"):
         call_command("asyncexchange_worker")
 
 
-def test_a_machine_without_shared_memory_is_named_before_anything_starts(monkeypatch):
+def test_missing_shared_memory_is_named_before_anything_starts(monkeypatch):
     def refuse(*args):
         raise PermissionError(13, "Permission denied")
 
@@ -245,13 +245,13 @@ def test_a_machine_without_shared_memory_is_named_before_anything_starts(monkeyp
 
 
 @pytest.mark.parametrize("path", ["django_q.brokers.orm.ORM", "django_q.brokers.redis_broker.Redis"])
-def test_django_q2s_own_brokers_are_refused(path):
+def test_brokers_of_django_q2_are_unguarded(path):
     with override_settings(Q_CLUSTER={"broker_class": path}):
         assert not supervisor.has_guarded_broker()
 
 
 @pytest.mark.parametrize("path", [WAKING, "django_asyncexchange.executors.django_q_redis.WakingRedis"])
-def test_ours_are_not(path):
+def test_our_brokers_are_guarded(path):
     with override_settings(Q_CLUSTER={"broker_class": path}):
         assert supervisor.has_guarded_broker()
 
@@ -277,7 +277,7 @@ class TestHeartbeat:
         with pytest.raises(CommandError):
             self.check()
 
-    def test_the_order_of_its_queues_does_not_matter(self):
+    def test_order_of_the_queues_does_not_matter(self):
         with supervisor.heartbeat(["one", "two"]) as beat:
             beat()
             self.check("two", "one")
@@ -299,11 +299,11 @@ class TestHeartbeat:
                 self.check()
 
 
-# Pauses ---------------------------------------------------------------------------------------------------------------
+# Pauses between restarts ----------------------------------------------------------------------------------------------
 
 
 class Double:
-    """A cluster that began at ``began``, and that is as a test wants it."""
+    """A cluster started at ``began``, in the state that a test sets."""
 
     is_dead = is_silent = is_well = is_stalled = is_drained = False
     deadline = None
@@ -316,7 +316,7 @@ class Double:
 
 
 class Clock:
-    """A supervisor without processes."""
+    """A supervisor without processes and with a movable clock."""
 
     def __init__(self, monkeypatch):
         self.now = 1000.0
@@ -328,7 +328,7 @@ class Clock:
         return one
 
     def look(self, one, **changes):
-        """Let the supervisor see it like that."""
+        """Set the cluster's state and let the supervisor look; whether it has ended the cluster."""
         for name, value in changes.items():
             setattr(one, name, value)
         self.supervisor._check(one)

@@ -1,4 +1,4 @@
-"""The line between a supervisor and its cluster, on real pipes."""
+"""The pipes between a supervisor and its cluster."""
 
 from __future__ import annotations
 

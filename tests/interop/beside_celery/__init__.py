@@ -1,4 +1,4 @@
-"""The project beside Celery, as Celery's documentation for Django has it."""
+"""The project with Celery, as Celery's documentation for Django has it."""
 
 from __future__ import annotations
 

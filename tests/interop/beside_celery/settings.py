@@ -14,4 +14,4 @@ CELERY_BROKER_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/11"
 CELERY_DB_REUSE_MAX = 1000
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": os.environ.get("INTEROP_NAME", "interop")
-}  # others test beside us
+}  # other test runs use the same server

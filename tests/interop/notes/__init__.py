@@ -1,1 +1,1 @@
-"""What the project itself has: notes, and views that say who calls."""
+"""The project's own app: notes, and views that return their user."""

@@ -1,4 +1,4 @@
-"""Notes in Unfold's administration."""
+"""Notes in Unfold's admin."""
 
 from __future__ import annotations
 

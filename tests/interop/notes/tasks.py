@@ -1,4 +1,4 @@
-"""The project's own work for Celery."""
+"""The project's own Celery tasks."""
 
 from __future__ import annotations
 

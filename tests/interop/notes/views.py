@@ -1,4 +1,4 @@
-"""Views that answer with what they see of their caller, each guarded as the documentation of one app has it."""
+"""Views that return what they know of their user, each protected as the documentation of one app has it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .tasks import note as note_by_celery
 
 
 def caller(request: HttpRequest) -> dict[str, object]:
-    """Who calls, in every way in which a view may ask."""
+    """The user, in every way in which a view may ask for it."""
     user = request.user
     if user is None:
         return {"user": None}
@@ -60,7 +60,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
 
 @allow_async
 def page(request: HttpRequest) -> HttpResponse:
-    """HTML with a query and a static file, for what rewrites pages."""
+    """HTML with a query and a static file, for middleware that rewrites pages."""
     return render(request, "notes/page.html", {"notes": Note.objects.all()})
 
 
@@ -72,7 +72,7 @@ class Page(TemplateView):
 @allow_async
 @login_required
 def write(request: HttpRequest) -> JsonResponse:
-    """Creates, changes and deletes a note, for what keeps a history."""
+    """Create, change and delete a note, for apps that record history."""
     note = Note.objects.create(author=request.user, text=request.POST["text"])
     note.text += "!"
     note.save()
@@ -84,7 +84,7 @@ def write(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 @login_required
 def keep_file(request: HttpRequest) -> HttpResponse:
-    """For django-storages: keeps an upload in the project's storage, and answers with what it reads there."""
+    """For django-storages: save an upload in the project's storage, and return what is read there."""
     name = default_storage.save("kept.txt", request.FILES["file"])
     with default_storage.open(name) as file:
         return HttpResponse(file.read(), content_type="text/plain")
@@ -93,7 +93,7 @@ def keep_file(request: HttpRequest) -> HttpResponse:
 @allow_async
 @login_required
 def note_later(request: HttpRequest) -> JsonResponse:
-    """For Celery: leaves some work to a task of the project's own."""
+    """For Celery: send a task of the project's own."""
     note_by_celery.delay(request.user.pk, "by Celery")
     return JsonResponse(caller(request), status=202)
 
@@ -178,7 +178,7 @@ class Notes(AutoPermissionViewSetMixin, ModelViewSet):
 
 
 class Whoami(APIView):
-    """Who calls, and what authenticated it."""
+    """The user, and what authenticated it."""
 
     async_exchange = True
     permission_classes = [IsAuthenticated]

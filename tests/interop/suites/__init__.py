@@ -1,1 +1,1 @@
-"""Test suites of other packages, unmodified, with every request of theirs answered later."""
+"""Test suites of other packages, unmodified, with each of their requests deferred."""

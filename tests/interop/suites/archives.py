@@ -1,4 +1,4 @@
-"""Fetches the source archive of an installed package, of just that version: most suites are in no wheel."""
+"""Fetches the source archive of an installed package in its installed version: most suites are in no wheel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def unpacked(package: str, where: Path) -> Path:
-    """The folder in ``where`` with the source of ``package``; fetched if it is not there yet."""
+    """The folder in ``where`` with the source of ``package``, fetched unless present."""
     folder = where / f"{package}-{version(package)}"
     if not folder.exists():
         where.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Runs a suite twice, plain and with every request answered later, and names the tests that only then fail.
+"""Runs a suite twice, plain and with each request deferred, and lists the tests that fail only then.
 
-``differing.toml`` says which of them are known to, by the limit that is the reason.
+``differing.toml`` lists the known ones, by the documented limit that is the reason.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SUITES = (
 
 @dataclasses.dataclass
 class Outcome:
-    """What came of a suite, both ways."""
+    """The outcomes of a suite, both ways."""
 
     suite: Suite
     tests: int
@@ -82,7 +82,7 @@ class Outcome:
 
 
 def known(suite: Suite) -> dict[str, str]:
-    """Test → the limit for which it is known to differ."""
+    """Test → the documented limit for which it is known to differ."""
     data = tomllib.loads((HERE / "differing.toml").read_text(encoding="utf-8"))
     limits = data["suites"].get(suite.package, {})
     unknown = limits.keys() - data["limits"].keys()
@@ -91,7 +91,7 @@ def known(suite: Suite) -> dict[str, str]:
 
 
 def compared(suite: Suite, where: Path, reports: Path) -> Outcome:
-    """Run ``suite`` both ways, side by side; what it prints is in ``reports``."""
+    """Run ``suite`` both ways, in parallel; the output is in ``reports``."""
     folder = archives.unpacked(suite.package, where) / suite.folder
     runs = [started(suite, folder, reports, is_deferred=is_deferred) for is_deferred in (False, True)]
     for run in runs:

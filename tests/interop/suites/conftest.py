@@ -1,4 +1,4 @@
-"""These tests take minutes and fetch archives, to be kept in the folder ``TEST_PARITY``. Without it there are none."""
+"""These tests take minutes and fetch archives, kept in the folder ``TEST_PARITY``; without it they are skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def folder() -> Path:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def report() -> list[str]:
     """Lines for the end of the report."""
     return FIGURES
 

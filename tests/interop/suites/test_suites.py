@@ -1,4 +1,4 @@
-"""The suites of other packages pass with every request answered later, but for tests that a documented limit fails."""
+"""The suites of other packages pass with each request deferred, but for tests that a documented limit fails."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .comparing import SUITES, Suite, compared
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.package)
-def test_a_suite_passes_later_as_it_does_at_once(suite: Suite, folder: Path, tmp_path: Path, told: list[str]):
+def test_suite_passes_deferred_as_it_does_plain(suite: Suite, folder: Path, tmp_path: Path, report: list[str]):
     outcome = compared(suite, folder, tmp_path)
-    told.append(str(outcome))
+    report.append(str(outcome))
     assert outcome.deferred
     assert outcome.surprising == {}
     assert outcome.stale == [], "these do not differ any more: strike them off differing.toml"

@@ -1,1 +1,1 @@
-"""A project of django-tenants: a schema of PostgreSQL for each tenant, with users of its own."""
+"""A project of django-tenants: a PostgreSQL schema for each tenant, with users of its own."""

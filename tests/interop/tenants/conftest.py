@@ -14,13 +14,13 @@ if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.interop.tenants.settings":
 
 @pytest.fixture(scope="session", autouse=True)
 def rows_are_deleted() -> None:
-    """They are not: the tenants stay."""
+    """Keep rows between tests: the tenants stay."""
     TransactionTestCase._fixture_teardown = lambda case: None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tenants(postgres_url: str, django_db_setup: None, django_db_blocker: Any) -> Any:
-    """They stay for all tests: a schema takes seconds."""
+    """Created once for all tests: a schema takes seconds."""
     from django.contrib.auth.models import User
     from django_tenants.utils import schema_context
 

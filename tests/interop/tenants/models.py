@@ -1,4 +1,4 @@
-"""Tenants and where they are found."""
+"""Tenants and their domains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As the documentation of django-tenants says. Ours is shared: one queue and its workers serve all tenants."""
+"""As the documentation of django-tenants says. Our app is shared: one queue and its workers serve all tenants."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DATABASES: dict[str, Any] = {
 }
 
 MIDDLEWARE = [
-    "django_tenants.middleware.main.TenantMainMiddleware",  # the first
+    "django_tenants.middleware.main.TenantMainMiddleware",  # first
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -50,7 +50,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "tests.interop.tenants.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # for tests, a quick one
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, for tests
 USE_TZ = True
 
 Q_CLUSTER = q_cluster()

@@ -21,18 +21,18 @@ def signed_in(tenant):
 
 
 @pytest.mark.parametrize(("tenant", "name"), [("a", "anna"), ("b", "berta")])
-def test_a_call_runs_in_its_tenant_as_its_user(tenant, name):
+def test_call_runs_in_its_tenant_as_its_user(tenant, name):
     calls = twice(signed_in(tenant), "/whoami/")
     assert calls.is_equal
     assert calls.later.json() == {"tenant": tenant, "user": 1, "name": name}
 
 
-def test_a_user_of_another_tenant_with_the_same_key_reads_nothing_of_it():
+def test_user_with_the_same_key_in_another_tenant_gets_404():
     calls = twice(signed_in("a"), "/whoami/")
     stranger = signed_in("b")
     for address in (calls.accepted["Location"], calls.polled["Location"]):
         assert stranger.get(address.replace("a.example", "b.example")).status_code == 404
 
 
-def test_check_is_silent_but_for_the_storage_of_results():
+def test_check_warns_of_nothing_but_the_storage_of_results():
     assert {message.id for message in checks.run_checks()} <= {"asyncexchange.W001", "asyncexchange.W006"}

@@ -1,4 +1,4 @@
-"""A view that says where it runs and as whom."""
+"""A view that returns its tenant and its user."""
 
 from __future__ import annotations
 

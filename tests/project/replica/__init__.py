@@ -1,1 +1,1 @@
-"""A replica that nobody should ask: a database backend."""
+"""A database backend: a replica that must not be queried."""

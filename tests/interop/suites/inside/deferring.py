@@ -1,7 +1,7 @@
-"""Lets each request of Django's test clients be answered later: stored, run and replayed, within this process.
+"""Defers each request of Django's test clients: stored, run and replayed, within this process.
 
 The suite knows nothing of it. Our app and its middleware are added to what the suite has configured, and its clients
-prefer ``respond-async``. What the asynchronous one sends comes by ASGI, and runs so. For pytest this is a plugin;
+prefer ``respond-async``. Requests of the asynchronous client come by ASGI, and run so. For pytest this is a plugin;
 ``django_suite`` calls ``install``.
 """
 
@@ -56,7 +56,7 @@ def wrap(cls: Any, name: str, around: Any) -> None:
 
 
 def run(proceed: Any, case: SimpleTestCase, result: Any = None) -> Any:
-    """A test that now fails halfway does not leave its language to the next."""
+    """Keep the language of a test that now fails halfway out of the next test."""
     language = translation.get_language()
     try:
         return proceed(result)
@@ -78,7 +78,7 @@ def populate(proceed: Any, registry: Apps, installed_apps: Iterable[str] = ()) -
 
 
 def has_users(listed: Iterable[Any]) -> bool:
-    """Whether the suite has what our tables need."""
+    """Whether the suite has the apps that our tables need."""
     return any(str(app).startswith("django.contrib.auth") for app in listed)
 
 
@@ -126,7 +126,7 @@ def is_possible() -> bool:
 
 
 def counted(response: Any) -> tuple[Any, Any]:
-    """The response, and the run that has made it, if there was one."""
+    """The response, and the run that made it, if any."""
     run = response.__dict__.pop("_run", None)
     recording.figures["at once" if run is None else "deferred"] += 1
     return response, run
@@ -153,6 +153,6 @@ def pytest_load_initial_conftests() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def tables_of_ours(django_db_setup: None, django_db_blocker: Any) -> Any:
-    """There, and open, also where a test has asked for no database."""
+    """Available and unblocked, also for a test that asked for no database."""
     with django_db_blocker.unblock():
         yield

@@ -1,4 +1,4 @@
-"""Runs modules of Django's own suite by its own ``runtests.py``, in the folder of which this is started."""
+"""Runs modules of Django's own suite by its own ``runtests.py``, in the current folder."""
 
 from __future__ import annotations
 

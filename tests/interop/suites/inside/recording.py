@@ -1,4 +1,4 @@
-"""Writes down what came of each test of a suite, for whoever compares: by pytest, or by Django's own runner."""
+"""Records the outcome of each test of a suite: by pytest, or by Django's own runner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANK = {"skipped": 0, "passed": 1}
 
 
 def note(test: str, outcome: str) -> None:
-    """The worst of a test counts: its teardown may fail after it has passed, and so may one of its subtests."""
+    """Keep the worst outcome of a test: its teardown, or one of its subtests, may fail after it has passed."""
     if RANK.get(outcome, 2) >= RANK.get(outcomes.get(test, "skipped"), 2):
         outcomes[test] = outcome
 
@@ -46,7 +46,7 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def of_unittest() -> None:
-    """Note what unittest's results are told."""
+    """Record what unittest's results get."""
     for name in ("addSuccess", "addSkip", "addExpectedFailure"):
         watch(name, "skipped" if name == "addSkip" else "passed")
     for name in ("addError", "addFailure", "addUnexpectedSuccess", "addSubTest"):

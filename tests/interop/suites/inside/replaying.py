@@ -1,4 +1,4 @@
-"""Our middleware; but its 202 is answered by what a client would fetch in the end."""
+"""Our middleware, with each 202 replaced by the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from django_asyncexchange.protocol.values import Replay
 from django_asyncexchange.responses import http
 from django_asyncexchange.worker import handlers, runner
 
-urlconf.require_reachable = lambda dialect: None  # no suite has our addresses, and nobody asks there
+urlconf.require_reachable = lambda dialect: None  # no suite has our URLs, and nobody polls there
 
 
 class Run:
-    """What a run was, as Python has it."""
+    """A run with its Python objects."""
 
     last: Run
 
@@ -66,10 +66,10 @@ class Replaying(AsyncExchangeMiddleware):
         intent = request.__dict__.get("_asyncexchange")
         if intent is None or intent.task_id is None:
             return response
-        runner.run(str(intent.task_id))  # where the suite's transaction is open, nothing has been sent yet
+        runner.run(str(intent.task_id))  # the suite's transaction is still open, so that nothing has been sent yet
         task = AsyncTask.objects.with_now().get(pk=intent.task_id)
         run = Run.last
-        if run.error is not None:  # the suite wants to see it (DEBUG_PROPAGATE_EXCEPTIONS)
+        if run.error is not None:  # the suite expects it (DEBUG_PROPAGATE_EXCEPTIONS)
             raise run.error
         if task.status_code is None:
             raise RuntimeError(f"The run has no answer: {task.state} {task.reason}")
