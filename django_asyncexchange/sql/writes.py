@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -117,9 +118,12 @@ class PreparedInsert:
 
     def fill(self, instance: Any, values: Mapping[str, Any]) -> None:
         """Set those of ``values`` on ``instance`` that are columns."""
-        columns = {field.attname for field in self._model._meta.concrete_fields}
-        for name in columns & values.keys():
+        for name in self._attnames & values.keys():
             setattr(instance, name, values[name])
+
+    @functools.cached_property
+    def _attnames(self) -> set[str]:
+        return {field.attname for field in self._model._meta.concrete_fields}
 
     def _values(self) -> dict[str, Any]:
         """Return an expression for each written column, by ``attname``."""

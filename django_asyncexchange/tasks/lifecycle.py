@@ -249,7 +249,8 @@ def _end(
         dialect = conf.mounted(task.dialect) if ended.others_wait else None
         if dialect is not None:
             following = _claim_next(dialect, task.account) if claims_next else None
-            if following is None:
+            if following is not None:
+                ended = dataclasses.replace(ended, next=following)
+            else:
                 dispatch.dispatch_after_commit(dialect, task.account)
-            ended = dataclasses.replace(ended, next=following)
     return ended

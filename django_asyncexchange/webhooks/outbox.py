@@ -29,7 +29,7 @@ def add(task: AsyncTask, *actions: str, has_webhooks: bool) -> None:
 
     Call it in the transaction of the change, with the changed row.
     """
-    dialect = conf.mounted(task.dialect)
+    dialect = conf.mounted(task.dialect) if has_webhooks or task.callback_url else None
     if dialect is None:
         return
     webhooks = _of_webhooks(task, dialect, actions) if has_webhooks and dialect.SUBSCRIPTIONS else ()
