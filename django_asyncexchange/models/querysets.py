@@ -131,10 +131,6 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Tasks that need not wait before their next attempt."""
         return self.filter(models.Q(not_before=None) | models.Q(not_before__lte=Now()))
 
-    def started_before(self, age: dt.timedelta) -> Self:
-        """Tasks whose current attempt started longer than ``age`` ago."""
-        return self.filter(started__lt=before(age))
-
     def sent_before(self, age: dt.timedelta) -> Self:
         """Tasks that were dispatched longer than ``age`` ago and not claimed."""
         return self.filter(state=State.PENDING, sent__lt=before(age))

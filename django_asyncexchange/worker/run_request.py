@@ -86,15 +86,15 @@ class RunRequestMixin(Base):
         self.__dict__["session"] = run_session.as_run_session(store, who.backend, who.device)
 
 
-def begin(request: Any, who: Identity, patiently: Callable[..., Any]) -> None:
-    """Make ``request`` one of the caller ``who``. ``patiently(function, …)`` retries while the database is away."""
+def begin(request: Any, who: Identity, with_retries: Callable[..., Any]) -> None:
+    """Make ``request`` one of the caller ``who``. ``with_retries(function, …)`` retries while the database is away."""
     cls: Any = type(request)
     request.__class__ = _run_request_class(cls)
-    request._asyncexchange_look = lambda: patiently(load, who)
+    request._asyncexchange_look = lambda: with_retries(load, who)
     request._asyncexchange_who = who
     request.user = SimpleLazyObject(lambda: request._cached_user)
     try:
-        for name, text in patiently(headers_of, who).items():
+        for name, text in with_retries(headers_of, who).items():
             request.META["HTTP_" + name.upper().replace("-", "_")] = text
     except IdentityLost:
         request._asyncexchange_owner = None
