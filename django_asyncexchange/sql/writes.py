@@ -132,7 +132,9 @@ class PreparedInsert:
             if field.attname in self._given:
                 values[field.attname] = self._given[field.attname]
             elif field in self._with_db_default():
-                values[field.attname] = field.db_default
+                values[field.attname] = field.pre_save(
+                    self._model(), add=True
+                )  # fields may have a default of their own
             elif not isinstance(field, models.AutoField):
                 values[field.attname] = Slot(field.attname, field)
         return values

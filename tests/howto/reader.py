@@ -43,6 +43,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["myproject.tokens.Bearer", "rest_framework.authentication.BasicAuthentication"],
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend"}}  # as in production, since Django 6.1
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 ASYNC_EXCHANGE = {"DIALECTS": {"cisco": {"RUN_LIMIT": 1}}, "PRUNE_SECONDS": 0}
 

@@ -41,7 +41,7 @@ def test_an_update_whose_last_clause_is_its_condition():
     assert parameters == (NAME, NAME)
 
 
-@pytest.mark.skipif(connection.vendor == "mysql", reason="only PostgreSQL writes several rows in one statement")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL writes several rows in one statement")
 def test_a_delete_with_the_condition_that_another_part_of_its_statement_has_a_row():
     sql, parameters = compiler.delete(accounts().filter(RowsOf("first")), "default")
     assert quoted(sql) == (f'DELETE FROM {TABLE} WHERE ({TABLE}."account" = (%s) AND EXISTS (SELECT 1 FROM first))')
