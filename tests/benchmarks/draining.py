@@ -21,7 +21,7 @@ SHARE = 8
 
 
 def measure() -> Iterator[Figure]:
-    calls = scale(5000, 40)
+    calls = scale(2000, 40)
     crew, door = Crew(), Door()
     people.anna()
     tokens = itertools.cycle(people.crowd(max(calls // SHARE, 1)))
