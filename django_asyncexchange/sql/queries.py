@@ -132,17 +132,31 @@ class CountUpTo(models.Expression):
         return Slot(self._counted_before, self.output_field).as_sql(compiler, connection)
 
 
-class PreparedRows(Generic[T]):
+class Selection:
+    """A queryset with slots whose columns are read."""
+
+    def __init__(self, rows: Callable[[], models.QuerySet[Any, Any]]) -> None:
+        self._rows = rows
+        self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
+        self._columns: dict[str, Columns] = {}
+        """By database alias."""
+
+    def columns(self, alias: str) -> Columns:
+        """The selected columns, for the RETURNING clause of a write."""
+        if alias not in self._columns:
+            self._columns[alias] = Columns(self._rows(), alias)
+        return self._columns[alias]
+
+
+class PreparedRows(Selection, Generic[T]):
     """A queryset with slots that returns model instances, or what ``into`` makes of them."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], into: Callable[..., T] | None = None) -> None:
         """``into``: called with the instance and, by name, the annotations of a row. Without it, annotations become
         attributes of the instance, as in Django.
         """
-        self._rows, self._into = rows, into
-        self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
-        self._columns: dict[str, Columns] = {}
-        """By database alias."""
+        super().__init__(rows)
+        self._into = into
 
     def first(self, using: str | None = None, **values: Any) -> T | None:
         """Return the first row, or None."""
@@ -158,12 +172,6 @@ class PreparedRows(Generic[T]):
             rows = cursor.fetchall()
         return [self.read(row, alias) for row in rows]
 
-    def columns(self, alias: str) -> Columns:
-        """The selected columns, for the RETURNING clause of a write."""
-        if alias not in self._columns:
-            self._columns[alias] = Columns(self._rows(), alias)
-        return self._columns[alias]
-
     def read(self, row: Sequence[Any], alias: str) -> T:
         """Convert a database row to a result."""
         columns = self.columns(alias)
@@ -176,22 +184,10 @@ class PreparedRows(Generic[T]):
         return cast(T, instance)
 
 
-class PreparedValues:
+class PreparedValues(Selection):
     """A queryset with slots and ``values()``: what the database has set in a new row."""
-
-    def __init__(self, rows: Callable[[], models.QuerySet[Any, Any]]) -> None:
-        self._rows = rows
-        self._statement = Statement(lambda: rows().model, lambda alias: self.columns(alias).select)
-        self._columns: dict[str, Columns] = {}
-        """By database alias."""
 
     def get(self, alias: str, **values: Any) -> dict[str, Any]:
         """Return the values of an existing row."""
         with self._statement.executed(alias, values) as cursor:
             return self.columns(alias).values(cursor.fetchone())
-
-    def columns(self, alias: str) -> Columns:
-        """The selected columns, for the RETURNING clause of an INSERT."""
-        if alias not in self._columns:
-            self._columns[alias] = Columns(self._rows(), alias)
-        return self._columns[alias]

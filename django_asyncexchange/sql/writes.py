@@ -132,9 +132,8 @@ class PreparedInsert:
             if field.attname in self._given:
                 values[field.attname] = self._given[field.attname]
             elif field in self._with_db_default():
-                values[field.attname] = field.pre_save(
-                    self._model(), add=True
-                )  # fields may have a default of their own
+                # Not db_default itself: UTCDateTimeField has an expression of its own, independent of the time zone.
+                values[field.attname] = field.pre_save(self._model(), add=True)
             elif not isinstance(field, models.AutoField):
                 values[field.attname] = Slot(field.attname, field)
         return values

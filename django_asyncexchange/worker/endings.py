@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import DatabaseError, InterfaceError
 
 from ..protocol.states import Reason, State
+from ..protocol.values import Progress
 from ..store import bodies, db_retry
 from ..store.values import Claim, Ended
 from ..tasks import failures, lifecycle, recovery
@@ -45,17 +46,17 @@ def fail(claim: Claim, run: WatchedRun | None, reason: Reason, error: BaseExcept
     with_retries(lifecycle.fail, claim, reason, failures.format_error(error), run.progress if run else None)
 
 
-def finish(claim: Claim, *, draft: bodies.Draft, **answer: Any) -> Ended | None:
+def finish(claim: Claim, *, draft: bodies.Draft, progress: Progress | None, **answer: Any) -> Ended | None:
     """Store the response, as soon as the database is available.
 
     If the database cannot store it (too large a packet, say), the task ends in ERROR.
     """
     try:
-        return with_retries(lifecycle.finish, claim, draft=draft, **answer)
+        return with_retries(lifecycle.finish, claim, draft=draft, progress=progress, **answer)
     except (DatabaseError, InterfaceError, bodies.StorageFailed) as error:
         logger.exception("task %s: response could not be stored", claim.task.pk)
         bodies.discard(draft)
-        return with_retries(lifecycle.fail, claim, Reason.STORAGE, failures.format_error(error))
+        return with_retries(lifecycle.fail, claim, Reason.STORAGE, failures.format_error(error), progress)
 
 
 def end_unrecorded(claim: Claim | None, error: Exception) -> None:

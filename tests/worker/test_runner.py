@@ -605,16 +605,24 @@ def test_task_of_a_newer_version_is_readable():
     assert ended(task).state == "DONE"
 
 
-def test_response_refused_by_the_database_ends_in_storage_error():
-    def refuse(execute, sql, params, many, context):
-        if re.search("INSERT INTO .asyncexchange_body", sql):
-            raise DatabaseError("the packet is too large")
-        return execute(sql, params, many, context)
+def refuse_responses(execute, sql, params, many, context):
+    if params and "response" in params and re.search("INSERT INTO .asyncexchange_body", sql):
+        raise DatabaseError("the packet is too large")
+    return execute(sql, params, many, context)
 
+
+def test_response_refused_by_the_database_ends_in_storage_error():
     task = stored(to="/answers/200/")
-    with connection.execute_wrapper(refuse):
+    with connection.execute_wrapper(refuse_responses):
         task = ended(task)
     assert (task.state, task.reason, answers()) == ("ERROR", "storage", 0)
+
+
+def test_last_progress_is_recorded_although_the_response_is_refused():
+    task = stored(to="/answers/200/")
+    with connection.execute_wrapper(refuse_responses):
+        refused = ended(task)
+    assert refused.progress_done == ended(stored(to="/answers/200/")).progress_done > 0
 
 
 def test_task_cancelled_before_its_body_is_read_does_not_run(monkeypatch):
