@@ -1,16 +1,17 @@
 """The base class of executors, and the functions by which the rest of the app uses the project's executor.
 
-An executor sends ids to workers and nothing else: the row of a task is the truth, a message only a hint. Workers call a
-function by its dotted path in ``ENTRY_POINTS``. Brokers store these paths, so they never change.
+An executor sends ids to workers and nothing else: the row of a task is the truth, a message only a hint. Where workers
+read the table of tasks, it only wakes them. Workers call a function by its dotted path in ``ENTRY_POINTS``. Brokers
+store these paths, so they never change.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
@@ -18,7 +19,6 @@ from django.utils.module_loading import import_string
 
 from ..conf import conf
 from ..conf.mounts import Problem
-from ..sql.writes import PreparedInsert
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -62,11 +62,16 @@ class Executor:
         """The number of messages of the job ``run`` that no worker has taken yet; None if that is not known."""
         return None
 
-    def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-        """The INSERT by which ``send`` of a run writes its message, and its values, for a statement that writes more;
-        None where there is no such statement.
+    def reads_tasks(self, queue: str = "") -> bool:
+        """Whether its workers (those of ``queue``) look for ready tasks in the table of tasks.
+
+        ``send()`` of a run then only wakes them, and its argument does not matter.
         """
-        return None
+        return False
+
+    def channel(self, alias: str) -> str:
+        """The PostgreSQL channel that wakes such workers, if they listen in the database ``alias``; else ``""``."""
+        return ""
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Pairs (what is wrong, what to do) of settings with which the queue cannot work.

@@ -21,8 +21,8 @@ from django.db import connections, models, transaction
 from django.db.models import Value
 
 from ..models.querysets import Notify
+from ..protocol import runtime_dir
 from ..sql.queries import Slot
-from . import runtime_dir
 
 
 class Listener(Protocol):

@@ -25,7 +25,10 @@ class Body(PrimaryDatabaseModel):
     """Traceback of a failed run, for the admin; never shown to clients."""
     KINDS = (REQUEST, RESPONSE, FAILURE)
 
-    task = models.ForeignKey("asyncexchange.AsyncTask", models.CASCADE, null=True, related_name="bodies")
+    task = models.ForeignKey(
+        "asyncexchange.AsyncTask", models.CASCADE, null=True, related_name="bodies", db_index=False
+    )
+    """NULL while the body is being written. ``asyncexchange_one_body`` is its index."""
     is_sealed = models.BooleanField(default=False)
     kind = models.CharField(max_length=8, choices=[(kind, kind) for kind in KINDS])
     attempt = models.PositiveIntegerField(default=0)
@@ -42,9 +45,6 @@ class Body(PrimaryDatabaseModel):
         verbose_name_plural = _("bodies")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["task", "kind", "attempt"], name="asyncexchange_one_body"),
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["created"], name="asyncexchange_reserved"),
         ]
 
     def __str__(self) -> str:

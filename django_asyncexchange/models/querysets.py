@@ -109,6 +109,13 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Pending tasks that have waited longer than ``limit`` and must not start any more."""
         return self.filter(state=State.PENDING, created__lt=before(limit))
 
+    def ready(self, since: Any = EPOCH) -> Self:
+        """Dispatched tasks that no worker has claimed, those that were dispatched first at the front.
+
+        By the index ``asyncexchange_ready``. ``since``: only those dispatched then or later.
+        """
+        return self.filter(state=State.PENDING, sent__gte=since).order_by("sent")
+
     def waiting(self) -> Self:
         """Tasks that are due but not dispatched."""
         return self.due().filter(UNSENT)

@@ -103,6 +103,7 @@ class AsyncTask(PrimaryDatabaseModel):
             models.Index(fields=["dialect", "account", "-created"], name="asyncexchange_listed"),
             models.Index(fields=["dialect", "account", "finished", "sent", "created"], name="asyncexchange_turns"),
             models.Index(fields=["state", "created"], name="asyncexchange_waiting"),
+            models.Index(fields=["state", "sent"], name="asyncexchange_ready"),
             models.Index(fields=["created"], name="asyncexchange_newest"),
             models.Index(fields=["deletion_date"], name="asyncexchange_expiring"),
             models.Index(fields=["purge_date"], name="asyncexchange_purged"),
@@ -157,7 +158,7 @@ class AsyncTask(PrimaryDatabaseModel):
             dialect=self.dialect,
             state=State(self.state),
             reason=Reason(self.reason) if self.reason else None,
-            owner=Owner(account=self.account, kind=self.owner_kind, id=self.owner_reference),
+            owner=self.caller,
             method=self.method,
             url=self.url,
             attempt=self.attempt,
@@ -169,12 +170,19 @@ class AsyncTask(PrimaryDatabaseModel):
             content_type=header(self.headers, "Content-Type") or "",
             content=content,
             progress=self.progress,
-            callback=self._callback,
+            callback=self.callback,
         )
 
     @property
-    def _callback(self) -> Callback | None:
+    def caller(self) -> Owner:
+        """Who submitted the call."""
+        return Owner(account=self.account, kind=self.owner_kind, id=self.owner_reference)
+
+    @property
+    def callback(self) -> Callback | None:
         """The callback of the call; None if there is none, or its encryption key is gone."""
+        if not self.callback_url:
+            return None
         url = encryption.unseal_address(self.callback_url)
         return Callback(url=url, method=self.callback_method) if url else None
 

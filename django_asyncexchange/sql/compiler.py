@@ -6,10 +6,11 @@ kind of statement and fails on a Django release that changes one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 Sql = tuple[str, Sequence[Any]]
@@ -42,6 +43,9 @@ class Columns:
         self._names = [name or column.target.attname for column, _, name in compiler.select]
         self._fields = [column.target.attname for column, _, name in compiler.select if name is None]
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
+
+    def __len__(self) -> int:
+        return len(self._names)
 
     def returning(self, statement: Sql) -> Sql:
         """Return ``statement``, an INSERT or UPDATE of this table, with a RETURNING clause for these columns."""
@@ -100,5 +104,7 @@ def insert(model: type[models.Model], values: Mapping[str, Any], alias: str, *, 
 
 
 def _compiled(query: Any, alias: str) -> Sql:
-    sql, parameters = query.get_compiler(alias).as_sql()
+    is_atomic = connections[alias].in_atomic_block
+    with contextlib.nullcontext() if is_atomic else transaction.atomic(using=alias):  # SELECT FOR UPDATE requires one
+        sql, parameters = query.get_compiler(alias).as_sql()
     return sql, tuple(parameters)

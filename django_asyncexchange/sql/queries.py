@@ -28,9 +28,17 @@ class Slot(models.Expression):
     def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
         super().__init__(output_field=field)
         self.name = name
+        self._is_text = type(field) in (models.CharField, models.TextField)
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         return "%s", [self]
+
+    def adapted(self, values: Mapping[str, Any], connection: Any) -> Any:
+        """The value of this slot as the driver takes it."""
+        value = values[self.name]
+        if value is None or (self._is_text and type(value) is str):  # what every database takes as it is
+            return value
+        return self.output_field.get_db_prep_save(value, connection)
 
 
 class Literal(models.Expression):
@@ -74,10 +82,7 @@ class Statement:
         """Return the SQL and its parameters, with ``values`` in the slots."""
         sql, parameters = self.sql(alias)
         connection = connections[alias]
-        return sql, [
-            each.output_field.get_db_prep_save(values[each.name], connection) if isinstance(each, Slot) else each
-            for each in parameters
-        ]
+        return sql, [each.adapted(values, connection) if isinstance(each, Slot) else each for each in parameters]
 
     @contextlib.contextmanager
     def executed(self, alias: str, values: Mapping[str, Any]) -> Iterator[Any]:

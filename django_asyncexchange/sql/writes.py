@@ -76,6 +76,10 @@ class UpdateReturning(Generic[T]):
     def read(self, row: Sequence[Any], alias: str) -> T:
         return self._returning.read(row, alias)
 
+    def width(self, alias: str) -> int:
+        """The number of columns that are returned. The first one is never NULL."""
+        return len(self._returning.columns(alias))
+
 
 class PreparedInsert:
     """An INSERT of an instance, without the signals of ``Model.save()``."""
@@ -103,6 +107,11 @@ class PreparedInsert:
                 instance.pk = connections[alias].ops.last_insert_id(cursor, meta.db_table, meta.pk.column)
         instance._state.adding, instance._state.db = False, alias
         return {}
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Insert a row of ``values`` by ``attname``, and read nothing back."""
+        with self.statement.written(self.statement.alias, values):
+            pass
 
     def sql(self, alias: str, source: str = "") -> Sql:
         """``source``: a FROM clause with one row; nothing is inserted if it has none."""
@@ -155,32 +164,31 @@ class PreparedInsert:
 class WriteTogether:
     """Several writes in one PostgreSQL statement (data-modifying CTEs): a first row and, if it was written, others.
 
-    Saves the round trips of a transaction.
+    Saves the round trips of a transaction. All of them see the rows as they were before the statement.
     """
 
     def __init__(
         self,
         first: UpdateReturning[Any] | PreparedInsert,
-        *others: PreparedDelete | PreparedInsert,
+        *others: PreparedDelete | PreparedInsert | UpdateReturning[Any],
         unless: PreparedQuery | None = None,
-        last_if: str = "",
     ) -> None:
-        """``unless``: nothing is written if this query finds a row. ``last_if``: the last of ``others`` is written only
-        if the first row has a value in this column.
-        """
+        """``unless``: nothing is written if this query finds a row."""
         self.first, self._unless = first, unless
-        last = f"first WHERE {last_if} IS NOT NULL" if last_if else "first"
-        sources = ["first"] * (len(others) - 1) + [last]
+        self._returning: list[UpdateReturning[Any]] = [each for each in others if isinstance(each, UpdateReturning)]
         self._parts = [
             Statement(lambda: first.statement.model, lambda alias: first.sql(alias, "free" if unless else ""))
         ]
-        self._parts += [_part(write, source) for write, source in zip(others, sources, strict=False)]
+        self._parts += [_part(write) for write in others]
+        self._read = ["first"]
+        self._read += [f"other_{number}" for number, each in enumerate(others) if isinstance(each, UpdateReturning)]
         self._sql: dict[str, str] = {}
         """By database alias."""
 
-    def execute(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> Any:
-        """Execute; return the first row as the database returns it, None if it was not written. ``more``: the values of
-        the others, in order.
+    def execute(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> tuple[Any, list[Any]] | None:
+        """Execute. Returns (first row, what each UPDATE of the others returned, or None), None if nothing was written.
+
+        ``more``: the values of the others, in order.
         """
         alias = self.first.statement.alias
         parts = [part.bound(alias, given) for part, given in zip(self._parts, (values, *more), strict=True)]
@@ -190,18 +198,32 @@ class WriteTogether:
             self._sql[alias] = self._together([sql for sql, _ in parts])
         with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
             cursor.execute(self._sql[alias], [each for _, parameters in parts for each in parameters])
-            return cursor.fetchone()
+            row = cursor.fetchone()
+        return None if row is None else self._split(row, alias)
 
     def _together(self, statements: list[str]) -> str:
         free = [f"free AS (SELECT 1 WHERE NOT EXISTS ({statements.pop(0)}))"] if self._unless is not None else []
         first, *others = statements
         named = [f"first AS ({first})", *(f"other_{number} AS ({sql})" for number, sql in enumerate(others))]
-        return f"WITH {', '.join([*free, *named])} SELECT * FROM first"
+        return f"WITH {', '.join([*free, *named])} SELECT * FROM {' LEFT JOIN '.join(self._joined())}"
+
+    def _joined(self) -> list[str]:
+        first, *others = self._read
+        return [first, *(f"{name} ON TRUE" for name in others)]
+
+    def _split(self, row: Sequence[Any], alias: str) -> tuple[Any, list[Any]]:
+        """Split the joined ``row``. A row that was not written is all NULL."""
+        found, end = [], len(row)
+        for update in reversed(self._returning):
+            begin = end - update.width(alias)
+            found.append(None if row[begin] is None else update.read(row[begin:end], alias))
+            end = begin
+        return row[:end], found[::-1]
 
 
-def _part(write: PreparedDelete | PreparedInsert, source: str) -> Statement:
-    """``write`` as a part of ``WriteTogether``, executed only if ``source`` has rows."""
-    return Statement(lambda: write.statement.model, lambda alias: write.sql(alias, source))
+def _part(write: PreparedDelete | PreparedInsert | UpdateReturning[Any]) -> Statement:
+    """``write`` as a part of ``WriteTogether``, executed only if the first row was written."""
+    return Statement(lambda: write.statement.model, lambda alias: write.sql(alias, "first"))
 
 
 def _only_with(source: str, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:

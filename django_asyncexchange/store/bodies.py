@@ -156,7 +156,7 @@ def attach(draft: Draft, *, task_id: uuid.UUID, kind: str, attempt: int = 0) -> 
         return
     values = columns(draft, task_id=task_id, kind=kind, attempt=attempt)
     if not draft.reserved:
-        statements.INSERT_BODY.insert(Body(**values))
+        statements.INSERT_BODY.write(statements.new_body() | values)
     elif not Body.objects.filter(pk=draft.reserved).update(**values):
         raise StorageFailed(f"{draft.name} is gone")
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Cast
-from django.db.models.lookups import IsNull, LessThan
+from django.db.models.lookups import GreaterThan, IsNull, LessThan
 
 from ..models import AsyncTask, Body, Webhook
 from ..models.querysets import UNSENT, Notify, after, before, unindexed
@@ -26,6 +26,8 @@ FINISHED = "asyncexchange_finished"
 
 SMALL_BODY = 64 * 1024
 """Request bodies up to this size, in bytes, are read in the statement that claims their task."""
+BATCH = 10
+"""Tasks that are read at a time, to claim or to dispatch the first that is free."""
 
 
 @value
@@ -84,17 +86,26 @@ def _oldest(dialect: Any, account: Any) -> Any:
 
 READ = PreparedRows[AsyncTask](lambda: _of_id().filter(dialect=slot("dialect")).with_now())
 """Task ``id`` of a mount, with the database's time, for polls."""
-DISPATCHED = PreparedQuery(
-    lambda: AsyncTask.objects.dispatched_of(slot("dialect"), slot("account")), order=("-finished", "-sent", "-created")
-)
-"""Dispatched, unfinished tasks of an account: few, and always the last of their index. Read in index order, so that
-PostgreSQL can mark dead entries and skip them next time.
-"""
+SHARE = Slot("share", models.IntegerField())
 
 
-def _has_room() -> LessThan:
-    """Condition: fewer than ``share`` tasks of the account are dispatched."""
-    return LessThan(CountUpTo(DISPATCHED, "share", "dispatched"), Slot("share", models.IntegerField()))
+def _dispatched(**besides: Any) -> PreparedQuery:
+    """Dispatched, unfinished tasks of an account, without ``besides``: few, and always the last of their index.
+
+    Read in index order, so that PostgreSQL can mark dead entries and skip them next time.
+    """
+    order = ("-finished", "-sent", "-created")
+    return PreparedQuery(
+        lambda: AsyncTask.objects.dispatched_of(slot("dialect"), slot("account")).exclude(**besides), order=order
+    )
+
+
+DISPATCHED, OTHERS_DISPATCHED = _dispatched(), _dispatched(pk=slot("id"))
+
+
+def _skipping_locked(rows: Any) -> Subquery:
+    """The key of the first of ``rows`` that no other transaction has locked."""
+    return Subquery(rows.select_for_update(skip_locked=True).values("pk")[:1])
 
 
 # Accept ---------------------------------------------------------------------------------------------------------------
@@ -105,25 +116,39 @@ NEW: dict[str, Any] = {
     **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Literal("")),
     **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
     **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
-    "sent": Case(When(_has_room(), then=Now())),
+    "sent": Case(When(LessThan(CountUpTo(DISPATCHED, "share", "dispatched"), SHARE), then=Now())),
 }
-"""Column values of every new task."""
+"""Column values of every new task. It is dispatched if fewer than ``share`` of its account are."""
 
 
 def _accepted(has_webhooks: Any) -> PreparedValues:
+    channel = Slot("channel", models.TextField())
+    is_heard = GreaterThan(channel, Value("")) & IsNull(F("sent"), False)
+    notified = Case(When(is_heard, then=Notify(channel, Value(""))))
     return PreparedValues(
-        lambda: _of_id().annotate(has_webhooks=has_webhooks).values("created", "sent", "has_webhooks")
+        lambda: (
+            _of_id()
+            .annotate(has_webhooks=has_webhooks, notified=notified)
+            .values("created", "sent", "has_webhooks", "notified")
+        )
     )
 
 
 ACCEPTED = _accepted(_has_webhooks())
-"""What the database has set on task ``id`` when it was inserted."""
+"""What the database has set on task ``id`` when it was inserted. Notifies the workers that listen to ``channel``."""
 ACCEPT = PreparedInsert(AsyncTask, ACCEPTED, **NEW)
-"""Insert a task, marked as sent if fewer than ``share`` tasks of its account are dispatched."""
 ACCEPT_WITHOUT_WEBHOOKS = PreparedInsert(AsyncTask, _accepted(Value(False)), **NEW)
 WEBHOOKS = PreparedQuery(lambda: _webhooks(slot("dialect"), slot("account")))
 """The enabled webhooks of an account."""
 INSERT_BODY = PreparedInsert(Body)
+
+
+@functools.cache
+def new_body() -> dict[str, Any]:
+    """Column values of a new body, to be completed."""
+    return {field.attname: getattr(Body(), field.attname) for field in Body._meta.concrete_fields}
+
+
 REQUEST_BODY = PreparedRows[Body](_request_bodies)
 """The request body of ``task``."""
 DELETE_BODY = PreparedDelete(lambda: _request_bodies().filter(name=""))
@@ -131,31 +156,36 @@ DELETE_BODY = PreparedDelete(lambda: _request_bodies().filter(name=""))
 
 
 @functools.cache
-def accept_together(*others: PreparedInsert, has_message: bool) -> WriteTogether:
-    """``ACCEPT`` for an account without webhooks, in one statement with the body and the queue message, which comes
-    last.
-    """
-    return WriteTogether(ACCEPT_WITHOUT_WEBHOOKS, *others, unless=WEBHOOKS, last_if="sent" if has_message else "")
+def accept_together(*, has_body: bool) -> WriteTogether:
+    """``ACCEPT`` for an account without webhooks, in one statement with the body."""
+    return WriteTogether(ACCEPT_WITHOUT_WEBHOOKS, *[INSERT_BODY] * has_body, unless=WEBHOOKS)
 
 
 # Dispatch -------------------------------------------------------------------------------------------------------------
 
+_HAS_ROOM = LessThan(CountUpTo(OTHERS_DISPATCHED, "share"), SHARE)
+DISPATCHABLE = PreparedRows(
+    lambda: _oldest(slot("dialect"), slot("account")).filter(_HAS_ROOM).only("pk")[:BATCH], into=lambda task: task.pk
+)
+"""The oldest waiting tasks of an account, if fewer than ``share`` are dispatched, ``id`` not counted."""
 MARK_SENT = PreparedUpdate(lambda: _of_id().due().filter(unindexed(UNSENT)), sent=Now())
-"""Mark ``id`` as sent, once: the process that sets ``sent`` sends the message."""
-
-
-@functools.cache
-def waiting(share: int) -> PreparedRows[tuple[Any, int]]:
-    """The oldest ``share`` waiting tasks of an account, each with the number of the account's dispatched tasks."""
-    rows = _oldest(slot("dialect"), slot("account")).only("pk")
-    return PreparedRows(
-        lambda: rows.annotate(dispatched=CountUpTo(DISPATCHED, "share"))[:share],
-        into=lambda task, dispatched: (task.pk, dispatched),
-    )
+"""Mark ``id`` as dispatched, once."""
+DISPATCH_NEXT = UpdateReturning(
+    PreparedUpdate(
+        lambda: AsyncTask.objects.filter(
+            _HAS_ROOM, unindexed(UNSENT), pk=_skipping_locked(_oldest(slot("dialect"), slot("account")))
+        ),
+        sent=Now(),
+    ),
+    PreparedRows(lambda: _of_id().only("pk"), into=lambda task: task.pk),
+)
+"""Mark the first of ``DISPATCHABLE`` that no other transaction has locked."""
 
 
 # Claim ----------------------------------------------------------------------------------------------------------------
 
+READY = PreparedRows(lambda: AsyncTask.objects.ready(slot("sent")).only("pk")[:BATCH], into=lambda task: task.pk)
+"""The ready tasks that have waited longest, of those dispatched at ``sent`` or later."""
 TO_CLAIM = PreparedRows(
     lambda: _with_body(_of_id().filter(unindexed(Q(state=State.PENDING)))).annotate(
         has_webhooks=_has_webhooks(), now=Now()
@@ -171,9 +201,7 @@ CLAIMED = PreparedRows(
 @functools.cache
 def claim(terms: Sequence[Terms]) -> UpdateReturning[Claim]:
     """Claim ``id`` for ``worker``, if one of ``terms`` allows it and its account has no webhooks."""
-    leases = [When(dialect=each.dialect, then=Value(each.lease)) for each in terms]
-    lease = Case(*leases, output_field=LEASE.output_field)
-    return _claim(_of_id().filter(unindexed(_is_claimable(terms))).due(), lease)
+    return _claim(_of_id().due(), terms)
 
 
 def _is_claimable(terms: Sequence[Terms]) -> Q:
@@ -188,17 +216,17 @@ def _is_claimable(terms: Sequence[Terms]) -> Q:
 
 
 @functools.cache
-def claim_next(lease: dt.timedelta) -> UpdateReturning[Claim]:
-    """Claim the oldest waiting task of an account without webhooks, if fewer than ``share`` are dispatched."""
-    oldest = _oldest(slot("dialect"), slot("account")).values("pk")[:1]
-    rows = AsyncTask.objects.filter(_has_room(), unindexed(UNSENT), pk=Subquery(oldest)).due()
-    return _claim(rows, lease, sent=Now())
+def claim_next(terms: Sequence[Terms]) -> UpdateReturning[Claim]:
+    """The same for the first of ``READY`` that no other transaction has locked."""
+    return _claim(AsyncTask.objects.filter(pk=_skipping_locked(AsyncTask.objects.ready(slot("sent")))), terms)
 
 
-def _claim(rows: Any, lease: Any, **more: Any) -> UpdateReturning[Claim]:
+def _claim(rows: Any, terms: Sequence[Terms]) -> UpdateReturning[Claim]:
+    leases = [When(dialect=each.dialect, then=Value(each.lease)) for each in terms]
+    lease = Case(*leases, output_field=LEASE.output_field)
     changes = {"attempt": F("attempt") + 1, "started": Now(), "worker": slot("worker"), "lease_until": after(lease)}
-    update = rows.filter(~_has_webhooks()).prepared_transition(State.PROCESSING, **changes, **more)
-    return UpdateReturning(update, CLAIMED)
+    mine = rows.filter(~_has_webhooks(), unindexed(_is_claimable(terms)))
+    return UpdateReturning(mine.prepared_transition(State.PROCESSING, **changes), CLAIMED)
 
 
 @functools.cache
@@ -221,20 +249,30 @@ RUNNING = PreparedQuery(lambda: _of_id().filter(unindexed(Q(state=State.PROCESSI
 # End ------------------------------------------------------------------------------------------------------------------
 
 
-def _ended(has_webhooks: Any) -> PreparedRows[Ended]:
+DATES = ("finished", "deletion_date", "purge_date")
+"""Columns that the database sets when a task ends."""
+
+
+def _ended(*columns: str, **found: Any) -> PreparedRows[Ended]:
+    """Task ``id`` after its end, with ``columns`` only or, without any, with all. Notifies clients that wait for it
+    (``Prefer: wait``).
+    """
+
     def rows() -> Any:
-        others = _oldest(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk")).values("pk")[:1]
-        return _of_id().annotate(
-            notified=Notify(Value(FINISHED), Cast("id", models.TextField())),
-            has_webhooks=has_webhooks,
-            others_wait=IsNull(Subquery(others), False),
-        )
+        task = _of_id().only(*columns) if columns else _of_id()
+        return task.annotate(notified=Notify(Value(FINISHED), Cast("id", models.TextField())), **found)
 
     return PreparedRows(rows, into=lambda task, notified, **found: Ended(task=task, **found))
 
 
-ENDED, ENDED_WITHOUT_WEBHOOKS = _ended(_has_webhooks()), _ended(Value(False))
-"""Task ``id`` after its end. Notifies clients that wait for it (``Prefer: wait``)."""
+def _others_wait() -> IsNull:
+    others = _oldest(OuterRef("dialect"), OuterRef("account")).exclude(pk=OuterRef("pk"))
+    return IsNull(Subquery(others.values("pk")[:1]), False)
+
+
+ENDED = _ended(has_webhooks=_has_webhooks(), others_wait=_others_wait())
+ENDED_MINE = _ended("pk", *DATES, has_webhooks=_has_webhooks(), others_wait=_others_wait())
+ENDED_TOGETHER = _ended("pk", *DATES)
 CHANGED = PreparedRows(
     lambda: _of_id().annotate(has_webhooks=_has_webhooks()), into=lambda task, has_webhooks: (task, has_webhooks)
 )
@@ -245,20 +283,31 @@ CHANGED = PreparedRows(
 def end(state: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool) -> UpdateReturning[Ended]:
     """End ``id`` and set the columns ``names``; keep its result for ``retention``, the task for ``window``.
 
-    ``is_mine``: only attempt ``expected_attempt``. ``is_overdue``: only if it has waited longer than ``queue_limit``.
+    ``is_mine``: only attempt ``expected_attempt``, and read ``DATES`` only. ``is_overdue``: only if it has waited
+    longer than ``queue_limit``.
     """
     rows = _of_id().overdue(QUEUE_LIMIT) if is_overdue else _of_id()
-    return UpdateReturning(_end(rows, state, names, EXPECTED_ATTEMPT if is_mine else None), ENDED)
+    update = _end(rows, state, names, EXPECTED_ATTEMPT if is_mine else None)
+    return UpdateReturning(update, ENDED_MINE if is_mine else ENDED)
 
 
 @functools.cache
-def end_together(state: State, names: tuple[str, ...], *, deletes_body: bool, has_result: bool) -> WriteTogether:
-    """End ``expected_attempt`` of ``id``, if its account has no webhooks; delete its request body and insert its result
-    in the same statement.
+def end_together(
+    state: State,
+    names: tuple[str, ...],
+    *,
+    deletes_body: bool,
+    has_result: bool,
+    terms: Sequence[Terms] | None,
+) -> WriteTogether:
+    """In one statement: end ``expected_attempt`` of ``id``, if its account has no webhooks, delete its request body,
+    insert its result, dispatch the next task of its account and, on ``terms``, claim the next ready task.
     """
     update = _end(_of_id().filter(~_has_webhooks()), state, names, EXPECTED_ATTEMPT)
-    others: list[PreparedDelete | PreparedInsert] = [*[DELETE_BODY] * deletes_body, *[INSERT_BODY] * has_result]
-    return WriteTogether(UpdateReturning(update, ENDED_WITHOUT_WEBHOOKS), *others)
+    others: list[Any] = [*[DELETE_BODY] * deletes_body, *[INSERT_BODY] * has_result, DISPATCH_NEXT]
+    if terms is not None:
+        others.append(claim_next(terms))
+    return WriteTogether(UpdateReturning(update, ENDED_TOGETHER), *others)
 
 
 def _end(rows: Any, state: State, names: tuple[str, ...], expected_attempt: Slot | None) -> PreparedUpdate:

@@ -7,6 +7,8 @@ together with the transition. If the block writes nothing, PostgreSQL and SQLite
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,11 +20,14 @@ from ..models import AsyncTask, Body
 from ..models.querysets import after
 from ..protocol.states import State
 from ..protocol.values import value
-from ..sql.writes import PreparedInsert, can_return, can_write_together
-from . import bodies, statements
+from ..sql.writes import can_return, can_write_together
+from . import bodies, statements, turns
 from .bodies import Draft
 from .statements import Terms
 from .values import Accepted, Claim, Ended, Overdue
+
+NONE = uuid.UUID(int=0)
+"""The key of no task."""
 
 
 @value
@@ -51,55 +56,53 @@ class Ending:
         return {**kept, **self.columns}
 
 
+@value
+class Look:
+    """A worker's look for its next task."""
+
+    worker: str
+    terms: Sequence[Terms]
+    since: dt.datetime
+    """Only tasks that were dispatched then or later."""
+
+
 @contextlib.contextmanager
 def accepted(
-    task: AsyncTask,
-    body: Draft,
-    *,
-    share: int,
-    message: tuple[PreparedInsert, Mapping[str, Any]] | None,
-    needs_transaction: bool,
+    task: AsyncTask, body: Draft, *, share: int, channel: str = "", needs_transaction: bool = False
 ) -> Iterator[Accepted]:
     """Insert ``task`` with its ``body``; sets ``task.sent`` if fewer than ``share`` tasks of its account are
-    dispatched.
+    dispatched, and then notifies the PostgreSQL ``channel``.
 
-    ``message``: the INSERT of the queue message, executed if the task is sent. ``needs_transaction``: whether the block
-    writes.
+    ``needs_transaction``: whether the block writes.
     """
     alias = _alias()
     is_simple = not needs_transaction and not body.reserved and can_write_together(alias)
-    stored = _accepted_together(task, body, share, message) if is_simple else None
+    stored = _accepted_together(task, body, share, channel) if is_simple else None
     if stored is not None:
         yield stored
         return
     with transaction.atomic(using=alias):
         if can_return(alias):
-            found = statements.ACCEPT.insert(task, share=share)
+            found = statements.ACCEPT.insert(task, share=share, channel=channel)
         else:
             dispatched = statements.DISPATCHED.count(dialect=task.dialect, account=task.account)
             statements.ACCEPT.insert(task, share=share, dispatched=dispatched)
-            found = statements.ACCEPTED.get(alias, id=task.pk)
+            found = statements.ACCEPTED.get(alias, id=task.pk, channel=channel)
             statements.ACCEPT.fill(task, found)
         bodies.attach(body, task_id=task.pk, kind=Body.REQUEST)
-        yield Accepted(task=task, has_webhooks=found["has_webhooks"], has_message=False)
+        yield Accepted(task=task, has_webhooks=found["has_webhooks"], is_notified=found["notified"] is not None)
 
 
-def _accepted_together(
-    task: AsyncTask, body: Draft, share: int, message: tuple[PreparedInsert, Mapping[str, Any]] | None
-) -> Accepted | None:
+def _accepted_together(task: AsyncTask, body: Draft, share: int, channel: str) -> Accepted | None:
     """``accepted`` in one statement; None if the account has webhooks."""
-    others: list[tuple[PreparedInsert, Mapping[str, Any]]] = []
+    accept, more = statements.accept_together(has_body=bool(body.size)), []
     if body.size:
-        row = Body(**bodies.columns(body, task_id=task.pk, kind=Body.REQUEST))
-        others.append((statements.INSERT_BODY, row.__dict__))
-    if message is not None:
-        others.append(message)
-    accept = statements.accept_together(*(insert for insert, _ in others), has_message=message is not None)
-    row = accept.execute(task.__dict__ | {"share": share}, *(values for _, values in others))
-    if row is None:
+        more.append(statements.new_body() | bodies.columns(body, task_id=task.pk, kind=Body.REQUEST))
+    written = accept.execute(task.__dict__ | {"share": share, "channel": channel}, *more)
+    if written is None:
         return None
-    statements.ACCEPT_WITHOUT_WEBHOOKS.read(row, task, _alias())
-    return Accepted(task=task, has_webhooks=False, has_message=message is not None and task.sent is not None)
+    found = statements.ACCEPT_WITHOUT_WEBHOOKS.read(written[0], task, _alias())
+    return Accepted(task=task, has_webhooks=False, is_notified=found["notified"] is not None)
 
 
 def read(id: uuid.UUID, dialect: str) -> AsyncTask | None:
@@ -107,15 +110,18 @@ def read(id: uuid.UUID, dialect: str) -> AsyncTask | None:
     return statements.READ.first(id=id, dialect=dialect)
 
 
-def to_dispatch(dialect: str, account: str, share: int) -> list[uuid.UUID]:
-    """Return the waiting tasks of an account that may be dispatched now, oldest first."""
-    oldest = statements.waiting(share).all(dialect=dialect, account=account, share=share)
-    return [key for key, dispatched in oldest[: max(share - oldest[0][1], 0)]] if oldest else []
+def dispatch_next(dialect: str, account: str, share: int, besides: uuid.UUID = NONE) -> uuid.UUID | None:
+    """Dispatch the oldest waiting task of an account that no other transaction has locked; return its key.
 
-
-def mark_sent(id: uuid.UUID, *, waits_for_locks: bool) -> bool:
-    """Mark a task as sent; return whether it was not yet. Without ``waits_for_locks``, a locked task is skipped."""
-    return (waits_for_locks or bool(lock_available([id]))) and bool(statements.MARK_SENT.update(id=id))
+    None if nothing waits, or ``share`` tasks are dispatched, ``besides`` not counted.
+    """
+    values: dict[str, Any] = {"dialect": dialect, "account": account, "share": share, "id": besides}
+    if can_return(_alias()):
+        return statements.DISPATCH_NEXT.update(**values)
+    for key in _unlocked(statements.DISPATCHABLE.all(**values)):
+        if statements.MARK_SENT.update(id=key):
+            return key
+    return None
 
 
 @contextlib.contextmanager
@@ -153,24 +159,38 @@ def _claims(claim: Claim, now: dt.datetime, worker: str, terms: Terms) -> bool:
     return True
 
 
-def claim_next(dialect: str, account: str, *, share: int, worker: str, lease: dt.timedelta) -> Claim | None:
-    """Claim the oldest waiting task of an account without webhooks; None if there is none, or if it takes several
-    statements.
+def claim_next(look: Look) -> Claim | None:
+    """Claim the ready task that has waited longest, in one statement.
 
-    In a transaction it has a savepoint, so that an error breaks nothing else.
+    None if there is none, or if that takes several statements: its account has webhooks, or it has waited too long.
     """
-    alias = _alias()
-    if not can_return(alias):
+    if not can_return(_alias()):
         return None
-    with transaction.atomic(using=alias) if connections[alias].in_atomic_block else contextlib.nullcontext():
-        return statements.claim_next(lease).update(dialect=dialect, account=account, share=share, worker=worker)
+    with turns.turn(_alias()):
+        return statements.claim_next(look.terms).update(sent=look.since, worker=look.worker)
+
+
+def ready(since: dt.datetime) -> list[uuid.UUID]:
+    """Return ready tasks that no other transaction has locked, those that have waited longest at the front.
+
+    ``since``: only those dispatched then or later.
+    """
+    return _unlocked(statements.READY.all(sent=since))
 
 
 @contextlib.contextmanager
-def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterator[Ended | None]:
-    """Move a task to its final state; yields None if it has left its state before. ``claim``: end only this attempt."""
+def ended(
+    task: AsyncTask, ending: Ending, claim: Claim | None = None, *, share: int = 0, look: Look | None = None
+) -> Iterator[Ended | None]:
+    """Move a task to its final state; yields None if it has left its state before. ``claim``: end only this attempt, of
+    ``task``.
+
+    Dispatches the next task of its account, if fewer than ``share`` others are dispatched. ``look``: claims the next
+    ready task.
+    """
     alias = _alias()
-    end = _ended_together(claim, ending) if claim is not None and can_write_together(alias) else None
+    is_simple = claim is not None and can_write_together(alias)
+    end = _ended_together(claim, ending, share, look) if claim is not None and is_simple else None
     if end is not None:
         yield end
         return
@@ -178,11 +198,25 @@ def ended(task: AsyncTask, ending: Ending, claim: Claim | None = None) -> Iterat
     statement = statements.end(
         ending.state, tuple(ending.columns), is_mine=mine, is_overdue=ending.queue_limit is not None
     )
-    with transaction.atomic(using=alias):
+    with turns.turn(alias) if mine else contextlib.nullcontext(), transaction.atomic(using=alias):
         end = statement.update(id=task.pk, expected_attempt=task.attempt, **ending.values)
         if end is not None:
             _write_bodies(ending, claim, task.pk, task.attempt if mine else 0)
+            dispatched = dispatch_next(task.dialect, task.account, share) if end.others_wait else None
+            following = claim_next(look) if look is not None else None
+            changed = _changed(task, end.task, ending) if mine else end.task
+            end = dataclasses.replace(end, task=changed, dispatched=dispatched, next=following)
         yield end
+
+
+def _changed(task: AsyncTask, dates: AsyncTask, ending: Ending) -> AsyncTask:
+    """``task`` as it is after its end, of which the database has returned the ``dates``."""
+    changed = copy.copy(task)
+    for name, column in {"state": ending.state.value, **ending.columns}.items():
+        setattr(changed, name, column)
+    for name in statements.DATES:
+        setattr(changed, name, getattr(dates, name))
+    return changed
 
 
 def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: int) -> None:
@@ -193,7 +227,7 @@ def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: 
             bodies.attach(draft, task_id=key, kind=kind, attempt=attempt)
 
 
-def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
+def _ended_together(claim: Claim, ending: Ending, share: int, look: Look | None) -> Ended | None:
     """``ended`` in one statement; None if it takes more: webhooks, a callback, a traceback or files."""
     task = claim.task
     result = ending.result if ending.result and ending.result.size else None
@@ -203,13 +237,24 @@ def _ended_together(claim: Claim, ending: Ending) -> Ended | None:
     deletes_body = bool(claim.has_body) and ending.deletes_body
     more: list[dict[str, Any]] = [{"task": task.pk}] * deletes_body
     if result is not None:
-        row = Body(**bodies.columns(result, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt))
-        more.append(row.__dict__)
+        columns = bodies.columns(result, task_id=task.pk, kind=Body.RESPONSE, attempt=task.attempt)
+        more.append(statements.new_body() | columns)
+    more.append({"dialect": task.dialect, "account": task.account, "share": share, "id": task.pk})
+    if look is not None:
+        more.append({"sent": look.since, "worker": look.worker})
     end = statements.end_together(
-        ending.state, tuple(ending.columns), deletes_body=deletes_body, has_result=result is not None
+        ending.state,
+        tuple(ending.columns),
+        deletes_body=deletes_body,
+        has_result=result is not None,
+        terms=look.terms if look is not None else None,
     )
-    row = end.execute({"id": task.pk, "expected_attempt": task.attempt, **ending.values}, *more)
-    return None if row is None else statements.ENDED_WITHOUT_WEBHOOKS.read(row, _alias())
+    written = end.execute({"id": task.pk, "expected_attempt": task.attempt, **ending.values}, *more)
+    if written is None:
+        return None
+    row, (dispatched, *following) = written
+    changed = _changed(task, statements.ENDED_TOGETHER.read(row, _alias()).task, ending)
+    return Ended(task=changed, dispatched=dispatched, next=following[0] if following else None)
 
 
 def release(claim: Claim, pause: dt.timedelta) -> tuple[AsyncTask, bool] | None:
@@ -237,6 +282,15 @@ def lock_available(keys: Iterable[uuid.UUID]) -> list[uuid.UUID]:
     skips = connections[_alias()].features.has_select_for_update_skip_locked
     rows: Any = AsyncTask.objects.select_for_update(skip_locked=skips).filter(pk__in=keys)
     return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def _unlocked(keys: list[uuid.UUID]) -> list[uuid.UUID]:
+    """Those of ``keys``, in their order, that no other transaction has locked at this moment."""
+    if not keys or not connections[_alias()].features.has_select_for_update_skip_locked:
+        return keys
+    with transaction.atomic(using=_alias()):
+        free = set(lock_available(keys))
+    return [key for key in keys if key in free]
 
 
 def _alias() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Iterator
 
 from .. import encryption
@@ -16,8 +17,8 @@ class Accepted:
 
     task: AsyncTask
     has_webhooks: bool
-    has_message: bool
-    """Whether its queue message was stored in the same statement."""
+    is_notified: bool
+    """Whether the same statement has notified the workers."""
 
 
 @value
@@ -63,8 +64,10 @@ class Ended:
 
     task: AsyncTask
     """As it is now."""
-    has_webhooks: bool
-    others_wait: bool
+    has_webhooks: bool = False
+    others_wait: bool = False
     """Whether other tasks of its account wait to be dispatched."""
+    dispatched: uuid.UUID | None = None
+    """The next task of its account, if it was dispatched in the same commit."""
     next: Claim | None = None
-    """The account's next task, if it was claimed in the same commit."""
+    """The next task for the same worker, of any account, if it was claimed in the same commit."""

@@ -1,8 +1,10 @@
-"""Dispatch: only ``SHARE`` unfinished tasks of each account are sent to the workers at a time (fairness).
+"""Dispatch: only ``SHARE`` unfinished tasks of each account are dispatched at a time (fairness).
 
-The others stay PENDING and unsent. When a task ends, the next of its account is sent, or claimed at once by a worker
-whose calls are short. A periodic sweep dispatches for all accounts, in case a process has died or two changes happened
-at once.
+The others stay PENDING with ``sent`` unset. A dispatched task is *ready*: the next free worker claims those that were
+dispatched first, of whatever account. Each end dispatches the next task of its account, in the same commit. A periodic
+sweep dispatches for all accounts, in case a process has died or two changes happened at once.
+
+Workers that read the table are notified of a ready task, others get a message with its id.
 """
 
 from __future__ import annotations
@@ -22,39 +24,37 @@ from ..store import transitions
 
 logger = logging.getLogger("django_asyncexchange")
 
-TIME_SLICE = 0.02
-"""Seconds for which a worker keeps claiming an account's waiting tasks, instead of running a single one."""
 
+def dispatch_account(dialect: Dialect, account: str) -> int:
+    """Dispatch the oldest waiting tasks of ``account``, within its ``SHARE``; return their number.
 
-def dispatch_account(dialect: Dialect, account: str, *, waits_for_locks: bool = True) -> int:
-    """Send the oldest waiting tasks of ``account``, within its ``SHARE``; return their number.
-
-    Without ``waits_for_locks``, locked tasks are skipped.
+    Tasks that another transaction has locked are skipped.
     """
-    return sum(
-        _dispatch(key, waits_for_locks=waits_for_locks)
-        for key in transitions.to_dispatch(dialect.name, account, dialect.policy.share)
-    )
+    count = 0
+    while _dispatch_next(dialect, account):
+        count += 1
+    return count
 
 
-def dispatch_after_commit(dialect: Dialect, account: str) -> None:
-    """Dispatch the next task of ``account`` on commit."""
-    transaction.on_commit(lambda: dispatch_account(dialect, account), robust=True, using=router.db_for_write(AsyncTask))
-
-
-def _dispatch(pk: uuid.UUID, *, waits_for_locks: bool) -> bool:
-    """Send one task, unless another process does."""
+def _dispatch_next(dialect: Dialect, account: str) -> bool:
     executor, alias = executors.load(), router.db_for_write(AsyncTask)
     is_transactional = executor.is_transactional(alias)
-    with transaction.atomic(using=alias) if is_transactional or not waits_for_locks else contextlib.nullcontext():
-        is_mine = transitions.mark_sent(pk, waits_for_locks=waits_for_locks)
-        if is_mine and is_transactional:
-            executor.send(str(pk))
-    return is_mine and (is_transactional or send_message(pk))
+    with transaction.atomic(using=alias) if is_transactional else contextlib.nullcontext():
+        key = transitions.dispatch_next(dialect.name, account, dialect.policy.share)
+        if key is not None and is_transactional:
+            executor.send(str(key))
+    return key is not None and (is_transactional or send_message(key))
+
+
+def notify_after_commit(pk: uuid.UUID, *, is_worker: bool) -> None:
+    """Have a worker run the dispatched task ``pk`` after the commit. ``is_worker``: this process goes on as one."""
+    alias = router.db_for_write(AsyncTask)
+    if not is_worker or not executors.load().reads_tasks():
+        transaction.on_commit(lambda: send_message(pk), using=alias, robust=True)
 
 
 def send_message(pk: uuid.UUID) -> bool:
-    """Send the queue message of a task whose ``sent`` is set. If the broker refuses it, the next sweep sends it.
+    """Send the queue message of a dispatched task. If the broker refuses it, the next sweep sends it.
 
     If the message arrived and only the confirmation was lost, it is sent twice, and one claim wins.
     """
@@ -62,6 +62,8 @@ def send_message(pk: uuid.UUID) -> bool:
         executors.load().send(str(pk))
     except Exception:
         logger.warning("task %s could not be queued; it is retried", pk, exc_info=True)
+        if executors.load().reads_tasks():
+            return True  # a worker's next look finds it
         AsyncTask.objects.filter(pk=pk, state=State.PENDING).update(sent=None)
         return False
     return True
@@ -71,6 +73,4 @@ def sweep() -> int:
     """Dispatch the waiting tasks of all accounts, within their ``SHARE``; return their number."""
     accounts = AsyncTask.objects.waiting().order_by().values_list("dialect", "account").distinct()
     mounts = {mount.name: mount for mount in conf.mounts}
-    return sum(
-        dispatch_account(mounts[name], account, waits_for_locks=False) for name, account in accounts if name in mounts
-    )
+    return sum(dispatch_account(mounts[name], account) for name, account in accounts if name in mounts)

@@ -6,25 +6,26 @@ events in the same commit. ``store.transitions`` knows the SQL.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import logging
 import uuid
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, router, transaction
+from django.db import DatabaseError, router, transaction
 
 from .. import executors
 from ..conf import conf
 from ..dialects.base import Dialect, Policy
 from ..exceptions import NotCancellable
 from ..models import AsyncTask, Webhook
+from ..models.querysets import EPOCH
 from ..protocol import process_id
 from ..protocol.states import Reason, State, outcome
 from ..protocol.values import Headers, Progress
 from ..signals import announce, task_finished, task_started, task_submitted
 from ..store import bodies, db_retry, transitions
 from ..store.statements import Terms
+from ..store.transitions import Look
 from ..store.values import Claim, Ended
 from ..webhooks import outbox
 from . import cancel_file, dispatch, failures
@@ -40,17 +41,16 @@ def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
     account are. Sets ``created`` and ``sent``.
     """
     alias, executor = router.db_for_write(AsyncTask), executors.load()
-    is_transactional = executor.is_transactional(alias)
-    message = executor.message(str(task.pk)) if is_transactional else None
+    is_transactional, channel = executor.is_transactional(alias), executor.channel(alias)
     with transitions.accepted(
         task,
         body,
         share=dialect.policy.share,
-        message=message,
-        needs_transaction=is_transactional and message is None,
+        channel=channel,
+        needs_transaction=is_transactional and not executor.reads_tasks(),
     ) as accepted:
         outbox.add(task, Webhook.CREATE, has_webhooks=accepted.has_webhooks)
-        if is_transactional and task.sent is not None and not accepted.has_message:
+        if is_transactional and task.sent is not None and not accepted.is_notified:
             executor.send(str(task.pk))
     announce(task_submitted, task)
     if task.sent is not None and not is_transactional:
@@ -60,8 +60,7 @@ def accept(task: AsyncTask, body: bodies.Draft, dialect: Dialect) -> None:
 
 def claim(task_id: uuid.UUID | str) -> Claim | None:
     """Claim a PENDING task exclusively; None if there is nothing to run, or another process was first."""
-    terms = (*(_terms(mount.name, mount.policy) for mount in conf.mounts), _terms("", conf.policy("")))
-    with transitions.claimed(task_id, worker=process_id.me(), terms=terms) as found:
+    with transitions.claimed(task_id, worker=process_id.me(), terms=_terms()) as found:
         if isinstance(found, Claim):
             outbox.add(found.task, Webhook.UPDATE, has_webhooks=bool(found.has_webhooks))
             announce(task_started, found.task)
@@ -71,27 +70,26 @@ def claim(task_id: uuid.UUID | str) -> Claim | None:
     return None
 
 
-def _claim_next(dialect: Dialect, account: str) -> Claim | None:
-    """Claim the account's next task in the commit that ends another; None if it has to be sent instead."""
-    if dialect.policy.queue_limit is not None:
-        return None
-    try:
-        claim = transitions.claim_next(
-            dialect.name,
-            account,
-            share=dialect.policy.share,
-            worker=process_id.me(),
-            lease=_lease(dialect.policy),
-        )
-    except (DatabaseError, InterfaceError):
-        logger.exception("next call could not be claimed; it is sent to the queue")
-        return None
-    if claim is not None:
-        announce(task_started, claim.task)
-    return claim
+def look() -> Look:
+    """This worker's look for the ready task that has waited longest."""
+    return Look(worker=process_id.me(), terms=_terms(), since=EPOCH)
 
 
-def _terms(dialect: str, policy: Policy) -> Terms:
+def claim_next(look: Look) -> Claim | None:
+    """Claim the ready task that has waited longest, of any account; None if there is nothing to run."""
+    claimed = transitions.claim_next(look)
+    if claimed is not None:
+        announce(task_started, claimed.task)
+        return claimed
+    return next((found for key in transitions.ready(look.since) if (found := claim(key)) is not None), None)
+
+
+def _terms() -> tuple[Terms, ...]:
+    """The terms of all mounts, and at last those for tasks of removed ones."""
+    return (*(_terms_of(mount.name, mount.policy) for mount in conf.mounts), _terms_of("", conf.policy("")))
+
+
+def _terms_of(dialect: str, policy: Policy) -> Terms:
     return Terms(dialect=dialect, lease=_lease(policy), queue_limit=policy.queue_limit)
 
 
@@ -128,11 +126,11 @@ def finish(
     draft: bodies.Draft,
     failure: str = "",
     progress: Progress | None = None,
-    claims_next: bool = False,
+    next_look: Look | None = None,
 ) -> Ended | None:
     """Store the response and end the task. None if it was cancelled or taken over: the response is dropped.
 
-    ``failure``: the traceback, for administrators. ``claims_next``: claim the account's next task too.
+    ``failure``: the traceback, for administrators. ``next_look``: claim the next task too, as ``claim_next`` does.
     """
     state = outcome(status)
     ended = _end_with_failure(
@@ -145,7 +143,7 @@ def finish(
         reason_phrase=reason_phrase[:255],
         response_headers=[list(pair) for pair in headers],
         failure=failure if state is State.ERROR else "",
-        claims_next=claims_next,
+        next_look=next_look,
         **_columns(progress),
     )
     if ended is None:
@@ -166,14 +164,16 @@ def _columns(progress: Progress | None) -> dict[str, Any]:
     return {"progress_done": done, "progress_total": total, "progress_message": message}
 
 
-def _end_with_failure(claim: Claim, state: State, *, failure: str, **more: Any) -> Ended | None:
-    """``_end``; without the traceback if the database cannot store it."""
+def _end_with_failure(
+    claim: Claim, state: State, *, failure: str, next_look: Look | None = None, **more: Any
+) -> Ended | None:
+    """``_end``; alone, if the database cannot store the traceback or claim the next task with it."""
     try:
-        return _end(claim.task, state, claim=claim, failure=failure, **more)
+        return _end(claim.task, state, claim=claim, failure=failure, next_look=next_look, **more)
     except DatabaseError:
-        if not failure:
+        if not failure and next_look is None:
             raise
-        logger.warning("task %s: traceback could not be stored", claim.task.pk, exc_info=True)
+        logger.warning("task %s: its end is stored alone, without a traceback", claim.task.pk, exc_info=True)
         return _end(claim.task, state, claim=claim, **more)
 
 
@@ -225,7 +225,7 @@ def _end(
     failure: str = "",
     queue_limit: dt.timedelta | None = None,
     retention: dt.timedelta | None = None,
-    claims_next: bool = False,
+    next_look: Look | None = None,
     **columns: Any,
 ) -> Ended | None:
     """Move a task to a final state; store its response, its traceback, and its deletion and purge dates."""
@@ -241,16 +241,15 @@ def _end(
         deletes_body=not keeps_request,
         queue_limit=queue_limit,
     )
-    with transitions.ended(task, ending, claim) as ended:
+    dialect = conf.mounted(task.dialect)
+    share = dialect.policy.share if dialect is not None else 0
+    with transitions.ended(task, ending, claim, share=share, look=next_look) as ended:
         if ended is None:
             return None
         outbox.add(ended.task, Webhook.UPDATE, Webhook.PROCESSED, has_webhooks=ended.has_webhooks)
         announce(task_finished, ended.task)
-        dialect = conf.mounted(task.dialect) if ended.others_wait else None
-        if dialect is not None:
-            following = _claim_next(dialect, task.account) if claims_next else None
-            if following is not None:
-                ended = dataclasses.replace(ended, next=following)
-            else:
-                dispatch.dispatch_after_commit(dialect, task.account)
+        if ended.next is not None:
+            announce(task_started, ended.next.task)
+        if ended.dispatched is not None:
+            dispatch.notify_after_commit(ended.dispatched, is_worker=next_look is not None)
     return ended

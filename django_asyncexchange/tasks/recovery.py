@@ -93,6 +93,8 @@ def _renew_lease(task: AsyncTask) -> None:
 
 def _resend() -> int:
     """Mark tasks for resending whose message is lost, but not those that are still queued."""
+    if executors.load().reads_tasks():
+        return 0  # no messages
     unclaimed = AsyncTask.objects.sent_before(RESEND_AFTER)
     oldest = list(unclaimed.order_by("sent", "pk").values_list("pk", flat=True)[:BATCH])
     if not oldest:

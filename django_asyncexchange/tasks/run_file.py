@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from ..executors import runtime_dir
 from ..models import AsyncTask
+from ..protocol import runtime_dir
 
 STARTED = b"begun\n"
 
@@ -31,8 +32,9 @@ def kill_after(task: AsyncTask, seconds: float) -> Iterator[Callable[[], object]
         trace: Any = sys.__stderr__
         with contextlib.suppress(OSError):  # no writable directory: the traceback goes to stderr alone
             path = _file(task)
-            trace = stack.enter_context(path.open("wb", buffering=0))
-            stack.callback(path.unlink, missing_ok=True)
+            trace = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, trace)
+            stack.callback(_unlink, path)
             begin = partial(_mark_started, trace, path)
         if trace is not None:
             faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
@@ -40,11 +42,16 @@ def kill_after(task: AsyncTask, seconds: float) -> Iterator[Callable[[], object]
         yield begin
 
 
-def _mark_started(file: IO[bytes], path: Path) -> None:
+def _mark_started(fd: int, path: str) -> None:
     try:
-        file.write(STARTED)
+        os.write(fd, STARTED)
     except OSError:  # disk full: an empty file would mean that the call never started
-        path.unlink(missing_ok=True)
+        _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def read(task: AsyncTask) -> tuple[bool, str]:
@@ -53,7 +60,7 @@ def read(task: AsyncTask) -> tuple[bool, str]:
     (False, "") if the process died in another way or on another machine.
     """
     try:
-        path = _file(task)
+        path = Path(_file(task))
         text = path.read_bytes()
         path.unlink(missing_ok=True)
     except OSError:
@@ -61,5 +68,5 @@ def read(task: AsyncTask) -> tuple[bool, str]:
     return not text, text.removeprefix(STARTED).decode(errors="replace")
 
 
-def _file(task: AsyncTask) -> Path:
-    return runtime_dir.directory() / f"run-{task.pk}-{task.attempt}"
+def _file(task: AsyncTask) -> str:
+    return runtime_dir.file(f"run-{task.pk}-{task.attempt}")

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from .runner import run as run
+from .runner import run_ready as run_ready

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from .. import configuration
+from .. import configuration, executors
 from ..conf import conf
 from ..identity import snapshot
 from ..intake import capture
@@ -29,6 +30,7 @@ from ..protocol.states import Reason
 from ..protocol.values import Request
 from ..responses import http
 from ..store import bodies, db_sessions
+from ..store.transitions import Look
 from ..store.values import Claim
 from ..tasks import dispatch, failures, lifecycle, presence, pruning, recovery
 from ..webhooks import delivery
@@ -38,32 +40,76 @@ from .watched_run import WatchedRun
 
 logger = logging.getLogger("django_asyncexchange")
 
+SLICE_SECONDS = 0.5
+"""How long a worker goes on before other messages of its queue have their turn. Calls are not cut off."""
+
+
+class Slice:
+    """The time for which a worker goes on with ready tasks, without a message for each.
+
+    Within it only later tasks are looked for, so that PostgreSQL does not read the index entries of all claimed tasks
+    again and again until it is vacuumed.
+    """
+
+    def __init__(self) -> None:
+        goes_on = executors.load().needs_worker and not db_sessions.Sessions().in_transaction
+        self._until = time.monotonic() + SLICE_SECONDS if goes_on else 0.0
+        self._look = lifecycle.look()
+
+    @property
+    def look(self) -> Look | None:
+        """The look for the next task; None when the slice is over."""
+        return self._look if time.monotonic() < self._until else None
+
+    def end(self) -> None:
+        self._until = 0.0
+
+    def claim_first(self) -> Claim | None:
+        return self.begun(with_retries(lifecycle.claim_next, self._look))
+
+    def claim_next(self) -> Claim | None:
+        return None if self.look is None else self.claim_first()
+
+    def begun(self, claim: Claim | None) -> Claim | None:
+        """``claim``, which a look has found."""
+        if claim is not None:
+            self._look = dataclasses.replace(self._look, since=claim.task.sent)
+        return claim
+
 
 def run(task_id: str) -> None:
-    """Run the task ``task_id``, if it is unclaimed, and then waiting tasks of its account for up to ``TIME_SLICE``
-    seconds.
+    """Run the task ``task_id``, if nobody has claimed it, and then ready tasks for ``SLICE_SECONDS``.
 
     Queues store the name of this function: never move it.
     """
+    _run_calls(lambda slice: with_retries(lifecycle.claim, task_id), f"task {task_id}")
+
+
+def run_ready() -> None:
+    """Run ready tasks, until there are none or ``SLICE_SECONDS`` have passed."""
+    _run_calls(Slice.claim_first, "ready tasks")
+
+
+def _run_calls(claim_first: Callable[[Slice], Claim | None], what: str) -> None:
     try:
         configuration.require_usable()
-    except ImproperlyConfigured as error:  # the task stays PENDING and is sent again
-        logger.error("task %s not run, invalid settings: %s", task_id, error)
+    except ImproperlyConfigured as error:  # tasks stay PENDING
+        logger.error("%s not run, invalid settings: %s", what, error)
         return
-    until = time.monotonic() + dispatch.TIME_SLICE
     claim: Claim | None = None
     try:
         if watchdog.is_worker():
             db_sessions.clean_up()
-        claim = with_retries(lifecycle.claim, task_id)
+        slice = Slice()
+        claim = claim_first(slice)
         while claim is not None:
-            claim = contextvars.Context().run(_run_call, claim, until)
+            claim = contextvars.Context().run(_run_call, claim, slice) or slice.claim_next()
     except Exception as error:
-        logger.exception("task %s: outcome could not be recorded", claim.task.pk if claim else task_id)
+        logger.exception("%s: outcome could not be recorded", f"task {claim.task.pk}" if claim else what)
         endings.end_unrecorded(claim, error)
 
 
-def _run_call(claim: Claim, until: float) -> Claim | None:
+def _run_call(claim: Claim, slice: Slice) -> Claim | None:
     """Run the call and store its response. Returns the next claim, if one was made in the same commit."""
     task = claim.task
     limit = conf.policy(task.dialect).run_limit.total_seconds()
@@ -89,18 +135,18 @@ def _run_call(claim: Claim, until: float) -> Claim | None:
     except BaseException as error:
         # Our interrupt, the executor's time limit, or the view: SystemExit, KeyboardInterrupt, asyncio.CancelledError.
         sessions.close()  # even if a query is running
+        slice.end()  # a time limit of the executor strikes once
         endings.end_interrupted(claim, run, error)
     else:
         sessions.clean_up()
-        claims_next = not sessions.in_transaction and time.monotonic() < until
         response = {
             "status": status,
             "reason_phrase": phrase,
             "headers": headers,
             "failure": failures.recorded(request),
         }
-        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, claims_next=claims_next)
-        return ended.next if ended else None
+        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, next_look=slice.look)
+        return slice.begun(ended.next) if ended else None
     return None
 
 

@@ -102,18 +102,17 @@ class WatchedRun:
 
 
 def _context(task: AsyncTask, run: WatchedRun) -> RunContext:
-    snapshot = task.snapshot()
     return RunContext(
-        id=snapshot.id,
-        attempt=snapshot.attempt,
-        state=snapshot.state,
-        owner=snapshot.owner,
-        dialect=snapshot.dialect,
-        method=snapshot.method,
-        url=snapshot.url,
-        created=snapshot.created,
-        started=snapshot.started,
-        callback=snapshot.callback,
+        id=task.pk,
+        attempt=task.attempt,
+        state=State(task.state),
+        owner=task.caller,
+        dialect=task.dialect,
+        method=task.method,
+        url=task.url,
+        created=task.created,
+        started=task.started,
+        callback=task.callback,
         _run=run,
     )
 

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from django_asyncexchange.executors import runtime_dir, wakeup
+from django_asyncexchange.executors import wakeup
+from django_asyncexchange.protocol import runtime_dir
 
 from ..services import PATIENCE
 

@@ -16,7 +16,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange.executors import runtime_dir
+from django_asyncexchange.protocol import runtime_dir
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol import process_id
 from django_asyncexchange.protocol.states import Reason, State

@@ -20,7 +20,12 @@ MAX_SILENCE = 60.0
 def queues() -> list[str]:
     """The clusters that get jobs of this app; or the one in ``Q_CLUSTER_NAME``, as for ``qcluster``."""
     named = os.environ.get("Q_CLUSTER_NAME")
-    return [named] if named else list(dict.fromkeys(conf.QUEUES.get(job) or default() for job in ENTRY_POINTS))
+    return [named] if named else list(dict.fromkeys(map(queue_of, ENTRY_POINTS)))
+
+
+def queue_of(job: str) -> str:
+    """The cluster that gets ``job``."""
+    return conf.QUEUES.get(job) or default()
 
 
 def default() -> str:

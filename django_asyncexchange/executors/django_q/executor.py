@@ -1,28 +1,25 @@
 """The executor that sends calls to django-q2. It is the default one.
 
-A message holds an id, asks for no result row (``save=False``), and is acknowledged also if it fails: this app retries
-by itself, and a message about a claimed task changes nothing.
+With the brokers of this app a run needs no message: their clusters look for ready tasks in the table. Other messages
+hold an id, ask for no result row (``save=False``), and are acknowledged also if they fail: this app retries by itself,
+and a message about a claimed task changes nothing.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ...conf import conf
 from ...conf.mounts import Problem
 from ...protocol import process_id
-from ...sql.writes import PreparedInsert, can_write_together
+from .. import wakeup
 from ..base import ENTRY_POINTS, Executor
-from . import checks, cluster_settings, clusters, messages, supervisor
-
-MAX_COUNTED = 10_000
-"""Waiting messages that are read to count those of the job ``run``."""
+from . import checks, cluster_settings, clusters, supervisor
 
 
 class DjangoQ(Executor):
@@ -49,30 +46,27 @@ class DjangoQ(Executor):
         return cluster_settings.mistakes()
 
     def send(self, id: str, job: str = "run") -> None:
-        self._send(id, job, self._broker(job))
-
-    def _send(self, id: str, job: str, broker: Any) -> None:
-        options = {"broker": broker, "save": False, "ack_failure": True, "task_name": id}
+        if job == "run" and self.reads_tasks():
+            self._broker(job).wake()
+            return
+        options = {"broker": self._broker(job), "save": False, "ack_failure": True, "task_name": id}
         self._async_task(ENTRY_POINTS[job], id, q_options=options)
 
-    def message(self, id: str) -> tuple[PreparedInsert, Mapping[str, Any]] | None:
-        broker: Any = self._broker("run")
-        if not hasattr(broker, "prepared_insert") or self._conf.SYNC or not can_write_together(self._conf.ORM):
-            return None
-        recorder = RecordingBroker(broker.list_key)
-        self._send(id, "run", recorder)
-        return broker.prepared_insert(recorder.message)  # type: ignore[no-any-return]
+    def reads_tasks(self, queue: str = "") -> bool:
+        """With the brokers of this app."""
+        broker = self._broker("run")
+        return hasattr(broker, "wake") and not self._conf.SYNC and queue in ("", broker.list_key)
+
+    def channel(self, alias: str) -> str:
+        is_ours = self.is_transactional(alias) and self.reads_tasks()
+        return wakeup.channel(self._broker("run").list_key) if is_ours else ""
 
     def is_transactional(self, alias: str) -> bool:
         """True for the ORM broker in the same database."""
         return bool(alias == self._conf.ORM)
 
     def waiting(self) -> int:
-        """Count this app's messages only: the project may have others in the same queue."""
-        broker: Any = self._broker("run")
-        if not hasattr(broker, "payloads"):
-            return int(broker.queue_size())
-        return sum(map(messages.is_run, broker.payloads(MAX_COUNTED)))
+        return int(self._broker("run").queue_size())
 
     def check(self) -> Iterator[tuple[str, str]]:
         return checks.unusable()
@@ -106,21 +100,8 @@ class DjangoQ(Executor):
         """The broker of the queue of ``job``, one for each thread and process: each has connections of its own."""
         if getattr(self._local, "pid", None) != os.getpid():
             self._local.brokers, self._local.pid = {}, os.getpid()
-        known: dict[str | None, Any] = self._local.brokers
-        name = conf.QUEUES.get(job)
+        known: dict[str, Any] = self._local.brokers
+        name = clusters.queue_of(job)
         if name not in known:
             known[name] = self._get_broker(name)
         return known[name]
-
-
-class RecordingBroker:
-    """Keeps the message that django-q2 makes, in place of a broker that enqueues it."""
-
-    message = ""
-
-    def __init__(self, list_key: str) -> None:
-        self.list_key = list_key
-
-    def enqueue(self, message: str) -> int:
-        self.message = message
-        return 0

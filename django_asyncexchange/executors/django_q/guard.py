@@ -9,12 +9,14 @@ queue is full.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections
@@ -26,6 +28,7 @@ from .. import maintenance
 from . import stall_detector, supervisor_pipe
 from .messages import freshly_signed
 from .stall_detector import Event, Stall, StallDetector
+from .wake_ups import BUSY_INTERVAL, WakeUps
 
 logger = logging.getLogger("django_asyncexchange")
 
@@ -136,8 +139,14 @@ class GuardedBroker:
     _detector: StallDetector | None = None
     _failures = 0
 
-    def take(self) -> list[tuple[int, Any]]:
-        """Take the next messages with their ids, waiting a second at most. Raises the errors of the queue."""
+    def take(self, patience: float) -> Sequence[tuple[int, Any]]:
+        """Take the next messages with their ids. Without any, wait for one or for ``wake()``, at most for ``patience``
+        seconds. Raises the errors of the queue.
+        """
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Have a cluster look for ready tasks."""
         raise NotImplementedError
 
     def release(self, messages: list[int]) -> None:
@@ -174,12 +183,15 @@ class GuardedBroker:
 
     def dequeue(self) -> list[tuple[int, Any]] | None:
         """Called in the pusher. Never raises: django-q2 would pause for ten seconds."""
-        self._started_detector()
+        detector = self._started_detector()
         if self.is_retired:
             time.sleep(INTERVAL)
             return None
         try:
-            messages = [(number, freshly_signed(payload)) for number, payload in self.take()]
+            taken = self.take(BUSY_INTERVAL if self._wake_ups.is_busy else INTERVAL)
+            messages = [(number, freshly_signed(payload)) for number, payload in taken]
+            detector.update(reports)
+            messages += self._wake_ups.due()
         except Exception as error:
             pause = RETRY_PAUSES[min(self._failures, len(RETRY_PAUSES) - 1)]
             self._failures += 1
@@ -202,6 +214,10 @@ class GuardedBroker:
         self._release(numbers)
         return None
 
+    @functools.cached_property
+    def _wake_ups(self) -> WakeUps:
+        return WakeUps(self.list_key, self._started_detector())
+
     def _started_detector(self) -> StallDetector:
         """The stall detector. When it is made in a cluster, the guard's thread is started."""
         if self._detector is None:
@@ -217,8 +233,7 @@ class GuardedBroker:
         while not is_headless():
             supervisor_pipe.wait(INTERVAL, *(_pipe or ())[:1])
             time.sleep(READ_DELAY)
-            for event, process, message in _reports():
-                detector.record(Event(event), process, message)
+            detector.update(reports)
             self._check(detector)
         os._exit(0)
 
@@ -243,12 +258,13 @@ class GuardedBroker:
             connections.close_all()
 
 
-def _reports() -> list[tuple[int, int, int]]:
-    reports: list[tuple[int, int, int]] = []
+def reports() -> list[tuple[int, int, int]]:
+    """Reports that nobody has read: (event, process, message)."""
+    found: list[tuple[int, int, int]] = []
     with contextlib.suppress(BlockingIOError):
         while _pipe is not None:
-            reports.extend(REPORT.iter_unpack(os.read(_pipe[0], REPORT.size * 1024)))
-    return reports
+            found.extend(REPORT.iter_unpack(os.read(_pipe[0], REPORT.size * 1024)))
+    return found
 
 
 def _is_alive(pid: int) -> bool:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-
-from django.core.signing import BadSignature, TimestampSigner, b64_decode
-
-from ..base import ENTRY_POINTS
+from django.core.signing import BadSignature, TimestampSigner
 
 
 def freshly_signed(payload: str | bytes) -> str | bytes:
@@ -23,14 +19,3 @@ def freshly_signed(payload: str | bytes) -> str | bytes:
         return signer.sign(signer.unsign(payload.decode() if isinstance(payload, bytes) else payload))
     except (BadSignature, ValueError):
         return payload
-
-
-def is_run(payload: str | bytes) -> bool:
-    """Whether the message is one of the job ``run``. Nothing is unpickled: messages of others may be in the queue."""
-    text = payload.encode() if isinstance(payload, str) else payload
-    pickled = text.partition(b":")[0]
-    try:
-        data = zlib.decompress(b64_decode(pickled[1:])) if pickled[:1] == b"." else b64_decode(pickled)
-    except (ValueError, zlib.error):
-        return False
-    return ENTRY_POINTS["run"].encode() in data

@@ -6,15 +6,20 @@ Redis wakes waiting workers by itself. The cluster is guarded as one with its qu
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from typing import Any
 
 from django_q.brokers.redis_broker import Redis
+from redis.exceptions import ResponseError
 
 from .guard import GuardedBroker
 
 SOCKET_TIMEOUT = 5.0
 """Seconds to wait for an answer of the server, unless the project has a ``socket_timeout``."""
+
+MAX_RINGS = 8
+"""Clusters that are woken at once; others look by themselves within a second."""
 
 
 class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
@@ -25,6 +30,8 @@ class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
         self._numbers = itertools.count(time.time_ns())
         """Ids: Redis has none. They are larger than those of an earlier pusher."""
         self._taken: dict[int, Any] = {}
+        self._patience = 0
+        """Seconds, if the server only waits for whole ones."""
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
@@ -35,18 +42,31 @@ class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
             options["socket_timeout"] = SOCKET_TIMEOUT
         return connection
 
-    def payloads(self, most: int) -> list[bytes]:
-        """Payloads of at most ``most`` waiting messages, oldest first."""
-        return list(self.connection.lrange(self.list_key, 0, most - 1))
-
-    def take(self) -> list[tuple[int, Any]]:
-        found = self.connection.blpop([self.list_key], 1)
-        if not found:
+    def take(self, patience: float) -> list[tuple[int, Any]]:
+        found = self._pop(patience)
+        if not found or found[0] in (self._bell, self._bell.encode()):
             return []
         number = next(self._numbers)
         self._taken[number] = found[1]
         self._forget()
         return [(number, found[1])]
+
+    def _pop(self, patience: float) -> Any:
+        """Wait for the next message or the bell. Redis before 6.0 waits for whole seconds only."""
+        try:
+            return self.connection.blpop([self.list_key, self._bell], self._patience or patience)
+        except ResponseError:
+            self._patience = math.ceil(patience)
+            raise
+
+    @property
+    def _bell(self) -> str:
+        """The list whose entries wake clusters."""
+        return f"{self.list_key}:wake"
+
+    def wake(self) -> None:
+        with self.connection.pipeline() as pipeline:
+            pipeline.rpush(self._bell, 1).ltrim(self._bell, 0, MAX_RINGS - 1).execute()
 
     def _forget(self) -> None:
         """Drop payloads that need not be released any more."""

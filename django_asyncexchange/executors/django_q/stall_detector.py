@@ -48,7 +48,7 @@ class StallDetector:
 
     def __init__(self, workers: int, seconds: float, is_alive: Callable[[int], bool]) -> None:
         self._workers, self._seconds, self._is_alive = workers, seconds, is_alive
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._waiting: dict[int, None] = {}
         self._running: dict[int, int] = {}
         """Process → message."""
@@ -85,6 +85,12 @@ class StallDetector:
                 self._failures = 0
                 if event is Event.ENDED:
                     self._ended[message] = None
+
+    def update(self, read: Callable[[], Iterable[tuple[int, int, int]]]) -> None:
+        """Record what ``read`` returns: (event, process, message), in order. Threads read in turn."""
+        with self._reading:
+            for event, process, message in read():
+                self.record(Event(event), process, message)
 
     def waiting(self) -> list[int]:
         """Messages that no worker has started."""

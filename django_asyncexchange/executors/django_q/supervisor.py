@@ -18,8 +18,7 @@ from pathlib import Path
 from django.utils.module_loading import import_string
 
 from ...conf import conf
-from ...protocol import process_id
-from .. import runtime_dir
+from ...protocol import process_id, runtime_dir
 from ..base import longest_run_limit
 from . import clusters
 from .clusters import Cluster
