@@ -7,7 +7,7 @@ kind of statement and fails on a Django release that changes one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -39,7 +39,10 @@ class Columns:
         """The SELECT of the whole queryset."""
         self.model = rows.model
         self._alias = alias
-        self._columns: list[Sql] = [column for _, column, _ in compiler.select]
+        quote = connections[alias].ops.quote_name
+        self._columns: list[Sql] = [
+            column if name else (quote(target.target.column), ()) for target, column, name in compiler.select
+        ]
         self._names = [name or column.target.attname for column, _, name in compiler.select]
         self._fields = [column.target.attname for column, _, name in compiler.select if name is None]
         self._converters = compiler.get_converters([column for column, *_ in compiler.select])
@@ -101,6 +104,21 @@ def insert(model: type[models.Model], values: Mapping[str, Any], alias: str, *, 
     rows = f"SELECT {row} FROM {source}" if source else f"VALUES ({row})"
     statement = f"INSERT INTO {quote(model._meta.db_table)} ({names}) {rows}"
     return statement, [each for _, parameters in compiled for each in parameters]
+
+
+def with_constants(statement: Sql, alias: str, is_slot: Callable[[Any], bool]) -> Sql:
+    """Write all parameters but the slots into the SQL, on PostgreSQL: psycopg parses longer statements, and those with
+    more than fifty parameters, each time they are executed.
+    """
+    connection: Any = connections[alias]
+    if connection.vendor != "postgresql":
+        return statement
+    (first, *others), parameters = statement[0].split("%s"), statement[1]
+    text = [first]
+    for parameter, part in zip(parameters, others, strict=True):
+        constant = "%s" if is_slot(parameter) else connection.ops.compose_sql("%s", [parameter]).replace("%", "%%")
+        text += [constant, part]
+    return "".join(text), [parameter for parameter in parameters if is_slot(parameter)]
 
 
 def _compiled(query: Any, alias: str) -> Sql:

@@ -41,20 +41,6 @@ class Slot(models.Expression):
         return self.output_field.get_db_prep_save(value, connection)
 
 
-class Literal(models.Expression):
-    """A string or integer constant, written into the SQL without escaping.
-
-    psycopg caches only queries with at most fifty parameters.
-    """
-
-    def __init__(self, value: str | int) -> None:
-        super().__init__(output_field=models.TextField() if isinstance(value, str) else models.IntegerField())
-        self.value = value
-
-    def as_sql(self, compiler: Any, connection: Any) -> Any:
-        return f"'{self.value}'" if isinstance(self.value, str) else str(self.value), []
-
-
 class Statement:
     """SQL with slots, compiled once per database."""
 
@@ -75,7 +61,8 @@ class Statement:
 
     def sql(self, alias: str) -> Sql:
         if alias not in self._compiled:
-            self._compiled[alias] = self._compile(alias)
+            statement = self._compile(alias)
+            self._compiled[alias] = compiler.with_constants(statement, alias, lambda each: isinstance(each, Slot))
         return self._compiled[alias]
 
     def bound(self, alias: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:

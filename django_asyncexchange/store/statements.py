@@ -17,7 +17,7 @@ from ..models.querysets import UNSENT, Notify, after, before, unindexed
 from ..models.timestamps import Now
 from ..protocol.states import State
 from ..protocol.values import value
-from ..sql.queries import CountUpTo, Literal, PreparedQuery, PreparedRows, PreparedValues, Slot
+from ..sql.queries import CountUpTo, PreparedQuery, PreparedRows, PreparedValues, Slot
 from ..sql.writes import PreparedDelete, PreparedInsert, PreparedUpdate, UpdateReturning, WriteTogether
 from .values import Claim, Ended
 
@@ -111,9 +111,9 @@ def _skipping_locked(rows: Any) -> Subquery:
 # Accept ---------------------------------------------------------------------------------------------------------------
 
 NEW: dict[str, Any] = {
-    "state": Literal(State.PENDING.value),
-    "attempt": Literal(0),
-    **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Literal("")),
+    "state": Value(State.PENDING.value),
+    "attempt": Value(0),
+    **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Value("")),
     **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
     **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
     "sent": Case(When(LessThan(CountUpTo(DISPATCHED, "share", "dispatched"), SHARE), then=Now())),
@@ -223,9 +223,13 @@ def claim_next(terms: Sequence[Terms]) -> UpdateReturning[Claim]:
 
 def _claim(rows: Any, terms: Sequence[Terms]) -> UpdateReturning[Claim]:
     leases = [When(dialect=each.dialect, then=Value(each.lease)) for each in terms]
-    lease = Case(*leases, output_field=LEASE.output_field)
+    lease: Any = Case(*leases, output_field=LEASE.output_field)
+    if len({each.lease for each in terms}) == 1:
+        lease = terms[0].lease
     changes = {"attempt": F("attempt") + 1, "started": Now(), "worker": slot("worker"), "lease_until": after(lease)}
-    mine = rows.filter(~_has_webhooks(), unindexed(_is_claimable(terms)))
+    mine = rows.filter(~_has_webhooks())
+    if any(each.queue_limit is not None for each in terms):
+        mine = mine.filter(unindexed(_is_claimable(terms)))
     return UpdateReturning(mine.prepared_transition(State.PROCESSING, **changes), CLAIMED)
 
 
