@@ -13,6 +13,8 @@ from typing import Any
 from django.db import connections, models, transaction
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
+SHORT = "this"
+"""The alias of the table on PostgreSQL: psycopg parses statements of more than 4,096 characters each time."""
 Sql = tuple[str, Sequence[Any]]
 """SQL and its parameters, in the order of the placeholders."""
 
@@ -34,7 +36,7 @@ class Columns:
     """The columns that a queryset selects, with Django's converters to Python values."""
 
     def __init__(self, rows: models.QuerySet[Any], alias: str) -> None:
-        compiler: Any = rows.using(alias).query.get_compiler(alias)
+        compiler: Any = _shortened(rows.using(alias).query, alias).get_compiler(alias)
         self.select: Sql = compiler.as_sql()
         """The SELECT of the whole queryset."""
         self.model = rows.model
@@ -70,7 +72,7 @@ class Columns:
 
 def select(rows: models.QuerySet[Any], alias: str, *, order: Sequence[str] = ()) -> Sql:
     """Compile the SELECT of the primary keys of ``rows``, ordered by ``order`` alone."""
-    query: Any = rows.using(alias).query.clone()
+    query: Any = _shortened(rows.using(alias).query, alias)
     query.clear_ordering(force=True)
     query.add_ordering(*order)
     query.set_values(["pk"])
@@ -79,9 +81,10 @@ def select(rows: models.QuerySet[Any], alias: str, *, order: Sequence[str] = ())
 
 def update(rows: models.QuerySet[Any], changes: Mapping[str, Any], alias: str) -> Sql:
     """Compile the UPDATE of ``rows``."""
-    query: Any = rows.using(alias).query.chain(UpdateQuery)
+    query: Any = _shortened(rows.using(alias).query.chain(UpdateQuery), alias)
     query.add_update_values(changes)
-    return _compiled(query, alias)
+    (sql, parameters), table = _compiled(query, alias), connections[alias].ops.quote_name(rows.model._meta.db_table)
+    return sql.replace(f"UPDATE {SHORT} ", f"UPDATE {table} AS {SHORT} ", 1), parameters
 
 
 def delete(rows: models.QuerySet[Any], alias: str) -> Sql:
@@ -102,7 +105,8 @@ def insert(model: type[models.Model], values: Mapping[str, Any], alias: str, *, 
     compiled = [compiler.compile(expression) for expression in resolved]
     names, row = ", ".join(quote(str(field.column)) for field in fields), ", ".join(sql for sql, _ in compiled)
     rows = f"SELECT {row} FROM {source}" if source else f"VALUES ({row})"
-    statement = f"INSERT INTO {quote(model._meta.db_table)} ({names}) {rows}"
+    short = f" AS {SHORT}" if connections[alias].vendor == "postgresql" else ""
+    statement = f"INSERT INTO {quote(model._meta.db_table)}{short} ({names}) {rows}"
     return statement, [each for _, parameters in compiled for each in parameters]
 
 
@@ -119,6 +123,16 @@ def with_constants(statement: Sql, alias: str, is_slot: Callable[[Any], bool]) -
         constant = "%s" if is_slot(parameter) else connection.ops.compose_sql("%s", [parameter]).replace("%", "%%")
         text += [constant, part]
     return "".join(text), [parameter for parameter in parameters if is_slot(parameter)]
+
+
+def _shortened(query: Any, alias: str) -> Any:
+    """``query``, whose table has the alias ``SHORT`` on PostgreSQL. SQLite's RETURNING knows no aliases."""
+    if connections[alias].vendor != "postgresql":
+        return query.clone()
+    short = query.clone()
+    short.get_initial_alias()
+    short.change_aliases({short.base_table: SHORT})
+    return short.clone()  # without the former alias, which the query has cached
 
 
 def _compiled(query: Any, alias: str) -> Sql:
