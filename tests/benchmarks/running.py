@@ -17,7 +17,6 @@ from django_asyncexchange.protocol.states import State
 from django_asyncexchange.signals import task_finished
 from django_asyncexchange.worker import runner
 
-from ..services import Idle
 from . import people
 from .door import DATA, Door
 from .figures import ROUNDS, Figure, Rounds, Several, figure, interleaved, scale
@@ -28,11 +27,14 @@ FLOOR = "the same call through the handler, and two UPDATEs"
 SHARE = 8
 """Calls that an account may have at work, unless it is said otherwise."""
 MORE = 8
-"""Calls that wait behind each of them, where others are waiting: as many as a slice may hold, or about that."""
+"""Calls that wait behind each of them, where others are waiting."""
+SLICE_SECONDS = 0.03
+"""For about as many calls the worker goes on then. Real slices are longer."""
 
 
 def measure() -> Iterator[Figure]:
     for method, (situation, more) in itertools.product(("GET", "POST"), {"": 0, ", others waiting": MORE}.items()):
+        runner.SLICE_SECONDS = SLICE_SECONDS if more else 0.0
         with override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
             rounds = _rounds(method, more)
         where = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[connection.vendor]
@@ -42,7 +44,6 @@ def measure() -> Iterator[Figure]:
 def _rounds(method: str, more: int) -> Rounds:
     calls = scale(300 // (1 + more), 10)
     messages = ROUNDS * calls + max(5, calls // 10)
-    Idle.sent.clear()
     door, tokens = Door(), people.crowd(messages // SHARE + 1)
     for _ in range(SHARE * (1 + more)):
         for token in tokens:
@@ -65,7 +66,7 @@ def _rounds(method: str, more: int) -> Rounds:
 
     def ours() -> Several:
         before = len(ended)
-        runner.run(Idle.sent.pop(0))
+        runner.run_ready()
         return Several(len(ended) - before)
 
     rounds = interleaved({"ours": ours, FLOOR: floor}, calls)
