@@ -126,11 +126,11 @@ def with_constants(statement: Sql, alias: str, is_slot: Callable[[Any], bool]) -
 
 
 def _shortened(query: Any, alias: str) -> Any:
-    """``query``, whose table has the alias ``SHORT`` on PostgreSQL. SQLite's RETURNING knows no aliases."""
-    if connections[alias].vendor != "postgresql":
-        return query.clone()
+    """``query``, whose only table has the alias ``SHORT`` on PostgreSQL. SQLite's RETURNING knows no aliases."""
     short = query.clone()
     short.get_initial_alias()
+    if connections[alias].vendor != "postgresql" or len(short.alias_map) > 1 or short.select_related:
+        return short
     short.change_aliases({short.base_table: SHORT})
     return short.clone()  # without the former alias, which the query has cached
 
