@@ -134,6 +134,8 @@ class GuardedBroker:
     """A mixin for brokers of django-q2, whose methods are called in different processes of the cluster."""
 
     list_key: str
+    channel = ""
+    """The PostgreSQL channel that wakes a cluster."""
     is_retired = False
     """Whether another cluster has taken over, and this one only ends the calls that it runs."""
     _detector: StallDetector | None = None
