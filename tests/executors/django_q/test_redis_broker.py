@@ -88,8 +88,8 @@ def test_broker_retired_during_a_dequeue_returns_its_messages(broker, name):
     broker.enqueue("a")
     take = broker.take
 
-    def retire():
-        messages = take()
+    def retire(patience):
+        messages = take(patience)
         broker.is_retired = True
         return messages
 
@@ -145,10 +145,3 @@ def test_socket_timeout_of_the_project_is_kept(monkeypatch, name):
     monkeypatch.setattr(Conf, "REDIS", {"socket_timeout": 17})
     assert WakingRedis(name).connection.connection_pool.connection_kwargs["socket_timeout"] == 17
     assert isinstance(WakingRedis(name), Redis)
-
-
-def test_payloads_shows_waiting_messages_without_taking_them(broker):
-    for message in "abc":
-        broker.enqueue(message)
-    assert broker.payloads(2) == [b"a", b"b"]
-    assert broker.queue_size() == 3
