@@ -177,9 +177,10 @@ def test_cluster_looks_more_often_while_tasks_are_ready(broker, monkeypatch):
     broker.dequeue()  # like every cluster at its start: nothing is known of the table yet
     broker.dequeue()
     ready(1)
-    broker.dequeue()
-    broker.dequeue()
-    assert listener.seconds == [wake_ups.BUSY_INTERVAL, guard.INTERVAL, guard.INTERVAL, wake_ups.BUSY_INTERVAL]
+    for _ in range(3):
+        broker.dequeue()
+    busy, idle = wake_ups.BUSY_INTERVAL, guard.INTERVAL
+    assert listener.seconds == [busy, idle, idle, busy, busy]
 
 
 def test_next_look_is_due_before_a_workers_slice_is_over():
