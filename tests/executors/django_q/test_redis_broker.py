@@ -308,8 +308,9 @@ def test_other_error_of_the_server_does_not_change_the_wait(broker, waits, monke
     def refuse(keys, timeout):
         raise ResponseError("MISCONF Redis is configured to save RDB snapshots")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(ResponseError):
         patch.setattr(broker.connection, "blpop", refuse)
-        assert broker.dequeue() is None
-    broker.dequeue()
-    assert waits == [guard.INTERVAL]
+        broker.take(0.2)
+    with pytest.raises(ResponseError, match="integer"):
+        broker.take(0.2)
+    assert waits == [0.2]
