@@ -22,6 +22,7 @@ PARTS = {
         "behaviour/test_replicas",
         "behaviour/test_statements",
         "executors/django_q/test_orm_broker",
+        "executors/django_q/test_wake_ups",
         "executors/test_wakeup",
         "tasks/test_presence",
         "tasks/test_submit",

@@ -102,6 +102,14 @@ def test_dotted_path_of_a_setting_is_importable(name):
     assert callable(import_string(f"django_asyncexchange.{name}"))
 
 
+@pytest.mark.parametrize("name", ["celery.Celery", "django_q.DjangoQ", "inline.Inline"])
+def test_executors_class_is_importable_before_the_apps_are_loaded(name):
+    module, _, kind = name.partition(".")
+    program = f"from django_asyncexchange.executors.{module} import {kind}"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", program], env=environment, cwd=Path(__file__).parents[2], check=True)
+
+
 # Celery ---------------------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ...conf.mounts import Problem
 from ...protocol import process_id
-from .. import wakeup
 from ..base import ENTRY_POINTS, Executor
 from . import checks, cluster_settings, clusters, supervisor
 
@@ -59,7 +58,7 @@ class DjangoQ(Executor):
 
     def channel(self, alias: str) -> str:
         is_ours = self.is_transactional(alias) and self.reads_tasks()
-        return wakeup.channel(self._broker("run").list_key) if is_ours else ""
+        return str(self._broker("run").channel) if is_ours else ""
 
     def is_transactional(self, alias: str) -> bool:
         """True for the ORM broker in the same database."""

@@ -134,6 +134,8 @@ class GuardedBroker:
     """A mixin for brokers of django-q2, whose methods are called in different processes of the cluster."""
 
     list_key: str
+    channel = ""
+    """The PostgreSQL channel that wakes a cluster."""
     is_retired = False
     """Whether another cluster has taken over, and this one only ends the calls that it runs."""
     _detector: StallDetector | None = None
@@ -191,7 +193,7 @@ class GuardedBroker:
             taken = self.take(BUSY_INTERVAL if self._wake_ups.is_busy else INTERVAL)
             messages = [(number, freshly_signed(payload)) for number, payload in taken]
             detector.update(reports)
-            messages += self._wake_ups.due()
+            messages += self._due_wake_ups(may_fail=bool(messages))
         except Exception as error:
             pause = RETRY_PAUSES[min(self._failures, len(RETRY_PAUSES) - 1)]
             self._failures += 1
@@ -202,6 +204,17 @@ class GuardedBroker:
             return None
         self._failures = 0
         return self._hand_over(messages)
+
+    def _due_wake_ups(self, may_fail: bool) -> list[tuple[int, str]]:
+        """``may_fail``: messages have been taken, and are handed over also if the table of tasks cannot be read."""
+        try:
+            return self._wake_ups.due()
+        except Exception:
+            if not may_fail:
+                raise
+            logger.warning("the queue %s: ready tasks cannot be counted", self.list_key, exc_info=True)
+            connections.close_all()
+            return []
 
     def _hand_over(self, messages: list[tuple[int, Any]]) -> list[tuple[int, Any]] | None:
         """``messages``, for the workers; None if another cluster has taken over meanwhile."""

@@ -35,6 +35,10 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
     _found: Sequence[tuple[int, str]] = ()
     """The messages of the last look."""
 
+    @property
+    def channel(self) -> str:  # type: ignore[override]
+        return wakeup.channel(self.list_key)
+
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
         """Without closing the connections first, as django-q2's broker does each time."""
@@ -42,7 +46,7 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
 
     def enqueue(self, task: str) -> int:
         message = OrmQ(key=self.list_key, payload=task)
-        MESSAGE.insert(message, using=Conf.ORM, channel=wakeup.channel(self.list_key))
+        MESSAGE.insert(message, using=Conf.ORM, channel=self.channel)
         wakeup.notify(Conf.ORM, self.list_key, is_notified=True)
         return int(message.pk)
 

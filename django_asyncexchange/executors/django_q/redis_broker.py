@@ -5,9 +5,11 @@ Redis wakes waiting workers by itself. The cluster is guarded as one with its qu
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from django_q.brokers.redis_broker import Redis
@@ -25,13 +27,18 @@ MAX_RINGS = 8
 class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
     """django-q2's Redis broker with a guard and read timeouts."""
 
-    def __init__(self, list_key: str | None = None) -> None:
-        super().__init__(list_key)
-        self._numbers = itertools.count(time.time_ns())
+    _patience = 0
+    """Seconds, if the server only waits for whole ones."""
+
+    @functools.cached_property  # as the next: not in __init__(), which an unpickled broker has not called
+    def _numbers(self) -> Iterator[int]:
         """Ids: Redis has none. They are larger than those of an earlier pusher."""
-        self._taken: dict[int, Any] = {}
-        self._patience = 0
-        """Seconds, if the server only waits for whole ones."""
+        return itertools.count(time.time_ns())
+
+    @functools.cached_property
+    def _taken(self) -> dict[int, Any]:
+        """The payloads by id that may have to be released."""
+        return {}
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
@@ -55,8 +62,9 @@ class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
         """Wait for the next message or the bell. Redis before 6.0 waits for whole seconds only."""
         try:
             return self.connection.blpop([self.list_key, self._bell], self._patience or patience)
-        except ResponseError:
-            self._patience = math.ceil(patience)
+        except ResponseError as error:
+            if "integer" in str(error):
+                self._patience = math.ceil(patience)
             raise
 
     @property

@@ -41,11 +41,9 @@ class WakeUps:
         if not self._runs_tasks:
             return []
         unstarted = sum(number < 0 for number in self._detector.waiting())
-        missing = 0
-        if unstarted < Conf.WORKERS:
-            missing = AsyncTask.objects.ready()[: Conf.WORKERS].count() - unstarted
-        self.is_busy = unstarted >= Conf.WORKERS or missing > 0
-        return [(next(self._numbers), self._payload) for _ in range(missing)]
+        ready = AsyncTask.objects.ready()[: Conf.WORKERS].count() if unstarted < Conf.WORKERS else unstarted
+        self.is_busy = ready > 0
+        return [(next(self._numbers), self._payload) for _ in range(ready - unstarted)]
 
 
 def _runs_tasks(queue: str) -> bool:

@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.signing import dumps
 from django.db import connection, transaction
 from django.test import override_settings
@@ -20,7 +21,7 @@ from django.utils.module_loading import import_string
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ, Task
-from django_q.signing import SignedPackage
+from django_q.signing import PickleSerializer, SignedPackage
 
 from django_asyncexchange.executors import ENTRY_POINTS
 from django_asyncexchange.executors.django_q.executor import DjangoQ
@@ -36,6 +37,7 @@ from ...services import exchange, runs, soon, stored, submitted, until
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
 EXECUTOR = "django_asyncexchange.executors.django_q.DjangoQ"
+CREATE_GROUP = "django.contrib.auth.models.Group.objects.create"
 
 SETTINGS = """
 from tests.settings import *
@@ -206,14 +208,16 @@ def test_failed_run_is_no_failure_of_the_queue():
 
 @pytest.mark.usefixtures("cluster")
 def test_forged_message_is_dropped():
-    task, other = stored(sent=soon()), stored(sent=soon())
-    payload = package_of(task.pk)
-    enqueue(payload[:-1] + ("A" if payload[-1] != "A" else "B"))
-    enqueue(dumps(SignedPackage.loads(payload)["args"], key="another key", salt=Conf.PREFIX))
-    enqueue(package_of(other.pk))
-    ended(other)
+    def package(name):
+        message = SignedPackage.loads(package_of("x"))
+        return SignedPackage.dumps({**message, "func": CREATE_GROUP, "args": (), "kwargs": {"name": name}})
+
+    forged = package("forged")
+    enqueue(forged[:-1] + ("A" if forged[-1] != "A" else "B"))
+    enqueue(dumps(SignedPackage.loads(forged), key="another key", salt=Conf.PREFIX, serializer=PickleSerializer))
+    enqueue(package("real"))
     acknowledged()
-    assert AsyncTask.objects.get(pk=task.pk).state == State.PENDING
+    assert list(Group.objects.values_list("name", flat=True)) == ["real"]
 
 
 @pytest.mark.usefixtures("cluster")

@@ -71,7 +71,7 @@ def test_reports_of_workers_and_monitor_arrive_in_order(pipe):
     guard.report_end({"ack_id": 9, "success": False, "ack_failure": True})
     guard.report(Event.ACKNOWLEDGED, 7)
     me = os.getpid()
-    assert guard._reports() == [
+    assert guard.reports() == [
         (Event.STARTED, me, 7),
         (Event.ENDED, me, 7),
         (Event.STARTED, me, 8),
@@ -79,13 +79,13 @@ def test_reports_of_workers_and_monitor_arrive_in_order(pipe):
         (Event.ENDED, me, 9),
         (Event.ACKNOWLEDGED, me, 7),
     ]
-    assert guard._reports() == []
+    assert guard.reports() == []
 
 
 def test_full_pipe_does_not_block_reports(pipe):
     for message in range(10_000):
         guard.report(Event.STARTED, message)
-    heard = [message for _, _, message in guard._reports()]
+    heard = [message for _, _, message in guard.reports()]
     assert heard == list(range(len(heard)))
 
 
@@ -160,7 +160,7 @@ def test_process_whose_parent_is_not_its_cluster_is_headless(monkeypatch, is_sen
 def test_exiting_worker_reports_its_message_as_failed(pipe):
     guard.report_start({"ack_id": 7})
     guard.report_failure()
-    assert guard._reports()[-1] == (Event.FAILED, os.getpid(), 7)
+    assert guard.reports()[-1] == (Event.FAILED, os.getpid(), 7)
 
 
 def test_cluster_reports_that_no_call_ends(broker, supervisor):

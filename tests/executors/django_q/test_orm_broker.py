@@ -21,19 +21,15 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
-from django_asyncexchange import executors
-from django_asyncexchange.exceptions import SubmitFailed
 from django_asyncexchange.executors import wakeup
-from django_asyncexchange.executors.django_q import guard, orm_broker
+from django_asyncexchange.executors.django_q import guard
 from django_asyncexchange.executors.django_q.executor import DjangoQ
 from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Body
 from django_asyncexchange.models.timestamps import Now
-from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies
-from django_asyncexchange.tasks import recovery
 
-from ...services import PATIENCE, exchange, stored, submitted
+from ...services import PATIENCE, exchange, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,7 +125,6 @@ def test_concurrent_brokers_never_take_the_same_message(broker):
 
     def take(_):
         with opened() as mine:
-            mine._cleaned = float("inf")
             connection.ensure_connection()
             barrier.wait(PATIENCE)
             try:
@@ -207,32 +202,19 @@ def calls(broker, monkeypatch):
 
 
 @pytest.mark.parametrize("body", [b"", b"a body"])
-def test_accepted_call_has_a_message_and_notifies(calls, listener, body):
+def test_accepted_call_notifies_and_has_no_message(calls, listener, body):
     task = submitted([body], dialect="prefer")
     assert listener.wait(PATIENCE)
-    [message] = OrmQ.objects.all()
-    assert (orm_broker._task_of(message.payload), message.key) == (task.pk, CALLS)
+    assert (OrmQ.objects.count(), AsyncTask.objects.ready().get()) == (0, task)
     assert [bodies.read(each) for each in Body.objects.filter(task=task)] == [body] * bool(body)
 
 
-def test_call_that_waits_for_its_turn_has_no_message_and_does_not_notify(calls):
+def test_call_that_waits_for_its_turn_does_not_notify(calls):
     first = [submitted(dialect="prefer") for _ in range(2)]
     listener = wakeup.listen("default", CALLS)
     third = submitted(dialect="prefer")
     assert ([task.sent is None for task in (*first, third)], listener.wait(0.1)) == ([False, False, True], False)
-    assert {orm_broker._task_of(message.payload) for message in OrmQ.objects.all()} == {task.pk for task in first}
     listener.close()
-
-
-def test_call_whose_message_fails_is_not_accepted(calls):
-    def refuse(execute, sql, params, many, context):
-        if "django_q_ormq" in sql:
-            raise OperationalError("the disk is full")
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(refuse), pytest.raises(SubmitFailed):
-        submitted([b"a body"], dialect="prefer")
-    assert (AsyncTask.objects.count(), Body.objects.count(), OrmQ.objects.count()) == (0, 0, 0)
 
 
 def test_waiting_worker_is_woken_by_the_commit(monkeypatch):
@@ -281,7 +263,7 @@ def test_broker_polls_faster_after_a_missed_notification(broker):
     assert broker._interval == Conf.POLL
     broker._listener = FakeListener(True)
     broker.dequeue()
-    assert broker._interval == orm_broker.POLL_INTERVAL
+    assert broker._interval == guard.INTERVAL
 
 
 # Failures -------------------------------------------------------------------------------------------------------------
@@ -365,7 +347,7 @@ def test_retired_broker_takes_nothing(broker, monkeypatch):
 
 def test_broker_retired_during_a_dequeue_returns_its_messages(broker):
     queued(broker, "a")
-    broker._listener, broker._cleaned = FakeListener(False), float("inf")
+    broker._listener = FakeListener(False)
     claim = broker._claim
 
     def retire():
@@ -388,53 +370,6 @@ def test_enqueue_and_dequeue_open_no_new_connection(broker):
     assert connection.connection is before
 
 
-# Tidying --------------------------------------------------------------------------------------------------------------
-
-
-def message_about(task):
-    with transaction.atomic():
-        DjangoQ().send(str(task.pk))
-        payload = OrmQ.objects.latest("pk").payload
-        transaction.set_rollback(True)
-    return payload
-
-
-def left_locked(payload, seconds):
-    """A message taken ``seconds`` ago and not acknowledged."""
-    lock = timezone.now() + dt.timedelta(seconds=Conf.RETRY - seconds)
-    return OrmQ.objects.create(key=CALLS, payload=payload, lock=lock).pk
-
-
-def test_messages_of_finished_tasks_are_deleted(broker):
-    left_locked(message_about(stored(State.DONE)), 20)
-    kept = [
-        left_locked(message_about(stored(State.DONE)), 5),  # recent: the monitor may be about to acknowledge it
-        left_locked(message_about(stored(State.PROCESSING)), 20),
-        left_locked(message_about(stored()), 20),
-        left_locked(SignedPackage.dumps({"func": "math.floor", "args": ("1",)}), 20),
-        left_locked(SignedPackage.dumps({"func": "django_asyncexchange.worker.run", "args": ("no id",)}), 20),
-        left_locked("unreadable", 20),
-    ]
-    assert broker.delete_finished() == 1
-    assert list(OrmQ.objects.order_by("pk").values_list("pk", flat=True)) == kept
-
-
-def test_nothing_to_tidy_is_one_query(broker, django_assert_num_queries):
-    with django_assert_num_queries(1):
-        assert broker.delete_finished() == 0
-
-
-def test_dequeue_tidies_at_intervals(broker):
-    left_locked(message_about(stored(State.DONE)), 20)
-    broker.dequeue()
-    left_locked(message_about(stored(State.DONE)), 20)
-    broker.dequeue()
-    assert OrmQ.objects.count() == 1
-    broker._cleaned = 0
-    broker.dequeue()
-    assert OrmQ.objects.count() == 0
-
-
 # Signatures, and messages of the project's own ------------------------------------------------------------------------
 
 MESSAGE = {"id": "1", "name": "one", "func": "django_asyncexchange.worker.run", "args": (), "kwargs": {}}
@@ -451,7 +386,7 @@ def former(monkeypatch):
 @pytest.mark.parametrize("kind", [str, str.encode], ids=["text", "bytes"])
 def test_message_signed_with_a_fallback_key_is_readable(broker, former, kind):
     with override_settings(SECRET_KEY_FALLBACKS=["another", "the former key"]):
-        broker.take = lambda: [(1, kind(former))]
+        broker.take = lambda patience: [(1, kind(former))]
         [(_, payload)] = broker.dequeue()
     assert SignedPackage.loads(payload) == MESSAGE
 
@@ -463,28 +398,6 @@ def test_message_signed_with_an_unknown_key_is_unchanged(broker, former):
 
 
 def test_payload_that_is_no_message_is_unchanged(broker):
-    broker.take = lambda: [(1, b"\xff"), (2, "")]
+    broker.take = lambda patience: [(1, b"\xff"), (2, "")]
     with override_settings(SECRET_KEY_FALLBACKS=["another"]):
         assert payloads(broker.dequeue()) == [b"\xff", ""]
-
-
-@pytest.mark.parametrize("compressed", [False, True])
-def test_waiting_counts_only_messages_of_calls(compressed):
-    executor = DjangoQ()
-    broker = executor._broker("run")
-    mine = SignedPackage.dumps({**MESSAGE, "args": ("x" * 1000,)}, compressed=compressed)
-    for payload in (mine, SignedPackage.dumps({**MESSAGE, "func": "math.floor"}, compressed=compressed), "no message"):
-        WakingBroker(broker.list_key).enqueue(payload)
-    executor._local.brokers = {None: WakingBroker(broker.list_key)}
-    assert executor.waiting() == 1
-
-
-def test_backlog_of_the_projects_own_messages_does_not_block_resending(monkeypatch):
-    executor = DjangoQ()
-    executor._broker("run")
-    executor._local.brokers = {None: WakingBroker(CALLS)}
-    monkeypatch.setattr(executors, "load", lambda: executor)
-    for _ in range(5):
-        WakingBroker(CALLS).enqueue(SignedPackage.dumps({**MESSAGE, "func": "math.floor"}))
-    stored(sent=timezone.now() - dt.timedelta(minutes=5))
-    assert recovery.recover()["resent"] == 1

@@ -46,6 +46,7 @@ def test_everything_but_what_runs_within_django_q2_is_imported_without_it():
         "django_q.guard",
         "django_q.orm_broker",
         "django_q.redis_broker",
+        "django_q.wake_ups",
         "django_q_broker",
         "django_q_redis",
     ]
