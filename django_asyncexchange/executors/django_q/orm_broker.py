@@ -1,6 +1,7 @@
 """A broker for django-q2 with its queue in the database: ``Q_CLUSTER["broker_class"]``, together with ``"orm"``.
 
-It uses the table and the messages of django-q2's ORM broker. Messages are taken in order, workers are woken by the
+Calls of this app have no messages: see ``wake_ups``. Those of webhooks and of the project's own tasks are in the table
+of django-q2's ORM broker. Messages are taken in order, workers are woken by the
 commit, and errors of the database do not stop the cluster. Dates are compared with the database's clock, in UTC: the
 clocks of web servers and workers differ.
 """
