@@ -27,8 +27,9 @@ from django_asyncexchange.dialects.base import DeliveryRules, Policy
 from django_asyncexchange.dialects.mailru.dialect import MailRuPolicy
 from django_asyncexchange.dialects.moysklad.dialect import RemapPolicy
 from django_asyncexchange.protocol.states import TRANSITIONS, Reason, State
+from django_asyncexchange.worker import runner
 
-from .services import exchange
+from .services import IDLE, exchange
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "docs" / "_ext"))
@@ -181,7 +182,7 @@ def test_picture_is_well_formed_and_described(draw):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.services")
 def test_call_enters_the_functions_of_the_sequence_in_their_order(client, settings):
-    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/ran/"])
+    settings.ASYNC_EXCHANGE = exchange(VIEWS=["/ran/"], EXECUTOR=IDLE)
     expected = [step.function for step in PICTURES.CALL if step.function]
     entered = []
 
@@ -193,6 +194,7 @@ def test_call_enters_the_functions_of_the_sequence_in_their_order(client, settin
     sys.setprofile(record)
     try:
         accepted = client.get("/ran/", headers={"Prefer": "respond-async"})
+        runner.run_ready()
         answer = client.get(accepted["Location"] + "/result")
     finally:
         sys.setprofile(None)

@@ -1,7 +1,7 @@
 """The base class of executors, and the functions by which the rest of the app uses the project's executor.
 
-An executor sends ids to workers and nothing else: the row of a task is the truth, a message only a hint. Where workers
-read the table of tasks, it only wakes them. Workers call a function by its dotted path in ``ENTRY_POINTS``. Brokers
+The row of a task is the truth. Where workers read the table of tasks, an executor only wakes them; elsewhere it sends
+them ids, and a message is only a hint. Workers call a function by its dotted path in ``ENTRY_POINTS``. Brokers
 store these paths, so they never change.
 """
 
@@ -51,7 +51,9 @@ class Executor:
         yield from ()
 
     def send(self, id: str, job: str = "run") -> None:
-        """Have a worker call ``ENTRY_POINTS[job](id)`` at least once. Raises if the broker did not take the message."""
+        """Have a worker call ``ENTRY_POINTS[job](id)`` at least once; for a run, where workers read the table of tasks,
+        wake them. Raises if the broker did not take the message.
+        """
         raise NotImplementedError
 
     def is_transactional(self, alias: str) -> bool:

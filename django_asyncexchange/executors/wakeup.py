@@ -1,7 +1,7 @@
-"""Wakes the worker that waits for a message in a database queue, when the message is committed.
+"""Wakes a cluster that waits for ready tasks, or for messages in a database queue, when they are committed.
 
 On PostgreSQL by NOTIFY, on every machine. On other databases by named pipes, on the same machine only: beside the
-SQLite file, or in the runtime directory of the user. A lost notification delays a message until the next poll.
+SQLite file, or in the runtime directory of the user. A lost notification delays them until the next look.
 """
 
 from __future__ import annotations

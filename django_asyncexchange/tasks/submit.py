@@ -1,4 +1,4 @@
-"""Submit: capacity, idempotency, and a committed task whose id is sent to the executor."""
+"""Submit: capacity, idempotency, and a committed task that workers are told of."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Submission:
 
 
 def submit(submission: Submission, chunks: Iterable[bytes]) -> tuple[AsyncTask, bool]:
-    """Store the call as PENDING and send its id to the executor; committed when this returns.
+    """Store the call as PENDING, and dispatch it if its account may; committed when this returns.
 
     Returns (task, whether it existed already under the same idempotency key). Raises RequestTooLarge, CapacityExceeded,
     IdempotencyKeyReused, NoWorker or SubmitFailed; then nothing is stored.

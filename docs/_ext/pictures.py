@@ -95,18 +95,18 @@ CALL = (
         "intake.admission.refusal",
     ),
     Step("web server", "web server", "the request becomes a value, without credentials", "intake.capture.capture"),
-    Step("web server", "database", "INSERT task and message, COMMIT", "tasks.lifecycle.accept"),
+    Step("web server", "database", "INSERT task, COMMIT", "tasks.lifecycle.accept"),
     Step("web server", "client", "202\nLocation: /async/tasks/{id}", is_answer=True),
-    Step("database", "worker", "the id of the task", "worker.runner.run"),
-    Step("worker", "database", "claim: UPDATE … WHERE state = PENDING", "tasks.lifecycle.claim"),
+    Step("database", "worker", "a task is ready", "worker.runner.run_ready"),
+    Step("worker", "database", "claim: UPDATE the task that has been ready longest", "tasks.lifecycle.claim_next"),
     Step("worker", "your view", "the same request, as the same user, through MIDDLEWARE", "worker.handlers.handler"),
     Step("your view", "worker", "response", is_answer=True),
     Step("worker", "database", "the body, as it comes"),
-    Step("worker", "database", "final state, status, headers, COMMIT", "tasks.lifecycle.finish"),
+    Step("worker", "database", "final state, status, headers, the next claim, COMMIT", "tasks.lifecycle.finish"),
     Step("client", "web server", "GET /async/tasks/{id}/result", "endpoints.tasks.TaskView.result"),
     Step("web server", "client", "the status, headers and body of your view", "responses.http.replayed", True),
 )
-"""The way of a call, step by step, in the dialect ``prefer``. What a step enters is entered in this order."""
+"""The way of a call, step by step, in the dialect ``prefer`` with django-q2. Functions are entered in this order."""
 LANE = 165
 
 
@@ -164,7 +164,7 @@ CHOICES = (
         (
             ("Does the project run Celery?", "Celery"),
             ("Does it run Django Tasks?", "DjangoTasks"),
-            ("Is the database too busy with the queue?", "DjangoQ on Redis"),
+            ("MySQL, with workers on several machines?", "DjangoQ on Redis"),
         ),
         "DjangoQ in the database",
     ),

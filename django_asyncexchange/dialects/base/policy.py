@@ -61,8 +61,8 @@ class Policy:
     attempts: int = option(3, Integer(least=1))
     """Most attempts of a safe call (GET, HEAD, OPTIONS) whose worker dies. Other calls are never retried."""
     share: int = option(8, Integer(least=1))
-    """Tasks of one account that are queued or running at a time. Its others wait, so that no account waits behind
-    another's backlog. A worker that finishes a short task of an account runs its next ones too, for 20 milliseconds.
+    """Tasks of one account that are ready or running at a time. Its others wait, so that no account waits behind
+    another's backlog.
     """
     rate: int | None = option(None, COUNT_OR_NONE)
     """Calls that an account may submit within a minute; further ones are refused as throttled: 429 with

@@ -23,7 +23,7 @@ SHIPPED = "from django_asyncexchange.defaults import q_cluster; Q_CLUSTER = q_cl
 MAX_PREFETCH = 4
 """Messages that a cluster may prefetch, for each of its workers."""
 MIN_RECYCLE = 100
-"""Starting a worker process costs as much as running some hundred short calls."""
+"""Starting a worker process costs as much as running some hundred short calls, and a message may be one call."""
 DELIVERY_SECONDS = 60
 """The longest run of the job ``deliver``: ``webhooks.delivery.BUDGET``, and the attempt that it began with."""
 MIN_RSS = 50_000
@@ -203,15 +203,15 @@ def _of_processes() -> Iterator[Finding]:
         if ahead > MAX_PREFETCH * workers:
             yield (
                 CheckId.CLUSTER_AHEAD,
-                f"{place} prefetches {ahead} messages for {workers} workers: these calls wait even if another cluster "
-                "is idle, and are late if this one dies.",
+                f"{place} prefetches {ahead} messages for {workers} workers: they wait even if another cluster is "
+                "idle, and are late if this one dies.",
                 f"Set 'queue_limit' and 'bulk' to {2 * workers}.",
             )
         recycle, memory = given.get("recycle", 500), given.get("max_rss")
         if recycle < MIN_RECYCLE or (memory and memory < MIN_RSS):
             yield (
                 CheckId.CLUSTER_RECYCLE,
-                f"{place} replaces a worker process after {recycle} calls, or at {memory} KiB of memory: that costs "
+                f"{place} replaces a worker process after {recycle} messages, or at {memory} KiB of memory: that costs "
                 "more than most calls.",
                 "Set 'recycle' to 5000, and 'max_rss', which counts KiB, to what a worker may need, like 300_000.",
             )

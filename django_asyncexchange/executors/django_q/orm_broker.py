@@ -1,6 +1,7 @@
 """A broker for django-q2 with its queue in the database: ``Q_CLUSTER["broker_class"]``, together with ``"orm"``.
 
-It uses the table and the messages of django-q2's ORM broker. Messages are taken in order, workers are woken by the
+Calls of this app have no messages: see ``wake_ups``. Those of webhooks and of the project's own tasks are in the table
+of django-q2's ORM broker. Messages are taken in order, workers are woken by the
 commit, and errors of the database do not stop the cluster. Dates are compared with the database's clock, in UTC: the
 clocks of web servers and workers differ.
 """
@@ -34,6 +35,8 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
     _interval = INTERVAL
     _found: Sequence[tuple[int, str]] = ()
     """The messages of the last look."""
+    _is_quiet = False
+    """Whether the last wait ended without a notification, while no task was ready."""
 
     @property
     def channel(self) -> str:  # type: ignore[override]
@@ -64,13 +67,15 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
         return self.get_connection().filter(key=self.list_key, lock__gt=Now())
 
     def take(self, patience: float) -> list[tuple[int, str]]:
-        is_notified = False
+        is_busy, is_notified = self._wake_ups.is_busy, False
+        is_missed, self._is_quiet = self._is_quiet and is_busy, False
         if self._listener is None:
             self._listener = wakeup.listen(Conf.ORM, self.list_key)
         elif not self._found:
             is_notified = self._listener.wait(min(patience, self._interval))
+            self._is_quiet = not is_busy and not is_notified
         self._found = found = self._claim()
-        if is_notified or found:  # a message without a notification: poll as often as django-q2 does
+        if is_notified or found or is_missed:  # without a notification: poll as often as django-q2 does
             self._interval = INTERVAL if is_notified else min(INTERVAL, Conf.POLL)
         return found
 

@@ -1,6 +1,7 @@
 """A broker for django-q2 with its queue in Redis: ``Q_CLUSTER["broker_class"]``, together with ``"redis"``.
 
-Redis wakes waiting workers by itself. The cluster is guarded as one with its queue in the database.
+Calls of this app have no messages: see ``wake_ups``. Redis wakes the clusters that wait for them, and has the messages
+of webhooks and of the project's own tasks. The cluster is guarded as one with its queue in the database.
 """
 
 from __future__ import annotations
