@@ -389,11 +389,10 @@ def test_task_whose_wake_up_is_refused_stays_ready(sent, reading, caplog):
     assert task_of(ids[-1]).sent is not None
 
 
-FLOODED = 10_000
+FLOODED, WORKERS = 10_000, 4
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_first_call_of_an_account_starts_after_few_calls_of_a_flood(sent, reading, long, monkeypatch, workers):
+def test_first_call_of_an_account_starts_after_few_calls_of_a_flood(sent, reading, long, monkeypatch):
     alike = {"dialect": "solitude", "account": "flooder", "method": "GET", "url": "http://testserver/ran/"}
     request = stored(dialect="solitude", account="flooder").request
     AsyncTask.objects.bulk_create(AsyncTask(**alike, request=request) for _ in range(FLOODED - 1))
@@ -412,10 +411,10 @@ def test_first_call_of_an_account_starts_after_few_calls_of_a_flood(sent, readin
 
     task_started.connect(note)
     try:
-        together(*[runner.run_ready] * workers)
+        together(*[runner.run_ready] * WORKERS)
     finally:
         task_started.disconnect(note)
-    assert order.index(newcomer) <= SHARE + workers
+    assert order.index(newcomer) <= SHARE + WORKERS
 
 
 # Pending tasks --------------------------------------------------------------------------------------------------------
