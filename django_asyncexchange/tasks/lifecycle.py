@@ -81,7 +81,13 @@ def claim_next(look: Look) -> Claim | None:
     if claimed is not None:
         announce(task_started, claimed.task)
         return claimed
-    return next((found for key in transitions.ready(look.since) if (found := claim(key)) is not None), None)
+    tried: set[uuid.UUID] = set()
+    while keys := [key for key in transitions.ready(look.since) if key not in tried]:
+        for key in keys:
+            if (found := claim(key)) is not None:
+                return found
+        tried.update(keys)  # ended as overdue, or claimed by others
+    return None
 
 
 def _terms() -> tuple[Terms, ...]:

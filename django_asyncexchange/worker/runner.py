@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import datetime as dt
 import logging
 import threading
 import time
@@ -43,6 +44,9 @@ logger = logging.getLogger("django_asyncexchange")
 SLICE_SECONDS = 0.5
 """How long a worker goes on before other messages of its queue have their turn. Calls are not cut off."""
 
+SAME_MOMENT = dt.timedelta(milliseconds=1)
+"""Tasks may be dispatched at the same moment. SQLite compares text: ``.123`` is less than ``.123000``."""
+
 
 class Slice:
     """The time for which a worker goes on with ready tasks, without a message for each.
@@ -73,7 +77,7 @@ class Slice:
     def begun(self, claim: Claim | None) -> Claim | None:
         """``claim``, which a look has found."""
         if claim is not None:
-            self._look = dataclasses.replace(self._look, since=claim.task.sent)
+            self._look = dataclasses.replace(self._look, since=claim.task.sent - SAME_MOMENT)
         return claim
 
 

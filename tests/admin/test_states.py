@@ -32,11 +32,10 @@ from django_asyncexchange.protocol.values import Owner
 from django_asyncexchange.store import bodies
 from django_asyncexchange.tasks import lifecycle
 from django_asyncexchange.webhooks import subscriptions
-from django_asyncexchange.worker import runner
 
 from .. import owners, services
 from ..screens import measured
-from ..services import IDLE, exchange, soon
+from ..services import IDLE, exchange, run_alone, soon
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -89,7 +88,7 @@ def called(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
 
 def ran(client: Client, path: str = "/ran/", **more: Any) -> AsyncTask:
     task = called(client, path, **more)
-    runner.run(str(task.pk))
+    run_alone(task.pk)
     task.refresh_from_db()
     return task
 

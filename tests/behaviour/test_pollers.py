@@ -29,7 +29,7 @@ from django_asyncexchange.tasks import lifecycle
 from django_asyncexchange.worker import runner
 
 from ..project.serving import wsgi_server
-from ..services import IDLE, PATIENCE, Idle, exchange, until
+from ..services import IDLE, PATIENCE, Idle, exchange, run_alone, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.behaviour.test_pollers")]
 
@@ -308,7 +308,7 @@ class TestPlainClient:
             url = f"{session.base}/unifiedconfig/config/things/?async=true"
             addresses.append(session.post(url, json={"name": f"lamp {number}"}).headers["Location"])
         assert [session.get(address).status_code for address in addresses] == [202, 202, 202]
-        runner.run(Idle.sent[1])
+        run_alone(Idle.sent[1])
         answers = [session.get(address) for address in addresses]
         assert [answer.status_code for answer in answers] == [202, 201, 202]
         assert answers[1].json()["name"] == "lamp 2"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import dataclasses
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.store import transitions
+from django_asyncexchange.models.timestamps import Now
+from django_asyncexchange.store import bodies, statements, transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 
@@ -125,16 +126,10 @@ def test_read_of_all_pending_rows_is_detected(flood):
     assert most_rows(lambda: list(AsyncTask.objects.waiting().filter(url=""))) >= FLOOD
 
 
-def claim_next(dialect):
-    lease = dt.timedelta(minutes=1)
-    return transitions.claim_next(dialect.name, "flooder", share=dialect.policy.share, worker="one", lease=lease)
-
-
 def test_submit_dispatch_and_end_read_few_pending_rows(flood):
     dialect, share = conf.dialect("prefer"), conf.dialect("prefer").policy.share
     few = 4 * share
     assert most_rows(lambda: submitted(dialect="prefer", account="flooder")) < few
-    assert most_rows(lambda: claim_next(dialect)) < few
     assert most_rows(lambda: dispatch.dispatch_account(dialect, "flooder")) < few
     task = stored(dialect="prefer", account="flooder")
     assert most_rows(lambda: lifecycle.claim(task.pk)) < few
@@ -149,6 +144,34 @@ def test_end_scans_no_table_when_most_tasks_are_pending(flood):
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     assert sequential_scans("default", lambda: lifecycle.fail(claimed, "exception")) == []
+
+
+@pytest.mark.parametrize("ready", [100, 2 * FLOOD])
+@pytest.mark.parametrize("is_analyzed", [True, False])
+def test_look_for_ready_tasks_reads_a_few_of_them(flood, ready, is_analyzed):
+    keys = AsyncTask.objects.of_mount("prefer").waiting().values("pk")[:ready]
+    assert AsyncTask.objects.filter(pk__in=list(keys.values_list("pk", flat=True))).update(sent=Now()) == ready
+    if is_analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    few = 4 * statements.BATCH
+    look = lifecycle.look()
+    assert most_rows(lambda: transitions.ready(look.since)) < few
+    assert most_rows(lambda: transitions.claim_next(look)) < few
+    assert most_rows(lambda: lifecycle.claim_next(look)) < few
+    claimed = lifecycle.claim_next(look)
+    since = dataclasses.replace(look, since=claimed.task.sent)
+    assert most_rows(lambda: ended(claimed, since)) < few
+    assert sequential_scans("default", lambda: transitions.claim_next(since)) == []
+
+
+def ended(claim, look):
+    response = {"status": 200, "reason_phrase": "OK", "headers": ()}
+    assert lifecycle.finish(claim, **response, draft=bodies.write([b"{}"], limit=100), next_look=look).next
+
+
+def test_look_without_ready_tasks_reads_few_of_many_waiting_ones(flood):
+    assert most_rows(lambda: lifecycle.claim_next(lifecycle.look())) < 4 * statements.BATCH
 
 
 @pytest.mark.parametrize("work", [recovery.recover, dispatch.sweep, delivery.sweep, pruning.prune])

@@ -10,13 +10,15 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
+from django_q.brokers.orm import ORM
 
 from django_asyncexchange.conf import conf
 from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.sql.writes import can_write_together
-from django_asyncexchange.store import statements
+from django_asyncexchange.store import statements, transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 from django_asyncexchange.worker import runner
@@ -32,8 +34,12 @@ BEGIN, END = "BEGIN", "COMMIT"
 
 
 @pytest.fixture(autouse=True)
-def alone():
+def alone(monkeypatch):
+    """A worker runs one call."""
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 0)
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        lifecycle.claim(transitions.NONE)  # compiling a claim begins a transaction
+        runner.run_ready()
         yield
 
 
@@ -114,27 +120,51 @@ def test_larger_request_body_is_read_after_the_claim(anna):
 
 
 def test_end_dispatches_the_next_task_of_its_account(anna):
-    claim = lifecycle.claim(stored(dialect="prefer", account="one").pk)
+    first, claim = (lifecycle.claim(stored(dialect="prefer", account="one").pk) for _ in range(2))
+    lifecycle.fail(first, Reason.EXCEPTION)
     stored(dialect="prefer", account="one")
     stored(dialect="prefer", account="two")
     ended = asked(lambda: lifecycle.fail(claim, Reason.EXCEPTION))
-    assert ended == [*written("UPDATE asynctask"), "SELECT asynctask", "UPDATE asynctask"]
+    assert ended == written("UPDATE asynctask", "UPDATE asynctask")
 
 
-def test_next_task_is_claimed_with_the_end_of_the_last(anna, monkeypatch):
-    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
-    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": 1}})):
-        for _ in range(4):
-            anna.get("/answers/200/", headers=LATER)
-        [sent] = AsyncTask.objects.exclude(sent=None)
-        done(sent)
-        for _ in range(2):
-            anna.get("/answers/200/", headers=LATER)
-        [sent] = AsyncTask.objects.unfinished().exclude(sent=None)
-        claim, end = "UPDATE asynctask", ["UPDATE asynctask", "INSERT body"]
-        next_ = [claim] if can_write_together("default") else ["SAVEPOINT", claim, "RELEASE"]
-        first = [*written(*end), *next_] if can_write_together("default") else written(*end, *next_)
-        assert asked(lambda: runner.run(str(sent.pk))) == [claim, "SELECT user", *first, "SELECT user", *written(*end)]
+CLAIM, NOTHING_READY = "UPDATE asynctask", ["UPDATE asynctask", "SELECT asynctask"]
+
+
+@pytest.fixture
+def calls(anna):
+    """``calls(number, share=...)``: submits calls, after others have run."""
+
+    def submit(number, share):
+        with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, DIALECTS={"prefer": {"SHARE": share}})):
+            for count in (3, number):
+                for _ in range(count):
+                    anna.get("/answers/200/", headers=LATER)
+                if count != number:
+                    runner.run_ready()
+            return asked(runner.run_ready)
+
+    return submit
+
+
+def test_next_task_is_claimed_with_the_end_of_the_last(calls, monkeypatch):
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 3600)
+    end = ["UPDATE asynctask", "INSERT body"]
+    each = ["SELECT user", *written(*end, CLAIM)]
+    assert calls(2, share=5) == [CLAIM, *each, *each, *NOTHING_READY]
+
+
+def test_next_task_of_a_full_share_is_dispatched_and_claimed_with_the_end_of_the_last(calls, monkeypatch):
+    """PostgreSQL claims in the same statement a task that was dispatched before, and otherwise in the next one."""
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 3600)
+    end = ["UPDATE asynctask", "INSERT body"]
+    one = ["SELECT user", *written(*end, "UPDATE asynctask", CLAIM), *[CLAIM] * can_write_together("default")]
+    assert calls(2, share=1) == [CLAIM, *one, "SELECT user", *written(*end, CLAIM), *NOTHING_READY]
+
+
+def test_look_without_ready_tasks_costs_two_statements():
+    stored(State.DONE)
+    assert asked(runner.run_ready) == NOTHING_READY
 
 
 def test_repeated_message_costs_two_statements(anna):
@@ -149,14 +179,22 @@ def test_claim_with_subscribers_looks_for_webhooks(anna):
     assert asked(lambda: lifecycle.claim(task.pk)) == claim
 
 
-def test_dispatch_is_a_select_and_a_transaction_with_the_message():
+NOTIFICATION = ["SELECT"] * (connection.vendor == "postgresql")
+
+
+@pytest.mark.parametrize(
+    ("broker", "send"), [(ORM, ["INSERT ormq"]), (WakingBroker, NOTIFICATION)], ids=["message", "wake-up"]
+)
+def test_dispatch_is_a_transaction_with_its_message(monkeypatch, broker, send):
+    monkeypatch.setattr(DjangoQ, "_broker", lambda self, job: broker("tests"))
     dialect = conf.dialect("prefer")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="django_asyncexchange.executors.django_q.DjangoQ")):
         stored(dialect="prefer", account="one")
         dispatch.dispatch_account(dialect, "one")
         stored(dialect="prefer", account="one")
-        send = [BEGIN, "UPDATE asynctask", "INSERT ormq", END]
-        assert asked(lambda: dispatch.dispatch_account(dialect, "one")) == ["SELECT asynctask", *send]
+        dispatched = [BEGIN, "UPDATE asynctask", *send, END]
+        nothing = [BEGIN, "UPDATE asynctask", END]
+        assert asked(lambda: dispatch.dispatch_account(dialect, "one")) == [*dispatched, *nothing]
 
 
 def test_message_and_notification_are_one_statement(anna):

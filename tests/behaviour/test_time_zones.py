@@ -21,7 +21,7 @@ from django_asyncexchange.rest.serializers import AsyncTaskSerializer
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import attempts
 
-from ..services import IDLE, exchange, stored, submitted
+from ..services import IDLE, PATIENCE, exchange, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -128,7 +128,7 @@ def broker():
 
 def test_broker_hands_out_a_message_immediately_and_once(far, broker):
     number = broker.enqueue("message")
-    assert [taken for taken, _ in broker.take()] == [number]
+    assert [taken for taken, _ in broker.take(PATIENCE)] == [number]
     assert broker._claim() == []
     assert (broker.queue_size(), broker.lock_size()) == (0, 1)
 
@@ -139,7 +139,7 @@ def test_message_of_a_host_with_a_fast_clock_is_handed_out_immediately(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(timezone, "now", lambda: ahead)
         number = broker.enqueue("message")
-    assert [taken for taken, _ in broker.take()] == [number]
+    assert [taken for taken, _ in broker.take(PATIENCE)] == [number]
 
 
 @pytest.mark.parametrize("text", ["2026-10-25T00:30:00.123456+00:00", "2026-10-25T01:30:00.123456+00:00"])

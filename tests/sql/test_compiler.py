@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.db import connection, models
 from django.db.models import F, Value
@@ -9,7 +11,9 @@ from django.db.models import F, Value
 from django_asyncexchange.models import Account, AsyncTask, Body
 from django_asyncexchange.sql import compiler
 from django_asyncexchange.sql.compiler import Columns, RowsOf
-from django_asyncexchange.sql.queries import Literal, Slot
+from django_asyncexchange.sql.queries import Slot
+
+pytestmark = pytest.mark.django_db
 
 TABLE = '"asyncexchange_account"'
 NAME = Slot("name", models.CharField())
@@ -49,13 +53,13 @@ def test_a_delete_with_the_condition_that_another_part_of_its_statement_has_a_ro
 
 
 @pytest.mark.parametrize(
-    ("source", "rows"), [("", "VALUES ('one', %s)"), ("first WHERE sent", "SELECT 'one', %s FROM first WHERE sent")]
+    ("source", "rows"), [("", "VALUES (%s, %s)"), ("first WHERE sent", "SELECT %s, %s FROM first WHERE sent")]
 )
 def test_an_insert_of_a_row_of_expressions(source, rows):
-    values = {"account": NAME, "dialect": Literal("one")}
+    values = {"account": NAME, "dialect": Value("one")}
     sql, parameters = compiler.insert(Account, values, "default", source=source)
     assert quoted(sql) == f'INSERT INTO {TABLE} ("dialect", "account") {rows}'
-    assert parameters == [NAME]
+    assert parameters == ["one", NAME]
 
 
 def test_a_null_is_written_into_an_insert():
@@ -67,11 +71,43 @@ def test_a_null_is_written_into_an_insert():
 def test_a_returning_clause_has_the_columns_of_a_queryset_and_their_parameters():
     columns = Columns(Account.objects.only("dialect").annotate(label=Value("x")), "default")
     sql, parameters = columns.returning(("INSERT", [NAME]))
-    assert quoted(sql) == f'INSERT RETURNING {TABLE}."id", {TABLE}."dialect", %s'
+    assert quoted(sql) == 'INSERT RETURNING "id", "dialect", %s'
     assert parameters == [NAME, "x"]
 
 
-@pytest.mark.django_db
+def with_constants(sql, *parameters):
+    return compiler.with_constants((sql, parameters), "default", lambda each: isinstance(each, Slot))
+
+
+POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="only psycopg parses statements each time")
+
+
+@POSTGRESQL
+@pytest.mark.parametrize(
+    ("constant", "literal"),
+    [
+        ("it's", "'it''s'"),
+        ("100%s", "'100%%s'"),
+        (None, "NULL"),
+        (True, "true"),
+        (7, "7"),
+        (dt.timedelta(seconds=1.5), "interval"),
+    ],
+)
+def test_constants_are_written_into_the_sql_of_postgresql(constant, literal):
+    sql, parameters = with_constants("SELECT %s, %s WHERE 'a' LIKE '%%'", NAME, constant)
+    assert parameters == [NAME]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, ["x"])
+        assert cursor.fetchone() == ("x", constant)
+    assert literal in sql
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="other databases")
+def test_constants_stay_parameters_on_other_databases():
+    assert with_constants("SELECT %s, %s", NAME, "one") == ("SELECT %s, %s", (NAME, "one"))
+
+
 def test_a_returned_row_is_an_instance_and_annotations():
     columns = Columns(AsyncTask.objects.only("pk", "muted").annotate(label=Value("x")), "default")
     key = AsyncTask().pk

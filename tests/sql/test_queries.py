@@ -11,7 +11,6 @@ from django.db.models import Case, When
 from django.db.models.functions import Concat
 from django.db.models.lookups import Exact
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from django_asyncexchange.models import AsyncTask, Body, Webhook
 from django_asyncexchange.models.querysets import after
@@ -128,7 +127,7 @@ def test_an_accepted_task_returns_when_it_was_sent_and_whether_it_has_webhooks(
     stored(account="one", dialect="prefer", sent=Now())
     Webhook.objects.create(dialect="prefer", account="one" if has_webhooks else "two", url="https://there.example/")
     (task,) = of_account("one")
-    accepting = transitions.accepted(task, Draft(), share=share, message=None, needs_transaction=True)
+    accepting = transitions.accepted(task, Draft(), share=share, needs_transaction=True)
     with CaptureQueriesContext(connection) as queries, accepting as accepted:
         pass
     row = AsyncTask.objects.get(pk=task.pk)
@@ -241,9 +240,9 @@ def test_chain_writes_all_rows_in_one_statement(rename):
     task = stored(worker="one")
     Body.objects.create(task=task, kind=Body.REQUEST, content=b"asked", size=5)
     with CaptureQueriesContext(connection) as queries:
-        row = rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
+        row, others = rename.execute({"id": task.pk, "worker": "two"}, {"task": task.pk}, of(task, b"told 100%"))
     changed = rename.first.read(row, "default")
-    assert (len(queries), changed.worker, "now" in vars(changed)) == (1, "two", True)
+    assert (len(queries), others, changed.worker, "now" in vars(changed)) == (1, [], "two", True)
     assert (AsyncTask.objects.get(pk=task.pk).worker, bodies_of(task)) == ("two", {"response": b"told 100%"})
 
 
@@ -267,23 +266,61 @@ def test_chain_is_atomic(rename):
 
 @pytest.fixture
 def accept():
-    """Accepts a task, unless its account has one already, with a body and, where it was sent, another."""
+    """Accepts a task with two bodies, unless its account has one already."""
     returning = PreparedValues(lambda: AsyncTask.objects.values("created", "sent"))
     insert, body = PreparedInsert(AsyncTask, returning), PreparedInsert(Body)
-    return WriteTogether(insert, body, body, unless=OF_ACCOUNT, last_if="sent")
+    return WriteTogether(insert, body, body, unless=OF_ACCOUNT)
 
 
 @CHAINS
-@pytest.mark.parametrize("is_sent", [True, False])
-def test_last_write_of_a_chain_depends_on_a_returned_column(accept, is_sent):
+def test_chain_inserts_a_row_and_those_that_refer_to_it(accept):
     (task,) = of_account("one")
-    task.sent = timezone.now() if is_sent else None
-    row = accept.execute(task.__dict__, of(task, b"always"), {**of(task, b"if sent"), "kind": Body.REQUEST})
+    row, others = accept.execute(task.__dict__, of(task, b"told"), {**of(task, b"asked"), "kind": Body.REQUEST})
     accept.first.read(row, task, "default")
-    assert bodies_of(task) == {"response": b"always"} | ({"request": b"if sent"} if is_sent else {})
+    assert (bodies_of(task), others) == ({"response": b"told", "request": b"asked"}, [])
     row = AsyncTask.objects.get(pk=task.pk)
     assert (task.created, task.sent, task._state.adding, task._state.db) == (row.created, row.sent, False, "default")
     assert same(row, task)
+
+
+@pytest.fixture
+def rename_all():
+    """Sets the worker of a task that has the worker ``one``, inserts a body, and sets that of two others."""
+
+    def change(returning):
+        rows = AsyncTask.objects.filter(pk=slot("id"), worker="one")
+        return UpdateReturning(PreparedUpdate(lambda: rows, worker=slot("worker")), PreparedRows(returning))
+
+    def renamed():
+        return AsyncTask.objects.filter(pk=slot("id"))
+
+    key = PreparedRows(lambda: renamed().only("pk"), into=lambda task: task.pk)
+    only_key = UpdateReturning(
+        PreparedUpdate(lambda: AsyncTask.objects.filter(pk=slot("id"), worker="one"), worker=slot("worker")), key
+    )
+    return WriteTogether(change(renamed), only_key, PreparedInsert(Body), change(lambda: renamed().with_now()))
+
+
+@CHAINS
+@pytest.mark.parametrize("workers", [("one", "one"), ("one", "x"), ("x", "one"), ("x", "x")])
+def test_chain_returns_what_each_of_its_updates_returned(rename_all, workers):
+    first, second, third = (stored(worker=worker) for worker in ("one", *workers))
+    given = [{"id": task.pk, "worker": name} for task, name in ((first, "a"), (second, "b"), (third, "c"))]
+    with CaptureQueriesContext(connection) as queries:
+        row, (key, last) = rename_all.execute(given[0], given[1], of(first, b"told"), given[2])
+    assert len(queries) == 1
+    assert rename_all.first.read(row, "default").worker == "a"
+    assert key == (second.pk if workers[0] == "one" else None)
+    assert (last and (last.pk, last.worker)) == ((third.pk, "c") if workers[1] == "one" else None)
+    assert bodies_of(first) == {"response": b"told"}
+
+
+@CHAINS
+def test_chain_changes_nothing_else_when_its_row_does_not_match(rename_all):
+    first, second, third = (stored(worker=worker) for worker in ("x", "one", "one"))
+    given = [{"id": task.pk, "worker": "new"} for task in (first, second, third)]
+    assert rename_all.execute(given[0], given[1], of(first, b"told"), given[2]) is None
+    assert set(AsyncTask.objects.values_list("worker", flat=True)) == {"x", "one"}
 
 
 @CHAINS

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from django_asyncexchange.conf import conf
-from django_asyncexchange.models import AsyncTask, Webhook
+from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.signals import task_started
 from django_asyncexchange.sql.writes import RETURNING_VENDORS
@@ -24,7 +24,7 @@ from django_asyncexchange.store.values import Claim
 from django_asyncexchange.tasks import dispatch, lifecycle
 from django_asyncexchange.worker import runner
 
-from ..services import BROKEN, IDLE, PATIENCE, TORN, Idle, exchange, runs, stored, submitted
+from ..services import BROKEN, IDLE, PATIENCE, TORN, Idle, exchange, runs, soon, stored, submitted
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -38,10 +38,15 @@ def shared(executor=IDLE, share=SHARE):
     return exchange(EXECUTOR=executor, DIALECTS={"solitude": {"SHARE": share}, "moysklad": {"SHARE": share}})
 
 
+def limited():
+    limits = {"solitude": {"SHARE": SHARE, "QUEUE_LIMIT": dt.timedelta(hours=1)}}
+    return exchange(EXECUTOR=IDLE, DIALECTS=limits)
+
+
 @pytest.fixture(autouse=True)
 def sent(monkeypatch):
     """The ids that were sent, in order; a slice is over with each call."""
-    monkeypatch.setattr(dispatch, "TIME_SLICE", 0)
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 0)
     Idle.sent.clear()
     with override_settings(ASYNC_EXCHANGE=shared()):
         yield Idle.sent
@@ -129,13 +134,13 @@ def test_flood_is_dispatched_to_its_end(sent):
     assert (len(sent), runs(), at_work()) == (30, 30, 0)
 
 
-# Slices: a worker claims the next call itself -------------------------------------------------------------------------
+# Slices: a worker goes on with ready tasks ----------------------------------------------------------------------------
 
 
 @pytest.fixture
 def long(monkeypatch):
     """A slice that lasts."""
-    monkeypatch.setattr(dispatch, "TIME_SLICE", 3600)
+    monkeypatch.setattr(runner, "SLICE_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -151,6 +156,19 @@ def begun():
     task_started.disconnect(note)
 
 
+def started(begun):
+    return [id for id, _ in begun]
+
+
+def ready(*accounts, **fields):
+    """Dispatched tasks, one second after the other."""
+    tasks = [
+        stored(**{"dialect": "solitude", "account": account, "sent": soon(minutes=-5, seconds=number), **fields})
+        for number, account in enumerate(accounts)
+    ]
+    return [str(task.pk) for task in tasks]
+
+
 @contextlib.contextmanager
 def kept_open():
     """Requests leave connections open, as with Django's test client."""
@@ -164,33 +182,67 @@ def kept_open():
 
 
 tells = pytest.mark.skipif(
-    connection.vendor not in RETURNING_VENDORS, reason="a database without RETURNING: each call is sent"
+    connection.vendor not in RETURNING_VENDORS, reason="a database without RETURNING: each claim is a transaction"
 )
 
 
-@tells
-def test_worker_claims_the_next_calls_in_order_of_arrival(sent, long, begun):
+def test_worker_runs_ready_tasks_of_all_accounts_in_the_order_of_their_dispatch(long, begun):
+    ids = ready("one", "two", "one", "three", "two")
+    runner.run_ready()
+    assert (started(begun), runs()) == (ids, 5)
+
+
+def test_worker_goes_on_after_the_task_of_its_message(long, begun):
+    ids = ready("one", "two", "one", "three", "two")
+    runner.run(ids[0])
+    assert (started(begun), runs()) == (ids, 5)
+
+
+def test_worker_runs_the_calls_of_an_account_in_the_order_of_arrival(sent, long, begun):
     flood = [call() for _ in range(20)]
-    first, *others = sent.copy()
-    runner.run(first)
-    assert [id for id, _ in begun] == [first, *(id for id in flood if id not in (first, *others))]
-    assert (sent, runs()) == ([first, *others], 20 - len(others))
+    runner.run_ready()
+    assert (started(begun), runs()) == (flood, 20)
 
 
-@tells
-def test_worker_never_exceeds_the_share_of_the_account(sent, long, begun):
+def test_task_that_is_dispatched_during_the_slice_waits_behind_those_dispatched_before(long, begun):
+    [next_] = waiting(1)
+    ids = ready("one", "two", "three")
+    runner.run_ready()
+    assert started(begun) == [*ids, next_]
+
+
+def test_tasks_that_were_dispatched_at_the_same_moment_run_in_one_slice(long):
+    ready("one", "two", "three")
+    AsyncTask.objects.update(sent=Now())
+    runner.run_ready()
+    assert runs() == 3
+
+
+def test_worker_never_exceeds_the_share_of_an_account(sent, long, begun):
     for _ in range(20):
         call()
-    runner.run(sent[0])
-    assert {count for _, count in begun} == {SHARE}
+    runner.run_ready()
+    assert (max(count for _, count in begun), len(begun)) == (SHARE, 20)
 
 
-def test_worker_claims_no_call_of_another_account(sent, long):
-    ours = [call("one") for _ in range(SHARE + 1)]
-    theirs = [call("other") for _ in range(SHARE + 1)]
-    runner.run(ours[0])
-    assert not AsyncTask.objects.filter(pk__in=theirs).exclude(state=State.PENDING).exists()
-    assert theirs[-1] not in sent
+def test_worker_runs_no_task_that_is_not_dispatched(long, begun):
+    waiting(3)
+    runner.run_ready()
+    assert begun == []
+
+
+def test_worker_stops_when_the_slice_is_over(begun):
+    ids = ready("one", "two")
+    runner.run_ready()
+    assert started(begun) == ids[:1]
+
+
+def test_message_of_a_task_that_was_run_changes_nothing(long, begun):
+    done, other = ready("one", "two")
+    lifecycle.claim(done)
+    begun.clear()
+    runner.run(done)
+    assert (begun, task_of(done).attempt, task_of(other).state) == ([], 1, State.PENDING)
 
 
 def test_next_call_is_dispatched_when_the_slice_is_over(sent):
@@ -199,22 +251,51 @@ def test_next_call_is_dispatched_when_the_slice_is_over(sent):
     assert (sent, runs()) == (ids, 1)
 
 
-def test_call_with_subscribers_is_dispatched_instead(sent, long):
+def test_end_and_dispatch_of_the_next_task_are_one_commit(sent):
     ids = [call() for _ in range(SHARE + 1)]
-    Webhook.objects.create(dialect="solitude", account="one", url="http://here/", action=Webhook.UPDATE)
-    runner.run(ids[0])
-    assert (sent, runs()) == (ids, 1)
+    with transaction.atomic():
+        finish(ids[0])
+        assert task_of(ids[-1]).sent is not None
+        transaction.set_rollback(True)
+    assert (task_of(ids[0]).state, task_of(ids[-1]).sent, sent) == (State.PENDING, None, ids[:-1])
 
 
-def test_call_with_a_queue_limit_is_dispatched_instead(sent, long):
-    limited = exchange(EXECUTOR=IDLE, DIALECTS={"solitude": {"SHARE": SHARE, "QUEUE_LIMIT": dt.timedelta(hours=1)}})
-    with override_settings(ASYNC_EXCHANGE=limited):
-        ids = [call() for _ in range(SHARE + 1)]
-        runner.run(ids[0])
-    assert (sent, runs()) == (ids, 1)
+def test_ready_tasks_of_an_account_with_webhooks_run_in_their_turn(long, begun):
+    Webhook.objects.create(dialect="prefer", account="one", url="https://there.example/", action=Webhook.UPDATE)
+    ids = ready("one", "two", "one", "two", dialect="prefer")
+    runner.run_ready()
+    assert (started(begun), runs()) == (ids, 4)
+    assert Delivery.objects.filter(task__account="one").count() == 4  # two tasks, each started and done
 
 
-def test_next_call_is_dispatched_on_commit_of_an_outer_transaction(sent, long):
+def test_ready_tasks_within_their_queue_limit_run_in_their_turn(long, begun):
+    ids = ready("one", "two", "one")
+    with override_settings(ASYNC_EXCHANGE=limited()):
+        runner.run_ready()
+    assert (started(begun), runs()) == (ids, 3)
+
+
+def test_ready_task_past_its_queue_limit_is_ended_and_the_next_runs(long, begun):
+    late, next_, last = ready("one", "two", "two")
+    AsyncTask.objects.filter(pk=late).update(created=soon(hours=-2))
+    with override_settings(ASYNC_EXCHANGE=limited()):
+        runner.run_ready()
+    assert (task_of(late).state, task_of(late).reason) == (State.ERROR, Reason.QUEUE_TIMEOUT)
+    assert (started(begun), runs()) == ([next_, last], 2)
+
+
+def test_worker_goes_on_behind_many_tasks_past_their_queue_limit(long, begun):
+    late = ready(*["one"] * (2 * statements.BATCH + 1))
+    AsyncTask.objects.update(created=soon(hours=-2))
+    [last] = ready("two")
+    AsyncTask.objects.filter(pk=last).update(sent=soon())
+    with override_settings(ASYNC_EXCHANGE=limited()):
+        runner.run_ready()
+    assert {task_of(id).reason for id in late} == {Reason.QUEUE_TIMEOUT}
+    assert started(begun) == [last]
+
+
+def test_worker_in_an_outer_transaction_runs_one_call_and_dispatches_the_next_on_commit(sent, long):
     ids = [call() for _ in range(SHARE + 1)]
     with kept_open(), transaction.atomic():
         runner.run(ids[0])
@@ -222,26 +303,33 @@ def test_next_call_is_dispatched_on_commit_of_an_outer_transaction(sent, long):
     assert (sent, runs()) == (ids, 1)
 
 
-@tells
-def test_failed_claim_of_the_next_call_keeps_the_result_of_the_last(sent, long, caplog):
+def test_executor_that_runs_calls_in_send_does_not_go_on(sent, long, monkeypatch):
+    monkeypatch.setattr(Idle, "needs_worker", False)
     ids = [call() for _ in range(SHARE + 1)]
-    policy = conf.dialect("solitude").policy
-    statement = statements.claim_next(lifecycle._lease(policy)).statement
-    sql, parameters = statement.sql("default")
-    statement._compiled["default"] = sql.replace("RETURNING", "RETURNING 1 / nothing,"), parameters
-    try:
+    runner.run(ids[0])
+    assert (sent, runs()) == (ids, 1)
+
+
+@tells
+def test_failed_claim_of_the_next_task_keeps_the_result_of_the_last(long, begun, caplog):
+    ids, claims = ready("one", "two"), []
+
+    def break_second_claim(execute, sql, *rest):
+        if '"lease_until" = ' in sql:
+            claims.append(sql)
+            sql = sql.replace("RETURNING", "RETURNING 1 / nothing,") if len(claims) == 2 else sql
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(break_second_claim):
         runner.run(ids[0])
-    finally:
-        statement._compiled.clear()
-    assert (task_of(ids[0]).state, runs()) == (State.DONE, 1)
-    assert "next call could not be claimed; it is sent" in caplog.text
-    assert sent == ids
+    assert (task_of(ids[0]).state, task_of(ids[0]).status_code) == (State.DONE, 200)
+    assert "its end is stored alone" in caplog.text
+    assert (started(begun), runs(), {task_of(id).attempt for id in ids}) == (ids, 2, {1})
 
 
 @tells
-def test_uncommitted_claim_of_the_next_call_is_not_run(sent, long, begun, monkeypatch):
-    ids = [call() for _ in range(SHARE + 1)]
-    claim_next = transitions.claim_next
+def test_uncommitted_claim_of_the_next_task_is_not_run(long, begun, monkeypatch):
+    ids, claim_next = ready("one", "two"), transitions.claim_next
 
     def claim_and_fail(*args, **kwargs):
         assert claim_next(*args, **kwargs) is not None
@@ -252,7 +340,81 @@ def test_uncommitted_claim_of_the_next_call_is_not_run(sent, long, begun, monkey
     monkeypatch.setattr(transitions, "can_write_together", lambda alias: False)
     runner.run(ids[0])
     assert (task_of(ids[0]).state, task_of(ids[0]).reason) == (State.ERROR, Reason.STORAGE)
-    assert ([id for id, _ in begun], sent, runs()) == ([ids[0]], ids, 1)
+    assert (started(begun), {task_of(id).attempt for id in ids}, runs()) == (ids, {1}, 2)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
+def test_locked_ready_task_is_skipped(long, begun):
+    """The lock is not waited for: its holder is another session, which ends only after the slice."""
+    held, *others = ready("one", "two", "one")
+    holder = connections.create_connection("default")
+    try:
+        holder.set_autocommit(False)
+        with holder.cursor() as cursor:
+            key = AsyncTask._meta.pk.get_db_prep_value(held, holder)
+            cursor.execute(f"SELECT id FROM {AsyncTask._meta.db_table} WHERE id = %s FOR UPDATE", [key])
+        runner.run_ready()
+    finally:
+        holder.rollback()
+        holder.close()
+    assert (started(begun), task_of(held).state) == (others, State.PENDING)
+
+
+# Workers that read the table ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """Workers get no messages: ``send`` wakes them."""
+    monkeypatch.setattr(Idle, "reads_tasks", lambda self, queue="": True)
+
+
+def test_end_of_a_worker_that_goes_on_wakes_nobody(sent, long, reading):
+    ids = [call() for _ in range(SHARE + 5)]
+    runner.run_ready()
+    assert (sent, runs()) == (ids[:SHARE], SHARE + 5)
+
+
+def test_end_outside_of_a_worker_wakes_one_for_the_next_task(sent, reading):
+    ids = [call() for _ in range(SHARE + 1)]
+    lifecycle.cancel(task_of(ids[0]))
+    assert sent == ids
+
+
+def test_task_whose_wake_up_is_refused_stays_ready(sent, reading, caplog):
+    ids = [call() for _ in range(SHARE + 1)]
+    with override_settings(ASYNC_EXCHANGE=shared(BROKEN)):
+        lifecycle.cancel(task_of(ids[0]))
+    assert f"task {ids[-1]} could not be queued" in caplog.text
+    assert task_of(ids[-1]).sent is not None
+
+
+FLOODED, WORKERS = 10_000, 4
+
+
+def test_first_call_of_an_account_starts_after_few_calls_of_a_flood(sent, reading, long, monkeypatch):
+    alike = {"dialect": "solitude", "account": "flooder", "method": "GET", "url": "http://testserver/ran/"}
+    request = stored(dialect="solitude", account="flooder").request
+    AsyncTask.objects.bulk_create(AsyncTask(**alike, request=request) for _ in range(FLOODED - 1))
+    dispatch.sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "SLICE_SECONDS", 0)
+        for _ in range(5):
+            runner.run_ready()
+    assert AsyncTask.objects.of_account("flooder").waiting().count() == FLOODED - 5 - SHARE
+    order, newcomer = [], call("newcomer")
+
+    def note(*, task, **kwargs):
+        order.append(str(task.id))
+        if str(task.id) == newcomer:  # the others need not run
+            monkeypatch.setattr(runner.Slice, "look", None)
+
+    task_started.connect(note)
+    try:
+        together(*[runner.run_ready] * WORKERS)
+    finally:
+        task_started.disconnect(note)
+    assert order.index(newcomer) <= SHARE + WORKERS
 
 
 # Pending tasks --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from django_asyncexchange.webhooks import subscriptions
 from django_asyncexchange.worker import runner
 
 from .. import services
-from ..services import IDLE, exchange, runs
+from ..services import IDLE, exchange, run_alone, runs
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -59,7 +59,7 @@ def left_by(name):
     client = Client()
     client.force_login(user)
     task, address = called(client, "/fills/200000/", **{"Idempotency-Key": "one"})
-    runner.run(str(task.pk))
+    run_alone(task.pk)
     called(client)
     lifecycle.claim(called(client)[0].pk)
     fields = WebhookFields(url="https://example.com/", action="PROCESSED")

@@ -16,9 +16,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_asyncexchange.protocol import runtime_dir
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.protocol import process_id
+from django_asyncexchange.protocol import process_id, runtime_dir
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.store import bodies
 from django_asyncexchange.store.values import Claim
@@ -315,7 +314,7 @@ class TestBeginnings:
             patch.setattr(*at, die)
             patch.setattr(lifecycle, "fail", die)
             patch.setattr(recovery, "handle_lost", die)
-            patch.setattr(run_file.Path, "unlink", lambda self, missing_ok=False: None)
+            patch.setattr(run_file, "_unlink", lambda path: None)
             runner.run(str(task.pk))
         machine = process_id.me().rsplit("/", 2)[0]
         AsyncTask.objects.update(worker=f"{machine}/{os.getpid()}/1")
@@ -345,10 +344,10 @@ class TestBeginnings:
         assert recovery.recover()["lost"] == 1
 
     def test_call_runs_without_a_directory_for_trace_files(self, monkeypatch):
-        def refuse():
+        def refuse(name):
             raise PermissionError
 
-        monkeypatch.setattr(runtime_dir, "directory", refuse)
+        monkeypatch.setattr(runtime_dir, "file", refuse)
         task = stored()
         runner.run(str(task.pk))
         assert fresh(task).state == State.DONE
@@ -356,9 +355,14 @@ class TestBeginnings:
     def test_call_that_never_begins_is_lost_after_the_last_attempt(self, monkeypatch):
         task = self.killed(monkeypatch, at=(runner.run_request, "begin"))
         AsyncTask.objects.update(attempt=recovery.MIN_CLAIMS)
-        path = run_file._file(task)
-        path.rename(run_file._file(AsyncTask.objects.get()))
+        os.rename(run_file._file(task), run_file._file(AsyncTask.objects.get()))
         assert recovery.recover()["lost"] == 1
+
+
+def test_unclaimed_task_is_not_resent_where_workers_read_the_table(monkeypatch):
+    monkeypatch.setattr(Idle, "reads_tasks", lambda self, queue="": True)
+    task = stored(sent=ago(minutes=7))
+    assert (recovery.recover()["resent"], fresh(task).sent is not None) == (0, True)
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
