@@ -173,14 +173,19 @@ def _columns(progress: Progress | None) -> dict[str, Any]:
 def _end_with_failure(
     claim: Claim, state: State, *, failure: str, next_look: Look | None = None, **more: Any
 ) -> Ended | None:
-    """``_end``; alone, if the database cannot store the traceback or claim the next task with it."""
+    """``_end``; without the claim of the next task, and at last without the traceback, if the database refuses them."""
     try:
         return _end(claim.task, state, claim=claim, failure=failure, next_look=next_look, **more)
     except DatabaseError:
-        if not failure and next_look is None:
+        if next_look is None and not failure:
             raise
-        logger.warning("task %s: its end is stored alone, without a traceback", claim.task.pk, exc_info=True)
-        return _end(claim.task, state, claim=claim, **more)
+        logger.warning(
+            "task %s: its end is stored without %s",
+            claim.task.pk,
+            "its traceback" if next_look is None else "the claim of the next task",
+            exc_info=True,
+        )
+        return _end_with_failure(claim, state, failure=failure if next_look is not None else "", **more)
 
 
 def release(claim: Claim) -> bool:

@@ -69,7 +69,11 @@ class Slice:
         self._until = 0.0
 
     def claim_first(self) -> Claim | None:
-        return self.begun(with_retries(lifecycle.claim_next, self._look))
+        """Claim the next task, whatever the time. The slice ends if there is none."""
+        claim = self.begun(with_retries(lifecycle.claim_next, self._look))
+        if claim is None:
+            self.end()
+        return claim
 
     def claim_next(self) -> Claim | None:
         return None if self.look is None else self.claim_first()
@@ -149,8 +153,12 @@ def _run_call(claim: Claim, slice: Slice) -> Claim | None:
             "headers": headers,
             "failure": failures.recorded(request),
         }
-        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, next_look=slice.look)
-        return slice.begun(ended.next) if ended else None
+        look = slice.look
+        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, next_look=look)
+        following = slice.begun(ended.next) if ended else None
+        if following is None and look is not None:
+            return slice.claim_first()  # nobody else was told of the task that this end has dispatched
+        return following
     return None
 
 

@@ -323,7 +323,7 @@ def test_failed_claim_of_the_next_task_keeps_the_result_of_the_last(long, begun,
     with connection.execute_wrapper(break_second_claim):
         runner.run(ids[0])
     assert (task_of(ids[0]).state, task_of(ids[0]).status_code) == (State.DONE, 200)
-    assert "its end is stored alone" in caplog.text
+    assert "stored without the claim of the next task" in caplog.text
     assert (started(begun), runs(), {task_of(id).attempt for id in ids}) == (ids, 2, {1})
 
 

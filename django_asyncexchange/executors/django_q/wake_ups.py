@@ -8,10 +8,12 @@ cluster that dies has taken nothing with it.
 from __future__ import annotations
 
 import itertools
+import logging
 import uuid
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
@@ -19,7 +21,10 @@ from ...models import AsyncTask
 from .. import base
 from .stall_detector import StallDetector
 
+logger = logging.getLogger("django_asyncexchange")
+
 RUN_READY = "django_asyncexchange.worker.run_ready"
+REQUIRE_USABLE = "django_asyncexchange.configuration.require_usable"
 BUSY_INTERVAL = 0.2
 """Seconds between two looks into the table while tasks are ready: less than a worker's slice."""
 
@@ -49,8 +54,10 @@ class WakeUps:
 def _runs_tasks(queue: str) -> bool:
     """Whether the workers of ``queue`` run the calls of this app."""
     try:
+        import_string(REQUIRE_USABLE)()
         return base.load().reads_tasks(queue)
-    except ImproperlyConfigured:  # EXECUTOR is wrong: reported by the system checks
+    except ImproperlyConfigured as error:
+        logger.error("calls are not run, invalid settings: %s", error)
         return False
 
 

@@ -180,7 +180,7 @@ def test_cluster_looks_more_often_while_tasks_are_ready(broker, monkeypatch):
     for _ in range(3):
         broker.dequeue()
     busy, idle = wake_ups.BUSY_INTERVAL, guard.INTERVAL
-    assert listener.seconds == [busy, idle, idle, busy, busy]
+    assert listener.seconds == [busy, idle, idle, busy, Conf.POLL]
 
 
 def test_next_look_is_due_before_a_workers_slice_is_over():
@@ -201,13 +201,22 @@ def test_default_cluster_makes_wake_ups_where_queues_name_no_other(opened):
         assert [count_of_wake_ups(opened(name)) for name in (QUEUE, Conf.CLUSTER_NAME)] == [0, 1]
 
 
-@pytest.mark.parametrize("executor", [CELERY, "tests.services.Idle", "no.such.Executor"])
+@pytest.mark.parametrize("executor", [CELERY, "tests.services.Idle"])
 def test_cluster_beside_another_executor_makes_no_wake_ups(broker, executor, caplog):
     ready(1)
     broker.enqueue("the project's own")
     with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=executor)):
         assert [payload for _, payload in broker.dequeue()] == ["the project's own"]
     assert caplog.text == ""
+
+
+def test_cluster_with_invalid_settings_hands_out_messages_and_says_why_it_runs_no_calls(broker, caplog):
+    ready(1)
+    broker.enqueue("the project's own")
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR="no.such.Executor")):
+        assert [payload for _, payload in broker.dequeue()] == ["the project's own"]
+        assert broker.dequeue() == []
+    assert caplog.text.count("calls are not run, invalid settings") == 1
 
 
 def test_broker_of_django_q2_itself_keeps_messages(monkeypatch):
