@@ -17,9 +17,8 @@ pytestmark = pytest.mark.service
 KILLS = long_or_short(20, 3)
 LEASE = 4
 """Seconds."""
-RUN_LIMIT = 5
+RUN_LIMITS = long_or_short({"SQLite": "5", "PostgreSQL": "300"}, {"PostgreSQL": "300"})
 """Seconds. On SQLite a lease lasts a minute longer than this."""
-DATABASES = long_or_short(["SQLite", "PostgreSQL"], ["PostgreSQL"])
 
 
 @pytest.mark.parametrize("moment", ["wake-up", "claim"])
@@ -54,11 +53,11 @@ def redis_url():
         yield server.url
 
 
-@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("database", RUN_LIMITS)
 def test_cluster_suspended_with_claimed_and_ready_calls_changes_nothing_when_it_resumes(
     databases, tmp_path, report, database
 ):
-    limits = {"JOURNEY_LEASE": str(LEASE), "FAULT_RUN_LIMIT": str(RUN_LIMIT), "FAULT_SHARE": "6"}
+    limits = {"JOURNEY_LEASE": str(LEASE), "FAULT_RUN_LIMIT": RUN_LIMITS[database], "FAULT_SHARE": "6"}
     with rigged(tmp_path, databases(database), **limits) as rig:
         rig.serve()
         rig.work()
