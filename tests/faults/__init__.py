@@ -11,6 +11,8 @@ fault                                                               where it is 
 a worker is killed, idle (with the queue's lock) or busy            test_kills
 the monitor, pusher, sentinel, head or supervisor is killed         test_kills
 the whole group is killed with all that it has fetched              test_kills
+a cluster is killed between its wake-up and the start of a call     test_wake_ups
+a cluster stands still with claimed and ready calls, and goes on    test_wake_ups
 stop, with a backlog, or with calls longer than the grace           test_kills
 a worker stands still past its lease, and goes on                   test_leases
 a message comes again during its run                                test_leases
@@ -19,13 +21,14 @@ a disk is full, in results and in request bodies                    ../test_stor
 S3 dies in an upload, is slow, or away                              ../test_storage_s3, ../test_storage_faults
 Redis dies, forgets, is emptied, away or silent                     test_brokers; other brokers: ../journeys
 a web server dies between its commit and the broker                 test_brokers
-a clock is 60 s ahead or behind, or jumps by an hour                test_clocks
+a clock is 60 s or an hour ahead, or behind, or jumps by an hour    test_clocks
 SECRET_KEY is rotated, versions are mixed                           test_deploys
+web servers and clusters of two releases, in a rolling upgrade      test_upgrades
 receivers of webhooks hang, drip, flood, lie; workers die           test_receivers, test_deliveries; ../test_transport
 a call kills its worker, overruns, or is stuck in C                 test_harm
 calls are cancelled at random moments                               test_cancel; without processes: ../test_watch
 a large result needs no more memory than a small one                ../test_memory
-one account floods the queue, another has one call                  ../test_fairness
+one account has 10,000 calls waiting, another has one call          test_fairness
 a host is cut off from the others, for a while or for ever          test_hosts
 =================================================================== ====================================================
 """

@@ -173,6 +173,12 @@ class Rig:
         found = [trace.split() for trace in self.call("GET", f"/traces/{self.name}/").json()]
         return [int(pid) for task, _, pid, _ in found if task == call]
 
+    def is_at_work(self, *pids: int) -> bool:
+        """Whether one of the processes takes part in new work."""
+        calls = [self.submit("GET", seconds=0.2) for _ in range(3)]
+        until(lambda: all(self.monitor(call) == "Succeeded" for call in calls), RECOVERY)
+        return any(pid in self.traces(call) for call in calls for pid in pids)
+
     # The verdict ------------------------------------------------------------------------------------------------------
 
     def verdict(self, *, may_fail: bool = False, patience: float = 2 * RECOVERY) -> Verdict:

@@ -13,10 +13,12 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import HttpResponse
 from django.urls import path
+from django_q.signals import pre_execute
 from rest_framework.decorators import api_view
 
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.executors.django_q.executor import DjangoQ
+from django_asyncexchange.signals import task_started
 
 from ..journeys import site
 
@@ -92,3 +94,27 @@ class Dying(DjangoQ):
 
     def send(self, id, job="run"):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Doomed(DjangoQ):
+    """For a cluster: FAULT_MOMENT says when all of it dies. The file FAULT_KILLS is there then."""
+
+    @classmethod
+    def connect(cls):
+        super().connect()
+        moment = os.environ.get("FAULT_MOMENT")
+        if moment == "wake-up":
+            pre_execute.connect(die_of_a_wake_up, weak=False)
+        elif moment == "claim":
+            task_started.connect(die, weak=False)
+
+
+def die_of_a_wake_up(task, **kwargs):
+    """A worker has a wake-up, and looks for a task next."""
+    if task["ack_id"] < 0:
+        die()
+
+
+def die(**kwargs):
+    open(os.environ["FAULT_KILLS"], "w").close()
+    os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -18,8 +18,8 @@ CALLS = long_or_short(200, 40)
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("+60", "+60"), ("-60", "-60"), ("+0", "-3600"), ("+0", "+3600")],
-    ids=["ahead", "behind", "jumps back", "jumps ahead"],
+    [("+60", "+60"), ("-60", "-60"), ("+3600", "+3600"), ("+0", "-3600"), ("+0", "+3600")],
+    ids=["ahead", "behind", "an hour ahead", "jumps back", "jumps ahead"],
 )
 def test_worker_with_a_wrong_clock_neither_doubles_nor_loses_calls(databases, tmp_path, report, before, after):
     """Beside a worker with the right clock on the same queue; one worker of each cluster is killed."""

@@ -46,7 +46,7 @@ def test_worker_suspended_past_its_lease_changes_nothing_when_it_resumes(rig, re
         result = rig.call("GET", urlsplit(done.headers["Location"]).path)
         assert {slow, int(result.headers["X-Process"])} == set(rig.traces(call))
         assert result.headers["X-Process"] != str(slow)
-        until(lambda slow=slow: is_at_work(rig, slow), RECOVERY)
+        until(lambda slow=slow: rig.is_at_work(slow), RECOVERY)
     how = "after" if is_over else "during"
     report(
         f"worker stopped past its lease, continued {how} the next run",
@@ -54,13 +54,6 @@ def test_worker_suspended_past_its_lease_changes_nothing_when_it_resumes(rig, re
         kills=len(took),
         slowest=max(took),
     )
-
-
-def is_at_work(rig, pid):
-    """Whether the process takes part in new work."""
-    calls = [rig.submit("GET", seconds=0.2) for _ in range(3)]
-    until(lambda: all(rig.monitor(call) == "Succeeded" for call in calls), RECOVERY)
-    return any(pid in rig.traces(call) for call in calls)
 
 
 def test_unsafe_call_of_a_worker_suspended_past_its_lease_is_not_restarted(rig, report):

@@ -14,7 +14,7 @@ NAME = os.environ["JOURNEY_NAME"]
 BROKER_URL = os.environ.get("BROKER_URL") or ""
 
 EXECUTOR_PATH = os.environ["JOURNEY_EXECUTOR"]
-APP_OF = {"DjangoQ": "django_q", "Dying": "django_q", "DjangoTasks": "django_tasks_db"}
+APP_OF = {"DjangoQ": "django_q", "Dying": "django_q", "Doomed": "django_q", "DjangoTasks": "django_tasks_db"}
 STRANGERS = {"django.contrib.admin", "django_q", "oauth2_provider", "tests.project"}
 
 INSTALLED_APPS = [app for app in base.INSTALLED_APPS if app not in STRANGERS]
