@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -162,9 +163,10 @@ class PreparedInsert:
 
 
 class WriteTogether:
-    """Several writes in one PostgreSQL statement (data-modifying CTEs): a first row and, if it was written, others.
+    """Several writes: a first row and, if it was written, others.
 
-    Saves the round trips of a transaction. All of them see the rows as they were before the statement.
+    On PostgreSQL one statement (data-modifying CTEs), which saves the round trips of a transaction: all of them see the
+    rows as they were before it. On SQLite a transaction, which locks the database no longer than the statements take.
     """
 
     def __init__(
@@ -173,27 +175,51 @@ class WriteTogether:
         *others: PreparedDelete | PreparedInsert | UpdateReturning[Any],
         unless: PreparedQuery | None = None,
     ) -> None:
-        """``unless``: nothing is written if this query finds a row."""
+        """``unless``: nothing is written if this query finds a row. PostgreSQL only."""
         self.first, self._unless = first, unless
-        self._returning: list[UpdateReturning[Any]] = [each for each in others if isinstance(each, UpdateReturning)]
-        self._parts = [
-            Statement(lambda: first.statement.model, lambda alias: first.sql(alias, "free" if unless else ""))
-        ]
-        self._parts += [_part(write) for write in others]
-        self._read = ["first"]
-        self._read += [f"other_{number}" for number, each in enumerate(others) if isinstance(each, UpdateReturning)]
+        self._updates = {number: each for number, each in enumerate(others, 1) if isinstance(each, UpdateReturning)}
+        """Those of the others that return a row, by their number."""
+        self._parts = [Statement(lambda: first.statement.model, self._first_sql), *map(_part, others)]
         self._sql: dict[str, str] = {}
         """By database alias."""
 
-    def execute(self, values: Mapping[str, Any], *more: Mapping[str, Any]) -> tuple[Any, list[Any]] | None:
+    def execute(
+        self,
+        values: Mapping[str, Any],
+        *more: Mapping[str, Any],
+        within: contextlib.AbstractContextManager[object] | None = None,
+    ) -> tuple[Any, list[Any]] | None:
         """Execute. Returns (first row, what each UPDATE of the others returned, or None), None if nothing was written.
 
-        ``more``: the values of the others, in order.
+        ``more``: the values of the others, in order. ``within``: entered when everything is prepared.
         """
         alias = self.first.statement.alias
         parts = [part.bound(alias, given) for part, given in zip(self._parts, (values, *more), strict=True)]
         if self._unless is not None:
             parts.insert(0, self._unless.statement.bound(alias, values))
+        execute = self._execute_at_once if _has_writing_ctes(alias) else self._execute_in_turn
+        with within or contextlib.nullcontext():
+            rows = execute(alias, parts)
+        if rows is None:
+            return None
+        first, *others = rows
+        updates = zip(self._updates.values(), others, strict=True)
+        return first, [None if row is None else update.read(row, alias) for update, row in updates]
+
+    def _execute_in_turn(self, alias: str, parts: list[tuple[str, list[Any]]]) -> list[Any] | None:
+        """The rows that one statement after the other returns; None if the first returns none."""
+        rows: list[Any] = []
+        with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+            for number, part in enumerate(parts):
+                cursor.execute(*part)
+                if number == 0 or number in self._updates:
+                    rows.append(cursor.fetchone())
+                if rows[0] is None:
+                    return None
+        return rows
+
+    def _execute_at_once(self, alias: str, parts: list[tuple[str, list[Any]]]) -> list[Any] | None:
+        """The same by a single statement."""
         if alias not in self._sql:
             self._sql[alias] = self._together([sql for sql, _ in parts])
         with transaction.mark_for_rollback_on_error(using=alias), connections[alias].cursor() as cursor:
@@ -201,29 +227,32 @@ class WriteTogether:
             row = cursor.fetchone()
         return None if row is None else self._split(row, alias)
 
+    def _first_sql(self, alias: str) -> Sql:
+        return self.first.sql(alias, "free" if self._unless else "")
+
     def _together(self, statements: list[str]) -> str:
         free = [f"free AS (SELECT 1 WHERE NOT EXISTS ({statements.pop(0)}))"] if self._unless is not None else []
         first, *others = statements
-        named = [f"first AS ({first})", *(f"other_{number} AS ({sql})" for number, sql in enumerate(others))]
-        return f"WITH {', '.join([*free, *named])} SELECT * FROM {' LEFT JOIN '.join(self._joined())}"
+        named = [f"first AS ({first})", *(f"other_{number} AS ({sql})" for number, sql in enumerate(others, 1))]
+        joined = "".join(f" LEFT JOIN other_{number} ON TRUE" for number in self._updates)
+        return f"WITH {', '.join([*free, *named])} SELECT * FROM first{joined}"
 
-    def _joined(self) -> list[str]:
-        first, *others = self._read
-        return [first, *(f"{name} ON TRUE" for name in others)]
-
-    def _split(self, row: Sequence[Any], alias: str) -> tuple[Any, list[Any]]:
-        """Split the joined ``row``. A row that was not written is all NULL."""
-        found, end = [], len(row)
-        for update in reversed(self._returning):
+    def _split(self, row: Sequence[Any], alias: str) -> list[Any]:
+        """Split the joined ``row``. A row that was not written is all NULL, and becomes None."""
+        rows: list[Any] = []
+        end = len(row)
+        for update in reversed(self._updates.values()):
             begin = end - update.width(alias)
-            found.append(None if row[begin] is None else update.read(row[begin:end], alias))
+            rows.append(None if row[begin] is None else row[begin:end])
             end = begin
-        return row[:end], found[::-1]
+        return [row[:end], *reversed(rows)]
 
 
 def _part(write: PreparedDelete | PreparedInsert | UpdateReturning[Any]) -> Statement:
     """``write`` as a part of ``WriteTogether``, executed only if the first row was written."""
-    return Statement(lambda: write.statement.model, lambda alias: write.sql(alias, "first"))
+    return Statement(
+        lambda: write.statement.model, lambda alias: write.sql(alias, "first" if _has_writing_ctes(alias) else "")
+    )
 
 
 def _only_with(source: str, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
@@ -231,11 +260,17 @@ def _only_with(source: str, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
 
 
 def can_write_together(alias: str) -> bool:
-    """Whether ``WriteTogether`` can replace a transaction: on PostgreSQL, outside of ``atomic()``, where only a
-    savepoint could.
-    """
-    connection = connections[alias]
-    return connection.vendor == "postgresql" and not connection.in_atomic_block
+    """Whether ``WriteTogether`` can replace a transaction: outside of ``atomic()``, where only a savepoint could."""
+    return can_return(alias) and not connections[alias].in_atomic_block
+
+
+def can_write_at_once(alias: str) -> bool:
+    """Whether it then is a single statement."""
+    return _has_writing_ctes(alias) and can_write_together(alias)
+
+
+def _has_writing_ctes(alias: str) -> bool:
+    return connections[alias].vendor == "postgresql"
 
 
 def can_return(alias: str) -> bool:

@@ -20,7 +20,7 @@ from ..models import AsyncTask, Body
 from ..models.querysets import after
 from ..protocol.states import State
 from ..protocol.values import value
-from ..sql.writes import can_return, can_write_together
+from ..sql.writes import can_return, can_write_at_once, can_write_together
 from . import bodies, statements, turns
 from .bodies import Draft
 from .statements import Terms
@@ -76,7 +76,7 @@ def accepted(
     ``needs_transaction``: whether the block writes.
     """
     alias = _alias()
-    is_simple = not needs_transaction and not body.reserved and can_write_together(alias)
+    is_simple = not needs_transaction and not body.reserved and can_write_at_once(alias)
     stored = _accepted_together(task, body, share, channel) if is_simple else None
     if stored is not None:
         yield stored
@@ -228,7 +228,7 @@ def _write_bodies(ending: Ending, claim: Claim | None, key: uuid.UUID, attempt: 
 
 
 def _ended_together(claim: Claim, ending: Ending, share: int, look: Look | None) -> Ended | None:
-    """``ended`` in one statement; None if it takes more: webhooks, a callback, a traceback or files."""
+    """``ended`` in one go; None if it takes more: webhooks, a callback, a traceback or files."""
     task = claim.task
     result = ending.result if ending.result and ending.result.size else None
     has_files = claim.has_unread_body or (result is not None and result.reserved)
@@ -249,7 +249,8 @@ def _ended_together(claim: Claim, ending: Ending, share: int, look: Look | None)
         has_result=result is not None,
         terms=look.terms if look is not None else None,
     )
-    written = end.execute({"id": task.pk, "expected_attempt": task.attempt, **ending.values}, *more)
+    values = {"id": task.pk, "expected_attempt": task.attempt, **ending.values}
+    written = end.execute(values, *more, within=turns.turn(_alias()))
     if written is None:
         return None
     row, (dispatched, *following) = written

@@ -17,7 +17,7 @@ from django_asyncexchange.executors.django_q.executor import DjangoQ
 from django_asyncexchange.executors.django_q.orm_broker import WakingBroker
 from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.sql.writes import can_write_together
+from django_asyncexchange.sql.writes import can_write_at_once
 from django_asyncexchange.store import statements, transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
@@ -31,6 +31,7 @@ WHO = ["SELECT session", "SELECT user"]
 LATER = {"Prefer": "respond-async"}
 FORM = {"content_type": "text/plain", "headers": LATER}
 BEGIN, END = "BEGIN", "COMMIT"
+DISPATCH = "UPDATE asynctask"
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def done(task: AsyncTask) -> None:
 
 def written(*statements: str) -> list[str]:
     """A transaction, or the one statement that they are on PostgreSQL."""
-    return ["WITH"] if can_write_together("default") else [BEGIN, *statements, END]
+    return ["WITH"] if can_write_at_once("default") else [BEGIN, *statements, END]
 
 
 def test_submit_inserts_one_row(anna):
@@ -92,7 +93,7 @@ def test_run_is_a_claim_the_view_and_an_end(anna):
         anna.get("/answers/200/", headers=LATER)
     first, second = AsyncTask.objects.all()
     done(first)
-    end = written("UPDATE asynctask", "INSERT body")
+    end = written("UPDATE asynctask", "INSERT body", DISPATCH)
     expected = ["UPDATE asynctask", "SELECT user", *end]
     assert asked(lambda: runner.run(str(second.pk))) == expected
 
@@ -102,7 +103,7 @@ def test_small_request_body_is_read_by_the_claim_and_deleted_by_the_end(anna):
         anna.post("/answers/200/", "a=1", **FORM)
     first, second = AsyncTask.objects.all()
     done(first)
-    end = written("UPDATE asynctask", "DELETE body", "INSERT body")
+    end = written("UPDATE asynctask", "DELETE body", "INSERT body", DISPATCH)
     expected = ["UPDATE asynctask", "SELECT user", *end]
     assert asked(lambda: runner.run(str(second.pk))) == expected
 
@@ -149,7 +150,7 @@ def calls(anna):
 
 def test_next_task_is_claimed_with_the_end_of_the_last(calls, monkeypatch):
     monkeypatch.setattr(runner, "SLICE_SECONDS", 3600)
-    end = ["UPDATE asynctask", "INSERT body"]
+    end = ["UPDATE asynctask", "INSERT body", DISPATCH]
     each = ["SELECT user", *written(*end, CLAIM)]
     assert calls(2, share=5) == [CLAIM, *each, *each, *NOTHING_READY]
 
@@ -157,8 +158,8 @@ def test_next_task_is_claimed_with_the_end_of_the_last(calls, monkeypatch):
 def test_next_task_of_a_full_share_is_dispatched_and_claimed_with_the_end_of_the_last(calls, monkeypatch):
     """PostgreSQL claims in the same statement a task that was dispatched before, and otherwise in the next one."""
     monkeypatch.setattr(runner, "SLICE_SECONDS", 3600)
-    end = ["UPDATE asynctask", "INSERT body"]
-    one = ["SELECT user", *written(*end, "UPDATE asynctask", CLAIM), *[CLAIM] * can_write_together("default")]
+    end = ["UPDATE asynctask", "INSERT body", DISPATCH]
+    one = ["SELECT user", *written(*end, CLAIM), *[CLAIM] * can_write_at_once("default")]
     assert calls(2, share=1) == [CLAIM, *one, "SELECT user", *written(*end, CLAIM), *NOTHING_READY]
 
 

@@ -14,7 +14,7 @@ from django_asyncexchange.conf import conf
 from django_asyncexchange.exceptions import CapacityExceeded
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.sql.writes import can_return, can_write_together
+from django_asyncexchange.sql.writes import can_return, can_write_at_once
 from django_asyncexchange.tasks import lifecycle, pruning, submit
 from django_asyncexchange.worker import runner
 
@@ -198,7 +198,7 @@ class TestQueueLimit:
 
 def test_submit_without_capacity_and_key_is_one_insert(django_assert_num_queries):
     asked = 0 if can_return("default") else 2  # how many are at work, and what was written
-    around = 0 if can_write_together("default") else 2  # BEGIN and COMMIT
+    around = 0 if can_write_at_once("default") else 2  # BEGIN and COMMIT
     with django_assert_num_queries(1 + around + asked):
         submitted(dialect="solitude")
 
