@@ -16,6 +16,9 @@ from django_asyncexchange.sql.queries import Slot
 pytestmark = pytest.mark.django_db
 
 TABLE = '"asyncexchange_account"'
+IS_SHORT = connection.vendor == "postgresql"
+ROW, FROM, AS = ("this", f"{TABLE} this", " AS this") if IS_SHORT else (TABLE, TABLE, "")
+"""PostgreSQL's statements have a short alias for the table."""
 NAME = Slot("name", models.CharField())
 
 
@@ -31,16 +34,22 @@ def quoted(sql):
 def test_a_select_of_keys_in_the_order_of_an_index():
     sql, parameters = compiler.select(accounts().order_by("pk"), "default", order=("-dialect",))
     assert quoted(sql) == (
-        f'SELECT {TABLE}."id" AS "pk" FROM {TABLE} WHERE {TABLE}."account" = (%s) ORDER BY {TABLE}."dialect" DESC'
+        f'SELECT {ROW}."id" AS "pk" FROM {FROM} WHERE {ROW}."account" = (%s) ORDER BY {ROW}."dialect" DESC'
     )
     assert parameters == (NAME,)
+
+
+@pytest.mark.skipif(not IS_SHORT, reason="only PostgreSQL's statements have the alias")
+def test_a_select_with_a_join_keeps_its_names():
+    rows = Body.objects.select_related("task").filter(kind=NAME)
+    assert " this" not in Columns(rows, "default").select[0]
 
 
 def test_an_update_whose_last_clause_is_its_condition():
     changes = {"dialect": NAME, "account": F("dialect")}
     sql, parameters = compiler.update(accounts(), changes, "default")
     assert quoted(sql) == (
-        f'UPDATE {TABLE} SET "dialect" = %s, "account" = {TABLE}."dialect" WHERE {TABLE}."account" = (%s)'
+        f'UPDATE {TABLE}{AS} SET "dialect" = %s, "account" = {ROW}."dialect" WHERE {ROW}."account" = (%s)'
     )
     assert parameters == (NAME, NAME)
 
@@ -58,13 +67,13 @@ def test_a_delete_with_the_condition_that_another_part_of_its_statement_has_a_ro
 def test_an_insert_of_a_row_of_expressions(source, rows):
     values = {"account": NAME, "dialect": Value("one")}
     sql, parameters = compiler.insert(Account, values, "default", source=source)
-    assert quoted(sql) == f'INSERT INTO {TABLE} ("dialect", "account") {rows}'
+    assert quoted(sql) == f'INSERT INTO {TABLE}{AS} ("dialect", "account") {rows}'
     assert parameters == ["one", NAME]
 
 
 def test_a_null_is_written_into_an_insert():
     sql, parameters = compiler.insert(Body, {"content": Value(None), "name": Value("x")}, "default")
-    assert quoted(sql) == 'INSERT INTO "asyncexchange_body" ("content", "name") VALUES (NULL, %s)'
+    assert quoted(sql) == f'INSERT INTO "asyncexchange_body"{AS} ("content", "name") VALUES (NULL, %s)'
     assert parameters == ["x"]
 
 
