@@ -86,6 +86,8 @@ class WakingBroker(GuardedBroker, ORM):  # type: ignore[misc]
         """Take the oldest messages, and lock them for ``retry`` seconds."""
         waiting, held = self._waiting(), dt.timedelta(seconds=Conf.RETRY)
         oldest = waiting.order_by("pk").values_list("pk", "payload")
+        if not waiting.exists():  # as a rule: calls have no messages
+            return []
         if connections[Conf.ORM].features.has_select_for_update_skip_locked:
             with transaction.atomic(using=Conf.ORM):
                 messages = list(oldest.select_for_update(skip_locked=True)[: Conf.BULK])
