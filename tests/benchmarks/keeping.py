@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ from django.test.utils import override_settings
 
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.models.querysets import EPOCH
+from django_asyncexchange.models.timestamps import utc_now
 from django_asyncexchange.store import transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
@@ -24,6 +28,7 @@ from .plans import sequential_scans
 ROWS, ACCOUNTS, FEW = scale(1_000_000, 5000), 1000, 1000
 SMALL = f"the same at {FEW:,} rows"
 FLOOD, TRICKLE = scale(50_000, 500), 100
+UNVACUUMED = scale(200_000, 1000)
 
 
 def sweep() -> None:
@@ -52,6 +57,7 @@ def measure() -> Iterator[Figure]:
         )
 
     yield from waiting()
+    yield from unvacuumed()
 
 
 def waiting() -> Iterator[Figure]:
@@ -67,15 +73,6 @@ def waiting() -> Iterator[Figure]:
             for _ in range(calls // 100):
                 AsyncTask.objects.bulk_create([AsyncTask(**values | {"id": uuid.uuid4()}) for _ in range(100)])
 
-    def undone(work: Callable[[], object]) -> Callable[[], object]:
-        def go() -> None:
-            alias = router.db_for_write(AsyncTask)
-            with transaction.atomic(using=alias):
-                assert work() is not None
-                transaction.set_rollback(True, using=alias)
-
-        return go
-
     few = f"the same with {TRICKLE} of them"
     dispatch_next = undone(lambda: transitions.dispatch_next("prefer", "flooder", share))
     claim_next = undone(lambda: lifecycle.claim_next(lifecycle.look()))
@@ -86,6 +83,29 @@ def waiting() -> Iterator[Figure]:
                     AsyncTask.objects.filter(account="flooder").update(sent=Now())
         contestants = {"ours": within("large", work), few: within("default", work)}
         yield figure(interleaved(contestants, scale(100, 5)), few, name=f"{name}, {FLOOD:,} calls waiting", target=1.2)
+
+
+def unvacuumed() -> Iterator[Figure]:
+    """A worker's first look after many calls, and its next ones, which begin where the last has ended."""
+    tables.run_without_vacuum("large", UNVACUUMED)
+    for name, since in (("Claim the first", EPOCH), ("Claim the next", utc_now() - dt.timedelta(hours=1))):
+        work = undone(lambda since=since: lifecycle.claim_next(dataclasses.replace(lifecycle.look(), since=since)))
+        small = "the same without them"
+        contestants = {"ours": within("large", work), small: within("default", work)}
+        what = f"{name}, after {UNVACUUMED:,} calls without VACUUM"
+        yield figure(interleaved(contestants, scale(100, 5)), small, name=what, target=1.2)
+
+
+def undone(work: Callable[[], object]) -> Callable[[], object]:
+    """``work`` in a transaction that is rolled back; it finds something."""
+
+    def go() -> None:
+        alias = router.db_for_write(AsyncTask)
+        with transaction.atomic(using=alias):
+            assert work() is not None
+            transaction.set_rollback(True, using=alias)
+
+    return go
 
 
 def prune() -> None:
