@@ -23,28 +23,14 @@ Destination = tuple[str, str, str]
 DESTINATION_FIELDS = ("host", "task__dialect", "task__account")
 
 
-class _Shifted(models.ExpressionWrapper):  # type: ignore[type-arg]
-    """The database's time plus or minus a duration. SQLite adds it by itself: Django would call Python for it."""
-
-    def __init__(self, sign: str, duration: dt.timedelta | models.Expression) -> None:
-        self._sign = sign
-        length = duration if isinstance(duration, models.Expression) else models.Value(duration, models.DurationField())
-        super().__init__(Now() + length if sign == "+" else Now() - length, output_field=UTCDateTimeField())
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        sql, parameters = compiler.compile(self.expression.rhs)
-        seconds = f"({self._sign}{sql} / 1000000.0) || ' seconds'"
-        return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', {seconds})", parameters
-
-
 def after(duration: dt.timedelta | models.Expression) -> models.Expression:
     """The database's time plus ``duration``."""
-    return _Shifted("+", duration)
+    return models.ExpressionWrapper(Now() + _as_expression(duration), output_field=UTCDateTimeField())
 
 
 def before(duration: dt.timedelta | models.Expression) -> models.Expression:
     """The database's time minus ``duration``."""
-    return _Shifted("-", duration)
+    return models.ExpressionWrapper(Now() - _as_expression(duration), output_field=UTCDateTimeField())
 
 
 def unindexed(condition: models.Q) -> models.Case:
@@ -69,6 +55,12 @@ class Notify(models.Func):
         return "NULL", []
 
     as_mysql = as_sqlite
+
+
+def _as_expression(duration: dt.timedelta | models.Expression) -> models.Expression:
+    if isinstance(duration, models.Expression):
+        return duration
+    return models.Value(duration, output_field=models.DurationField())
 
 
 class AsyncTaskQuerySet(models.QuerySet[Any]):
