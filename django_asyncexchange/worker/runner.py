@@ -78,6 +78,15 @@ class Slice:
     def claim_next(self) -> Claim | None:
         return None if self.look is None else self.claim_first()
 
+    def finish(self, claim: Claim, **response: Any) -> Claim | None:
+        """Store the response of ``claim``, and claim the next task in the same commit."""
+        look = self.look
+        ended = endings.finish(claim, **response, next_look=look)
+        following = self.begun(ended.next) if ended else None
+        if following is None and look is not None:
+            return self.claim_first()  # nobody else was told of the task that this end has dispatched
+        return following
+
     def begun(self, claim: Claim | None) -> Claim | None:
         """``claim``, which a look has found."""
         if claim is not None:
@@ -147,18 +156,8 @@ def _run_call(claim: Claim, slice: Slice) -> Claim | None:
         endings.end_interrupted(claim, run, error)
     else:
         sessions.clean_up()
-        response = {
-            "status": status,
-            "reason_phrase": phrase,
-            "headers": headers,
-            "failure": failures.recorded(request),
-        }
-        look = slice.look
-        ended = endings.finish(claim, **response, draft=draft, progress=run.progress, next_look=look)
-        following = slice.begun(ended.next) if ended else None
-        if following is None and look is not None:
-            return slice.claim_first()  # nobody else was told of the task that this end has dispatched
-        return following
+        response = {"status": status, "reason_phrase": phrase, "headers": headers, "draft": draft}
+        return slice.finish(claim, **response, failure=failures.recorded(request), progress=run.progress)
     return None
 
 
