@@ -84,7 +84,9 @@ def update(rows: models.QuerySet[Any], changes: Mapping[str, Any], alias: str) -
     query: Any = _shortened(rows.using(alias).query.chain(UpdateQuery), alias)
     query.add_update_values(changes)
     (sql, parameters), table = _compiled(query, alias), connections[alias].ops.quote_name(rows.model._meta.db_table)
-    return sql.replace(f"UPDATE {SHORT} ", f"UPDATE {table} AS {SHORT} ", 1), parameters
+    if query.base_table == SHORT:
+        sql = f"UPDATE {table} AS {SHORT} SET {sql.partition(' SET ')[2]}"
+    return sql, parameters
 
 
 def delete(rows: models.QuerySet[Any], alias: str) -> Sql:
