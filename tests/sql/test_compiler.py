@@ -42,7 +42,7 @@ def test_a_select_of_keys_in_the_order_of_an_index():
 @pytest.mark.skipif(not IS_SHORT, reason="only PostgreSQL's statements have the alias")
 def test_a_select_with_a_join_keeps_its_names():
     rows = Body.objects.select_related("task").filter(kind=NAME)
-    assert " this" not in Columns(rows, "default").select[0]
+    assert "this" not in Columns(rows, "default").select[0]
 
 
 def test_an_update_whose_last_clause_is_its_condition():
