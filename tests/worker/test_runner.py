@@ -220,7 +220,7 @@ def test_database_outage_at_the_claim_is_logged(caplog):
 
 def test_database_error_at_the_end_is_logged(caplog):
     def refuse(execute, sql, params, many, context):
-        if sql.startswith(("UPDATE", "WITH")) and "DONE" in params:
+        if sql.startswith(("UPDATE", "WITH")) and ("DONE" in params or "'DONE'" in sql):
             raise OperationalError("the database is down")
         return execute(sql, params, many, context)
 
