@@ -8,8 +8,8 @@ from django.db import connection
 from django.test.utils import override_settings
 
 from django_asyncexchange.conf import conf
-from django_asyncexchange.worker import runner
 
+from ..services import run_alone
 from . import people
 from .door import DATA, Door
 from .figures import Figure, figure, interleaved, scale
@@ -24,7 +24,7 @@ def measure() -> Iterator[Figure]:
     record = Record.objects.create(owner=anna, url="http://127.0.0.1:8000/works/", request=DATA)
     with override_settings(ASYNC_EXCHANGE={**conf.raw, "EXECUTOR": "tests.services.Idle"}):
         running, done = door.submit(), door.submit()
-        runner.run(done)
+        run_alone(done)
     etag = door.expect(200, "GET", f"/async/operations/{done}").headers.get("ETag", "")
     contestants = {
         "an unfinished task": lambda: door.expect(202, "GET", f"/async/tasks/{running}"),
