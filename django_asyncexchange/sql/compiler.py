@@ -138,7 +138,8 @@ def _shortened(query: Any, alias: str) -> Any:
 
 
 def _compiled(query: Any, alias: str) -> Sql:
-    is_atomic = connections[alias].in_atomic_block
-    with contextlib.nullcontext() if is_atomic else transaction.atomic(using=alias):  # SELECT FOR UPDATE requires one
+    connection = connections[alias]
+    needs_transaction = connection.features.has_select_for_update and not connection.in_atomic_block
+    with transaction.atomic(using=alias) if needs_transaction else contextlib.nullcontext():  # for SELECT FOR UPDATE
         sql, parameters = query.get_compiler(alias).as_sql()
     return sql, tuple(parameters)

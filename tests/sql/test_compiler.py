@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 from django.db import connection, models
 from django.db.models import F, Value
+from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.models import Account, AsyncTask, Body
 from django_asyncexchange.sql import compiler
@@ -43,6 +44,14 @@ def test_a_select_of_keys_in_the_order_of_an_index():
 def test_a_select_with_a_join_keeps_its_names():
     rows = Body.objects.select_related("task").filter(kind=NAME)
     assert "this" not in Columns(rows, "default").select[0]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only there a transaction would wait for the write lock")
+def test_a_statement_is_compiled_without_a_transaction():
+    with CaptureQueriesContext(connection) as queries:
+        compiler.select(accounts(), "default")
+    assert not queries.captured_queries
 
 
 def test_an_update_whose_last_clause_is_its_condition():
