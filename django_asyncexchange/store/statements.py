@@ -252,7 +252,6 @@ RUNNING = PreparedQuery(lambda: _of_id().filter(unindexed(Q(state=State.PROCESSI
 
 # End ------------------------------------------------------------------------------------------------------------------
 
-
 DATES = ("finished", "deletion_date", "purge_date")
 """Columns that the database sets when a task ends."""
 
@@ -275,7 +274,6 @@ def _others_wait() -> IsNull:
 
 
 ENDED = _ended(has_webhooks=_has_webhooks(), others_wait=_others_wait())
-ENDED_MINE = _ended("pk", *DATES, has_webhooks=_has_webhooks(), others_wait=_others_wait())
 ENDED_TOGETHER = _ended("pk", *DATES)
 CHANGED = PreparedRows(
     lambda: _of_id().annotate(has_webhooks=_has_webhooks()), into=lambda task, has_webhooks: (task, has_webhooks)
@@ -287,12 +285,10 @@ CHANGED = PreparedRows(
 def end(state: State, names: tuple[str, ...], *, is_mine: bool, is_overdue: bool) -> UpdateReturning[Ended]:
     """End ``id`` and set the columns ``names``; keep its result for ``retention``, the task for ``window``.
 
-    ``is_mine``: only attempt ``expected_attempt``, and read ``DATES`` only. ``is_overdue``: only if it has waited
-    longer than ``queue_limit``.
+    ``is_mine``: only attempt ``expected_attempt``. ``is_overdue``: only if it has waited longer than ``queue_limit``.
     """
     rows = _of_id().overdue(QUEUE_LIMIT) if is_overdue else _of_id()
-    update = _end(rows, state, names, EXPECTED_ATTEMPT if is_mine else None)
-    return UpdateReturning(update, ENDED_MINE if is_mine else ENDED)
+    return UpdateReturning(_end(rows, state, names, EXPECTED_ATTEMPT if is_mine else None), ENDED)
 
 
 @functools.cache

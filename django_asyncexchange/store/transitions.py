@@ -204,8 +204,7 @@ def ended(
             _write_bodies(ending, claim, task.pk, task.attempt if mine else 0)
             dispatched = dispatch_next(task.dialect, task.account, share) if end.others_wait else None
             following = claim_next(look) if look is not None else None
-            changed = _changed(task, end.task, ending) if mine else end.task
-            end = dataclasses.replace(end, task=changed, dispatched=dispatched, next=following)
+            end = dataclasses.replace(end, dispatched=dispatched, next=following)
         yield end
 
 

@@ -21,7 +21,7 @@ from .guard import GuardedBroker
 SOCKET_TIMEOUT = 5.0
 """Seconds to wait for an answer of the server, unless the project has a ``socket_timeout``."""
 
-MAX_RINGS = 8
+MAX_WAKES = 8
 """Clusters that are woken at once; others look by themselves within a second."""
 
 
@@ -52,7 +52,7 @@ class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
 
     def take(self, patience: float) -> list[tuple[int, Any]]:
         found = self._pop(patience)
-        if not found or found[0] in (self._bell, self._bell.encode()):
+        if not found or found[0] in (self._wake_list, self._wake_list.encode()):
             return []
         number = next(self._numbers)
         self._taken[number] = found[1]
@@ -60,22 +60,22 @@ class WakingRedis(GuardedBroker, Redis):  # type: ignore[misc]
         return [(number, found[1])]
 
     def _pop(self, patience: float) -> Any:
-        """Wait for the next message or the bell. Redis before 6.0 waits for whole seconds only."""
+        """Wait for the next message or a call of ``wake()``. Redis before 6.0 waits for whole seconds only."""
         try:
-            return self.connection.blpop([self.list_key, self._bell], self._patience or patience)
+            return self.connection.blpop([self.list_key, self._wake_list], self._patience or patience)
         except ResponseError as error:
             if "integer" in str(error):
                 self._patience = math.ceil(patience)
             raise
 
     @property
-    def _bell(self) -> str:
+    def _wake_list(self) -> str:
         """The list whose entries wake clusters."""
         return f"{self.list_key}:wake"
 
     def wake(self) -> None:
         with self.connection.pipeline() as pipeline:
-            pipeline.rpush(self._bell, 1).ltrim(self._bell, 0, MAX_RINGS - 1).execute()
+            pipeline.rpush(self._wake_list, 1).ltrim(self._wake_list, 0, MAX_WAKES - 1).execute()
 
     def _forget(self) -> None:
         """Drop payloads that need not be released any more."""

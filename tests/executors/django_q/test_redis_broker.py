@@ -218,7 +218,7 @@ def test_call_accepted_while_redis_is_away_runs_when_the_cluster_looks(broker, u
         wire.cut()
         task = submitted()
     assert f"task {task.pk} could not be queued" in caplog.text
-    assert broker.connection.exists(broker._bell) == 0
+    assert broker.connection.exists(broker._wake_list) == 0
     [(_, payload)] = broker.dequeue()
     message = SignedPackage.loads(payload)
     pydoc.locate(message["func"])(*message["args"])
@@ -251,7 +251,7 @@ def test_broker_pickled_for_another_process_works_there(broker):
     other.connection.close()
 
 
-# The bell -------------------------------------------------------------------------------------------------------------
+# The list that wakes --------------------------------------------------------------------------------------------------
 
 
 def test_waiting_cluster_is_woken(broker, name):
@@ -262,25 +262,25 @@ def test_waiting_cluster_is_woken(broker, name):
         until(lambda: any(one["cmd"] == "blpop" and one["flags"] == "b" for one in broker.connection.client_list()))
         broker.wake()
         assert waiting.result(PATIENCE) == []
-    assert broker.connection.exists(broker._bell) == 0
+    assert broker.connection.exists(broker._wake_list) == 0
     sleeper.connection.close()
 
 
-def test_list_of_the_bell_stays_short(broker):
+def test_list_that_wakes_stays_short(broker):
     for _ in range(100):
         broker.wake()
-    assert broker.connection.llen(broker._bell) == redis_broker.MAX_RINGS
+    assert broker.connection.llen(broker._wake_list) == redis_broker.MAX_WAKES
 
 
-def test_message_comes_before_the_bell(broker):
+def test_message_comes_before_a_wake(broker):
     broker.wake()
     broker.enqueue("a")
     assert [payload for _, payload in broker.take(1)] == [b"a"]
     assert broker.take(1) == []
 
 
-def test_bells_of_two_queues_are_different(broker):
-    assert broker._bell != WakingRedis(f"{broker.list_key}2")._bell
+def test_two_queues_are_woken_by_different_lists(broker):
+    assert broker._wake_list != WakingRedis(f"{broker.list_key}2")._wake_list
 
 
 @pytest.fixture
