@@ -197,7 +197,7 @@ class WriteTogether:
         parts = [part.bound(alias, given) for part, given in zip(self._parts, (values, *more), strict=True)]
         if self._unless is not None:
             parts.insert(0, self._unless.statement.bound(alias, values))
-        execute = self._execute_at_once if _has_writing_ctes(alias) else self._execute_in_turn
+        execute = self._execute_at_once if _has_writing_ctes(alias) else self._execute_one_by_one
         with within or contextlib.nullcontext():
             rows = execute(alias, parts)
         if rows is None:
@@ -206,7 +206,7 @@ class WriteTogether:
         updates = zip(self._updates.values(), others, strict=True)
         return first, [None if row is None else update.read(row, alias) for update, row in updates]
 
-    def _execute_in_turn(self, alias: str, parts: list[tuple[str, list[Any]]]) -> list[Any] | None:
+    def _execute_one_by_one(self, alias: str, parts: list[tuple[str, list[Any]]]) -> list[Any] | None:
         """The rows that one statement after the other returns; None if the first returns none."""
         rows: list[Any] = []
         with transaction.atomic(using=alias), connections[alias].cursor() as cursor:

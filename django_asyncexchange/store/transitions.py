@@ -21,7 +21,7 @@ from ..models.querysets import after
 from ..protocol.states import State
 from ..protocol.values import value
 from ..sql.writes import can_return, can_write_at_once, can_write_together
-from . import bodies, statements, turns
+from . import bodies, lock_file, statements
 from .bodies import Draft
 from .statements import Terms
 from .values import Accepted, Claim, Ended, Overdue
@@ -166,7 +166,7 @@ def claim_next(look: Look) -> Claim | None:
     """
     if not can_return(_alias()):
         return None
-    with turns.turn(_alias()):
+    with lock_file.held(_alias()):
         return statements.claim_next(look.terms).update(sent=look.since, worker=look.worker)
 
 
@@ -198,7 +198,7 @@ def ended(
     statement = statements.end(
         ending.state, tuple(ending.columns), is_mine=mine, is_overdue=ending.queue_limit is not None
     )
-    with turns.turn(alias) if mine else contextlib.nullcontext(), transaction.atomic(using=alias):
+    with lock_file.held(alias) if mine else contextlib.nullcontext(), transaction.atomic(using=alias):
         end = statement.update(id=task.pk, expected_attempt=task.attempt, **ending.values)
         if end is not None:
             _write_bodies(ending, claim, task.pk, task.attempt if mine else 0)
@@ -249,7 +249,7 @@ def _ended_together(claim: Claim, ending: Ending, share: int, look: Look | None)
         terms=look.terms if look is not None else None,
     )
     values = {"id": task.pk, "expected_attempt": task.attempt, **ending.values}
-    written = end.execute(values, *more, within=turns.turn(_alias()))
+    written = end.execute(values, *more, within=lock_file.held(_alias()))
     if written is None:
         return None
     row, (dispatched, *following) = written

@@ -1,4 +1,4 @@
-"""Turns: on SQLite, the workers of one machine end their calls one after the other.
+"""A lock file: on SQLite, the workers of one machine end their calls one after the other.
 
 SQLite has one write lock, and whoever waits for it sleeps longer after each look, up to a tenth of a second. Workers
 look for each other's lock file more often. The file only orders them: a worker that does not get it in time goes on,
@@ -21,13 +21,13 @@ from django.db import connections
 from ..protocol import runtime_dir
 
 PATIENCE = 5.0
-"""Seconds that a worker waits for its turn."""
+"""Seconds that a worker waits for the file."""
 PAUSE = 0.0002
 """Seconds between two looks."""
 
 
 @contextlib.contextmanager
-def turn(alias: str) -> Iterator[None]:
+def held(alias: str) -> Iterator[None]:
     """Write in the block while no other worker of this machine does, if the database ``alias`` is a SQLite file."""
     connection: Any = connections[alias]
     if connection.vendor != "sqlite" or connection.in_atomic_block or connection.is_in_memory_db():
@@ -40,7 +40,7 @@ def turn(alias: str) -> Iterator[None]:
 
 
 def _opened(database: str, stack: contextlib.ExitStack) -> int:
-    """A file descriptor of this turn alone: a lock belongs to the opened file, which forks share."""
+    """A file descriptor of its own: a lock belongs to the opened file, which forks share."""
     fd = os.open(runtime_dir.file(_name(database)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     stack.callback(os.close, fd)
     return fd
@@ -48,7 +48,7 @@ def _opened(database: str, stack: contextlib.ExitStack) -> int:
 
 @functools.cache
 def _name(database: str) -> str:
-    return f"turn-{hashlib.sha256(database.encode()).hexdigest()[:16]}"
+    return f"write-{hashlib.sha256(database.encode()).hexdigest()[:16]}"
 
 
 def _wait(fd: int) -> None:
