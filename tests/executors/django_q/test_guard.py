@@ -15,14 +15,8 @@ from .test_supervisor_pipe import Supervisor
 
 
 @pytest.fixture
-def pipe(monkeypatch):
-    ends = os.pipe()
-    for end in ends:
-        os.set_blocking(end, False)
-    monkeypatch.setattr(guard, "_pipe", ends)
-    yield ends
-    for end in ends:
-        os.close(end)
+def pipe(reports_pipe):
+    return reports_pipe
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The tests run on the database of the test run; ``test_databases`` runs them agai
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import pydoc
 import tempfile
@@ -53,17 +52,10 @@ def project(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def pipe(monkeypatch):
+def pipe(reports_pipe, monkeypatch):
     """The pipe through which workers report."""
-    ends = os.pipe()
-    for end in ends:
-        os.set_blocking(end, False)
-    monkeypatch.setattr(guard, "_pipe", ends)
     monkeypatch.setattr(guard.maintenance, "start", lambda: None)
     monkeypatch.setattr(WakingBroker, "_guard", lambda self: None)  # the pusher alone reads
-    yield
-    for end in ends:
-        os.close(end)
 
 
 @pytest.fixture
