@@ -16,7 +16,7 @@ from django.core.signals import got_request_exception
 from django.http import Http404
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions as drf
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.renderers import JSONRenderer
@@ -66,11 +66,11 @@ def key_of(id: str) -> uuid.UUID:
     raise exceptions.MalformedId(id=id)
 
 
-class AnyMediaType(BaseContentNegotiation):
-    """Accept any ``Accept`` header: the dialect decides what is sent."""
+class AnyMediaType(DefaultContentNegotiation):
+    """Accept any ``Accept`` header, as the dialect decides what is sent, and any content type."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
-        return parsers[0]
+        return super().select_parser(request, parsers) or parsers[0]
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type

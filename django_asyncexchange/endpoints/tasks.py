@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.http.response import HttpResponseBase
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 
 from .. import exceptions
@@ -22,9 +23,10 @@ from ..identity import callers
 from ..intake import capture
 from ..models import AsyncTask, Body
 from ..models.querysets import AsyncTaskQuerySet
+from ..protocol import accept
 from ..protocol.states import State
-from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
-from ..responses import http, render_context
+from ..protocol.values import Context, Html, Listing, Page, Replay, Response, Snapshot
+from ..responses import html, http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
 from ..tasks import lifecycle, presence
@@ -41,6 +43,8 @@ def _is_same(one: Any, other: Any) -> bool:
 
 class TaskView(Endpoint):
     """One endpoint of ``Dialect.ROUTES``."""
+
+    parser_classes = (JSONParser, FormParser, MultiPartParser)  # the CSRF token of a form is in its body
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
@@ -79,6 +83,14 @@ class TaskView(Endpoint):
             if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
                 raise
         return self.send(self.dialect.cancelled(cancelled.snapshot(), self.context(task)), cancelled)
+
+    def cancel_form(self, request: Request, id: str) -> HttpResponseBase:
+        """Cancel as DELETE does. A browser is sent back to the task's page, also where the task had finished."""
+        if not accept.prefers_html(request.META.get("HTTP_ACCEPT", "")):
+            return self.cancel(request, id)
+        with suppress(exceptions.NotCancellable):
+            self.cancel(request, id)
+        return html.back_to(f"{self.context().path}/{self.routes['status'].path.format(id=id)}")
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
@@ -192,7 +204,9 @@ class TaskView(Endpoint):
         now = task.now if task is not None else None
         return render_context.context(self.request, self.dialect, now=now, viewer=render_context.viewer(self.request))
 
-    def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
+    def send(self, answer: Response | Replay | Html, task: AsyncTask | None) -> HttpResponseBase:
+        if isinstance(answer, Html):
+            return html.respond(answer, self.request._request, self.dialect)
         if isinstance(answer, Response):
             return http.with_etag(http.respond(answer), self.request._request)
         assert task is not None and task.status_code is not None, "only a stored response can be replayed"

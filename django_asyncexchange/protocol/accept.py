@@ -54,6 +54,22 @@ def weights(header: str) -> dict[str, float]:
     return found
 
 
+def prefers_html(header: str) -> bool:
+    """Whether ``Accept`` names ``text/html`` and ranks it no lower than JSON, as only browsers do.
+
+    >>> prefers_html("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+    True
+    >>> prefers_html("*/*"), prefers_html("application/json, text/html;q=0.9")
+    (False, False)
+
+    Java's ``HttpURLConnection`` names it unasked, but also a bare ``*``, which is no media range.
+    """
+    found = weights(header)
+    html = found.get("text/html", 0.0)
+    json = next((found[name] for name in ("application/json", "application/*", "*/*") if name in found), 0.0)
+    return 0.0 < html >= json and "*" not in found
+
+
 def ranked(header: str) -> list[str]:
     """The acceptable values, most preferred first; of equal weights, in their order."""
     found = weights(header)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, dataclass_transform
 
 from .signer import Signer
@@ -158,6 +158,15 @@ class Response:
     status: int
     headers: Headers = ()
     body: bytes = b""
+
+
+@value
+class Html:
+    """A page for people: a template, which projects may override, and its context."""
+
+    template: str
+    """Its name below ``templates/``."""
+    context: Mapping[str, object]
 
 
 @value

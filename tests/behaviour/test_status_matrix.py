@@ -604,6 +604,7 @@ PREFER = {
         "malformed": NOTHING,
     },
     "cancel": CANCELS,
+    "cancel_form": CANCELS,
     "cancel_operation": CANCELS,
 }
 
@@ -901,6 +902,7 @@ NOT_ALLOWED = {
 ALLOW = {
     ("prefer", "status"): "DELETE, GET",
     ("prefer", "cancel"): "DELETE, GET",
+    ("prefer", "cancel_form"): "POST",
     ("prefer", "monitor"): "DELETE, GET",
     ("prefer", "cancel_operation"): "DELETE, GET",
     ("moysklad", "cancel"): "PUT",

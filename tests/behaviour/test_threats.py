@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import signal
-import subprocess
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -22,6 +17,7 @@ from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 
 from ..project.serving import wsgi_server
+from ..screens import opened
 from ..services import stored, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -134,31 +130,7 @@ class TestRedirects:
 
 @pytest.mark.service
 class TestBrowser:
-    @pytest.fixture
-    def browser(self, tmp_path):
-        """Opens a URL in a real browser, which is killed, with its children, at the end."""
-        program = shutil.which("chromium")
-        if program is None:
-            assert not os.environ.get("CI"), "CI has to have chromium"
-            pytest.skip("chromium is not installed")
-        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-        alone = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
-
-        @contextlib.contextmanager
-        def looking(address):
-            command = [program, *alone, *quiet, "--remote-debugging-port=0", address]  # stays open until it is killed
-            process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )
-            try:
-                yield
-            finally:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-        return looking
-
-    def test_script_in_a_stored_response_does_not_run(self, people, browser, settings):
+    def test_script_in_a_stored_response_does_not_run(self, people, tmp_path, settings):
         frames = "django.middleware.clickjacking.XFrameOptionsMiddleware"  # would hide the frame that the test looks at
         settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != frames]
         client = signed_in(people[0])
@@ -166,6 +138,6 @@ class TestBrowser:
         link = urlsplit(client.get(accepted["Location"])["Location"])
         TOLD.clear()
         frames_of = f"/frames/?src={quote(f'{link.path}?{link.query}')}"
-        with wsgi_server() as port, browser(f"http://127.0.0.1:{port}{frames_of}"):
+        with wsgi_server() as port, opened(f"http://127.0.0.1:{port}{frames_of}", tmp_path):
             until(lambda: "/inline/" in TOLD)  # proves that this browser runs scripts
         assert set(TOLD) == {"/inline/"}

@@ -98,6 +98,7 @@ def test_routes() -> None:
         ("GET", "tasks"): "list",
         ("GET", "tasks/{id}"): "status",
         ("DELETE", "tasks/{id}"): "cancel",
+        ("POST", "tasks/{id}/cancel"): "cancel_form",
         ("GET", "tasks/{id}/result"): "result",
         ("GET", "operations/{id}"): "monitor",
         ("DELETE", "operations/{id}"): "cancel",

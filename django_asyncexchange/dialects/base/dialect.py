@@ -22,6 +22,7 @@ from ...protocol.values import (
     Context,
     Event,
     Headers,
+    Html,
     Listing,
     Notice,
     Page,
@@ -155,7 +156,7 @@ class Dialect(abc.ABC):
     def content_too_large(self) -> None:  # noqa: B027  (most documents do without)
         """Raise ResultTooLarge where a document needs the stored body, which exceeds ``READS_AT_MOST``."""
 
-    def status(self, task: Snapshot, context: Context) -> Response | Replay:
+    def status(self, task: Snapshot, context: Context) -> Response | Replay | Html:
         """The task's status; in some protocols, once it is finished, its result."""
         return json_response(self.task_document(task, context))
 
@@ -199,7 +200,7 @@ class Dialect(abc.ABC):
         """Parse the raw ``query`` of a list request. Raises ListingRefused."""
         raise NotImplementedError
 
-    def page(self, page: Page, context: Context) -> Response:
+    def page(self, page: Page, context: Context) -> Response | Html:
         """A list of tasks."""
         raise NotImplementedError
 

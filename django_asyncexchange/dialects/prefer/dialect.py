@@ -1,7 +1,8 @@
 """The default dialect: ``Prefer: respond-async`` makes a call of any eligible view asynchronous (RFC 7240).
 
 The client polls ``tasks/{id}`` (202, then 303 to the response itself) or, if it follows ``Operation-Location``,
-``operations/{id}`` (always 200). Errors are ``application/problem+json`` (RFC 9457).
+``operations/{id}`` (always 200). Browsers get pages at ``tasks`` and ``tasks/{id}``. Errors are
+``application/problem+json`` (RFC 9457).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import json
 import uuid
 
 from ... import exceptions as e
+from ...protocol import accept
 from ...protocol.states import State
-from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
+from ...protocol.values import Call, Callback, Context, Event, Html, Listing, Notice, Page, Replay, Response, Snapshot
 from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
 from ..base import gettext_noop as _
 from . import documents as documents
+from . import pages as pages
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, percent_of
 
@@ -50,6 +53,7 @@ class Prefer(Dialect):
         "list": Route(method="GET", path="tasks"),
         "status": Route(method="GET", path="tasks/{id}"),
         "cancel": Route(method="DELETE", path="tasks/{id}"),
+        "cancel_form": Route(method="POST", path="tasks/{id}/cancel"),
         "result": Route(method="GET", path="tasks/{id}/result"),
         "monitor": Route(method="GET", path="operations/{id}"),
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
@@ -79,8 +83,13 @@ class Prefer(Dialect):
         document = document_of(task, context.base, context.now)
         return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
 
-    def status(self, task: Snapshot, context: Context) -> Response:
-        """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4)."""
+    def status(self, task: Snapshot, context: Context) -> Response | Html:
+        """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4).
+
+        A browser gets a page instead while there is no result.
+        """
+        if accept.prefers_html(context.accept) and self.result_error(task, context.now) is not None:
+            return pages.of_task(self, task, context)
         document = document_of(task, context.base, context.now)
         address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
@@ -121,7 +130,9 @@ class Prefer(Dialect):
     def listing(self, query: str) -> Listing:
         return documents.listing(query)
 
-    def page(self, page: Page, context: Context) -> Response:
+    def page(self, page: Page, context: Context) -> Response | Html:
+        if accept.prefers_html(context.accept):
+            return pages.of_list(self, page, context)
         results = [document_of(task, context.base, context.now) for task in page.rows]
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
