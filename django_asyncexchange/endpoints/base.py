@@ -17,7 +17,7 @@ from django.http import Http404
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.renderers import JSONRenderer
 from rest_framework.throttling import SimpleRateThrottle
@@ -104,7 +104,7 @@ class Endpoint(APIView):
     """
 
     content_negotiation_class = AnyMediaType
-    parser_classes = (JSONParser,)
+    parser_classes: tuple[type[BaseParser], ...] = (JSONParser,)
     renderer_classes = (JSONRenderer,)
     throttle_classes = (CallerRateThrottle,)
     versioning_class = None

@@ -21,6 +21,7 @@ from django_asyncexchange.dialects.prefer import Prefer
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 
+from ..pages import ROOT, blocks
 from ..services import exchange, soon, stored
 
 pytestmark = pytest.mark.django_db
@@ -325,7 +326,8 @@ def test_empty_list_says_so(client):
 
 # Templates ------------------------------------------------------------------------------------------------------------
 
-BASE = "<title>Ours</title>{% block content %}{% endblock %}"
+BASE = "<title>Ours</title>{% block head %}{% endblock %}{% block content %}{% endblock %}"
+HOWTO = ROOT / "docs" / "howto" / "waiting-page.rst"
 
 
 def with_templates(settings, **changes):
@@ -333,9 +335,9 @@ def with_templates(settings, **changes):
     settings.TEMPLATES = [{**given, **changes}]
 
 
-def own_base(place):
+def own_base(place, text=BASE):
     (place / "asyncexchange").mkdir()
-    (place / "asyncexchange" / "base.html").write_text(BASE)
+    (place / "asyncexchange" / "base.html").write_text(text)
     return place
 
 
@@ -354,14 +356,22 @@ def test_project_overrides_a_template(client, of_anna, settings, tmp_path: Path)
     assert "<h1>Running</h1>" in page
 
 
+def test_documented_template_puts_pages_into_the_sites_layout(client, of_anna, settings, tmp_path: Path):
+    [block] = blocks(HOWTO)
+    (own_base(tmp_path, block.text) / "base.html").write_text(BASE)
+    with_templates(settings, DIRS=[tmp_path])
+    page = text_of(client.get(address(of_anna())))
+    assert page.strip().startswith("<title>Ours</title><meta http-equiv=")
+    assert "<h1>Running</h1>" in page and "<style>" not in page
+
+
 def test_project_whose_engine_does_not_search_apps_overrides_a_template(client, of_anna, settings, tmp_path: Path):
     with_templates(settings, DIRS=[own_base(tmp_path)], APP_DIRS=False, OPTIONS={})
     assert text_of(client.get(address(of_anna()))).startswith("<title>Ours</title>")
 
 
 def test_error_in_a_projects_template_is_a_500(client, of_anna, settings, tmp_path: Path):
-    (own_base(tmp_path) / "asyncexchange" / "base.html").write_text("{% nonsense %}")
-    with_templates(settings, DIRS=[tmp_path])
+    with_templates(settings, DIRS=[own_base(tmp_path, "{% nonsense %}")])
     client.raise_request_exception = False
     response = client.get(address(of_anna()))
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")

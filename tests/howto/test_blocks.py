@@ -45,6 +45,7 @@ ELSEWHERE = {
     ("storing-and-serving-results", '{"Rules"'): "test_programs asks a bucket",
     ("storing-and-serving-results", "location /results/"): "test_programs asks nginx",
     ("testing-your-project", ""): "test_first_hour",
+    ("waiting-page", "{# templates"): "endpoints.test_pages renders it",
     ("webhooks", "// receiver.js"): "test_signatures runs it, with Node.js",
 }
 """(page, beginning of a block; all of the page where that is empty) → who does it, or why nobody does."""

@@ -21,7 +21,7 @@ STATES: Mapping[State, str] = {
     State.ERROR: _("Failed"),
     State.CANCEL: _("Cancelled"),
 }
-REASONS: Mapping[Reason, str] = {
+REASONS: Mapping[Reason | None, str] = {
     Reason.RUN_TIMEOUT: _("It ran for too long."),
     Reason.LOST: _("Its worker stopped unexpectedly."),
     Reason.QUEUE_TIMEOUT: _("It waited for too long and did not start."),
@@ -31,10 +31,11 @@ REASONS: Mapping[Reason, str] = {
 
 def of_task(dialect: Dialect, task: Snapshot, context: Context) -> Html:
     """The page of a task that has no result (yet)."""
-    texts = []
+    texts: list[str] = []
     if task.state.is_final and (error := dialect.result_error(task, context.now)):
-        why = [context.translate(REASONS[task.reason])] if task.reason in REASONS else []
-        texts = [dialect.wording(error, context), *why]
+        texts = [dialect.wording(error, context)]
+        if task.reason in REASONS:
+            texts.append(context.translate(REASONS[task.reason]))
     links = {"list": f"{context.path}/{dialect.ROUTES['list'].path}"} if "list" in dialect.ROUTES else {}
     return Html(
         template="asyncexchange/task.html",
