@@ -66,7 +66,8 @@ def prefers_html(header: str) -> bool:
     """
     found = weights(header)
     html = found.get("text/html", 0.0)
-    json = next((found[name] for name in ("application/json", "application/*", "*/*") if name in found), 0.0)
+    named = [weight for name, weight in found.items() if name.endswith("json")]
+    json = max(named) if named else found.get("application/*", found.get("*/*", 0.0))
     return 0.0 < html >= json and "*" not in found
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_asyncexchange.protocol.accept import parse, ranked, weights
+from django_asyncexchange.protocol.accept import parse, prefers_html, ranked, weights
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,29 @@ def test_elements_are_kept_as_they_were_written():
 
 def test_ranking_follows_the_weights_and_then_the_order():
     assert ranked("a;q=0.5, b, c;q=0, d;q=0.5, e") == ["b", "e", "a", "d"]
+
+
+@pytest.mark.parametrize(
+    ("header", "is_html"),
+    [
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("text/html, text/*;q=0.5, image/*, */*", True),
+        ("application/json, text/html", True),
+        ("text/html;q=0.1", True),
+        ("text/html;q=0.5, application/json;q=0.1, */*", True),
+        ("", False),
+        ("*/*", False),
+        ("text/*", False),
+        ("text/html;q=0", False),
+        ("application/json, text/html;q=0.9", False),
+        ("application/hal+json, text/html;q=0.9", False),
+        ("application/*, text/html;q=0.9", False),
+        ("text/html;q=0.5, */*;q=0.8", False),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", False),
+    ],
+)
+def test_html_is_preferred_where_it_is_named_and_ranks_no_lower_than_json(header, is_html):
+    assert prefers_html(header) is is_html
 
 
 @given(st.text(st.sampled_from('aq=;,."\\01 \t*/é'), max_size=60))
