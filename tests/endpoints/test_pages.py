@@ -16,8 +16,8 @@ from django.db import connection
 from django.test import Client
 from django.test.client import encode_multipart
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
 
-from django_asyncexchange.dialects.prefer import Prefer
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 
@@ -292,7 +292,8 @@ def test_other_clients_get_204_from_the_forms_address(client, of_anna):
 
 
 def test_button_is_missing_where_a_dialect_has_no_such_route(client, of_anna, monkeypatch):
-    monkeypatch.setattr(Prefer, "ROUTES", {name: Prefer.ROUTES[name] for name in ("status", "result")})
+    dialect = resolve(TASKS).func.initkwargs["dialect"]
+    monkeypatch.setattr(dialect, "ROUTES", {name: dialect.ROUTES[name] for name in ("status", "result")})
     page = text_of(client.get(address(of_anna())))
     assert "<form" not in page and "<a " not in page
 
