@@ -58,7 +58,7 @@ class TaskView(Endpoint):
         return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task)), task)
 
     def replay(self, request: Request, id: str) -> HttpResponseBase:
-        task = self.find(id)
+        task = self.hold(self.find(id))
         return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
