@@ -2,7 +2,8 @@
 
 ``__call__`` asks the dialects whether one of them claims the request. Other requests pass unchanged, without a query,
 and their body is not read. A claimed request is accepted in ``process_view``: after sessions, authentication, URL
-resolution and the CSRF check.
+resolution and the CSRF check. So is a request whose view has patience. At the end ``__call__`` waits, where the request
+has a hold.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import IO, Any
 
@@ -23,7 +24,6 @@ from django.http.response import HttpResponseBase
 from . import configuration
 from .conf import conf, urlconf
 from .dialects.base import Dialect
-from .dialects.base.prefer_header import wait_of
 from .exceptions import (
     AsyncExchangeError,
     CallChanged,
@@ -35,32 +35,31 @@ from .exceptions import (
 )
 from .exceptions import PermissionDenied as Forbidden
 from .identity import snapshot
-from .intake import admission, arrival, capture, csrf
-from .models import AsyncTask
+from .intake import admission, arrival, capture, csrf, patience
 from .protocol import log_once
 from .protocol.values import Call
-from .responses import accepted, http, http_caches, render_context
+from .responses import accepted, holds, http, http_caches, render_context
 from .run_context import run_of
 from .store import db_retry
-from .tasks import waiting
+from .tasks import presence, waiting
 from .tasks.submit import RETRY_AFTER, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
 
 
 class Intent:
-    """A request that a dialect claims."""
+    """A request that a dialect claims, or whose view has ``patience``."""
 
-    def __init__(self, dialect: Dialect, call: Call, url: str) -> None:
+    def __init__(self, dialect: Dialect, call: Call, url: str, patience: float = 0.0) -> None:
         self.dialect = dialect
         self.call = call
         self.url = url
+        self.patience = patience
+        """Seconds for which a call is held that did not ask to be answered later."""
         self.body: IO[bytes] = io.BytesIO()
         self.target: tuple[str, str] | None = None
         """Path and raw query with which the synchronous call would have arrived."""
         self.is_answered = False
-        self.task_id: uuid.UUID | None = None
-        """The accepted task."""
 
     def close(self) -> None:
         self.body.close()
@@ -70,13 +69,20 @@ class Intent:
         self.body.seek(0)
         yield from iter(partial(self.body.read, arrival.SPOOL), b"")
 
-    @property
-    def patience(self) -> float:
-        """Seconds that the client prefers to wait for the result itself (RFC 7240 section 4.3)."""
-        return wait_of(self.call.header("Prefer"), conf.MAX_WAIT_SECONDS)
+    def hold(self, request: HttpRequest, task_id: uuid.UUID) -> None:
+        """Hold the response for as long as the view, or the client (RFC 7240 section 4.3), is patient."""
+        if self.patience:
+            patient = partial(accepted.patient, request, task_id, self.dialect, self.patience)
+            holds.put(request, holds.Hold(task_id, self.patience, patient))
+        elif seconds := min(patience.wanted_wait(request), conf.MAX_WAIT_SECONDS):
+            early = partial(accepted.early, request, seconds=seconds, is_preferred=self.dialect.OPTIONAL)
+            holds.put(request, holds.Hold(task_id, seconds, early))
 
-    def response_to_wait(self, request: HttpRequest, task: AsyncTask | None) -> HttpResponseBase | None:
-        return accepted.early(request, task, self.patience, is_preferred=self.dialect.OPTIONAL)
+    def is_ignored_after(self, request: HttpRequest, error: Exception) -> bool:
+        """Whether the view answers at once after ``error`` (RFC 7240 section 2)."""
+        if self.patience:
+            return patience.runs_at_once(request, error)
+        return self.dialect.OPTIONAL and isinstance(error, admission.NOT_ASYNC)
 
 
 class AsyncExchangeMiddleware:
@@ -95,27 +101,30 @@ class AsyncExchangeMiddleware:
         if self.is_async:
             return self.__acall__(request)
         intent = detect(request)
-        if intent is None:
-            return accepted.varied(request, self.get_response(request))
-        response = accepted.varied(
-            request, prepare(request, intent) or refused_earlier(request, intent, self.get_response(request))
-        )
-        if intent.task_id is None or not intent.patience:
-            return response
-        task = accepted.spared(partial(waiting.until_final, intent.task_id, intent.patience))
-        return accepted.spared(partial(intent.response_to_wait, request, task)) or response
+        refused = prepare(request, intent) if intent is not None else None
+        response = refused or refused_earlier(request, intent, self.get_response(request))
+        hold = holds.of(request)
+        if hold is None:
+            return accepted.varied(request, response)
+        task = hold.end(accepted.spared(partial(waiting.until_final, hold.task_id, hold.seconds)))
+        if hold.answer is None:
+            again: HttpResponseBase = self.get_response(request)
+            return again
+        return accepted.spared(partial(hold.answer, task)) or accepted.varied(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         intent = detect(request)
-        if intent is None:
-            return accepted.varied(request, await self.get_response(request))
-        answer = prepare(request, intent) or refused_earlier(request, intent, await self.get_response(request))
-        response = accepted.varied(request, answer)
-        if intent.task_id is None or not intent.patience:
-            return response
-        wait = sync_to_async(accepted.spared, thread_sensitive=False)
-        task = await wait(partial(waiting.until_final_in_thread, intent.task_id, intent.patience))
-        return await sync_to_async(accepted.spared)(partial(intent.response_to_wait, request, task)) or response
+        refused = prepare(request, intent) if intent is not None else None
+        response = refused or refused_earlier(request, intent, await self.get_response(request))
+        hold = holds.of(request)
+        if hold is None:
+            return accepted.varied(request, response)
+        task = hold.end(await accepted.aspared(waiting.auntil_final(hold.task_id, hold.seconds)))
+        if hold.answer is None:
+            again: HttpResponseBase = await self.get_response(request)
+            return again
+        answer = await sync_to_async(accepted.spared)(partial(hold.answer, task))
+        return answer or accepted.varied(request, response)
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
@@ -124,12 +133,12 @@ class AsyncExchangeMiddleware:
             mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
         ]
         request.__dict__["_varies"] = bool(preferring)
-        intent: Intent | None = request.__dict__.get("_asyncexchange")
+        intent = intent_of(request) or patient_intent(request, view_func, preferring)
         if intent is None:
             return None
         intent.is_answered = True
         try:
-            if intent.dialect.OPTIONAL:
+            if intent.dialect.OPTIONAL and not intent.patience:
                 claiming = (mount for mount in preferring if mount.covers(intent.call.path))
                 chosen = next((mount for mount in claiming if mount.wants_async(intent.call)), None)
                 if chosen is None:
@@ -139,14 +148,37 @@ class AsyncExchangeMiddleware:
         except ImproperlyConfigured as error:
             return not_configured(request, intent, error)
         except AsyncExchangeError as error:
-            if intent.dialect.OPTIONAL and isinstance(error, admission.NOT_ASYNC):
-                capture.reread(request)  # the preference is ignored, and the view answers (RFC 7240 section 2)
+            if intent.is_ignored_after(request, error):
+                capture.reread(request)
                 return None
             return error_response(request, intent, error)
         except (PermissionDenied, SuspiciousOperation, Http404):
             raise  # the view's own refusal: Django answers it
         except Exception as error:
-            return unexpected(request, intent, error)
+            refused = unexpected(request, intent, error)
+            if intent.is_ignored_after(request, error):
+                capture.reread(request)
+                return None
+            return refused
+
+
+def intent_of(request: HttpRequest) -> Intent | None:
+    intent: Intent | None = request.__dict__.get("_asyncexchange")
+    return intent
+
+
+def patient_intent(request: HttpRequest, view_func: Callable[..., Any], mounts: Sequence[Dialect]) -> Intent | None:
+    """The intent for a call that no dialect claims, of a view with patience; None if it runs at once.
+
+    ``mounts``: those whose trigger is a preference, and in which the view is eligible.
+    """
+    if not mounts or run_of(request) is not None:
+        return None
+    seconds = patience.of(request, view_func, mounts[0])
+    if seconds <= 0 or not accepted.spared(presence.is_in_sight):
+        return None
+    prepare(request, Intent(mounts[0], call_of(request), request.build_absolute_uri(), seconds))
+    return intent_of(request)
 
 
 def detect(request: HttpRequest) -> Intent | None:
@@ -158,12 +190,7 @@ def detect(request: HttpRequest) -> Intent | None:
     mounts = [mount for mount in conf.mounts if mount.may_want_async(path, meta)]
     if not mounts:
         return None
-    call = Call(
-        method=request.method or "",
-        path=path,
-        query=arrival.meta_text(meta, "QUERY_STRING"),
-        header=lambda name: arrival.meta_text(meta, "HTTP_" + name.upper().replace("-", "_")),
-    )
+    call = call_of(request)
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
         return None
@@ -171,9 +198,22 @@ def detect(request: HttpRequest) -> Intent | None:
     return Intent(dialect, call, request.build_absolute_uri())
 
 
+def call_of(request: HttpRequest) -> Call:
+    """``request`` as the value that dialects take."""
+    meta = request.META
+    return Call(
+        method=request.method or "",
+        path=request.path_info,
+        query=arrival.meta_text(meta, "QUERY_STRING"),
+        header=lambda name: arrival.meta_text(meta, "HTTP_" + name.upper().replace("-", "_")),
+    )
+
+
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
     """Turn a claimed request into the synchronous call that is meant, and record its body; or refuse it."""
-    arrival.set_target(request, *intent.dialect.target(intent.call))
+    target = intent.dialect.target(intent.call)
+    if target != (intent.call.path, intent.call.query):
+        arrival.set_target(request, *target)
     try:
         intent.target = arrival.target(request, intent.dialect, intent.call)
         intent.body = capture.spool(request)
@@ -222,7 +262,7 @@ def accept(
     )
     http_caches.keep_out(request)
     task, again = submit(wanted, intent.chunks())
-    intent.task_id = task.pk
+    intent.hold(request, task.pk)
     capture.reread(request)
     request.__dict__["_varies"] = True  # the client's ``wait`` changes the response
     response = http.respond(dialect.accepted(task.snapshot(), context))
@@ -231,8 +271,10 @@ def accept(
     return response
 
 
-def refused_earlier(request: HttpRequest, intent: Intent, response: HttpResponseBase) -> HttpResponseBase:
-    """Convert a refusal from before ``process_view`` (unknown address, CSRF) to the dialect's error."""
+def refused_earlier(request: HttpRequest, intent: Intent | None, response: HttpResponseBase) -> HttpResponseBase:
+    """Convert a refusal from before ``process_view`` (unknown address, CSRF) to the error of the claiming dialect."""
+    if intent is None:
+        return response
     arrival.set_target(request, intent.call.path, intent.call.query)  # APPEND_SLASH has to keep the trigger
     refusals: dict[int, type[AsyncExchangeError]] = {404: RouteNotFound, 403: Forbidden}
     if intent.is_answered or intent.dialect.OPTIONAL or response.status_code not in refusals:

@@ -105,7 +105,7 @@ class Keys:
     """
     REQUIRE_WORKER = Setting[bool](False, Boolean())
     """Whether calls are refused with 503 and ``Retry-After`` when no worker has sent a heartbeat for a minute, instead
-    of waiting for one. Workers then send a heartbeat every ``SWEEP_SECONDS``. See :doc:`/howto/deployment`.
+    of waiting for one. Workers send a heartbeat every ``SWEEP_SECONDS``. See :doc:`/howto/deployment`.
     """
     MAX_REQUEST_BYTES = Setting[int](20 * 1024 * 1024, Integer(least=1, unit="bytes"))
     """Largest request body of an asynchronous call."""
@@ -162,7 +162,11 @@ class Keys:
     SWEEP_SECONDS = Setting[float](5, Seconds())
     """Interval in seconds at which a worker looks for calls that can be dispatched, and for lost runs."""
     MAX_WAIT_SECONDS = Setting[float](30, Seconds(above=False))
-    """Longest time in seconds that ``Prefer: wait=N`` holds a request open."""
+    """Longest time in seconds that ``Prefer: wait=N``, and a redirect to the status, hold a request open."""
+    PATIENCE = Setting[float](0, Seconds(above=False))
+    """Seconds for which a call of a marked view is held although its client did not ask to be answered later; 0 = such
+    calls are not accepted as tasks. Mounts and views may have another. See :doc:`/howto/patience`.
+    """
     PRUNE_SECONDS = Setting[float](300, Seconds(above=False))
     """Interval in seconds at which a worker deletes expired data. 0 = only ``manage.py asyncexchange_prune`` does."""
 

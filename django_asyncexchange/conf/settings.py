@@ -107,6 +107,11 @@ class Conf(Keys):
             cache["mounts"] = tuple(sorted(ready, key=_precedence))
         return cache["mounts"]  # type: ignore[no-any-return]
 
+    @property
+    def has_patience(self) -> bool:
+        """Whether the settings give views patience."""
+        return bool(self.PATIENCE) or any(mount.policy.patience for mount in self.mounts)
+
     def mounted(self, name: str) -> Dialect | None:
         """The mount called ``name``; None if the project no longer mounts it."""
         return next((mount for mount in self.mounts if mount.name == name), None)

@@ -28,7 +28,7 @@ from ..conf import conf
 from ..dialects.base import Dialect, Route
 from ..identity import callers
 from ..models import AsyncTask
-from ..responses import http, http_caches, render_context
+from ..responses import holds, http, http_caches, render_context
 from ..store import db_retry
 from ..tasks.submit import RETRY_AFTER
 from . import authentication
@@ -124,6 +124,7 @@ class Endpoint(APIView):
     def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
         http_caches.keep_out(request)
+        self.user_before = holds.restore_user(request)
         for method, name in self.verbs.items():
             setattr(self, method.lower(), getattr(self, self.routes[name].verb or name))
         if "GET" in self.verbs:
@@ -149,6 +150,10 @@ class Endpoint(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """None of DRF's: a replayed response has exactly the stored headers."""
         return {}
+
+    def check_throttles(self, request: Any) -> None:
+        if holds.of(request._request) is None:  # otherwise it was counted before the hold
+            super().check_throttles(request)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.verbs:

@@ -6,6 +6,7 @@ A task that the caller may not see gets exactly the response of one that does no
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -20,13 +21,13 @@ from rest_framework.request import Request
 from .. import exceptions
 from ..conf import conf
 from ..identity import callers
-from ..intake import capture
+from ..intake import capture, patience
 from ..models import AsyncTask, Body
 from ..models.querysets import AsyncTaskQuerySet
 from ..protocol import accept
 from ..protocol.states import State
 from ..protocol.values import Context, Html, Listing, Page, Replay, Response, Snapshot
-from ..responses import html, http, render_context
+from ..responses import holds, html, http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
 from ..tasks import lifecycle, presence
@@ -50,18 +51,21 @@ class TaskView(Endpoint):
 
     def status(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        return self.send(self.dialect.status(self.snapshot(task, "status"), self.context(task)), task)
+        answer = self.dialect.status(self.snapshot(task, "status"), self.context(task))
+        if not isinstance(answer, Html):  # a page is shown at once, and reloads itself
+            self.hold(task)
+        return self.send(answer, task)
 
     def monitor(self, request: Request, id: str) -> HttpResponseBase:
-        task = self.find(id)
+        task = self.hold(self.find(id))
         return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task)), task)
 
     def result(self, request: Request, id: str) -> HttpResponseBase:
-        task = self.find(id)
+        task = self.hold(self.find(id))
         return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task)), task)
 
     def replay(self, request: Request, id: str) -> HttpResponseBase:
-        task = self.find(id)
+        task = self.hold(self.find(id))
         return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
@@ -100,6 +104,28 @@ class TaskView(Endpoint):
         rows = tasks[listing.offset : listing.offset + listing.limit] if listing.offset < size else ()
         page = Page(rows=self.snapshots(rows, "list"), size=size, listing=listing)
         return self.send(self.dialect.page(page, self.context()), None)
+
+    # Waiting ---------------------------------------------------------------------------------------------------------
+
+    def hold(self, task: AsyncTask) -> AsyncTask:
+        """Have the response wait for the unfinished ``task``, where the client or the address says for how long."""
+        bare = self.request._request
+        if holds.of(bare) is None and not State(task.state).is_final:
+            seconds = min(patience.wanted_wait(bare) or self.address_wait, conf.MAX_WAIT_SECONDS)
+            if seconds:
+                holds.put(bare, holds.Hold(task.pk, seconds, user=self.user_before))
+        return task
+
+    @property
+    def address_wait(self) -> float:
+        """The seconds in the query of an address to which a redirect has led (``Dialect.redirect``); 0 without."""
+        text = self.request.query_params.get("wait", "")
+        return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) else 0.0
+
+    def kept_wait(self) -> float:
+        """The seconds for which the address has held this request; it may lead to itself again."""
+        hold = holds.of(self.request._request)
+        return self.address_wait if hold is not None and hold.was_kept else 0.0
 
     # Finding ---------------------------------------------------------------------------------------------------------
 
@@ -202,12 +228,17 @@ class TaskView(Endpoint):
 
     def context(self, task: AsyncTask | None = None) -> Context:
         now = task.now if task is not None else None
-        return render_context.context(self.request, self.dialect, now=now, viewer=render_context.viewer(self.request))
+        viewer = render_context.viewer(self.request)
+        return render_context.context(self.request, self.dialect, now=now, viewer=viewer, wait=self.kept_wait())
 
     def send(self, answer: Response | Replay | Html, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Html):
             return html.respond(answer, self.request._request, self.dialect)
         if isinstance(answer, Response):
-            return http.with_etag(http.respond(answer), self.request._request)
+            rendered = http.respond(answer)
+            hold, wanted = holds.of(self.request._request), patience.wanted_wait(self.request._request)
+            if hold is not None and wanted:
+                rendered.headers["Preference-Applied"] = f"wait={hold.seconds:g}"
+            return http.with_etag(rendered, self.request._request)
         assert task is not None and task.status_code is not None, "only a stored response can be replayed"
         return http.replayed(answer, task, self.request._request)

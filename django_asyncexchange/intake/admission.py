@@ -38,6 +38,8 @@ MARK = "async_exchange"
 """Attribute of a view: whether it may be called asynchronously. True, False, or names of its actions."""
 RETENTION = "async_exchange_retention"
 """Attribute of a view: how long the result of a successful call is kept, a ``timedelta``."""
+PATIENCE = "async_exchange_patience"
+"""Attribute of a view: seconds for which its calls are held, see ``intake.patience``."""
 REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls run again after their worker has died."""
 NOT_ASYNC = (NotAuthenticated, CallerUnknown, CallNotStorable)
@@ -55,23 +57,23 @@ def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Di
 
 
 def _mark_of(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
-    mark = _attribute(request, view_func, MARK)
+    mark = attribute(request, view_func, MARK)
     return mark if mark is None or isinstance(mark, bool) else _handler_name(request, view_func) in mark
 
 
 def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:
     """How long the result of a successful call is kept; None for the dialect's policy."""
-    wanted: dt.timedelta | None = _attribute(request, view_func, RETENTION)
+    wanted: dt.timedelta | None = attribute(request, view_func, RETENTION)
     return wanted
 
 
 def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
     """Whether the call runs again after its worker has died: the view's attribute, else by its method."""
-    wanted = _attribute(request, view_func, REPEATABLE)
+    wanted = attribute(request, view_func, REPEATABLE)
     return request.method in REPEATABLE_METHODS if wanted is None else bool(wanted)
 
 
-def _attribute(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
+def attribute(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
     """The attribute ``name`` of the view: of its handler, else of the function in the URLconf, else of its class.
 
     Decorators copy attributes of the view, except DRF's ``api_view`` and those of Ninja; below these, it is looked up.

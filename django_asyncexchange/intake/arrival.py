@@ -25,6 +25,9 @@ from ..protocol.values import Call, value
 KEY = "django_asyncexchange.intake.arrival"
 SPOOL = 64 * 1024
 
+_records_all = False
+"""Whether a view of this process has patience: any call may be one of its."""
+
 
 class RecordingInput:
     """``wsgi.input``, of which what is read is copied to ``file``; nothing, if it is longer than ``limit`` bytes."""
@@ -75,6 +78,12 @@ def connect() -> None:
     request_started.connect(record, dispatch_uid="django_asyncexchange.intake.arrival")
 
 
+def record_all() -> None:
+    """Record the body of every request from now on."""
+    global _records_all
+    _records_all = True
+
+
 def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """Copy ``environ``, and record the body of a request that a dialect may claim.
 
@@ -88,6 +97,8 @@ def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
 
 
 def _may_be_claimed(environ: dict[str, Any]) -> bool:
+    if _records_all or conf.has_patience:
+        return True
     path = get_path_info(environ) or "/"
     return any(mount.may_want_async(path, environ) for mount in conf.mounts)
 

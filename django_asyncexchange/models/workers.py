@@ -1,4 +1,4 @@
-"""Heartbeats of workers, for ``REQUIRE_WORKER``: calls are refused while no worker is alive."""
+"""Heartbeats of workers: whether one is alive that would run a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .timestamps import UTCDateTimeField
 
 
 class Worker(PrimaryDatabaseModel):
-    """One row per host with workers, named as in ``process_id``. Written only while ``REQUIRE_WORKER`` is on."""
+    """One row per host with workers, named as in ``process_id``."""
 
     name = models.CharField(primary_key=True, max_length=255)
     heard = UTCDateTimeField(db_default=Now(), db_index=True)

@@ -107,14 +107,16 @@ def replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, at_own_ur
     At its own URL a 200 is a file, with preconditions and ranges. At the URL of its call it is the response that the
     synchronous call would have had. Middleware cannot change it. Raises StorageFailed where its body is missing.
     """
-    answer = _replayed(replay, task, request, is_file=at_own_url and task.status_code == 200)
+    given = _headers(replay, task)
+    if at_own_url:
+        given = _private_by_default(given)
+    answer = _replayed(replay, task, given, request, is_file=at_own_url and task.status_code == 200)
     answer.freeze()
     return answer
 
 
-def _replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, is_file: bool) -> raw.Exact:
+def _replayed(replay: Replay, task: AsyncTask, given: Headers, request: HttpRequest, *, is_file: bool) -> raw.Exact:
     body = task.response_body()
-    given = _headers(replay, task)
     if body or request.method != "HEAD":
         given = tuple(pair for pair in given if pair[0].lower() != "content-length")
     if body and is_file and replay.status == 200:  # a signed link, which may redirect
@@ -136,7 +138,7 @@ def _headers(replay: Replay, task: AsyncTask) -> Headers:
     given = (*((name, text) for name, text in task.headers if name.lower() not in changed), *replay.headers)
     named = {name.lower() for name, _ in given}
     given = (*given, *((name, text) for name, text in replay.defaults if name.lower() not in named))
-    return _private_by_default(functools.reduce(content_encoding.with_vary, replay.vary, given))
+    return functools.reduce(content_encoding.with_vary, replay.vary, given)
 
 
 def _private_by_default(given: Headers) -> Headers:

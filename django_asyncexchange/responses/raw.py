@@ -67,9 +67,7 @@ def bare(status: int, headers: Headers) -> ExactResponse:
     return response
 
 
-def conditional(
-    request: HttpRequest, etag: str | None, modified: int | None, met: HttpResponse
-) -> ExactResponse | None:
+def conditional(request: HttpRequest, etag: str | None, modified: int | None, met: Any) -> ExactResponse | None:
     """304 or 412 instead of ``met`` where a precondition of ``request`` is not met (RFC 9110 section 13); else None."""
     answer: HttpResponse | None = get_conditional_response(request, etag, modified, met)
     if answer is None or answer is met:

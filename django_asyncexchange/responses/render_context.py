@@ -21,7 +21,14 @@ LANGUAGES = frozenset({"en", "ru"})
 """Languages of the package's messages."""
 
 
-def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, viewer: Owner | None = None) -> Context:
+def context(
+    request: Any,
+    dialect: Dialect,
+    *,
+    now: dt.datetime | None = None,
+    viewer: Owner | None = None,
+    wait: float = 0.0,
+) -> Context:
     """The context for a response to ``request`` in ``dialect``; ``now`` is the database's time where it is compared."""
     path = get_script_prefix().rstrip("/") + dialect.prefix
     language = reader_language(request, dialect)
@@ -38,6 +45,7 @@ def context(request: Any, dialect: Dialect, *, now: dt.datetime | None = None, v
         translate=translate,
         signer=conf.signer("download"),
         accept=request.META.get("HTTP_ACCEPT", ""),
+        wait=wait,
     )
 
 

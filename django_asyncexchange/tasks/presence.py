@@ -1,4 +1,4 @@
-"""Worker heartbeats: with ``REQUIRE_WORKER``, calls are refused while no worker is alive."""
+"""Worker heartbeats: where they are missing, ``REQUIRE_WORKER`` refuses calls, and patience runs them at once."""
 
 from __future__ import annotations
 
@@ -18,23 +18,42 @@ logger = logging.getLogger("django_asyncexchange")
 
 HEARTBEAT_TIMEOUT = dt.timedelta(minutes=1)
 """A worker without a heartbeat for this long counts as dead; for three sweeps, if those take longer."""
+SEEN_SECONDS = 5.0
+"""Seconds for which this process believes that there is a worker, once it has seen a heartbeat."""
 CHECK_SECONDS = 60.0
 """Seconds between two checks, in this process, whether polled tasks wait without a worker."""
 
 _last_check = -CHECK_SECONDS
+_last_seen = -SEEN_SECONDS
 
 
 def record_heartbeat() -> None:
-    """Record this worker's heartbeat, if ``REQUIRE_WORKER`` is on."""
-    if conf.REQUIRE_WORKER:
-        Worker.objects.record_heartbeat(process_id.machine())
+    """Record this worker's heartbeat."""
+    Worker.objects.record_heartbeat(process_id.machine())
 
 
 def is_missing() -> bool:
     """Whether a worker is required but none is alive. One query, or none if it is not required."""
     if not conf.REQUIRE_WORKER or not executors.load().needs_worker:
         return False
-    return not Worker.objects.seen_within(_heartbeat_timeout()).exists()
+    return not _is_seen()
+
+
+def is_in_sight() -> bool:
+    """Whether a worker is alive, or none is needed. Independent of ``REQUIRE_WORKER``; a query every ``SEEN_SECONDS``,
+    and every time while there is none.
+    """
+    global _last_seen
+    if not executors.load().needs_worker or time.monotonic() - _last_seen < SEEN_SECONDS:
+        return True
+    is_seen = _is_seen()
+    if is_seen:
+        _last_seen = time.monotonic()
+    return is_seen
+
+
+def _is_seen() -> bool:
+    return Worker.objects.seen_within(_heartbeat_timeout()).exists()
 
 
 def seems_missing(tasks: Iterable[AsyncTask]) -> bool:

@@ -1,84 +1,56 @@
-"""Wait for a task to finish (``Prefer: wait=N``, RFC 7240 section 4.3).
-
-PostgreSQL notifies on commit (LISTEN/NOTIFY); other databases are polled with growing pauses.
-"""
+"""Wait for a task to finish (``Prefer: wait=N``, RFC 7240 section 4.3), in a thread or in an event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import suppress
 
-from django.db import connections, router
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
 
 from ..models import AsyncTask
-from ..store.statements import FINISHED
+from .notifier import Watch, watching
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
-"""Pauses between polls in seconds, without notifications: they double from the first to the longest."""
+SHORT = 0.2
+"""Seconds for which a waiting thread keeps its database connection: most calls that end in time end within them."""
 
 
 def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
-    """Return the task as soon as it is final; None after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    with _pauses(task_id) as pause:
-        length = FIRST_PAUSE
-        while True:
-            task: AsyncTask | None = AsyncTask.objects.finished().with_now().filter(pk=task_id).first()
-            left = deadline - time.monotonic()
-            if task is not None or left <= 0:
-                return task
-            pause(min(length, left), left)
-            length = min(length * 2, LONGEST_PAUSE)
+    """Return the task as soon as it is final; None after ``seconds``.
 
-
-def until_final_in_thread(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
-    """``until_final`` in a thread of its own, whose connections are closed at the end."""
-    try:
-        return until_final(task_id, seconds)
-    finally:
-        connections.close_all()
-
-
-def is_pooled(connection: Any) -> bool:
-    """Whether a connection pooler (PgBouncer) is between us and PostgreSQL: LISTEN would apply to a session that others
-    share. Its backend process id is not the session's.
+    A longer wait ends the thread's database connection as the end of a request does (``CONN_MAX_AGE``): hundreds of
+    waiting requests shall not hold as many.
     """
-    alias = connection.alias
-    if alias not in _pooled:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            _pooled[alias] = cursor.fetchone()[0] != connection.connection.info.backend_pid
-    return _pooled[alias]
+    finished = threading.Event()
+    if (task := _final(task_id)) is not None:
+        return task
+    with watching(Watch(task_id, finished.set)):
+        if (task := _final(task_id)) is not None:
+            return task
+        if not finished.wait(min(seconds, SHORT)):
+            close_old_connections()
+            finished.wait(max(0.0, seconds - SHORT))
+        return _final(task_id)
 
 
-_pooled: dict[str, bool] = {}
-"""By database alias."""
+async def auntil_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
+    """``until_final`` in an event loop: no thread waits, and no database connection is held."""
+    loop, finished = asyncio.get_running_loop(), asyncio.Event()
+    look = sync_to_async(_final)
+    if (task := await look(task_id)) is not None:
+        return task
+    with watching(Watch(task_id, lambda: loop.call_soon_threadsafe(finished.set))):
+        if (task := await look(task_id)) is not None:
+            return task
+        await sync_to_async(close_old_connections)()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await finished.wait()
+        return await look(task_id)
 
 
-@contextmanager
-def _pauses(task_id: uuid.UUID) -> Iterator[Callable[[float, float], Any]]:
-    """Yield ``pause(short, long)``: it sleeps ``short``, or up to ``long`` until the database notifies."""
-    connection = connections[router.db_for_write(AsyncTask)]
-    listens = connection.vendor == "postgresql" and not connection.in_atomic_block
-    if listens:
-        connection.ensure_connection()
-        listens = not is_pooled(connection)
-    notifies = getattr(connection.connection, "notifies", None) if listens else None
-    if not callable(notifies):  # psycopg 2 has a list of that name, and no way to wait for it
-        sleep = threading.Event().wait
-        yield lambda short, long: sleep(short)
-        return
-
-    def listen(short: float, long: float) -> None:
-        next((None for note in notifies(timeout=long) if note.payload == str(task_id)), None)
-
-    with connection.cursor() as cursor:
-        cursor.execute(f"LISTEN {FINISHED}")  # before the first query, so that no notification is missed
-        try:
-            yield listen
-        finally:
-            cursor.execute(f"UNLISTEN {FINISHED}")
+def _final(task_id: uuid.UUID) -> AsyncTask | None:
+    task: AsyncTask | None = AsyncTask.objects.finished().with_now().filter(pk=task_id).first()
+    return task

@@ -20,6 +20,7 @@ from django.urls import resolve
 
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
+from django_asyncexchange.responses import holds
 
 from ..pages import ROOT, blocks
 from ..services import exchange, soon, stored
@@ -147,6 +148,14 @@ def test_reload_keeps_the_query(client, of_anna):
     """An address in the header would replace the page's own."""
     page = text_of(client.get(f"{address(of_anna())}?wait=20"))
     assert '<meta http-equiv="refresh" content="2">' in page
+
+
+def test_page_is_shown_at_once_although_its_address_holds_other_clients(client, of_anna):
+    held = f"{address(of_anna())}?wait=0.001"
+    assert holds.of(client.get(held, headers={"Accept": "*/*"}).wsgi_request) is not None
+    response = client.get(held)
+    assert "<h1>Running</h1>" in text_of(response)
+    assert holds.of(response.wsgi_request) is None
 
 
 @pytest.mark.parametrize("query", ["", "?wait=20"])

@@ -96,10 +96,23 @@ def test_maintenance_announces_the_worker(monkeypatch):
     assert submitted().pk
 
 
-def test_without_require_worker_there_are_no_queries(django_assert_num_queries):
+def test_without_require_worker_a_submit_does_not_look_for_one(django_assert_num_queries):
     with override_settings(ASYNC_EXCHANGE=exchange(REQUIRE_WORKER=False)), django_assert_num_queries(0):
-        presence.record_heartbeat()
         assert not presence.is_missing()
+
+
+def test_worker_in_sight_is_looked_for_once_in_a_while(django_assert_num_queries, monkeypatch):
+    monkeypatch.setattr(presence, "_last_seen", -presence.SEEN_SECONDS)
+    worker_seen(seconds=0)
+    with django_assert_num_queries(1):
+        assert presence.is_in_sight()
+        assert presence.is_in_sight()
+
+
+def test_silent_worker_is_out_of_sight(monkeypatch):
+    monkeypatch.setattr(presence, "_last_seen", -presence.SEEN_SECONDS)
+    worker_seen(seconds=-70)
+    assert not presence.is_in_sight()
 
 
 def test_presence_check_is_one_query(django_assert_num_queries):

@@ -1,25 +1,21 @@
-"""``Prefer: wait=N``: the response itself if it is there in time; PostgreSQL notifies the waiting request."""
+"""``Prefer: wait=N``: the response itself if it is there in time."""
 
 from __future__ import annotations
 
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import AsyncClient, Client, override_settings
-from django.test.utils import CaptureQueriesContext
 
 from django_asyncexchange.models import AsyncTask
-from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.tasks import lifecycle, waiting
+from django_asyncexchange.protocol.states import Reason
+from django_asyncexchange.tasks import lifecycle
 from django_asyncexchange.worker import runner
 
-from ..services import IDLE, PATIENCE, exchange, stored, until
+from ..services import IDLE, exchange, run_alone, soon, stored, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -105,33 +101,6 @@ def test_asgi_request_waits():
     assert (response.status_code, response.content) == (201, b"the answer")
 
 
-def test_polling_interval_grows(django_assert_max_num_queries):
-    task = stored(State.PROCESSING)
-    with django_assert_max_num_queries(8):  # 10, 20, 40, 80, 160, 320 ms; two more statements for LISTEN and UNLISTEN
-        assert waiting.until_final(task.pk, 0.5) is None
-
-
-def test_postgresql_notify_ends_a_wait(helper):
-    if connection.vendor != "postgresql":
-        pytest.skip("only PostgreSQL can wake a waiter; tests/test_databases.py runs this file there")
-    task, began = stored(State.PROCESSING), threading.Event()
-
-    def wait():
-        began.set()
-        queries = []
-        with connection.execute_wrapper(lambda run, sql, *rest: (queries.append(sql), run(sql, *rest))[1]):
-            found = waiting.until_final(task.pk, PATIENCE)
-        return found, [sql for sql in queries if sql.startswith("SELECT")]
-
-    work = helper(wait)
-    assert began.wait(PATIENCE)
-    time.sleep(0.2)  # lets it fall asleep; too early only makes the test weaker, not wrong
-    lifecycle.cancel(task)
-    found, looks = work.result(PATIENCE)
-    assert found.state == State.CANCEL
-    assert len(looks) == 2
-
-
 def test_lost_listening_session_leaves_the_202(anna, helper):
     if connection.vendor != "postgresql":
         pytest.skip("only PostgreSQL is listened to; tests/test_databases.py runs this file there")
@@ -156,33 +125,95 @@ def test_lost_listening_session_leaves_the_202(anna, helper):
     assert (response.status_code, AsyncTask.objects.count()) == (202, 1)
 
 
-# Poolers --------------------------------------------------------------------------------------------------------------
+# Polls ----------------------------------------------------------------------------------------------------------------
 
-on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL tells")
-
-
-@on_postgresql
-def test_behind_a_pooler_the_wait_polls_without_listen(monkeypatch):
-    monkeypatch.setattr(waiting, "_pooled", {connection.alias: True})
-    task = stored(State.DONE)
-    with CaptureQueriesContext(connection) as queries:
-        assert waiting.until_final(task.pk, PATIENCE) == task
-    assert not [query for query in queries if "LISTEN" in query["sql"]]
-
-
-@on_postgresql
-def test_pooler_is_detected_by_the_backend_pid(monkeypatch):
-    """Behind PgBouncer it differs from the session's own."""
-    monkeypatch.setattr(waiting, "_pooled", {})
-    driver = SimpleNamespace(info=SimpleNamespace(backend_pid=1))
-    assert waiting.is_pooled(SimpleNamespace(alias="pooled", connection=driver, cursor=connection.cursor))
+WAIT = {"Prefer": "wait=30"}
+POLLS = [
+    ("prefer", "/async/tasks/{id}"),
+    ("prefer", "/async/operations/{id}"),
+    ("prefer", "/async/tasks/{id}/result"),
+    ("solitude", "/delay/result/{id}/"),
+    ("solitude", "/delay/replay/{id}/"),
+    ("moysklad", "/api/remap/1.2/async/{id}"),
+    ("moysklad", "/api/remap/1.2/async/{id}/result"),
+    ("kladana", "/kladana/api/remap/1.2/async/{id}"),
+    ("mailru", "/async_api/v2/requests/{id}.json"),
+    ("mailru", "/async_api/v2/responses/{id}.json"),
+    ("cisco", "/unifiedconfig/config/asyncrequeststatus/{id}"),
+]
 
 
-@on_postgresql
-def test_direct_session_listens(monkeypatch):
-    monkeypatch.setattr(waiting, "_pooled", {})
-    connection.ensure_connection()
-    assert not waiting.is_pooled(connection)
-    with CaptureQueriesContext(connection) as queries:
-        waiting.until_final(stored(State.DONE).pk, PATIENCE)
-    assert [query["sql"].split()[0] for query in queries if "LISTEN" in query["sql"]] == ["LISTEN", "UNLISTEN"]
+def essence(response):
+    """What the same poll answers each time: a signed link differs."""
+    return response.status_code, response.headers.get("Content-Type"), len(response.content)
+
+
+@pytest.fixture
+def task(anna):
+    """A function that stores a ready task of anna's on a mount."""
+    user = User.objects.get()
+
+    def make(dialect):
+        owned = {"owner": user, "account": str(user.pk), "auth_backend": "django.contrib.auth.backends.ModelBackend"}
+        return stored(to="/answers/200/", dialect=dialect, sent=soon(), **owned)
+
+    return make
+
+
+@pytest.mark.parametrize(("dialect", "address"), POLLS)
+def test_poll_waits_for_the_end(anna, helper, task, dialect, address):
+    ready = task(dialect)
+    url = address.format(id=ready.pk)
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        before = anna.get(url)
+        work = helper(lambda: run_alone(ready.pk))
+        waited = anna.get(url, headers=WAIT)
+        work.result()
+        after = anna.get(url)
+    assert essence(waited) == essence(after) != essence(before)
+
+
+def test_poll_in_vain_names_the_wait_that_was_applied(anna, task):
+    url = f"/async/tasks/{task('prefer').pk}"
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, MAX_WAIT_SECONDS=0.1)):
+        waited = anna.get(url, headers=WAIT)
+        assert "Preference-Applied" not in anna.get(url)
+    assert (waited.status_code, waited["Preference-Applied"]) == (202, "wait=0.1")
+
+
+def test_poll_over_asgi_waits_for_the_end(anna, helper, task):
+    ready, client = task("prefer"), AsyncClient()
+    client.cookies = anna.cookies
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        work = helper(lambda: run_alone(ready.pk))
+        waited = async_to_sync(client.get)(f"/async/tasks/{ready.pk}", headers=WAIT)
+        work.result()
+    assert waited.status_code == 303
+
+
+def test_poll_that_waits_counts_as_one_request(anna, task):
+    url = f"/async/tasks/{task('prefer').pk}"
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE, MAX_WAIT_SECONDS=0.01, THROTTLE_RATE="2/min")):
+        assert [anna.get(url, headers=WAIT).status_code for _ in range(3)] == [202, 202, 429]
+
+
+def test_stranger_does_not_wait(helper, task):
+    client = Client()
+    client.force_login(User.objects.create(username="bob"))
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        assert client.get(f"/async/tasks/{task('prefer').pk}", headers=WAIT).status_code == 404
+
+
+def test_caller_is_authenticated_again_after_a_wait(anna, helper, task):
+    """Whoever has logged out in the meantime does not get the result."""
+    ready = task("prefer")
+
+    def run():
+        User.objects.update(is_active=False)
+        run_alone(ready.pk)
+
+    with override_settings(ASYNC_EXCHANGE=exchange(EXECUTOR=IDLE)):
+        work = helper(run)
+        waited = anna.get(f"/async/tasks/{ready.pk}/result", headers=WAIT)
+        work.result()
+    assert waited.status_code in (401, 403)

@@ -149,6 +149,11 @@ class Dialect(abc.ABC):
         location = ("Location", self.url_of("status", task, context.base))
         return json_response(self.task_document(task, context), status=202, headers=(location,))
 
+    def redirect(self, task: Snapshot, context: Context, wait: float) -> Response:
+        """303 to the task's status, whose address then holds each request for ``wait`` seconds (``Context.wait``)."""
+        location = ("Location", f"{self.url_of('status', task, context.base)}?wait={wait:g}")
+        return json_response(self.task_document(task, context), status=303, headers=(location,))
+
     def reads(self, verb: str, state: State) -> bool:
         """Whether rendering ``verb`` for a task in ``state`` needs the stored body (``Snapshot.content``)."""
         return False

@@ -10,11 +10,13 @@ from typing import Any
 from ...protocol.states import State
 from ...protocol.validators import (
     Boolean,
+    Choice,
     DictOf,
     Duration,
     Integer,
     ListOf,
     OrNone,
+    Seconds,
     Text,
     Validator,
     Zone,
@@ -87,6 +89,14 @@ class Policy:
         metadata={"validator": DictOf(key=Text(text="error code", pattern=r".+", example="61002"), each=Text())},
     )
     """Custom texts of errors, by the dialect's code: ``{"61002": "Please wait for your other reports."}``."""
+    patience: float | None = option(None, OrNone(other=Seconds(above=False)))
+    """Seconds for which a call of a view without a trigger is held; ``None`` is the setting ``PATIENCE``. Only where
+    the trigger is a preference. See :doc:`/howto/patience`.
+    """
+    after_patience: str = option("auto", Choice(choices=("auto", "redirect", "accepted")))
+    """How a call is answered that takes longer than that: ``"redirect"`` is 303 to its status, ``"accepted"`` is 202,
+    and ``"auto"`` is 303 for GET, HEAD and the forms of browsers.
+    """
     views: tuple[str, ...] = option((), ListOf(each=VIEW))
     """Further views for this mount only."""
 

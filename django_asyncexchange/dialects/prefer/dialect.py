@@ -80,21 +80,26 @@ class Prefer(Dialect):
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
-        document = document_of(task, context.base, context.now)
-        return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
+        return json_response(self.task_document(task, context), status=202, headers=(*places, RETRY_AFTER, *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response | Html:
         """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4).
 
-        A browser gets a page instead while there is no result.
+        A browser gets a page instead while there is no result. An address that holds leads to itself instead of 202,
+        for clients that only follow redirects.
         """
         if accept.prefers_html(context.accept) and self.result_error(task, context.now) is not None:
             return pages.of_task(self, task, context)
-        document = document_of(task, context.base, context.now)
+        document = self.task_document(task, context)
         address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
             return json_response(document, status=303, headers=(("Location", f"{address}/result"),))
+        if context.wait:
+            return self.redirect(task, context, context.wait)
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
+
+    def task_document(self, task: Snapshot, context: Context) -> dict[str, object]:
+        return document_of(task, context.base, context.now)
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
@@ -133,7 +138,7 @@ class Prefer(Dialect):
     def page(self, page: Page, context: Context) -> Response | Html:
         if accept.prefers_html(context.accept):
             return pages.of_list(self, page, context)
-        results = [document_of(task, context.base, context.now) for task in page.rows]
+        results = [self.task_document(task, context) for task in page.rows]
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:
