@@ -20,9 +20,12 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 def respond(page: Html, request: HttpRequest, dialect: Dialect) -> HttpResponse:
-    """``page`` in the client's language. It has no ETag: a form's CSRF token is another one each time."""
+    """``page`` in the client's language. It has no ETag: a form's CSRF token is another one each time.
+
+    ``address`` is the page's own, with its query: a script may write the page into a document with another one.
+    """
     with translation.override(render_context.reader_language(request, dialect)):
-        text = _template(page.template).render({**page.context}, request)
+        text = _template(page.template).render({**page.context, "address": request.get_full_path()}, request)
     response = HttpResponse(text, content_type="text/html; charset=utf-8", headers=dict(NO_STORE))
     patch_vary_headers(response, ("Accept",))
     return response

@@ -144,10 +144,12 @@ def test_unfinished_task_has_a_page_that_reloads_itself(client, of_anna, state, 
     assert '<progress aria-label="progress"></progress>' in page
 
 
-def test_reload_keeps_the_query(client, of_anna):
-    """An address in the header would replace the page's own."""
-    page = text_of(client.get(f"{address(of_anna())}?wait=20"))
-    assert '<meta http-equiv="refresh" content="2">' in page
+@pytest.mark.parametrize("rest", ["", "/", "?wait=20", "?a=1&wait=20&b='%22%3E"])
+def test_page_reloads_its_own_address_with_the_query(client, of_anna, rest):
+    path = address(of_anna()) + rest
+    page = text_of(client.get(path))
+    [content] = re.findall(r'<meta http-equiv="refresh" content="([^"]+)">', page)
+    assert unescape(content) == f"2; url={path}"
 
 
 def test_page_is_shown_at_once_although_its_address_holds_other_clients(client, of_anna, monkeypatch):
