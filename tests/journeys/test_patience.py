@@ -58,10 +58,10 @@ class Site:
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-def behind(
+def workers(
     request: pytest.FixtureRequest, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    """A site with a worker, whose web server is to be started."""
+) -> Iterator[Callable[[], Site]]:
+    """A function that returns a site with a worker, whose web server is to be started."""
     home = tmp_path_factory.mktemp("patience")
     broker, name = cells.BROKERS["django-q2 in the database"], f"asyncexchange_patience_{uuid.uuid4().hex[:12]}"
     with cells.postgresql(name, postgres_url) as database:
