@@ -26,6 +26,13 @@ def lasts(request):
         here.recv(1)
 
 
+@allow_async(patience=0.2)
+@api_view(["GET"])
+def slow(request):
+    """Take longer than its patience; the task's run limit ends it."""
+    return lasts(request._request)
+
+
 @allow_async
 @api_view(["GET"])
 def fills(request):
@@ -36,6 +43,7 @@ def fills(request):
 urlpatterns = [
     *(path(f"{folder}/stock", answers) for folder in ("reports", "api/remap/1.2/report")),
     *(path(f"{folder}/lasts", lasts) for folder in ("reports", "api/v2", "api/remap/1.2/report")),
+    path("reports/slow", slow),
     path("orders/", answers),
     path("generic/buyer/", answers),
     path("api/goods", answers),

@@ -60,5 +60,6 @@ ASYNC_EXCHANGE = {
     "DIALECTS": {"prefer": {"PREFIX": "/async", "SHARE": 2}},
     "EXECUTOR": EXECUTOR_PATH,
     "SWEEP_SECONDS": 0.5,
+    "ALLOW_ANONYMOUS": "JOURNEY_ANONYMOUS" in os.environ,
     "LEASE_SECONDS": float(os.environ.get("JOURNEY_LEASE") or 30),
 }
