@@ -16,14 +16,19 @@ from django.db import connection
 from django.test import Client
 from django.test.client import encode_multipart
 from django.test.utils import CaptureQueriesContext
-from django.urls import resolve
+from django.urls import include, path, resolve
+from rest_framework import generics, serializers
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
+from rest_framework.response import Response
 
-from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.models import AsyncTask, Worker
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.responses import holds
+from django_asyncexchange.tasks import presence
 
 from ..pages import ROOT, blocks
-from ..services import exchange, soon, stored
+from ..services import IDLE, exchange, run_alone, soon, stored
 
 pytestmark = pytest.mark.django_db
 
@@ -403,3 +408,49 @@ def test_anonymous_browser_sees_an_anonymous_task(settings):
     settings.ASYNC_EXCHANGE = exchange(ALLOW_ANONYMOUS=True)
     task = stored(State.PROCESSING, dialect="prefer")
     assert "<h1>Running</h1>" in text_of(Client(headers={"Accept": CHROME}).get(address(task)))
+
+
+# Patience -------------------------------------------------------------------------------------------------------------
+
+
+class Note(serializers.Serializer):
+    text = serializers.CharField()
+
+
+class Notes(generics.GenericAPIView):
+    """A view with the pages of REST framework's browsable API."""
+
+    serializer_class = Note
+    authentication_classes = (SessionAuthentication,)
+    renderer_classes = (JSONRenderer, BrowsableAPIRenderer)
+    async_exchange = True
+
+    def get(self, request):
+        return Response({"text": "Hello"})
+
+    def post(self, request):
+        note = self.get_serializer(data=request.data)
+        note.is_valid(raise_exception=True)
+        return Response(note.data)
+
+
+urlpatterns = [path("", include("tests.urls")), path("notes/", Notes.as_view())]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.urls(__name__)
+def test_slow_call_of_the_browsable_api_ends_on_its_own_page(anna, settings, monkeypatch, method):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, PATIENCE=0.01)
+    monkeypatch.setattr(presence, "_last_seen", -presence.SEEN_SECONDS)
+    Worker.objects.create(name="here", heard=soon(seconds=-1))
+    client = Client(headers={"Accept": CHROME, "Accept-Language": "en"})
+    client.force_login(anna)
+    response = client.get("/notes/") if method == "GET" else post(client, "/notes/", {"text": "Hello"})
+    assert response.status_code == 303
+    assert "<h1>Waiting</h1>" in text_of(client.get(response["Location"]))
+    run_alone(AsyncTask.objects.get().pk)
+    result = client.get(client.get(response["Location"])["Location"])
+    assert (result.status_code, result["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert f"<b>{method}</b> /notes/" in result.content.decode()
+    assert "&quot;text&quot;: &quot;Hello&quot;" in result.content.decode()
