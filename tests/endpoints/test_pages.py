@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.client import encode_multipart
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, override_script_prefix
 from django.urls import include, path, resolve
 from rest_framework import generics, serializers
 from rest_framework.authentication import SessionAuthentication
@@ -295,6 +295,27 @@ def test_form_without_its_token_is_refused(client, of_anna, fields, content_type
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
 
 
+BROKEN = {
+    "no boundary": ("multipart/form-data", b"--x"),
+    "no end": ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'),
+    "no UTF-8": ("application/x-www-form-urlencoded", b"csrfmiddlewaretoken=%FF\xff&\0=1"),
+    "strange charset": ("application/x-www-form-urlencoded; charset=nonsense", b"csrfmiddlewaretoken=x"),
+    "many fields": ("application/x-www-form-urlencoded", b"a&" * 1500),
+    "no JSON": ("application/json", b"{"),
+    "strange type": ("x", b"csrfmiddlewaretoken=x"),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body"), BROKEN.values(), ids=BROKEN)
+def test_broken_form_is_a_refusal(client, of_anna, content_type, body):
+    task = of_anna()
+    client.get(address(task))
+    response = client.generic("POST", f"{address(task)}/cancel", body, content_type)
+    assert response.status_code in (400, 403)
+    assert response["Content-Type"] == "application/problem+json"
+    assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
+
+
 def test_form_of_another_account_finds_no_task(client):
     task = stored(State.PROCESSING, owner=User.objects.create(username="otto"), dialect="prefer")
     own = stored(State.PROCESSING, owner=User.objects.get(username="anna"), dialect="prefer")
@@ -302,6 +323,19 @@ def test_form_of_another_account_finds_no_task(client):
     response = post(client, f"{address(task)}/cancel", {"csrfmiddlewaretoken": token})
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert AsyncTask.objects.get(pk=task.pk).state == State.PROCESSING
+
+
+def test_button_leads_below_the_script_name(client, of_anna):
+    task = of_anna()
+    token = {"csrfmiddlewaretoken": TOKEN.findall(text_of(client.get(address(task))))[0]}
+    with override_script_prefix("/shop/"):
+        assert f'action="/shop{address(task)}/cancel"' in text_of(client.get(address(task)))
+        assert post(client, f"{address(task)}/cancel", token)["Location"] == f"/shop{address(task)}"
+
+
+def test_token_may_be_kept_in_the_session(client, of_anna, settings):
+    settings.CSRF_USE_SESSIONS = True
+    assert cancel(client, of_anna()).status_code == 303
 
 
 def test_other_clients_get_204_from_the_forms_address(client, of_anna):
