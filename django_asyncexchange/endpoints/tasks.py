@@ -27,7 +27,7 @@ from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
 from ..responses import http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
-from ..tasks import lifecycle, presence
+from ..tasks import lifecycle, presence, retention
 from . import authentication
 from .base import Endpoint, key_of
 
@@ -79,6 +79,24 @@ class TaskView(Endpoint):
             if not (self.dialect.CANCELS_AGAIN and task.state == State.CANCEL):
                 raise
         return self.send(self.dialect.cancelled(cancelled.snapshot(), self.context(task)), cancelled)
+
+    def remove(self, request: Request, id: str) -> HttpResponseBase:
+        """Cancel an unfinished task, delete the result of a finished one (idempotent, RFC 9110 section 9.2.2)."""
+        task = self.find(id)
+        try:
+            removed = lifecycle.cancel(task)
+        except exceptions.NotCancellable:
+            retention.expire(task)
+            removed = self.find(id)
+        return self.send(self.dialect.cancelled(removed.snapshot(), self.context(removed)), removed)
+
+    def change(self, request: Request, id: str) -> HttpResponseBase:
+        """Set the deletion date of a finished task."""
+        task = self.find(id)
+        if not retention.keep_until(task, self.dialect.change(task.snapshot(), self.context(task), self.document())):
+            raise exceptions.ResultExpired  # meanwhile
+        changed = self.find(id)
+        return self.send(self.dialect.changed(changed.snapshot(), self.context(changed)), changed)
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))
