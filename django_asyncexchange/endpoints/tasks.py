@@ -87,8 +87,8 @@ class TaskView(Endpoint):
             removed = lifecycle.cancel(task)
         except exceptions.NotCancellable:
             retention.expire(task)
-            removed = self.find(id)
-        return self.send(self.dialect.cancelled(removed.snapshot(), self.context(removed)), removed)
+            removed = task = self.find(id)
+        return self.send(self.dialect.cancelled(removed.snapshot(), self.context(task)), removed)
 
     def change(self, request: Request, id: str) -> HttpResponseBase:
         """Set the deletion date of a finished task."""

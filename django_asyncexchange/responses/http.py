@@ -107,8 +107,8 @@ def replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, at_own_ur
     At its own URL a 200 is a file, with preconditions and ranges. At the URL of its call it is the response that the
     synchronous call would have had. Middleware cannot change it. Raises StorageFailed where its body is missing.
     """
-    is_file = at_own_url and (replay.status or task.status_code) == 200
-    answer = _replayed(replay, task, request, is_file=is_file)
+    is_whole = (replay.status or task.status_code) == 200 and task.status_code != 206
+    answer = _replayed(replay, task, request, is_file=at_own_url and is_whole)
     answer.freeze()
     return answer
 

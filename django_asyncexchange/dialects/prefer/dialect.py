@@ -221,10 +221,13 @@ class Prefer(Dialect):
         return document_of(task, context.base, context.now, self._link_query(task, context))
 
     def _link_query(self, task: Snapshot, context: Context) -> str:
-        """The query of a link that expires after half of ``LINK_LIFETIME`` at least, all of it at most.
+        """The query of a signed link; "" where there is no result.
 
-        It is the same for half of the lifetime, so that documents with it keep their ETag meanwhile.
+        It expires after half of ``LINK_LIFETIME`` at least, all of it at most, and is the same for half of it, so that
+        documents keep their ETag meanwhile.
         """
+        if self.result_error(task, context.now) is not None:
+            return ""
         lifetime = math.ceil(self.policy.link_lifetime.total_seconds())
         step = max(lifetime // 2, 1)
         expires = math.floor(context.now.timestamp()) // step * step + lifetime
