@@ -285,19 +285,21 @@ def test_download_is_the_response_as_a_file(prefer: Prefer, state: State, code: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    ("minutes", "changes", "error"),
     [
-        ({}, exceptions.LinkInvalid),
-        (GONE, exceptions.ResultExpired),
-        ({"state": State.CANCEL}, exceptions.ResultCancelled),
-        ({"attempt": 2}, exceptions.LinkInvalid),
+        (0, {}, exceptions.LinkInvalid),
+        (5, {"attempt": 2}, exceptions.LinkInvalid),
+        (5, GONE, exceptions.ResultExpired),
+        (5, {"state": State.CANCEL}, exceptions.ResultCancelled),
     ],
-    ids=["too late", "deleted", "cancelled", "of another attempt"],
+    ids=["too late", "of another attempt", "deleted", "cancelled"],
 )
-def test_link_without_a_result_is_refused(prefer: Prefer, changes: dict[str, Any], error: type[Exception]) -> None:
-    expired = dict(parse_qsl(urlsplit(download(dt.timedelta())).query))
+def test_link_without_a_result_is_refused(
+    prefer: Prefer, minutes: int, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    query = dict(parse_qsl(urlsplit(download(dt.timedelta(minutes=minutes))).query))
     with pytest.raises(error):
-        prefer.download(snapshot(**changes), at(), expired)
+        prefer.download(snapshot(**changes), at(), query)
 
 
 # Deletion date -------------------------------------------------------------------------------------------------------
