@@ -410,6 +410,12 @@ class RequestMalformed(HttpRefused):
     message = _("The request cannot be understood.")
 
 
+class DeletionDateRefused(RequestMalformed):
+    """The deletion date is malformed, past or too late (details: parameter, value, latest)."""
+
+    message = _("The deletion date cannot be %(value)s; it can be from now to %(latest)s.")
+
+
 class Throttled(HttpRefused):
     """The caller has made too many requests."""
 

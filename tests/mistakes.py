@@ -147,6 +147,7 @@ MISTAKES: Mapping[str, tuple[CheckId, Mapping[str, Any], str]] = {
     "a capacity in words": (CheckId.DIALECT_WRONG, option(CAPACITY="4"), "without quotes"),
     "deliveries of no protocol": (CheckId.DIALECT_WRONG, option(DELIVERY="standard"), "'signed'"),
     "a zone on Mars": (CheckId.DIALECT_WRONG, option(TIME_ZONE="Mars/Base"), "IANA"),
+    "a retention that no client can ask for": (CheckId.DIALECT_WRONG, option(MAX_RETENTION=60), "RETENTION"),
     "a text for no error": (CheckId.DIALECT_WRONG, option(TEXTS={"61999": "No."}), "61002"),
     "another mount of a preference": (
         CheckId.DIALECTS_COLLIDE,

@@ -22,7 +22,7 @@ CREDENTIALS = """
     key sig sign signature code ticket otp totp pin sid jwt auth authorization token access_token refreshToken id_token
     secret client_secret password passwd pass pwd passphrase api_key apikey X-Amz-Signature X-Amz-Credential
     X-Amz-Security-Token SAMLResponse SAMLRequest client_assertion Ocp-Apim-Subscription-Key Cf-Access-Jwt-Assertion
-    DPoP X-Auth X-Passwd X-Api-Key X-Session-Id Cookie csrfmiddlewaretoken user[password] %6Bey private-key
+    temp_url_sig DPoP X-Auth X-Passwd X-Api-Key X-Session-Id Cookie csrfmiddlewaretoken user[password] %6Bey private-key
 """
 PLAIN = "page limit order filter momentFrom interval store.id expand done group format lang q country zip design"
 

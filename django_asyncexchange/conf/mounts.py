@@ -126,9 +126,13 @@ def delivery_rules(cls: type[Dialect]) -> Mapping[str, DeliveryRules]:
 
 
 def _require_known(cls: type[Dialect], key: str, given: Any) -> None:
-    """Raise Mistake for unknown rules in ``DELIVERY``, and for codes in ``TEXTS`` that the dialect does not use."""
+    """Raise Mistake for what the dialect does not have: the rules in ``DELIVERY``, a code in ``TEXTS``, a request that
+    ``MAX_RETENTION`` would limit.
+    """
     if key == "DELIVERY" and given not in (known := delivery_rules(cls)):
         raise Mistake(f"{given!r} is unknown.", f"Write one of {', '.join(map(repr, sorted(known)))}.")
+    if key == "MAX_RETENTION" and given is not None and "change" not in cls.ROUTES:
+        raise Mistake(f"clients of {cls.__name__} cannot change a deletion date.", "Remove it, or set RETENTION.")
     if key == "TEXTS":
         codes = {str(wire.code) for wire in cls.CODES.values()}
         for code in given.keys() - codes:

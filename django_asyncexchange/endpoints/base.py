@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import uuid
 from collections.abc import Mapping
@@ -145,6 +146,13 @@ class Endpoint(APIView):
         if self.is_public or conf.ALLOW_ANONYMOUS:
             return [AllowAny()]
         return [IsKnown()]
+
+    def document(self) -> object:
+        """The request's body as JSON, whatever its content type. Raises RequestMalformed."""
+        try:
+            return json.loads(self.request._request.body)
+        except (ValueError, RecursionError):
+            raise exceptions.RequestMalformed from None
 
     @property
     def default_response_headers(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ from ..protocol.values import Context, Html, Listing, Page, Replay, Response, Sn
 from ..responses import holds, html, http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
-from ..tasks import lifecycle, presence
+from ..tasks import lifecycle, presence, retention
 from . import authentication
 from .base import Endpoint, key_of
 
@@ -95,6 +95,24 @@ class TaskView(Endpoint):
         with suppress(exceptions.NotCancellable):
             self.cancel(request, id)
         return html.back_to(f"{self.context().path}/{self.routes['status'].path.format(id=id)}")
+
+    def remove(self, request: Request, id: str) -> HttpResponseBase:
+        """Cancel an unfinished task, delete the result of a finished one (idempotent, RFC 9110 section 9.2.2)."""
+        task = self.find(id)
+        try:
+            removed = lifecycle.cancel(task)
+        except exceptions.NotCancellable:
+            retention.expire(task)
+            removed = task = self.find(id)
+        return self.send(self.dialect.cancelled(removed.snapshot(), self.context(task)), removed)
+
+    def change(self, request: Request, id: str) -> HttpResponseBase:
+        """Set the deletion date of a finished task."""
+        task = self.find(id)
+        if not retention.keep_until(task, self.dialect.change(task.snapshot(), self.context(task), self.document())):
+            raise exceptions.ResultExpired  # meanwhile
+        changed = self.find(id)
+        return self.send(self.dialect.changed(changed.snapshot(), self.context(changed)), changed)
 
     def list(self, request: Request) -> HttpResponseBase:
         listing = self.dialect.listing(capture.raw_query(request._request))

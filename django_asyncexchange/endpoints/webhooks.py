@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -118,13 +117,6 @@ class WebhookView(Endpoint):
     @property
     def context(self) -> Context:
         return render_context.context(self.request, self.dialect, viewer=self.owner)
-
-    def document(self) -> object:
-        """The request's body as JSON, whatever its content type. Raises RequestMalformed."""
-        try:
-            return json.loads(self.request._request.body)
-        except (ValueError, RecursionError):
-            raise exceptions.RequestMalformed from None
 
     def find(self, id: str) -> Webhook:
         """The webhook ``id`` of the caller's account. Raises SubscriptionNotFound."""

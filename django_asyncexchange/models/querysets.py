@@ -148,6 +148,11 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
     def finished(self) -> Self:
         return self.filter(state__in=FINAL)
 
+    def keeping_result(self) -> Self:
+        """Finished tasks before their deletion date, cancelled ones excluded."""
+        answered = FINAL - {State.CANCEL}
+        return self.filter(unindexed(models.Q(state__in=answered)), deletion_date__gt=Now())
+
     def expired(self) -> Self:
         """Tasks whose result is past its deletion date."""
         return self.filter(deletion_date__lte=Now())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
-from django.utils.http import parse_http_date_safe
+from django.utils.http import http_date, parse_http_date_safe
 
 from ..conf import conf
 from ..models import AsyncTask, Body
@@ -17,10 +17,12 @@ from .exact import UNCOMPRESSED
 def file(body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.Exact:
     """``body`` as a file: 304 where the client has it, 206 where it requests one range."""
     etag = header(given, "ETag") or (f'"{body.sha256}"' if body.sha256 else None)
-    given = with_defaults(given, (*((("ETag", etag),) if etag else ()), ("Accept-Ranges", "bytes")))
+    modified = _last_modified(given, task)
+    dated = (("Last-Modified", http_date(modified)),) if modified else ()
+    given = with_defaults(given, (*((("ETag", etag),) if etag else ()), *dated, ("Accept-Ranges", "bytes")))
     if _is_negotiable(body, given):
         given = content_encoding.with_vary(given)
-    refused = _unmet(etag, body, given, task, request)
+    refused = _unmet(etag, modified, body, given, request)
     if refused is not None:
         return refused
     if request.method == "GET" and byte_ranges.if_range_holds(request.headers.get("If-Range", ""), etag):
@@ -52,10 +54,12 @@ def _is_packed(body: Body, given: Headers, request: HttpRequest) -> bool:
     return _is_negotiable(body, given) and content_encoding.accepts_gzip(request.headers.get("Accept-Encoding", ""))
 
 
-def _unmet(etag: str | None, body: Body, given: Headers, task: AsyncTask, request: HttpRequest) -> raw.Exact | None:
+def _unmet(
+    etag: str | None, modified: int | None, body: Body, given: Headers, request: HttpRequest
+) -> raw.Exact | None:
     """304 or 412 where a precondition of the request is not met."""
     met = raw.bare(200, content_encoding.compressed(given) if _is_packed(body, given, request) else given)
-    return raw.conditional(request, etag, _last_modified(given, task), met)
+    return raw.conditional(request, etag, modified, met)
 
 
 def _part(wanted: range, body: Body, given: Headers, request: HttpRequest) -> raw.Exact:

@@ -110,7 +110,8 @@ def replayed(replay: Replay, task: AsyncTask, request: HttpRequest, *, at_own_ur
     given = _headers(replay, task)
     if at_own_url:
         given = _private_by_default(given)
-    answer = _replayed(replay, task, given, request, is_file=at_own_url and task.status_code == 200)
+    is_whole = (replay.status or task.status_code) == 200 and task.status_code != 206
+    answer = _replayed(replay, task, given, request, is_file=at_own_url and is_whole)
     answer.freeze()
     return answer
 

@@ -160,7 +160,7 @@ def body_of(response):
 OURS = [("Solitude-Async", "yes"), ("Cache-Control", "private, no-cache")]
 """What a replay adds: its mark, and that a shared cache may not keep it, where the view says nothing about caches.
 
-Its address has an ETag and parts besides, where the call succeeded.
+Its address has validators and parts besides, where the call succeeded.
 """
 
 
@@ -171,7 +171,7 @@ def parity(later, now):
     """
     given = {name.lower() for name, _ in now}
     ours = [pair for pair in OURS if pair[0].lower() not in given]
-    file = {"etag", "accept-ranges"} - given
+    file = {"etag", "last-modified", "accept-ranges"} - given
     assert essence([pair for pair in later if pair not in ours and pair[0].lower() not in file]) == essence(now)
 
 

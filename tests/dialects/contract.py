@@ -137,7 +137,13 @@ class DialectContract:
         assert not any(route.path.startswith("/") for route in self.cls.ROUTES.values())
 
     def test_every_verb_is_implemented(self) -> None:
-        methods = {"list": ("listing", "page"), "cancel": ("cancelled",), "cancel_form": ("cancelled",)}
+        methods = {
+            "list": ("listing", "page"),
+            "cancel": ("cancelled",),
+            "cancel_form": ("cancelled",),
+            "remove": ("cancelled",),
+            "change": ("change", "changed"),
+        }
         verbs = {route.verb or name for name, route in self.cls.ROUTES.items()}
         for verb in verbs - {"status", "result"}:  # these have defaults
             for name in methods.get(verb, (verb,)):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import math
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
@@ -44,6 +46,15 @@ def prefer() -> Prefer:
 
 def at(**changes: Any) -> Context:
     return context(**({"base": BASE, "path": "/async"} | changes))
+
+
+def download(after: dt.timedelta = dt.timedelta(minutes=5)) -> str:
+    """The signed link to the result, as it is issued at ``NOW``."""
+    expires = int((NOW + after).timestamp())
+    return f"{TASK}/download?temp_url_sig={at().signer.sign(f'{TASK_ID}:1:{expires}')}&temp_url_expires={expires}"
+
+
+LOCATIONS = {"resourceLocation": RESULT, "downloadLocation": download()}
 
 
 def problem(response: Response) -> Any:
@@ -97,9 +108,11 @@ def test_routes() -> None:
     assert {(route.method, route.path): route.verb or name for name, route in Prefer.ROUTES.items()} == {
         ("GET", "tasks"): "list",
         ("GET", "tasks/{id}"): "status",
-        ("DELETE", "tasks/{id}"): "cancel",
+        ("DELETE", "tasks/{id}"): "remove",
         ("POST", "tasks/{id}/cancel"): "cancel_form",
+        ("PATCH", "tasks/{id}"): "change",
         ("GET", "tasks/{id}/result"): "result",
+        ("GET", "tasks/{id}/download"): "download",
         ("GET", "operations/{id}"): "monitor",
         ("DELETE", "operations/{id}"): "cancel",
     }
@@ -173,7 +186,7 @@ def test_status_document(prefer: Prefer) -> None:
         "finished": "2021-02-16T12:30:00.000Z",
         "progress": {"done": 3, "total": 10, "message": "rows"},
         "deletion_date": "2021-02-16T13:30:00.000Z",
-        "links": {"self": TASK, "operation": MONITOR, "result": RESULT},
+        "links": {"self": TASK, "operation": MONITOR, "result": RESULT, "download": download()},
     }
 
 
@@ -198,9 +211,9 @@ def test_status_document_has_the_same_keys_in_every_state(prefer: Prefer) -> Non
     [
         (State.PENDING, {}, {"self", "operation", "cancel"}),
         (State.PROCESSING, {}, {"self", "operation", "cancel"}),
-        (State.DONE, {}, {"self", "operation", "result"}),
-        (State.API_ERROR, {}, {"self", "operation", "result"}),
-        (State.ERROR, {}, {"self", "operation", "result"}),
+        (State.DONE, {}, {"self", "operation", "result", "download"}),
+        (State.API_ERROR, {}, {"self", "operation", "result", "download"}),
+        (State.ERROR, {}, {"self", "operation", "result", "download"}),
         (State.ERROR, LOST, {"self", "operation"}),
         (State.CANCEL, {}, {"self", "operation"}),
         (State.DONE, GONE, {"self", "operation"}),
@@ -210,7 +223,7 @@ def test_link_is_present_while_it_can_be_followed(
     prefer: Prefer, state: State, changes: dict[str, Any], names: set[str]
 ) -> None:
     links = document(prefer.status(snapshot(state, **changes), at()))["links"]
-    every = {"self": TASK, "operation": MONITOR, "cancel": TASK, "result": RESULT}
+    every = {"self": TASK, "operation": MONITOR, "cancel": TASK, "result": RESULT, "download": download()}
     assert links == {name: every[name] for name in names}
 
 
@@ -224,6 +237,162 @@ def test_dates_are_utc(prefer: Prefer) -> None:
     moscow = dt.timezone(dt.timedelta(hours=3))
     created = dt.datetime(2021, 2, 16, 15, 28, 0, 123999, tzinfo=moscow)
     assert document(prefer.status(snapshot(created=created), at()))["created"] == "2021-02-16T12:28:00.123Z"
+
+
+# Signed link ---------------------------------------------------------------------------------------------------------
+
+
+def expiry_at(prefer: Prefer, seconds: float, **changes: Any) -> float:
+    """How many seconds after ``NOW`` a link expires that is issued so many seconds after it."""
+    now = at(now=NOW + dt.timedelta(seconds=seconds))
+    link = document(prefer.status(snapshot(State.DONE, **changes), now))["links"]["download"]
+    return int(parse_qs(urlsplit(link).query)["temp_url_expires"][0]) - NOW.timestamp()
+
+
+@pytest.mark.parametrize(("seconds", "expires"), [(0, 300), (149.9, 300), (150, 450), (299, 450), (300, 600)])
+def test_link_is_the_same_for_half_of_its_lifetime(prefer: Prefer, seconds: float, expires: int) -> None:
+    assert expiry_at(prefer, seconds) == expires
+
+
+def test_link_expires_at_the_deletion_date_at_the_latest(prefer: Prefer) -> None:
+    assert expiry_at(prefer, 0, deletion_date=NOW + dt.timedelta(seconds=60.5)) == 60
+
+
+@pytest.mark.parametrize("lifetime", [0.2, 1, 2, 7, 86400])
+def test_link_lives_for_half_of_its_lifetime_at_least(lifetime: float) -> None:
+    policy = dataclasses.replace(Prefer.POLICY, link_lifetime=dt.timedelta(seconds=lifetime))
+    prefer = Prefer(name="prefer", policy=policy)
+    kept = {"deletion_date": NOW + dt.timedelta(days=7)}
+    left = [expiry_at(prefer, second, **kept) - second for second in range(20)]
+    assert lifetime / 2 <= min(left) <= max(left) <= math.ceil(lifetime)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "status"), [(State.DONE, 201, 200), (State.API_ERROR, 404, None), (State.ERROR, 500, None)]
+)
+def test_download_is_the_response_as_a_file(prefer: Prefer, state: State, code: int, status: int | None) -> None:
+    replay = prefer.download(snapshot(state, status_code=code), at(), dict(parse_qsl(urlsplit(download()).query)))
+    assert replay.status == status
+    assert replay.defaults == (("Content-Disposition", "attachment"),)
+    assert {"set-cookie", "location"} <= replay.drop
+    assert dict(replay.headers) == {
+        "AsyncResult": str(code),
+        "Sunset": "Tue, 16 Feb 2021 13:30:00 GMT",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+    }
+
+
+@pytest.mark.parametrize(
+    ("minutes", "changes", "error"),
+    [
+        (0, {}, exceptions.LinkInvalid),
+        (5, {"attempt": 2}, exceptions.LinkInvalid),
+        (5, GONE, exceptions.ResultExpired),
+        (5, {"state": State.CANCEL}, exceptions.ResultCancelled),
+    ],
+    ids=["too late", "of another attempt", "deleted", "cancelled"],
+)
+def test_link_without_a_result_is_refused(
+    prefer: Prefer, minutes: int, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    query = dict(parse_qsl(urlsplit(download(dt.timedelta(minutes=minutes))).query))
+    with pytest.raises(error):
+        prefer.download(snapshot(**changes), at(), query)
+
+
+# Deletion date -------------------------------------------------------------------------------------------------------
+
+WEEK = dt.timedelta(days=7)
+
+
+@pytest.fixture
+def patient() -> Prefer:
+    """A mount whose clients may keep results for a week."""
+    return Prefer(name="prefer", policy=dataclasses.replace(Prefer.POLICY, max_retention=WEEK))
+
+
+def test_deletion_date_can_be_changed_only_with_a_maximum(prefer: Prefer, patient: Prefer) -> None:
+    assert "change" not in prefer.ROUTES
+    assert patient.ROUTES == Prefer.ROUTES
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2021-02-16T12:30:00Z", NOW),
+        ("2021-02-16T15:30:00.5+03:00", NOW + dt.timedelta(seconds=0.5)),
+        ("2021-02-23t12:30:00z", NOW + WEEK),
+    ],
+)
+def test_deletion_date_is_from_now_to_the_maximum(patient: Prefer, text: str, moment: dt.datetime) -> None:
+    assert patient.change(snapshot(), at(), {"deletion_date": text, "other": 1}) == moment
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2021-02-23T12:30:00.001Z",
+        "2021-02-16T12:29:59.999Z",
+        "2021-02-20T12:30:00",
+        "2021-02-20",
+        "2021-02-30T12:30:00Z",
+        "2021-02-20T12:30:60Z",
+        "2021-W07-6T12:30:00Z",
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00:00+23:59",
+        "2021-02-20T12:30:00+99:99",
+        "٢021-02-20T12:30:00Z",
+        "2021-02-20T12:30:00Z\n",
+        "tomorrow",
+        "",
+        1613824200,
+        None,
+        ["2021-02-20T12:30:00Z"],
+    ],
+)
+def test_other_deletion_date_is_a_problem_that_names_the_latest(patient: Prefer, given: object) -> None:
+    with pytest.raises(exceptions.DeletionDateRefused) as refused:
+        patient.change(snapshot(), at(), {"deletion_date": given})
+    found = problem(patient.problem(refused.value, at()))
+    assert (found["status"], found["code"], found["parameter"]) == (422, "deletion_date", "deletion_date")
+    assert "2021-02-23T12:30:00.000Z" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [([], exceptions.RequestMalformed), ("x", exceptions.RequestMalformed), ({}, exceptions.FieldMissing)],
+)
+def test_change_needs_an_object_with_a_deletion_date(patient: Prefer, given: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        patient.change(snapshot(), at(), given)
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "status", "code"),
+    [
+        (State.PENDING, {}, 409, "not_ready"),
+        (State.PROCESSING, {}, 409, "not_ready"),
+        (State.ERROR, LOST, 409, "failed"),
+        (State.CANCEL, {}, 410, "cancelled"),
+        (State.DONE, GONE, 410, "expired"),
+    ],
+)
+def test_task_without_a_result_cannot_be_changed(
+    patient: Prefer, state: State, changes: dict[str, Any], status: int, code: str
+) -> None:
+    with pytest.raises(exceptions.ResultUnavailable) as refused:
+        patient.change(snapshot(state, **changes), at(), {"deletion_date": "2021-02-20T12:30:00Z"})
+    found = problem(patient.problem(refused.value, at()))
+    assert (found["status"], found["code"]) == (status, code)
+
+
+def test_changed_task_is_its_status_document(patient: Prefer) -> None:
+    response = patient.changed(snapshot(), at())
+    assert response.status == 200
+    assert response.body == patient.status(snapshot(), at()).body
 
 
 # Result --------------------------------------------------------------------------------------------------------------
@@ -307,14 +476,14 @@ FAILED = ENDED | {"status": "Failed"}
             {"progress": Progress(done=1, total=3)},
             STARTED | {"status": "Running", "percentComplete": 33},
         ),
-        (State.DONE, {}, ENDED | {"status": "Succeeded", "percentComplete": 100, "resourceLocation": RESULT}),
+        (State.DONE, {}, ENDED | {"status": "Succeeded", "percentComplete": 100, **LOCATIONS}),
         (State.DONE, GONE, ENDED | {"status": "Succeeded", "percentComplete": 100}),
         (
             State.API_ERROR,
             {},
             FAILED
             | {
-                "resourceLocation": RESULT,
+                **LOCATIONS,
                 "error": {"code": "http_403", "message": "The call was answered with status 403."},
             },
         ),
@@ -323,7 +492,7 @@ FAILED = ENDED | {"status": "Failed"}
             {"reason": Reason.EXCEPTION},
             FAILED
             | {
-                "resourceLocation": RESULT,
+                **LOCATIONS,
                 "error": {"code": "http_500", "message": "The call was answered with status 500."},
             },
         ),
@@ -444,14 +613,11 @@ def page(prefer: Prefer, query: str, size: int, *rows: Snapshot) -> Any:
     return document(response)
 
 
-def test_list_has_status_documents(prefer: Prefer) -> None:
+def test_list_has_status_documents_without_signed_links(prefer: Prefer) -> None:
     tasks = [snapshot(State.DONE), snapshot(State.PENDING)]
-    assert page(prefer, "", 2, *tasks) == {
-        "count": 2,
-        "next": None,
-        "previous": None,
-        "results": [document(prefer.status(task, at())) for task in tasks],
-    }
+    results = [document(prefer.status(task, at())) for task in tasks]
+    del results[0]["links"]["download"]
+    assert page(prefer, "", 2, *tasks) == {"count": 2, "next": None, "previous": None, "results": results}
 
 
 @pytest.mark.parametrize(
@@ -514,7 +680,7 @@ STATUSES = {
     exceptions.ResultExpired: 410,
     exceptions.ResultFailed: 500,
     exceptions.ResultCancelled: 410,
-    exceptions.LinkInvalid: 404,
+    exceptions.LinkInvalid: 403,
     exceptions.NotCancellable: 409,
     exceptions.FilterRefused: 400,
     exceptions.PagingMalformed: 400,
@@ -524,6 +690,7 @@ STATUSES = {
     exceptions.MethodNotAllowed: 405,
     exceptions.NotAcceptable: 406,
     exceptions.RequestMalformed: 400,
+    exceptions.DeletionDateRefused: 422,
     exceptions.Throttled: 429,
     exceptions.InternalError: 500,
     exceptions.Unavailable: 503,

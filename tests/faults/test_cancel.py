@@ -28,7 +28,7 @@ def test_call_cancelled_at_a_random_moment_is_either_cancelled_or_done(rig, repo
         """(the call, the status of its cancellation)"""
         call = rig.submit("POST", seconds=0.3, view="commits")
         threading.Event().wait(moment)
-        return call, rig.call("DELETE", f"/async/tasks/{call}").status_code
+        return call, rig.call("DELETE", f"/async/operations/{call}").status_code
 
     with ThreadPoolExecutor(4) as pool:
         answers = dict(pool.map(play, moments))

@@ -6,6 +6,8 @@ to be in the output of the last command, and any other needs a story below, or a
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
 import re
 import shlex
@@ -16,6 +18,7 @@ from xml.etree.ElementTree import canonicalize
 import pytest
 import requests
 from cryptography.fernet import Fernet
+from django.utils import timezone
 
 from ..newcomer import PATIENCE, PAUSE
 from ..pages import ROOT, Block
@@ -127,6 +130,18 @@ def pruned(reader, block):
     )
     reader.type(block)
     assert re.match(r"[1-9]\d* bodies and \d+ tasks deleted", reader.said)
+
+
+@story("retention", "curl -u anna:secret -X PATCH")
+def kept_and_deleted(reader, block):
+    """With tomorrow for the date that is shown."""
+    task = reader.accepted("/reports/stock")
+    reader.until_done(task)
+    tomorrow = f"{timezone.now() + dt.timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+    text = block.text.replace("2026-12-24T12:00:00", tomorrow)
+    reader.type(dataclasses.replace(block, text=text), before=f"TASK={shlex.quote(task)}; ")
+    assert f'"deletion_date":"{tomorrow}.000Z"' in reader.printed[0]
+    assert reader.call("GET", f"{task}/result").status_code == 410
 
 
 @story("storing-and-serving-results", "curl --continue-at -")

@@ -16,7 +16,7 @@ from django.test import Client
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.worker import runner
 
-OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "cache-control", "content-length"})
+OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "last-modified", "cache-control", "content-length"})
 """Headers that the result's address has of its own."""
 RUNS_VARY_NOT = frozenset({"prefer", "cookie"})
 """Our own, and what a run has none of."""

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 90
 """Seconds after which something awaited will not come any more, on a machine that has much else to do."""
 WORKER = "django asyncexchange_worker --grace 5"
-OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "cache-control", "content-length"})
+OURS = frozenset({"asyncresult", "sunset", "accept-ranges", "etag", "last-modified", "cache-control", "content-length"})
 """Those that the result's address has of its own."""
 PASSING = frozenset({"connection", "content-encoding", "date", "server", "set-cookie", "vary"})
 """Headers of one answer on its way."""

@@ -218,6 +218,11 @@ def test_every_dialect_with_downloads_serves_ranges(dialect):
     assert content_of(get(filed(dialect=dialect), Range="bytes=1-2")) == WHOLE[1:3]
 
 
+def test_link_to_a_stored_201_has_ranges():
+    response = get(filed(status=201), Range="bytes=100-199")
+    assert (response.status_code, content_of(response)) == (206, WHOLE[100:200])
+
+
 def test_stored_206_is_sent_whole():
     response = get(filed(status=206, Content_Range="bytes 0-1/9"), Range="bytes=0-0")
     assert (response.status_code, content_of(response)) == (200, WHOLE)

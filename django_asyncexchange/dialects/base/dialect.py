@@ -54,13 +54,13 @@ class Dialect(abc.ABC):
     """
     RETRYABLE: ClassVar[tuple[type[AsyncExchangeError], ...]] = ()
     """Errors after which the same request may succeed: they are answered with ``Retry-After``."""
-    ROUTES: ClassVar[Mapping[str, Route]] = {
+    ROUTES: Mapping[str, Route] = {
         "status": Route(method="GET", path="tasks/{id}"),
         "result": Route(method="GET", path="tasks/{id}/result"),
     }
     """Verb (a method of ``endpoints.tasks.TaskView``, rendered by the method of that name here) → route.
 
-    The first path segment of every route belongs to the dialect.
+    The first path segment of every route belongs to the dialect. A mount has ``change`` only with ``MAX_RETENTION``.
     """
     SUBSCRIPTIONS: ClassVar[Subscriptions | None] = None
     """The webhook resource; None where the protocol has none."""
@@ -103,6 +103,8 @@ class Dialect(abc.ABC):
         self.name = name
         self.prefix = prefix.rstrip("/")
         self.policy = policy or self.POLICY
+        if self.policy.max_retention is None:
+            self.ROUTES = {verb: route for verb, route in self.ROUTES.items() if verb != "change"}
         is_header = self.TRIGGER_NAME and self.TRIGGER in (Trigger.HEADER, Trigger.PREFERENCE)
         self._key = f"HTTP_{self.TRIGGER_NAME.upper().replace('-', '_')}" if is_header else ""
 
@@ -210,7 +212,15 @@ class Dialect(abc.ABC):
         raise NotImplementedError
 
     def cancelled(self, task: Snapshot, context: Context) -> Response:
-        """The response to a successful cancellation."""
+        """The response to a successful cancellation, or to the deletion of a result (``remove``)."""
+        raise NotImplementedError
+
+    def change(self, task: Snapshot, context: Context, document: object) -> dt.datetime:
+        """The new deletion date of ``task`` that the JSON ``document`` of a request states."""
+        raise NotImplementedError
+
+    def changed(self, task: Snapshot, context: Context) -> Response:
+        """The response to a successful ``change``."""
         raise NotImplementedError
 
     # Messages --------------------------------------------------------------------------------------------------------

@@ -50,6 +50,10 @@ class Policy:
     """How long the result of a successful call is kept."""
     error_retention: dt.timedelta = option(dt.timedelta(hours=24), Duration())
     """How long the result of a failed call is kept."""
+    max_retention: dt.timedelta | None = option(None, OrNone(other=Duration()))
+    """How long after the end of a task its client may have the result kept, where the dialect has a request for that:
+    PATCH in *prefer*. ``None`` = clients cannot change the deletion date.
+    """
     window: dt.timedelta = option(dt.timedelta(days=7), Duration())
     """How long a finished task is kept and listed."""
     run_limit: dt.timedelta = option(dt.timedelta(minutes=5), Duration())

@@ -27,7 +27,7 @@ from ...exceptions import (
 from ...protocol.content_encoding import accepts_gzip
 from ...protocol.states import State
 from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
+from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, signed_links
 from ..base.query_string import last, without
 from . import errors, filters
 from .delivery_rules import MOYSKLAD
@@ -40,14 +40,6 @@ PREFIX_HEADER = "X-Lognex-WebHook-DisableByPrefix"
 DISABLE_HEADER = "X-Lognex-WebHook-Disable"
 HOST = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?", re.IGNORECASE)
 """A URL prefix must have a complete host: ``https://exam`` would match many."""
-
-FILE_HEADERS = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "sandbox"),
-    ("Cache-Control", "no-store"),
-    ("Referrer-Policy", "no-referrer"),
-)
-"""A view's content at a public URL: browsers must not run or cache it, nor send the URL on as a referrer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,17 +145,15 @@ class MoySklad(Dialect):
 
     def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
         """The file; the signature in the query is its authorization. ``filename`` is not signed and not read."""
-        expires = query.get("temp_url_expires", "")
-        signature = query.get("temp_url_sig", "")
-        if not (expires.isascii() and expires.isdigit() and context.signer.verify(claim(task, expires), signature)):
-            raise LinkInvalid()
+        expires = signed_links.expiry_of(task, query, context.signer)
         if task.state is not State.DONE:
             raise LinkInvalid()
         self.require_result(task, context.now)
-        if context.now.timestamp() >= int(expires):
+        if context.now.timestamp() >= expires:
             raise LinkInvalid()
         disposition = ("Content-Disposition", f'attachment; filename="{filename(task)}"')
-        return Replay(status=200, headers=(disposition, *FILE_HEADERS), drop=frozenset({"set-cookie", "location"}))
+        headers = (disposition, *signed_links.FILE_HEADERS)
+        return Replay(status=200, headers=headers, drop=frozenset({"set-cookie", "location"}))
 
     def listing(self, query: str) -> Listing:
         return filters.parse(query, self._zone)
@@ -207,17 +197,11 @@ class MoySklad(Dialect):
         expires = math.ceil((context.now + self.policy.link_lifetime).timestamp())
         if task.deletion_date is not None:
             expires = min(expires, math.floor(task.deletion_date.timestamp()))
-        signature = context.signer.sign(claim(task, str(expires)))
-        query = f"temp_url_sig={signature}&temp_url_expires={expires}&filename={filename(task)}"
-        return f"{task_url(task, context.base)}/download?{query}"
+        query = signed_links.query_of(task, expires, context.signer)
+        return f"{task_url(task, context.base)}/download?{query}&filename={filename(task)}"
 
 
 def asked(query: str) -> str | None:
     """The last value of ``async`` in lower case, or None where the parameter is absent."""
     spelling = last(query, "async")
     return spelling and spelling.lower()
-
-
-def claim(task: Snapshot, expires: str) -> str:
-    """The signed text; it includes the attempt, so that a link never leads to a later result."""
-    return f"{task.id}:{task.attempt}:{expires}"

@@ -12,18 +12,44 @@ import datetime as dt
 import email.utils
 import http
 import json
+import math
 import uuid
+from collections.abc import Mapping
 
 from ... import exceptions as e
 from ...protocol import accept
 from ...protocol.states import State
-from ...protocol.values import Call, Callback, Context, Event, Html, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
+from ...protocol.values import (
+    Call,
+    Callback,
+    Context,
+    Event,
+    Headers,
+    Html,
+    Listing,
+    Notice,
+    Page,
+    Replay,
+    Response,
+    Snapshot,
+)
+from ..base import (
+    NO_STORE,
+    RETRY_AFTER,
+    Dialect,
+    Policy,
+    Route,
+    Trigger,
+    Wire,
+    json_response,
+    prefer_header,
+    signed_links,
+)
 from ..base import gettext_noop as _
 from . import documents as documents
 from . import pages as pages
 from . import webhooks as webhooks
-from .documents import date, document_of, links_of, percent_of
+from .documents import date, document_of, links_of, moment_of, percent_of
 
 PREFIX = "/async"
 PROBLEM = ("Content-Type", "application/problem+json")
@@ -45,6 +71,8 @@ class Prefer(Dialect):
 
     CODES = {
         **Dialect.CODES,
+        e.LinkInvalid: Wire(code="invalid_link", status=403),
+        e.DeletionDateRefused: Wire(code="deletion_date", status=422),
         e.IdempotencyKeyReused: Wire(code="key_reused", status=422, text=_("This idempotency key is already in use.")),
         e.SubscriptionRefused: Wire(code="webhook", status=400, text=_("The field %(parameter)s cannot be %(value)s.")),
     }
@@ -52,9 +80,11 @@ class Prefer(Dialect):
     ROUTES = {
         "list": Route(method="GET", path="tasks"),
         "status": Route(method="GET", path="tasks/{id}"),
-        "cancel": Route(method="DELETE", path="tasks/{id}"),
+        "cancel": Route(method="DELETE", path="tasks/{id}", verb="remove"),
         "cancel_form": Route(method="POST", path="tasks/{id}/cancel"),
+        "change": Route(method="PATCH", path="tasks/{id}"),
         "result": Route(method="GET", path="tasks/{id}/result"),
+        "download": Route(method="GET", path="tasks/{id}/download", public=True),
         "monitor": Route(method="GET", path="operations/{id}"),
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
     }
@@ -99,24 +129,41 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
 
     def task_document(self, task: Snapshot, context: Context) -> dict[str, object]:
-        return document_of(task, context.base, context.now)
+        """The status document, for the client alone that may fetch the result: it has a signed link."""
+        return document_of(task, context.base, context.now, self._link_query(task, context))
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
         self.require_result(task, context.now)
-        end = task.deletion_date
-        sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
-        return Replay(headers=(("AsyncResult", str(task.status_code)), *sunset))
+        return Replay(headers=result_headers(task))
+
+    def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
+        """The response as a file for browsers, at a URL that needs no credentials: 200 where the call succeeded."""
+        expires = signed_links.expiry_of(task, query, context.signer)
+        self.require_result(task, context.now)
+        if context.now.timestamp() >= expires:
+            raise e.LinkInvalid()
+        return Replay(
+            status=200 if task.state is State.DONE else None,
+            headers=(*result_headers(task), *signed_links.FILE_HEADERS),
+            defaults=(("Content-Disposition", "attachment"),),
+            drop=frozenset({"set-cookie", "location"}),
+        )
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
-        """An operation of Microsoft's REST API Guidelines: fields that do not apply are absent. Always 200."""
+        """An operation of Microsoft's REST API Guidelines: fields that do not apply are absent. Always 200.
+
+        ``downloadLocation`` is ours: scripts in browsers cannot read the status document of a finished task, a 303.
+        """
+        links = links_of(task, context.base, context.now, self._link_query(task, context))
         document = {
             "id": str(task.id),
             "status": self.WORDS[task.state],
             "createdDateTime": date(task.created),
             "lastActionDateTime": date(task.finished or task.started or task.created),
             "percentComplete": percent_of(task),
-            "resourceLocation": links_of(task, context.base, context.now).get("result"),
+            "resourceLocation": links.get("result"),
+            "downloadLocation": links.get("download"),
             "error": self._error(task, context) if task.state in {State.API_ERROR, State.ERROR} else None,
         }
         headers = () if task.state.is_final else (RETRY_AFTER,)
@@ -132,13 +179,31 @@ class Prefer(Dialect):
     def cancelled(self, task: Snapshot, context: Context) -> Response:
         return Response(status=204, headers=NO_STORE)
 
+    def change(self, task: Snapshot, context: Context, document: object) -> dt.datetime:
+        """The member ``deletion_date``, from now to ``MAX_RETENTION`` after the end of the task; others are ignored."""
+        if not isinstance(document, dict):
+            raise e.RequestMalformed()
+        if "deletion_date" not in document:
+            raise e.FieldMissing(parameter="deletion_date")
+        if error := self.result_error(task, context.now):
+            error.status = 410 if self.wire(error).status == 410 else 409  # a conflict with the task's state
+            raise error
+        given, latest = document["deletion_date"], self._latest(task)
+        moment = moment_of(given)
+        if moment is None or not context.now <= moment <= latest:
+            raise e.DeletionDateRefused(parameter="deletion_date", value=given, latest=date(latest))
+        return moment
+
+    def changed(self, task: Snapshot, context: Context) -> Response:
+        return json_response(self.task_document(task, context))
+
     def listing(self, query: str) -> Listing:
         return documents.listing(query)
 
     def page(self, page: Page, context: Context) -> Response | Html:
         if accept.prefers_html(context.accept):
             return pages.of_list(self, page, context)
-        results = [self.task_document(task, context) for task in page.rows]
+        results = [document_of(task, context.base, context.now) for task in page.rows]
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:
@@ -166,3 +231,31 @@ class Prefer(Dialect):
             more["errors"] = json.loads(errors)
         title = http.HTTPStatus(wire.status).phrase
         return {"type": "about:blank", "title": title, "status": wire.status, "detail": text, "code": wire.code, **more}
+
+    # Parts -----------------------------------------------------------------------------------------------------------
+
+    def _link_query(self, task: Snapshot, context: Context) -> str:
+        """The query of a signed link; "" where there is no result.
+
+        It expires after half of ``LINK_LIFETIME`` at least, all of it at most, and is the same for half of it, so that
+        documents keep their ETag meanwhile.
+        """
+        if self.result_error(task, context.now) is not None:
+            return ""
+        lifetime = math.ceil(self.policy.link_lifetime.total_seconds())
+        step = max(lifetime // 2, 1)
+        expires = math.floor(context.now.timestamp()) // step * step + lifetime
+        if task.deletion_date is not None:
+            expires = min(expires, math.floor(task.deletion_date.timestamp()))
+        return signed_links.query_of(task, expires, context.signer)
+
+    def _latest(self, task: Snapshot) -> dt.datetime:
+        assert task.finished is not None and self.policy.max_retention is not None
+        return task.finished + self.policy.max_retention
+
+
+def result_headers(task: Snapshot) -> Headers:
+    """``AsyncResult`` and ``Sunset``."""
+    end = task.deletion_date
+    sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
+    return (("AsyncResult", str(task.status_code)), *sunset)

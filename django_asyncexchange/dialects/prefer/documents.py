@@ -13,22 +13,25 @@ from ...protocol.values import Listing, Page, Snapshot
 from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
+RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
 UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # databases refuse a zero character
 
 
-def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
-    """The task's URLs, each only while it can be used."""
+def links_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> dict[str, str]:
+    """The task's URLs, each only while it can be used; that of ``download`` only with the ``query`` that signs it."""
     address = f"{base}/tasks/{task.id}"
     links = {"self": address, "operation": f"{base}/operations/{task.id}"}
     if not task.state.is_final:
         links["cancel"] = address
     elif result_error(task, now) is None:
         links["result"] = f"{address}/result"
+        if query:
+            links["download"] = f"{address}/download?{query}"
     return links
 
 
-def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object]:
-    """The status document: every key is always present, null where it does not apply."""
+def document_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> dict[str, object]:
+    """The status document: every key is always present, null where it does not apply. ``query``: as in ``links_of``."""
     return {
         "id": str(task.id),
         "state": task.state,
@@ -40,7 +43,7 @@ def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object
         "finished": date(task.finished),
         "progress": task.progress and dataclasses.asdict(task.progress),
         "deletion_date": date(task.deletion_date),
-        "links": links_of(task, base, now),
+        "links": links_of(task, base, now, query),
     }
 
 
@@ -54,6 +57,16 @@ def percent_of(task: Snapshot) -> int | None:
 def date(moment: dt.datetime | None) -> str | None:
     """RFC 3339 in UTC, always with milliseconds."""
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None
+
+
+def moment_of(text: object) -> dt.datetime | None:
+    """The moment that ``text`` states as in RFC 3339, in UTC; None where it states none."""
+    if not isinstance(text, str) or not RFC3339.fullmatch(text):
+        return None
+    try:
+        return dt.datetime.fromisoformat(text.upper()).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def decoded(query: str) -> list[tuple[str, str]]:
