@@ -5,6 +5,7 @@ A task that the caller may not see gets exactly the response of one that does no
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ from ..protocol.values import Context, Listing, Page, Replay, Response, Snapshot
 from ..responses import http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
-from ..tasks import lifecycle, presence
+from ..tasks import estimates, lifecycle, presence
 from . import authentication
 from .base import Endpoint, key_of
 
@@ -46,19 +47,19 @@ class TaskView(Endpoint):
 
     def status(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        return self.send(self.dialect.status(self.snapshot(task, "status"), self.context(task)), task)
+        return self.send(self.dialect.status(self.snapshot(task, "status"), self.context(task, "status")), task)
 
     def monitor(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task)), task)
+        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task, "monitor")), task)
 
     def result(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task)), task)
+        return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task, "result")), task)
 
     def replay(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
+        return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task, "replay")), task)
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
         try:
@@ -188,9 +189,14 @@ class TaskView(Endpoint):
 
     # Answering -------------------------------------------------------------------------------------------------------
 
-    def context(self, task: AsyncTask | None = None) -> Context:
+    def context(self, task: AsyncTask | None = None, verb: str = "") -> Context:
+        """The context to render ``verb`` for ``task``, with its estimate where the dialect uses one."""
         now = task.now if task is not None else None
-        return render_context.context(self.request, self.dialect, now=now, viewer=render_context.viewer(self.request))
+        viewer = render_context.viewer(self.request)
+        context = render_context.context(self.request, self.dialect, now=now, viewer=viewer)
+        if task is None or verb not in self.dialect.ESTIMATED:
+            return context
+        return dataclasses.replace(context, estimate=estimates.of(task))
 
     def send(self, answer: Response | Replay, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Response):

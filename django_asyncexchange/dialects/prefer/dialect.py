@@ -16,7 +16,7 @@ import uuid
 from ... import exceptions as e
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
+from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header, retry_after
 from ..base import gettext_noop as _
 from . import documents as documents
 from . import webhooks as webhooks
@@ -58,7 +58,7 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
-    RETRYABLE = (e.ResultNotReady,)
+    ESTIMATED = frozenset({"accepted", "status", "monitor", "result"})
     CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
@@ -76,19 +76,21 @@ class Prefer(Dialect):
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
-        document = document_of(task, context.base, context.now)
-        return json_response(document, status=202, headers=(*places, RETRY_AFTER, *applied))
+        document = document_of(task, context.base, context.now, context.estimate)
+        return json_response(document, status=202, headers=(*places, retry_after(context), *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response:
         """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4)."""
-        document = document_of(task, context.base, context.now)
+        document = document_of(task, context.base, context.now, context.estimate)
         address = f"{context.base}/tasks/{task.id}"
         if task.state.is_final:
             return json_response(document, status=303, headers=(("Location", f"{address}/result"),))
-        return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
+        return json_response(document, status=202, headers=(("Location", address), retry_after(context)))
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
+        if not task.state.is_final:
+            raise e.ResultNotReady(headers=(retry_after(context),))
         self.require_result(task, context.now)
         end = task.deletion_date
         sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
@@ -105,7 +107,7 @@ class Prefer(Dialect):
             "resourceLocation": links_of(task, context.base, context.now).get("result"),
             "error": self._error(task, context) if task.state in {State.API_ERROR, State.ERROR} else None,
         }
-        headers = () if task.state.is_final else (RETRY_AFTER,)
+        headers = () if task.state.is_final else (retry_after(context),)
         return json_response({key: part for key, part in document.items() if part is not None}, headers=headers)
 
     def _error(self, task: Snapshot, context: Context) -> dict[str, str]:
@@ -122,7 +124,7 @@ class Prefer(Dialect):
         return documents.listing(query)
 
     def page(self, page: Page, context: Context) -> Response:
-        results = [document_of(task, context.base, context.now) for task in page.rows]
+        results = [document_of(task, context.base, context.now, context.estimate) for task in page.rows]
         return json_response(documents.page_document(page, results, f"{context.base}/tasks"))
 
     def callback(self, call: Call) -> Callback | None:

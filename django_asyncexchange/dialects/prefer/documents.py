@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ...exceptions import PagingMalformed, QueryMalformed
 from ...protocol.states import State
-from ...protocol.values import Listing, Page, Snapshot
+from ...protocol.values import Estimate, Listing, Page, Snapshot
 from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
@@ -27,8 +27,8 @@ def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
     return links
 
 
-def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object]:
-    """The status document: every key is always present, null where it does not apply."""
+def document_of(task: Snapshot, base: str, now: dt.datetime, estimate: Estimate) -> dict[str, object]:
+    """The status document: every key is always present, null where it does not apply or is not known."""
     return {
         "id": str(task.id),
         "state": task.state,
@@ -39,6 +39,8 @@ def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object
         "started": date(task.started),
         "finished": date(task.finished),
         "progress": task.progress and dataclasses.asdict(task.progress),
+        "queue_position": estimate.queue_position,
+        "eta": date(estimate.eta),
         "deletion_date": date(task.deletion_date),
         "links": links_of(task, base, now),
     }

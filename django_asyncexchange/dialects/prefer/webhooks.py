@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMalformed
-from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
+from ...protocol.values import Context, Estimate, Event, Notice, Page, Response, Subscription
 from ..base import json_response
 from ..base.tables import Route
 from ..base.webhooks import Subscriptions, WebhookFields
@@ -80,7 +80,7 @@ def notification(event: Event, url: str) -> Notice:
     """A thin message: what happened, and links to the rest. URL and body of the call itself are not sent."""
     task = event.task
     moment = task.finished or task.started or task.created
-    known = document_of(task, event.base, moment)
+    known = document_of(task, event.base, moment, Estimate())
     data = {name: known[name] for name in ("id", "state", "reason", "created", "started", "finished", "deletion_date")}
     message: dict[str, object] = {
         "type": f"task.{event.action.lower()}",
