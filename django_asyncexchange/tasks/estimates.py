@@ -35,10 +35,11 @@ from ..store import queue
 logger = logging.getLogger("django_asyncexchange")
 
 KEEP_SECONDS = 10.0
+"""Seconds for which a process uses the run times that it has read."""
 LONGEST = 60
 """Longest ``Retry-After`` in seconds, so that a client notices soon when a task ends earlier."""
-PATIENCE = 10
-"""Past its estimate, or without one, a task is looked at again after this fraction of the time that has passed."""
+OVERDUE_DIVISOR = 10
+"""A run that is late, or of which nothing is known, is looked at again after a tenth of the time since then."""
 IDS = re.compile(r"/(?:\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=[/.]|$)", re.IGNORECASE)
 """Parts of a path that differ from item to item."""
 
@@ -99,12 +100,14 @@ def add_to(context: Context, task: AsyncTask, dialect: Dialect) -> Context:
 
     The tasks before it are not counted: one query for the first task in ``KEEP_SECONDS``, otherwise none.
     """
-    if "accepted" not in dialect.ESTIMATED or not executors.load().needs_worker:  # without workers it has ended
+    if "accepted" not in dialect.ESTIMATED:
         return context
     return dataclasses.replace(context, estimate=_spared(lambda: _of_accepted(task, _history())))
 
 
 def _of_accepted(task: AsyncTask, history: History) -> Estimate:
+    if not executors.load().needs_worker:
+        return Estimate()  # it has run already
     return _queued(task, task.created, max(0, history.ready - 1), history)  # it may have been counted itself
 
 
@@ -134,7 +137,7 @@ def _of_running(task: AsyncTask, history: History) -> Estimate:
     if left is None:
         left = usual - elapsed if usual is not None else None
     if left is None or left < 0:
-        return Estimate(retry_after=_whole((elapsed if left is None else -left) / PATIENCE))
+        return Estimate(retry_after=_whole((elapsed if left is None else -left) / OVERDUE_DIVISOR))
     longest = conf.policy(task.dialect).run_limit.total_seconds()
     return _ending(task.now, min(left, max(0.0, longest - elapsed)))
 
