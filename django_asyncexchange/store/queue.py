@@ -69,10 +69,10 @@ AHEAD_OF_WAITING = PreparedRows(
     into=lambda task, ready, waiting: ready + waiting,
 )
 NEWEST = PreparedRows(
-    # A range, ordered by both columns of asyncexchange_waiting: by ``created`` alone PostgreSQL might read the index
-    # of that column, and with it every newer task that still waits.
+    # A range, ordered by both columns of asyncexchange_waiting: by ``created`` alone PostgreSQL reads the index of that
+    # column, and with it every newer task that still waits. MariaDB would sort a BETWEEN.
     lambda: (
-        AsyncTask.objects.filter(state__range=(State.DONE, State.DONE))
+        AsyncTask.objects.filter(state__gte=State.DONE, state__lte=State.DONE)
         .order_by("-state", "-created")
         .only("dialect", "method", "started", "finished")
         .annotate(start_of_url=Left("url", URL_LENGTH), ready=_count(READY), running=_count(RUNNING))[:SAMPLE]

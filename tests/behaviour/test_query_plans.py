@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.models.timestamps import Now
+from django_asyncexchange.protocol.states import State
 from django_asyncexchange.store import bodies, queue, statements, transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
@@ -178,6 +179,17 @@ def test_estimate_reads_few_of_many_pending_rows(flood, ready, is_analyzed):
     for work in (queue.recent, *(functools.partial(queue.ahead_of, task) for task in tasks)):
         assert most_rows(work) <= queue.MOST
         assert sequential_scans("default", work) == []
+
+
+def test_position_reads_few_rows_after_a_flood_has_ended(flood):
+    """The statistics are those of the flood, when all tasks waited."""
+    AsyncTask.objects.finished()._raw_delete(connection.alias)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    AsyncTask.objects.update(state=State.DONE, sent=Now(), started=Now(), finished=Now())
+    task = stored(dialect="prefer", account="flooder")
+    assert most_rows(lambda: queue.ahead_of(task)) < 100
+    assert most_rows(queue.recent) <= queue.MOST
 
 
 def test_estimate_finds_recent_runs_behind_many_pending_rows(flood):

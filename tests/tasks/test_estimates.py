@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import uuid
 
 import pytest
@@ -245,6 +246,31 @@ def test_finished_task_has_no_estimate_and_costs_no_query(django_assert_num_quer
     task = stored(state, dialect="prefer")
     with django_assert_num_queries(0):
         assert estimates.of(task) == Estimate()
+
+
+def entries_read(work):
+    """The index entries that MySQL or MariaDB reads for ``work``."""
+
+    def read():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS WHERE Variable_name IN ('Handler_read_next', 'Handler_read_prev')")
+            return sum(int(number) for _, number in cursor.fetchall())
+
+    before = read()
+    work()
+    return read() - before
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="tests/behaviour/test_query_plans.py has PostgreSQL")
+def test_estimate_reads_few_of_many_index_entries_on_mysql():
+    have_run(30, account="two", created=ago(60))
+    AsyncTask.objects.bulk_create(copied(AsyncTask.objects.get(), 8000), batch_size=500)
+    for account, moment in (("one", None), ("two", ago(60))):
+        task = pending(account=account)
+        AsyncTask.objects.bulk_create(copied(task, 5000, sent=moment, created=ago(60)), batch_size=500)
+    for work in (queue.recent, *(functools.partial(queue.ahead_of, pending(sent)) for sent in (0, None))):
+        work()
+        assert entries_read(work) <= 2 * queue.MOST
 
 
 # The cache ------------------------------------------------------------------------------------------------------------
