@@ -41,7 +41,7 @@ from .protocol.values import Call
 from .responses import accepted, holds, http, http_caches, render_context
 from .run_context import run_of
 from .store import db_retry
-from .tasks import presence, waiting
+from .tasks import estimates, presence, waiting
 from .tasks.submit import RETRY_AFTER, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
@@ -265,6 +265,7 @@ def accept(
     intent.hold(request, task.pk)
     capture.reread(request)
     request.__dict__["_varies"] = True  # the client's ``wait`` changes the response
+    context = context if again else estimates.add_to(context, task, dialect)
     response = http.respond(dialect.accepted(task.snapshot(), context))
     if again:
         response.headers["Idempotency-Replayed"] = "true"

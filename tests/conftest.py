@@ -63,6 +63,14 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.fixture(autouse=True)
+def no_history() -> None:
+    """Run times of another test's tasks are not used for estimates."""
+    from django_asyncexchange.tasks import estimates
+
+    estimates.clear_cache()
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> str:
     """The URL of a PostgreSQL database in which the tests may create others."""

@@ -24,6 +24,7 @@ PARTS = {
         "executors/django_q/test_orm_broker",
         "executors/django_q/test_wake_ups",
         "executors/test_wakeup",
+        "tasks/test_estimates",
         "tasks/test_presence",
         "tasks/test_submit",
         "tasks/test_waiting",

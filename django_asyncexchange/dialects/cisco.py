@@ -41,7 +41,7 @@ from ..exceptions import (
 from ..protocol.accept import weights
 from ..protocol.states import Reason, State
 from ..protocol.values import Call, Context, Replay, Response, Snapshot
-from .base import RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response
+from .base import Dialect, Policy, Route, Trigger, Wire, json_response, retry_after
 from .base import gettext_noop as _
 from .base.query_string import last, without
 
@@ -101,6 +101,7 @@ class Cisco(Dialect):
     EVERY_VIEW = True
     VALIDATES = True
     RETRYABLE = (CapacityExceeded, SubmitFailed)
+    ESTIMATED = frozenset({"accepted", "status"})
     HIDES_EXPIRED = True
     PER_OWNER = True
     POLICY = Policy(
@@ -154,9 +155,9 @@ class Cisco(Dialect):
     # Parts -----------------------------------------------------------------------------------------------------------
 
     def _progress(self, task: Snapshot, state: State, context: Context) -> Response:
-        location = ("Location", self.url_of("status", task, context.base))
+        headers = (("Location", self.url_of("status", task, context.base)), retry_after(context))
         document = {"progress": self.WORDS[state]}
-        return negotiated(json_response(document, status=202, headers=(location, RETRY_AFTER)), "asyncResult", context)
+        return negotiated(json_response(document, status=202, headers=headers), "asyncResult", context)
 
 
 def negotiated(response: Response, root: str, context: Context) -> Response:

@@ -5,6 +5,7 @@ A task that the caller may not see gets exactly the response of one that does no
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ from ..protocol.values import Context, Html, Listing, Page, Replay, Response, Sn
 from ..responses import holds, html, http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
-from ..tasks import lifecycle, presence, retention
+from ..tasks import estimates, lifecycle, presence, retention
 from . import authentication
 from .base import Endpoint, key_of
 
@@ -51,22 +52,22 @@ class TaskView(Endpoint):
 
     def status(self, request: Request, id: str) -> HttpResponseBase:
         task = self.find(id)
-        answer = self.dialect.status(self.snapshot(task, "status"), self.context(task))
+        answer = self.dialect.status(self.snapshot(task, "status"), self.context(task, "status"))
         if not isinstance(answer, Html):  # a page is shown at once, and reloads itself
             self.hold(task)
         return self.send(answer, task)
 
     def monitor(self, request: Request, id: str) -> HttpResponseBase:
         task = self.hold(self.find(id))
-        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task)), task)
+        return self.send(self.dialect.monitor(self.snapshot(task, "monitor"), self.context(task, "monitor")), task)
 
     def result(self, request: Request, id: str) -> HttpResponseBase:
         task = self.hold(self.find(id))
-        return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task)), task)
+        return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task, "result")), task)
 
     def replay(self, request: Request, id: str) -> HttpResponseBase:
         task = self.hold(self.find(id))
-        return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task)), task)
+        return self.send(self.dialect.replay(self.snapshot(task, "replay"), self.context(task, "replay")), task)
 
     def download(self, request: Request, id: str) -> HttpResponseBase:
         try:
@@ -244,10 +245,14 @@ class TaskView(Endpoint):
 
     # Answering -------------------------------------------------------------------------------------------------------
 
-    def context(self, task: AsyncTask | None = None) -> Context:
+    def context(self, task: AsyncTask | None = None, verb: str = "") -> Context:
+        """The context to render ``verb`` for ``task``, with its estimate where the dialect uses one."""
         now = task.now if task is not None else None
         viewer = render_context.viewer(self.request)
-        return render_context.context(self.request, self.dialect, now=now, viewer=viewer, wait=self.kept_wait())
+        context = render_context.context(self.request, self.dialect, now=now, viewer=viewer, wait=self.kept_wait())
+        if task is None or verb not in self.dialect.ESTIMATED:
+            return context
+        return dataclasses.replace(context, estimate=estimates.of(task))
 
     def send(self, answer: Response | Replay | Html, task: AsyncTask | None) -> HttpResponseBase:
         if isinstance(answer, Html):

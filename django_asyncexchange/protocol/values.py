@@ -258,6 +258,18 @@ class Page:
 
 
 @value
+class Estimate:
+    """When an unfinished task will presumably end; by default, nothing is known."""
+
+    eta: dt.datetime | None = None
+    """The presumable end, aware (UTC)."""
+    queue_position: int | None = None
+    """How many tasks the workers will have claimed when they have claimed this one: the next one is at 1."""
+    retry_after: int = 1
+    """Seconds until a client should look again."""
+
+
+@value
 class Context:
     """What rendering needs besides the task: URLs, time, viewer, language."""
 
@@ -276,3 +288,5 @@ class Context:
     translate: Callable[[str], str]
     """Message in English → message in the client's language."""
     signer: Signer
+    estimate: Estimate = Estimate()
+    """Of the task, where it is unfinished and ``Dialect.ESTIMATED`` names the method that renders it."""

@@ -89,8 +89,15 @@ class PreparedQuery:
     """A queryset with slots, for ``exists()`` and ``count()``."""
 
     def __init__(self, rows: Callable[[], models.QuerySet[Any]], *, order: Sequence[str] = ()) -> None:
-        """``order``: the order of an index, so that reading the first rows is cheap."""
-        self.statement = Statement(lambda: rows().model, lambda alias: compiler.select(rows(), alias, order=order))
+        """``order``: the order of an index, so that reading the first rows is cheap.
+
+        Not on MySQL and MariaDB, which find the index without it, and sort all rows if one of its columns is NULL.
+        """
+
+        def compiled(alias: str) -> compiler.Sql:
+            return compiler.select(rows(), alias, order=() if connections[alias].vendor == "mysql" else order)
+
+        self.statement = Statement(lambda: rows().model, compiled)
 
     def exists(self, **values: Any) -> bool:
         """Whether a row matches."""

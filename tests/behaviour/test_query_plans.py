@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,13 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django_asyncexchange.conf import conf
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.models.timestamps import Now
-from django_asyncexchange.store import bodies, statements, transitions
+from django_asyncexchange.protocol.states import State
+from django_asyncexchange.store import bodies, queue, statements, transitions
 from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 
 from ..benchmarks import tables
 from ..benchmarks.plans import sequential_scans
-from ..services import IDLE, exchange, stored, submitted
+from ..services import IDLE, exchange, soon, stored, submitted
 
 pytestmark = [
     pytest.mark.django_db,
@@ -163,6 +165,35 @@ def test_look_for_ready_tasks_reads_a_few_of_them(flood, ready, is_analyzed):
     since = dataclasses.replace(look, since=claimed.task.sent)
     assert most_rows(lambda: ended(claimed, since)) < few
     assert sequential_scans("default", lambda: transitions.claim_next(since)) == []
+
+
+@pytest.mark.parametrize("ready", [100, 2 * FLOOD])
+@pytest.mark.parametrize("is_analyzed", [True, False])
+def test_estimate_reads_few_of_many_pending_rows(flood, ready, is_analyzed):
+    keys = AsyncTask.objects.of_mount("prefer").waiting().values("pk")[:ready]
+    assert AsyncTask.objects.filter(pk__in=list(keys.values_list("pk", flat=True))).update(sent=Now()) == ready
+    tasks = [stored(dialect="prefer", account="flooder", sent=sent) for sent in (None, soon(minutes=1))]
+    if is_analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    for work in (queue.recent, *(functools.partial(queue.ahead_of, task) for task in tasks)):
+        assert most_rows(work) <= queue.MOST
+        assert sequential_scans("default", work) == []
+
+
+def test_position_reads_few_rows_after_a_flood_has_ended(flood):
+    """The statistics are those of the flood, when all tasks waited."""
+    AsyncTask.objects.finished()._raw_delete(connection.alias)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    AsyncTask.objects.update(state=State.DONE, sent=Now(), started=Now(), finished=Now())
+    task = stored(dialect="prefer", account="flooder")
+    assert most_rows(lambda: queue.ahead_of(task)) < 100
+    assert most_rows(queue.recent) <= queue.MOST
+
+
+def test_estimate_finds_recent_runs_behind_many_pending_rows(flood):
+    assert len(queue.recent().runs) == queue.SAMPLE
 
 
 def ended(claim, look):

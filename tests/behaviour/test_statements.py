@@ -19,11 +19,11 @@ from django_asyncexchange.models import AsyncTask, Delivery, Webhook
 from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.sql.writes import can_write_at_once
 from django_asyncexchange.store import statements, transitions
-from django_asyncexchange.tasks import dispatch, lifecycle, pruning, recovery
+from django_asyncexchange.tasks import dispatch, estimates, lifecycle, pruning, recovery
 from django_asyncexchange.webhooks import delivery
 from django_asyncexchange.worker import runner
 
-from ..services import IDLE, exchange, stored
+from ..services import IDLE, exchange, soon, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.services")]
 
@@ -204,10 +204,40 @@ def test_message_and_notification_are_one_statement(anna):
     assert asked(lambda: executor.send("two")) == ["INSERT ormq"]
 
 
-@pytest.mark.parametrize("state", State)
-def test_task_status_is_one_select_after_authentication(anna, state):
+@pytest.fixture
+def poll(anna):
+    """Polls a task of hers; run times for the estimate were read before."""
+
+    def poll(task):
+        return asked(lambda: anna.get(f"/async/tasks/{task.pk}"))
+
+    poll(stored(State.PROCESSING, owner=anna.user, dialect="prefer"))
+    return poll
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
+def test_task_status_is_one_select_after_authentication(anna, poll, state):
+    assert poll(stored(state, owner=anna.user, dialect="prefer")) == ["SELECT asynctask", *WHO]
+
+
+@pytest.mark.parametrize("is_dispatched", [True, False])
+def test_status_of_a_pending_task_counts_those_before_it(anna, poll, is_dispatched):
+    task = stored(owner=anna.user, dialect="prefer", sent=soon() if is_dispatched else None)
+    assert poll(task) == ["SELECT asynctask", *WHO, "SELECT asynctask"]
+
+
+@pytest.mark.parametrize(("state", "statements"), [(State.DONE, 0), (State.PROCESSING, 1), (State.PENDING, 2)])
+def test_first_poll_of_an_unfinished_task_reads_run_times(anna, poll, state, statements):
+    estimates.clear_cache()
     task = stored(state, owner=anna.user, dialect="prefer")
-    assert asked(lambda: anna.get(f"/async/tasks/{task.pk}")) == ["SELECT asynctask", *WHO]
+    assert poll(task) == ["SELECT asynctask", *WHO, *["SELECT asynctask"] * statements]
+
+
+def test_first_submit_reads_run_times(anna):
+    submit = lambda: anna.get("/answers/200/", headers=LATER)  # noqa: E731
+    submit()
+    estimates.clear_cache()
+    assert asked(submit) == [*WHO, *written("INSERT asynctask"), "SELECT asynctask"]
 
 
 @pytest.mark.parametrize("method", ["get", "delete"])

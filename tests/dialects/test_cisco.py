@@ -14,7 +14,7 @@ from django_asyncexchange import exceptions
 from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.cisco import MEDIA, Cisco, preferred
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.protocol.values import Context, Replay, Response, Snapshot, header
+from django_asyncexchange.protocol.values import Context, Estimate, Replay, Response, Snapshot, header
 
 from .contract import NOW, TASK_ID, DialectContract, call, context, document, snapshot
 from .test_moysklad import russian
@@ -135,6 +135,12 @@ def test_kick_off(cisco: Cisco, state: State) -> None:
     assert header(response.headers, "Location") == POLL
     assert header(response.headers, "Retry-After") == "1"
     assert document(response) == {"progress": "IN_QUEUE"}
+
+
+@pytest.mark.parametrize("verb", ["accepted", "status"])
+def test_retry_after_is_the_estimate(cisco: Cisco, verb: str) -> None:
+    response = getattr(cisco, verb)(snapshot(State.PENDING), at(estimate=Estimate(retry_after=18)))
+    assert header(response.headers, "Retry-After") == "18"
 
 
 @pytest.mark.seed("S003-13", "S003-14", "S003-15")

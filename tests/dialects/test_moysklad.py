@@ -21,7 +21,7 @@ from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.moysklad.dialect import MoySklad, RemapPolicy
 from django_asyncexchange.protocol.signer import Signer
 from django_asyncexchange.protocol.states import State
-from django_asyncexchange.protocol.values import Listing, Owner, Page, Replay, Response, Snapshot, header
+from django_asyncexchange.protocol.values import Estimate, Listing, Owner, Page, Replay, Response, Snapshot, header
 
 from .contract import ACCOUNT, EMPLOYEE, NOW, TASK_ID, DialectContract, call, context, document, snapshot
 
@@ -165,6 +165,11 @@ def test_kick_off_has_two_urls_and_no_body(moysklad: MoySklad) -> None:
     assert header(response.headers, "Content-Location") == TASK
     assert header(response.headers, "Content-Length") == "0"
     assert header(response.headers, "Retry-After") == "1"
+
+
+def test_kick_off_has_the_estimate(moysklad: MoySklad) -> None:
+    response = moysklad.accepted(snapshot(State.PENDING), context(estimate=Estimate(retry_after=18)))
+    assert header(response.headers, "Retry-After") == "18"
 
 
 # Status --------------------------------------------------------------------------------------------------------------

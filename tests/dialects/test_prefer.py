@@ -16,7 +16,17 @@ from django_asyncexchange.dialects.base import Trigger
 from django_asyncexchange.dialects.prefer.dialect import Prefer
 from django_asyncexchange.exceptions import AsyncExchangeError
 from django_asyncexchange.protocol.states import Reason, State
-from django_asyncexchange.protocol.values import Context, Listing, Page, Progress, Replay, Response, Snapshot, header
+from django_asyncexchange.protocol.values import (
+    Context,
+    Estimate,
+    Listing,
+    Page,
+    Progress,
+    Replay,
+    Response,
+    Snapshot,
+    header,
+)
 
 from .contract import NOW, TASK_ID, DialectContract, call, context, document, error_classes, snapshot
 
@@ -31,6 +41,7 @@ ANSWERED = (State.DONE, State.API_ERROR, State.ERROR)
 
 GONE = {"deletion_date": NOW}
 """The deletion date itself is already too late."""
+ESTIMATE = Estimate(eta=NOW + dt.timedelta(seconds=17.5), queue_position=3, retry_after=18)
 LOST = {"status_code": None, "content": None, "content_type": "", "reason": Reason.LOST}
 
 
@@ -185,6 +196,8 @@ def test_status_document(prefer: Prefer) -> None:
         "started": "2021-02-16T12:29:00.000Z",
         "finished": "2021-02-16T12:30:00.000Z",
         "progress": {"done": 3, "total": 10, "message": "rows"},
+        "queue_position": None,
+        "eta": None,
         "deletion_date": "2021-02-16T13:30:00.000Z",
         "links": {"self": TASK, "operation": MONITOR, "result": RESULT, "download": download()},
     }
@@ -197,8 +210,33 @@ def test_missing_values_are_null(prefer: Prefer) -> None:
         "started",
         "finished",
         "progress",
+        "queue_position",
+        "eta",
         "deletion_date",
     }
+
+
+@pytest.mark.parametrize("verb", ["accepted", "status"])
+def test_status_document_has_the_estimate(prefer: Prefer, verb: str) -> None:
+    response = getattr(prefer, verb)(snapshot(State.PENDING), at(estimate=ESTIMATE))
+    assert document(response)["queue_position"] == 3
+    assert document(response)["eta"] == "2021-02-16T12:30:17.500Z"
+
+
+@pytest.mark.parametrize("verb", ["accepted", "status", "monitor"])
+def test_retry_after_is_the_estimate(prefer: Prefer, verb: str) -> None:
+    response = getattr(prefer, verb)(snapshot(State.PENDING), at(estimate=ESTIMATE))
+    assert header(response.headers, "Retry-After") == "18"
+
+
+@pytest.mark.parametrize("verb", ["accepted", "status", "monitor", "result"])
+def test_verb_with_an_estimate_is_declared(prefer: Prefer, verb: str) -> None:
+    assert verb in prefer.ESTIMATED
+
+
+def test_monitor_has_no_members_for_the_estimate(prefer: Prefer) -> None:
+    task = snapshot(State.PENDING)
+    assert document(prefer.monitor(task, at(estimate=ESTIMATE))) == document(prefer.monitor(task, at()))
 
 
 def test_status_document_has_the_same_keys_in_every_state(prefer: Prefer) -> None:
@@ -442,10 +480,11 @@ def test_result_without_response_is_a_problem_document(
     assert header(response.headers, "Cache-Control") == "no-store"
 
 
-def test_early_result_has_retry_after(prefer: Prefer) -> None:
+@pytest.mark.parametrize(("estimate", "seconds"), [(Estimate(), "1"), (ESTIMATE, "18")])
+def test_early_result_has_retry_after(prefer: Prefer, estimate: Estimate, seconds: str) -> None:
     with pytest.raises(exceptions.ResultNotReady) as raised:
-        prefer.result(snapshot(State.PENDING), at())
-    assert header(prefer.problem(raised.value, at()).headers, "Retry-After") == "1"
+        prefer.result(snapshot(State.PENDING), at(estimate=estimate))
+    assert header(prefer.problem(raised.value, at()).headers, "Retry-After") == seconds
 
 
 def test_failed_result_has_its_reason(prefer: Prefer) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from ...exceptions import gettext_noop
 from .delivery_rules import DeliveryRules
-from .dialect import NO_STORE, RETRY_AFTER, Dialect, json_response
+from .dialect import NO_STORE, Dialect, json_response, retry_after
 from .policy import Policy
 from .tables import Route, Trigger, Wire
 from .webhooks import Subscriptions
 
 __all__ = [
     "NO_STORE",
-    "RETRY_AFTER",
     "DeliveryRules",
     "Dialect",
     "Policy",
@@ -21,4 +20,5 @@ __all__ = [
     "Wire",
     "gettext_noop",
     "json_response",
+    "retry_after",
 ]

@@ -39,8 +39,6 @@ from .webhooks import Subscriptions
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
 """On every 202, status, list and error: a poller that got a cached one would never finish."""
-RETRY_AFTER = ("Retry-After", "1")
-"""Header that asks clients to wait a second before they poll or submit again (RFC 9110 section 10.2.3)."""
 
 
 class Dialect(abc.ABC):
@@ -54,6 +52,8 @@ class Dialect(abc.ABC):
     """
     RETRYABLE: ClassVar[tuple[type[AsyncExchangeError], ...]] = ()
     """Errors after which the same request may succeed: they are answered with ``Retry-After``."""
+    ESTIMATED: ClassVar[frozenset[str]] = frozenset()
+    """Names of the methods that use ``Context.estimate``: of a PENDING task, it costs a query."""
     ROUTES: Mapping[str, Route] = {
         "status": Route(method="GET", path="tasks/{id}"),
         "result": Route(method="GET", path="tasks/{id}/result"),
@@ -251,12 +251,17 @@ class Dialect(abc.ABC):
         """The response to ``error``."""
         wire, text, headers = self.wire(error), self.wording(error, context), error.headers
         if isinstance(error, self.RETRYABLE) and header(headers, "Retry-After") is None:
-            headers = (*headers, RETRY_AFTER)
+            headers = (*headers, retry_after(context))
         return json_response(self.error_document(wire, text, error), status=wire.status, headers=headers)
 
     def error_document(self, wire: Wire, text: str, error: AsyncExchangeError) -> object:
         """The JSON document of an error."""
         return {"code": wire.code, "detail": text}
+
+
+def retry_after(context: Context) -> tuple[str, str]:
+    """The header that asks clients to wait before they poll or submit again (RFC 9110 section 10.2.3)."""
+    return "Retry-After", str(context.estimate.retry_after)
 
 
 def json_response(document: Any, *, status: int = 200, headers: Headers = ()) -> Response:

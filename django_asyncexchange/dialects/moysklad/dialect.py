@@ -27,7 +27,7 @@ from ...exceptions import (
 from ...protocol.content_encoding import accepts_gzip
 from ...protocol.states import State
 from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
-from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, signed_links
+from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, retry_after, signed_links
 from ..base.query_string import last, without
 from . import errors, filters
 from .delivery_rules import MOYSKLAD
@@ -76,6 +76,7 @@ class MoySklad(Dialect):
     TRIGGER_NAME = "async"
     METHODS = frozenset({"GET"})
     RETRYABLE = (CapacityExceeded, SubmitFailed)
+    ESTIMATED = frozenset({"accepted"})
     DELIVERY_RULES = {"moysklad": MOYSKLAD}
     PAGE_FIELDS = PAGE_FIELDS
     POLICY = RemapPolicy()
@@ -122,7 +123,7 @@ class MoySklad(Dialect):
             ("Location", result_url(task, context.base)),
             ("Content-Location", task_url(task, context.base)),
             ("Content-Length", "0"),
-            RETRY_AFTER,
+            retry_after(context),
         )
         return Response(status=202, headers=(*headers, *NO_STORE))
 

@@ -35,7 +35,6 @@ from ...protocol.values import (
 )
 from ..base import (
     NO_STORE,
-    RETRY_AFTER,
     Dialect,
     Policy,
     Route,
@@ -43,6 +42,7 @@ from ..base import (
     Wire,
     json_response,
     prefer_header,
+    retry_after,
     signed_links,
 )
 from ..base import gettext_noop as _
@@ -92,7 +92,7 @@ class Prefer(Dialect):
     TRIGGER = Trigger.PREFERENCE
     TRIGGER_NAME = "Prefer"
     OPTIONAL = True
-    RETRYABLE = (e.ResultNotReady,)
+    ESTIMATED = frozenset({"accepted", "status", "monitor", "result"})
     CANCELS_AGAIN = True
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
@@ -110,7 +110,8 @@ class Prefer(Dialect):
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
-        return json_response(self.task_document(task, context), status=202, headers=(*places, RETRY_AFTER, *applied))
+        document = self.task_document(task, context)
+        return json_response(document, status=202, headers=(*places, retry_after(context), *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response | Html:
         """202 until the task is finished, then 303 to the result, errors included (RFC 9110 section 15.4.4).
@@ -126,14 +127,16 @@ class Prefer(Dialect):
             return json_response(document, status=303, headers=(("Location", f"{address}/result"),))
         if context.wait:
             return self.redirect(task, context, context.wait)
-        return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
+        return json_response(document, status=202, headers=(("Location", address), retry_after(context)))
 
     def task_document(self, task: Snapshot, context: Context) -> dict[str, object]:
         """The status document, for the client alone that may fetch the result: it has a signed link."""
-        return document_of(task, context.base, context.now, self._link_query(task, context))
+        return document_of(task, context.base, context.now, context.estimate, self._link_query(task, context))
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
+        if not task.state.is_final:
+            raise e.ResultNotReady(headers=(retry_after(context),))
         self.require_result(task, context.now)
         return Replay(headers=result_headers(task))
 
@@ -166,7 +169,7 @@ class Prefer(Dialect):
             "downloadLocation": links.get("download"),
             "error": self._error(task, context) if task.state in {State.API_ERROR, State.ERROR} else None,
         }
-        headers = () if task.state.is_final else (RETRY_AFTER,)
+        headers = () if task.state.is_final else (retry_after(context),)
         return json_response({key: part for key, part in document.items() if part is not None}, headers=headers)
 
     def _error(self, task: Snapshot, context: Context) -> dict[str, str]:

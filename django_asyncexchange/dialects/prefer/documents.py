@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from ...exceptions import PagingMalformed, QueryMalformed
 from ...protocol.states import State
-from ...protocol.values import Listing, Page, Snapshot
+from ...protocol.values import Estimate, Listing, Page, Snapshot
 from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
@@ -30,8 +30,14 @@ def links_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> di
     return links
 
 
-def document_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> dict[str, object]:
-    """The status document: every key is always present, null where it does not apply. ``query``: as in ``links_of``."""
+def document_of(
+    task: Snapshot, base: str, now: dt.datetime, estimate: Estimate | None = None, query: str = ""
+) -> dict[str, object]:
+    """The status document: every key is always present, null where it does not apply or is not known.
+
+    ``query``: as in ``links_of``.
+    """
+    estimate = estimate or Estimate()
     return {
         "id": str(task.id),
         "state": task.state,
@@ -42,6 +48,8 @@ def document_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") ->
         "started": date(task.started),
         "finished": date(task.finished),
         "progress": task.progress and dataclasses.asdict(task.progress),
+        "queue_position": estimate.queue_position,
+        "eta": date(estimate.eta),
         "deletion_date": date(task.deletion_date),
         "links": links_of(task, base, now, query),
     }
