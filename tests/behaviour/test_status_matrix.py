@@ -603,6 +603,12 @@ PREFER = {
         "unknown": NOTHING,
         "malformed": NOTHING,
     },
+    "events": {  # a WSGI server streams none
+        **dict.fromkeys(PREFER_DOCUMENTS, problem(501, "no_events", Link='<{base}/tasks/{id}>; rel="alternate"')),
+        "foreign": NOTHING,
+        "unknown": NOTHING,
+        "malformed": NOTHING,
+    },
     "cancel": CANCELS,
     "cancel_operation": CANCELS,
 }

@@ -99,6 +99,7 @@ def test_routes() -> None:
         ("GET", "tasks/{id}"): "status",
         ("DELETE", "tasks/{id}"): "cancel",
         ("GET", "tasks/{id}/result"): "result",
+        ("GET", "tasks/{id}/events"): "events",
         ("GET", "operations/{id}"): "monitor",
         ("DELETE", "operations/{id}"): "cancel",
     }

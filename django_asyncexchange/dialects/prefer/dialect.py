@@ -14,11 +14,13 @@ import json
 import uuid
 
 from ... import exceptions as e
+from ...protocol.server_events import ServerEvent
 from ...protocol.states import State
 from ...protocol.values import Call, Callback, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
 from ..base import NO_STORE, RETRY_AFTER, Dialect, Policy, Route, Trigger, Wire, json_response, prefer_header
 from ..base import gettext_noop as _
 from . import documents as documents
+from . import events
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, percent_of
 
@@ -51,6 +53,7 @@ class Prefer(Dialect):
         "status": Route(method="GET", path="tasks/{id}"),
         "cancel": Route(method="DELETE", path="tasks/{id}"),
         "result": Route(method="GET", path="tasks/{id}/result"),
+        "events": Route(method="GET", path="tasks/{id}/events"),
         "monitor": Route(method="GET", path="operations/{id}"),
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
     }
@@ -92,7 +95,11 @@ class Prefer(Dialect):
         return json_response(document, status=202, headers=(("Location", address), RETRY_AFTER))
 
     def task_document(self, task: Snapshot, context: Context) -> dict[str, object]:
-        return document_of(task, context.base, context.now)
+        return document_of(task, context.base, context.now, has_events=context.has_events)
+
+    def events(self, task: Snapshot, context: Context, seen: str) -> tuple[ServerEvent, ...]:
+        """``state`` and ``progress`` when they change, then ``end``."""
+        return events.unseen(task, self.task_document(task, context), seen)
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""

@@ -16,18 +16,20 @@ LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
 UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # databases refuse a zero character
 
 
-def links_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, str]:
+def links_of(task: Snapshot, base: str, now: dt.datetime, *, has_events: bool = False) -> dict[str, str]:
     """The task's URLs, each only while it can be used."""
     address = f"{base}/tasks/{task.id}"
     links = {"self": address, "operation": f"{base}/operations/{task.id}"}
     if not task.state.is_final:
         links["cancel"] = address
+        if has_events:
+            links["events"] = f"{address}/events"
     elif result_error(task, now) is None:
         links["result"] = f"{address}/result"
     return links
 
 
-def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object]:
+def document_of(task: Snapshot, base: str, now: dt.datetime, *, has_events: bool = False) -> dict[str, object]:
     """The status document: every key is always present, null where it does not apply."""
     return {
         "id": str(task.id),
@@ -40,7 +42,7 @@ def document_of(task: Snapshot, base: str, now: dt.datetime) -> dict[str, object
         "finished": date(task.finished),
         "progress": task.progress and dataclasses.asdict(task.progress),
         "deletion_date": date(task.deletion_date),
-        "links": links_of(task, base, now),
+        "links": links_of(task, base, now, has_events=has_events),
     }
 
 
