@@ -20,9 +20,8 @@ from ..dialects.base import NO_STORE, Dialect
 from ..models import AsyncTask
 from ..protocol import server_events
 from ..protocol.states import State
-from ..protocol.values import Context, Headers
-from ..responses import raw
-from ..responses.exact import UNCOMPRESSED
+from ..protocol.values import Context
+from ..responses import event_stream, raw
 from ..store import db_retry
 from ..tasks import changes
 
@@ -32,13 +31,6 @@ LONGEST = 600.0
 """Seconds after which a stream ends. Its client reconnects, and its permissions are checked again."""
 RETRY = 1000
 """Milliseconds after which a client reconnects."""
-HEADERS: Headers = (
-    ("Content-Type", "text/event-stream"),
-    ("Cache-Control", "no-store, no-transform"),
-    ("X-Accel-Buffering", "no"),
-    UNCOMPRESSED,
-)
-"""``X-Accel-Buffering`` keeps nginx from collecting events."""
 
 
 def respond(request: HttpRequest, dialect: Dialect, context: Context, task: AsyncTask) -> HttpResponseBase:
@@ -54,11 +46,9 @@ def respond(request: HttpRequest, dialect: Dialect, context: Context, task: Asyn
     if stream.is_over and not first:
         return raw.bare(204, NO_STORE)
     if request.method == "HEAD":
-        return raw.bare(200, HEADERS)
+        return raw.bare(200, event_stream.HEADERS)
     is_async = isinstance(request, ASGIRequest)
-    response = raw.ExactStreamingResponse(stream.achunks(first) if is_async else stream.chunks(first), status=200)
-    response.put_headers(HEADERS)
-    return response
+    return event_stream.EventStreamResponse(stream.achunks(first) if is_async else stream.chunks(first))
 
 
 class Stream:
