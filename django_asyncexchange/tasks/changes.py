@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
-from django.db import connections
 
 from ..models import AsyncTask
 from ..store import transitions
-from . import lifecycle
+from . import lifecycle, request_thread
 from .notifier import Watch, version_of, watching
+
+PAUSE = 1.0
+"""Seconds between two looks at a task that is not as the notifier has seen it: its thread has no tenant."""
 
 
 def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
@@ -21,21 +24,27 @@ def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
     The thread's database connections are closed while it waits. Raises the database's errors.
     """
     changed = threading.Event()
-    _close_connections()
+    request_thread.close_connections()
     with watching(Watch(task.pk, changed.set, version_of(task))):
-        changed.wait(seconds)
-    return _current(task)
+        is_woken = changed.wait(seconds)
+    found = _current(task)
+    if is_woken and _is_same(task, found):
+        time.sleep(min(PAUSE, seconds))
+    return found
 
 
 async def auntil_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
-    """``until_changed`` in an event loop, which is not blocked."""
+    """``until_changed`` in an event loop, which is not blocked. No thread waits."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    await sync_to_async(_close_connections)()
+    await request_thread.release()
     watch = Watch(task.pk, lambda: loop.call_soon_threadsafe(changed.set), version_of(task))
     with watching(watch), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await changed.wait()
-    return await sync_to_async(_current)(task)
+    found = await sync_to_async(_current)(task)
+    if changed.is_set() and _is_same(task, found):
+        await asyncio.sleep(min(PAUSE, seconds))
+    return found
 
 
 def _current(task: AsyncTask) -> AsyncTask | None:
@@ -45,8 +54,5 @@ def _current(task: AsyncTask) -> AsyncTask | None:
     return found
 
 
-def _close_connections() -> None:
-    """Also persistent ones (``CONN_MAX_AGE``): the wait may take minutes."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+def _is_same(task: AsyncTask, found: AsyncTask | None) -> bool:
+    return found is not None and version_of(found) == version_of(task)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
 import uuid
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.http import HttpResponse
 from django.test import AsyncClient, Client
+from django.urls import include, path
 from django.utils import translation
 
 from django_asyncexchange.conf import conf
@@ -29,6 +36,29 @@ pytestmark = [
 ]
 
 GZIP = "django.middleware.gzip.GZipMiddleware"
+
+
+PAGE = """<script>
+const source = new EventSource(location.search.slice(1)), seen = [];
+for (const name of ["state", "progress", "end"])
+  source.addEventListener(name, event => seen.push(`${name} ${JSON.parse(event.data).state}`));
+source.onerror = () => {
+  if (source.readyState == EventSource.CLOSED) fetch("/told/?" + seen);
+};
+</script>"""
+TOLD: list[str] = []
+
+
+def told(request):
+    TOLD.append(request.META["QUERY_STRING"].replace("%20", " "))
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("page/", lambda request: HttpResponse(PAGE)),
+    path("told/", told),
+    path("", include("django_asyncexchange.urls")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -427,3 +457,42 @@ def test_reconnect_after_the_end_is_a_204_over_asgi(anna, cookie):
     task = new_task(anna, State.DONE)
     with asgi_server() as port:
         assert ask(port, "GET", path_of(task), headers={"Cookie": cookie, "Last-Event-ID": "end"})[0] == 204
+
+
+def test_more_waiting_streams_take_no_more_threads_over_asgi(anna, cookie):
+    tasks = [new_task(anna) for _ in range(8)]
+    with asgi_server() as port, contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(Reading(port, tasks[0], cookie)))
+        until(lambda: tasks[0].pk in watches())
+        before = threading.active_count()
+        for task in tasks[1:]:
+            stack.enter_context(contextlib.closing(Reading(port, task, cookie)))
+        until(lambda: len(watches()) == len(tasks))
+        until(lambda: threading.active_count() <= before)
+
+
+@pytest.mark.service
+@pytest.mark.urls(__name__)
+def test_event_source_of_a_browser_reads_to_the_end_and_stops(settings, tmp_path):
+    program = shutil.which("chromium")
+    if program is None:
+        assert not os.environ.get("CI"), "CI has to have chromium"
+        pytest.skip("chromium is not installed")
+    settings.ASYNC_EXCHANGE = exchange(ALLOW_ANONYMOUS=True)
+    task = new_task(None)
+    TOLD.clear()
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
+    with asgi_server() as port:
+        address = f"http://127.0.0.1:{port}/page/?{path_of(task)}"
+        command = [program, *options, "--disable-background-networking", "--remote-debugging-port=0", address]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            until(lambda: task.pk in watches())
+            lifecycle.cancel(task)
+            until(lambda: TOLD)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert TOLD == ["state PENDING,end CANCEL"]
