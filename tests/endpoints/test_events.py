@@ -27,6 +27,7 @@ from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.tasks import changes, lifecycle, notifier
 
+from ..pages import ROOT, blocks
 from ..project.serving import asgi_server, ask, wsgi_server
 from ..services import PATIENCE, exchange, soon, stored, until
 
@@ -38,24 +39,26 @@ pytestmark = [
 GZIP = "django.middleware.gzip.GZipMiddleware"
 
 
+[LISTENER] = [block.text for block in blocks(ROOT / "docs" / "howto" / "events.rst") if block.language == "js"]
 PAGE = """<script>
-const source = new EventSource(location.search.slice(1)), seen = [];
-for (const name of ["state", "progress", "end"])
-  source.addEventListener(name, event => seen.push(`${name} ${JSON.parse(event.data).state}`));
+const task = {links: {events: location.search.slice(1)}}, seen = [];
+const showState = seen.push.bind(seen), showProgress = showState, showResult = address => seen.push(`${address}`);
+%s
 source.onerror = () => {
   if (source.readyState == EventSource.CLOSED) fetch("/told/?" + seen);
 };
 </script>"""
+"""The how-to's listener; it tells what it has seen when it stops."""
 TOLD: list[str] = []
 
 
 def told(request):
-    TOLD.append(request.META["QUERY_STRING"].replace("%20", " "))
+    TOLD.append(request.META["QUERY_STRING"])
     return HttpResponse()
 
 
 urlpatterns = [
-    path("page/", lambda request: HttpResponse(PAGE)),
+    path("page/", lambda request: HttpResponse(PAGE % LISTENER)),
     path("told/", told),
     path("", include("django_asyncexchange.urls")),
 ]
@@ -479,7 +482,7 @@ def test_event_source_of_a_browser_reads_to_the_end_and_stops(settings, tmp_path
         assert not os.environ.get("CI"), "CI has to have chromium"
         pytest.skip("chromium is not installed")
     settings.ASYNC_EXCHANGE = exchange(ALLOW_ANONYMOUS=True)
-    task = new_task(None)
+    task = new_task(None, State.PROCESSING, progress_done=1, progress_total=4)
     TOLD.clear()
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
     with asgi_server() as port:
@@ -495,4 +498,4 @@ def test_event_source_of_a_browser_reads_to_the_end_and_stops(settings, tmp_path
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    assert TOLD == ["state PENDING,end CANCEL"]
+    assert TOLD == ["PROCESSING,25,undefined"]
