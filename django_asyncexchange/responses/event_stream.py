@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 from django.http import StreamingHttpResponse
 
@@ -21,6 +21,6 @@ HEADERS: Headers = (
 class EventStreamResponse(ExactHeaders, StreamingHttpResponse):
     """Sends each chunk as soon as there is one; middleware does not compress it."""
 
-    def __init__(self, chunks: Any) -> None:
+    def __init__(self, chunks: Iterator[bytes] | AsyncIterator[bytes]) -> None:
         super().__init__(chunks)
         self.put_headers(HEADERS)

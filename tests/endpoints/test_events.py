@@ -29,7 +29,7 @@ from django_asyncexchange.tasks import changes, lifecycle, notifier
 
 from ..pages import ROOT, blocks
 from ..project.serving import asgi_server, ask, wsgi_server
-from ..services import PATIENCE, exchange, soon, stored, until
+from ..services import IDLE, PATIENCE, exchange, soon, stored, until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -380,6 +380,13 @@ def test_unfinished_task_links_to_its_events_under_asgi(client, anna):
     task = new_task(anna)
     links = async_to_sync(client.get)(f"/async/tasks/{task.pk}").json()["links"]
     assert links["events"] == f"http://testserver{path_of(task)}"
+
+
+@pytest.mark.urls("tests.services")
+def test_202_links_to_the_events_under_asgi(client, settings):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE)
+    accepted = async_to_sync(client.get)("/answers/200/", headers={"Prefer": "respond-async"})
+    assert (accepted.status_code, accepted.json()["links"]["events"]) == (202, f"{accepted['Location']}/events")
 
 
 def test_finished_task_does_not_link_to_its_events(client, anna):
