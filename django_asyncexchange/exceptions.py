@@ -422,6 +422,12 @@ class Throttled(HttpRefused):
     message = _("Too many requests.")
 
 
+class EventsUnavailable(HttpRefused):
+    """This server streams no events: it is a WSGI server, and ``WSGI_EVENTS`` is off."""
+
+    message = _("This server sends no events. Wait at the task's address with Prefer: wait=N instead.")
+
+
 class InternalError(HttpRefused):
     """An unexpected exception was raised."""
 

@@ -163,6 +163,10 @@ class Keys:
     """Interval in seconds at which a worker looks for calls that can be dispatched, and for lost runs."""
     MAX_WAIT_SECONDS = Setting[float](30, Seconds(above=False))
     """Longest time in seconds that ``Prefer: wait=N``, and a redirect to the status, hold a request open."""
+    WSGI_EVENTS = Setting[bool](False, Boolean())
+    """Whether a task's events are streamed under WSGI, too, where each stream occupies a thread of the web server.
+    Under ASGI they always are. See :doc:`/howto/events`.
+    """
     PATIENCE = Setting[float](0, Seconds(above=False))
     """Seconds for which a call of a marked view is held although its client did not ask to be answered later; 0 = such
     calls are not accepted as tasks. Mounts and views may have another. See :doc:`/howto/patience`.

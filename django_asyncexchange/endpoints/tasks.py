@@ -32,7 +32,7 @@ from ..responses import holds, html, http, render_context
 from ..rest.filters import AsyncTaskFilter
 from ..store import bodies, transitions
 from ..tasks import estimates, lifecycle, presence, retention
-from . import authentication
+from . import authentication, events
 from .base import Endpoint, key_of
 
 logger = logging.getLogger("django_asyncexchange")
@@ -64,6 +64,10 @@ class TaskView(Endpoint):
     def result(self, request: Request, id: str) -> HttpResponseBase:
         task = self.hold(self.find(id))
         return self.send(self.dialect.result(self.snapshot(task, "result"), self.context(task, "result")), task)
+
+    def events(self, request: Request, id: str) -> HttpResponseBase:
+        task = self.find(id)
+        return events.respond(request._request, self.dialect, self.context(task), task)
 
     def replay(self, request: Request, id: str) -> HttpResponseBase:
         task = self.hold(self.find(id))

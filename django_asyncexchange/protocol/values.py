@@ -283,6 +283,8 @@ class Context:
     """Who sent the request; None for anonymous callers and before authentication."""
     accept: str = ""
     """The request's ``Accept`` header."""
+    has_events: bool = False
+    """Whether the server that received the request streams events."""
     wait: float = 0.0
     """Seconds for which the address of the status holds each request of this client, and then leads to itself."""
     translate: Callable[[str], str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.urls import get_script_prefix
 from django.utils import translation
@@ -45,6 +46,7 @@ def context(
         translate=translate,
         signer=conf.signer("download"),
         accept=request.META.get("HTTP_ACCEPT", ""),
+        has_events=isinstance(getattr(request, "_request", request), ASGIRequest) or conf.WSGI_EVENTS,
         wait=wait,
     )
 

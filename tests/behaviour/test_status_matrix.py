@@ -614,6 +614,12 @@ PREFER = {
         "unknown": NOTHING,
         "malformed": NOTHING,
     },
+    "events": {  # a WSGI server streams none
+        **dict.fromkeys(PREFER_DOCUMENTS, problem(501, "no_events", Link='<{base}/tasks/{id}>; rel="alternate"')),
+        "foreign": NOTHING,
+        "unknown": NOTHING,
+        "malformed": NOTHING,
+    },
     # Each URL has a valid signature; for "foreign" it grants access to the file.
     "download": {
         "pending": WAITING,

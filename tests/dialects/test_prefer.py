@@ -124,6 +124,7 @@ def test_routes() -> None:
         ("PATCH", "tasks/{id}"): "change",
         ("GET", "tasks/{id}/result"): "result",
         ("GET", "tasks/{id}/download"): "download",
+        ("GET", "tasks/{id}/events"): "events",
         ("GET", "operations/{id}"): "monitor",
         ("DELETE", "operations/{id}"): "cancel",
     }

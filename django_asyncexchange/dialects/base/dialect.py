@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ...exceptions import AsyncExchangeError, TaskNotFound
+from ...protocol.server_events import ServerEvent
 from ...protocol.states import State
 from ...protocol.values import (
     Call,
@@ -177,6 +178,13 @@ class Dialect(abc.ABC):
 
     def monitor(self, task: Snapshot, context: Context) -> Response:
         """The task's status, as a resource that never turns into its result."""
+        raise NotImplementedError
+
+    def events(self, task: Snapshot, context: Context, seen: str) -> tuple[ServerEvent, ...]:
+        """What a client has to be told of the task that has seen the event with the id ``seen``; ``""`` = none.
+
+        Nothing after the last event of a finished task.
+        """
         raise NotImplementedError
 
     def result(self, task: Snapshot, context: Context) -> Response | Replay:

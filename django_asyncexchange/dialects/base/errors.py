@@ -43,6 +43,7 @@ CODES: Mapping[type[e.AsyncExchangeError], Wire] = {
     e.MethodNotAllowed: Wire(code="method_not_allowed", status=405),
     e.NotAcceptable: Wire(code="not_acceptable", status=406),
     e.Throttled: Wire(code="throttled", status=429),
+    e.EventsUnavailable: Wire(code="no_events", status=501),
     e.InternalError: Wire(code="internal_error", status=500),
     e.Unavailable: Wire(code="temporarily_unavailable", status=503),
 }

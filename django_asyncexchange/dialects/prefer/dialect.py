@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 from ... import exceptions as e
 from ...protocol import accept
+from ...protocol.server_events import ServerEvent
 from ...protocol.states import State
 from ...protocol.values import (
     Call,
@@ -47,6 +48,7 @@ from ..base import (
 )
 from ..base import gettext_noop as _
 from . import documents as documents
+from . import events
 from . import pages as pages
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, moment_of, percent_of
@@ -85,6 +87,7 @@ class Prefer(Dialect):
         "change": Route(method="PATCH", path="tasks/{id}"),
         "result": Route(method="GET", path="tasks/{id}/result"),
         "download": Route(method="GET", path="tasks/{id}/download", public=True),
+        "events": Route(method="GET", path="tasks/{id}/events"),
         "monitor": Route(method="GET", path="operations/{id}"),
         "cancel_operation": Route(method="DELETE", path="operations/{id}", verb="cancel"),
     }
@@ -131,7 +134,12 @@ class Prefer(Dialect):
 
     def task_document(self, task: Snapshot, context: Context) -> dict[str, object]:
         """The status document, for the client alone that may fetch the result: it has a signed link."""
-        return document_of(task, context.base, context.now, context.estimate, self._link_query(task, context))
+        link, has_events = self._link_query(task, context), context.has_events
+        return document_of(task, context.base, context.now, context.estimate, query=link, has_events=has_events)
+
+    def events(self, task: Snapshot, context: Context, seen: str) -> tuple[ServerEvent, ...]:
+        """``state`` and ``progress`` when they change, then ``end``."""
+        return events.unseen(task, self.task_document(task, context), seen)
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
@@ -158,7 +166,7 @@ class Prefer(Dialect):
 
         ``downloadLocation`` is ours: scripts in browsers cannot read the status document of a finished task, a 303.
         """
-        links = links_of(task, context.base, context.now, self._link_query(task, context))
+        links = links_of(task, context.base, context.now, query=self._link_query(task, context))
         document = {
             "id": str(task.id),
             "status": self.WORDS[task.state],

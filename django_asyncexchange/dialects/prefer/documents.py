@@ -17,12 +17,16 @@ RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(?:\.[0-9]+)?(?:[
 UNREADABLE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00|\0")  # databases refuse a zero character
 
 
-def links_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> dict[str, str]:
+def links_of(
+    task: Snapshot, base: str, now: dt.datetime, *, query: str = "", has_events: bool = False
+) -> dict[str, str]:
     """The task's URLs, each only while it can be used; that of ``download`` only with the ``query`` that signs it."""
     address = f"{base}/tasks/{task.id}"
     links = {"self": address, "operation": f"{base}/operations/{task.id}"}
     if not task.state.is_final:
         links["cancel"] = address
+        if has_events:
+            links["events"] = f"{address}/events"
     elif result_error(task, now) is None:
         links["result"] = f"{address}/result"
         if query:
@@ -31,11 +35,17 @@ def links_of(task: Snapshot, base: str, now: dt.datetime, query: str = "") -> di
 
 
 def document_of(
-    task: Snapshot, base: str, now: dt.datetime, estimate: Estimate | None = None, query: str = ""
+    task: Snapshot,
+    base: str,
+    now: dt.datetime,
+    estimate: Estimate | None = None,
+    *,
+    query: str = "",
+    has_events: bool = False,
 ) -> dict[str, object]:
     """The status document: every key is always present, null where it does not apply or is not known.
 
-    ``query``: as in ``links_of``.
+    ``query`` and ``has_events``: as in ``links_of``.
     """
     estimate = estimate or Estimate()
     return {
@@ -51,7 +61,7 @@ def document_of(
         "queue_position": estimate.queue_position,
         "eta": date(estimate.eta),
         "deletion_date": date(task.deletion_date),
-        "links": links_of(task, base, now, query),
+        "links": links_of(task, base, now, query=query, has_events=has_events),
     }
 
 

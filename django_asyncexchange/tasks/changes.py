@@ -1,0 +1,58 @@
+"""Wait until a task changes, in a thread or in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+
+from asgiref.sync import sync_to_async
+
+from ..models import AsyncTask
+from ..store import transitions
+from . import lifecycle, request_thread
+from .notifier import Watch, version_of, watching
+
+PAUSE = 1.0
+"""Seconds between two looks at a task that is not as the notifier has seen it: its thread has no tenant."""
+
+
+def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
+    """Return ``task`` anew as soon as it differs, or after ``seconds``; None if it is deleted.
+
+    The thread's database connections are closed while it waits. Raises the database's errors.
+    """
+    changed = threading.Event()
+    request_thread.close_connections()
+    with watching(Watch(task.pk, changed.set, version_of(task))):
+        is_woken = changed.wait(seconds)
+    found = _current(task)
+    if is_woken and _is_same(task, found):
+        time.sleep(min(PAUSE, seconds))
+    return found
+
+
+async def auntil_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
+    """``until_changed`` in an event loop, which is not blocked. No thread waits."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    await request_thread.release()
+    watch = Watch(task.pk, lambda: loop.call_soon_threadsafe(changed.set), version_of(task))
+    with watching(watch), suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    found = await sync_to_async(_current)(task)
+    if changed.is_set() and _is_same(task, found):
+        await asyncio.sleep(min(PAUSE, seconds))
+    return found
+
+
+def _current(task: AsyncTask) -> AsyncTask | None:
+    found = transitions.read(task.pk, task.dialect)
+    if found is not None and lifecycle.end_if_overdue(found):
+        return transitions.read(task.pk, task.dialect)
+    return found
+
+
+def _is_same(task: AsyncTask, found: AsyncTask | None) -> bool:
+    return found is not None and version_of(found) == version_of(task)
