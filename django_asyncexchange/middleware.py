@@ -8,12 +8,10 @@ has a hold.
 
 from __future__ import annotations
 
-import io
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, SuspiciousOperation
@@ -35,54 +33,16 @@ from .exceptions import (
 )
 from .exceptions import PermissionDenied as Forbidden
 from .identity import snapshot
-from .intake import admission, arrival, capture, csrf, patience
+from .intake import admission, arrival, capture, csrf, intents, patience
+from .intake.intents import Intent
 from .protocol import log_once
-from .protocol.values import Call
 from .responses import accepted, holds, http, http_caches, render_context
 from .run_context import run_of
 from .store import db_retry
-from .tasks import estimates, presence, waiting
+from .tasks import estimates, held_calls, presence, waiting
 from .tasks.submit import RETRY_AFTER, Submission, submit
 
 logger = logging.getLogger("django_asyncexchange")
-
-
-class Intent:
-    """A request that a dialect claims, or whose view has ``patience``."""
-
-    def __init__(self, dialect: Dialect, call: Call, url: str, patience: float = 0.0) -> None:
-        self.dialect = dialect
-        self.call = call
-        self.url = url
-        self.patience = patience
-        """Seconds for which a call is held that did not ask to be answered later."""
-        self.body: IO[bytes] = io.BytesIO()
-        self.target: tuple[str, str] | None = None
-        """Path and raw query with which the synchronous call would have arrived."""
-        self.is_answered = False
-
-    def close(self) -> None:
-        self.body.close()
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body, from its start."""
-        self.body.seek(0)
-        yield from iter(partial(self.body.read, arrival.SPOOL), b"")
-
-    def hold(self, request: HttpRequest, task_id: uuid.UUID) -> None:
-        """Hold the response for as long as the view, or the client (RFC 7240 section 4.3), is patient."""
-        if self.patience:
-            patient = partial(accepted.patient, request, task_id, self.dialect, self.patience)
-            holds.put(request, holds.Hold(task_id, self.patience, patient))
-        elif seconds := min(patience.wanted_wait(request), conf.MAX_WAIT_SECONDS):
-            early = partial(accepted.early, request, seconds=seconds, is_preferred=self.dialect.OPTIONAL)
-            holds.put(request, holds.Hold(task_id, seconds, early))
-
-    def is_ignored_after(self, request: HttpRequest, error: Exception) -> bool:
-        """Whether the view answers at once after ``error`` (RFC 7240 section 2)."""
-        if self.patience:
-            return patience.runs_at_once(request, error)
-        return self.dialect.OPTIONAL and isinstance(error, admission.NOT_ASYNC)
 
 
 class AsyncExchangeMiddleware:
@@ -133,7 +93,7 @@ class AsyncExchangeMiddleware:
             mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
         ]
         request.__dict__["_varies"] = bool(preferring)
-        intent = intent_of(request) or patient_intent(request, view_func, preferring)
+        intent = intents.of(request) or patient_intent(request, view_func, preferring)
         if intent is None:
             return None
         intent.is_answered = True
@@ -162,11 +122,6 @@ class AsyncExchangeMiddleware:
             return refused
 
 
-def intent_of(request: HttpRequest) -> Intent | None:
-    intent: Intent | None = request.__dict__.get("_asyncexchange")
-    return intent
-
-
 def patient_intent(request: HttpRequest, view_func: Callable[..., Any], mounts: Sequence[Dialect]) -> Intent | None:
     """The intent for a call that no dialect claims, of a view with patience; None if it runs at once.
 
@@ -177,8 +132,8 @@ def patient_intent(request: HttpRequest, view_func: Callable[..., Any], mounts: 
     seconds = patience.of(request, view_func, mounts[0])
     if seconds <= 0 or not accepted.spared(presence.is_in_sight):
         return None
-    prepare(request, Intent(mounts[0], call_of(request), request.build_absolute_uri(), seconds))
-    return intent_of(request)
+    prepare(request, Intent(mounts[0], intents.call_of(request), request.build_absolute_uri(), seconds))
+    return intents.of(request)
 
 
 def detect(request: HttpRequest) -> Intent | None:
@@ -190,23 +145,12 @@ def detect(request: HttpRequest) -> Intent | None:
     mounts = [mount for mount in conf.mounts if mount.may_want_async(path, meta)]
     if not mounts:
         return None
-    call = call_of(request)
+    call = intents.call_of(request)
     claiming = [mount for mount in mounts if mount.wants_async(call)]
     if not claiming:
         return None
     dialect = next((mount for mount in claiming if mount.METHODS is None or call.method in mount.METHODS), claiming[0])
     return Intent(dialect, call, request.build_absolute_uri())
-
-
-def call_of(request: HttpRequest) -> Call:
-    """``request`` as the value that dialects take."""
-    meta = request.META
-    return Call(
-        method=request.method or "",
-        path=request.path_info,
-        query=arrival.meta_text(meta, "QUERY_STRING"),
-        header=lambda name: arrival.meta_text(meta, "HTTP_" + name.upper().replace("-", "_")),
-    )
 
 
 def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
@@ -222,15 +166,8 @@ def prepare(request: HttpRequest, intent: Intent) -> HttpResponseBase | None:
             return None  # a preference that cannot be met is ignored (RFC 7240 section 2)
         logger.warning("an asynchronous call is refused: %s", error)
         return error_response(request, intent, error)
-    request._asyncexchange = intent  # type: ignore[attr-defined]
-    request.close = partial(close, request.close, intent)  # type: ignore[method-assign]  # with its response
+    intents.put(request, intent)
     return None
-
-
-def close(others: Callable[[], None], intent: Intent) -> None:
-    """Close the recorded body when the response is closed: outer middlewares may read it until then."""
-    others()
-    intent.close()
 
 
 def accept(
@@ -262,7 +199,7 @@ def accept(
     )
     http_caches.keep_out(request)
     task, again = submit(wanted, intent.chunks())
-    intent.hold(request, task.pk)
+    held_calls.hold(request, intent, task.pk)
     capture.reread(request)
     request.__dict__["_varies"] = True  # the client's ``wait`` changes the response
     context = context if again else estimates.add_to(context, task, dialect)

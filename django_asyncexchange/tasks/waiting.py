@@ -8,20 +8,19 @@ import uuid
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 
 from ..models import AsyncTask
+from . import request_thread
 from .notifier import Watch, watching
 
 SHORT = 0.2
-"""Seconds for which a waiting thread keeps its database connection: most calls that end in time end within them."""
+"""Seconds for which a waiting request keeps its thread and database connection: many calls end within them."""
 
 
 def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
     """Return the task as soon as it is final; None after ``seconds``.
 
-    A longer wait ends the thread's database connection as the end of a request does (``CONN_MAX_AGE``): hundreds of
-    waiting requests shall not hold as many.
+    A longer wait closes the thread's database connections: hundreds of waiting requests shall not hold as many.
     """
     finished = threading.Event()
     if (task := _final(task_id)) is not None:
@@ -30,7 +29,7 @@ def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
         if (task := _final(task_id)) is not None:
             return task
         if not finished.wait(min(seconds, SHORT)):
-            close_old_connections()
+            request_thread.close_connections()
             finished.wait(max(0.0, seconds - SHORT))
         return _final(task_id)
 
@@ -44,9 +43,13 @@ async def auntil_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
     with watching(Watch(task_id, lambda: loop.call_soon_threadsafe(finished.set))):
         if (task := await look(task_id)) is not None:
             return task
-        await sync_to_async(close_old_connections)()
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(seconds, SHORT)):
+                await finished.wait()
+        if not finished.is_set():
+            await request_thread.release()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds - SHORT)):
                 await finished.wait()
         return await look(task_id)
 
