@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
 
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -23,7 +24,7 @@ from ..protocol.states import State
 from ..protocol.values import Context
 from ..responses import event_stream, raw
 from ..store import db_retry
-from ..tasks import changes
+from ..tasks import changes, estimates
 
 HEARTBEAT = 15.0
 """Seconds without an event after which a comment is sent."""
@@ -65,10 +66,10 @@ class Stream:
         return self._task is None or State(self._task.state).is_final
 
     def news(self) -> bytes:
-        """What the client has not seen."""
+        """What the client has not seen. Reads the database, for an estimate."""
         if self._task is None:
             return b""
-        context = dataclasses.replace(self._context, now=self._task.now)
+        context = dataclasses.replace(self._context, now=self._task.now, estimate=estimates.of(self._task))
         events = self._dialect.events(self._task.snapshot(), context, self._seen)
         if events:
             self._seen = events[-1].id
@@ -90,7 +91,7 @@ class Stream:
                 self._task = await changes.auntil_changed(task, HEARTBEAT)
             except db_retry.UNAVAILABLE:
                 await asyncio.sleep(HEARTBEAT)
-            yield self.news() or server_events.COMMENT
+            yield await sync_to_async(self.news)() or server_events.COMMENT
 
     def _waiting_for(self) -> AsyncTask | None:
         """The task, while changes of it are awaited."""

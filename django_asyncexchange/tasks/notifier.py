@@ -39,11 +39,19 @@ class Watch:
     def __init__(self, task_id: uuid.UUID, wake: Callable[[], Any], version: Version | None = None) -> None:
         self.task_id = task_id
         self._wake, self._version = wake, version
+        self._was_seen = False
 
     def look(self, version: Version | None) -> None:
-        """Take a look at the task's current ``version``; None if it is deleted."""
-        is_over = version is None or version[0] in FINAL
-        if is_over or (self._version is not None and version != self._version):
+        """Take a look at the task's current ``version``; None if there is none.
+
+        It is deleted then, if it was there before; if not, it lies in another tenant's table than this thread's.
+        """
+        if version is None:
+            is_changed = self._was_seen
+        else:
+            self._was_seen = True
+            is_changed = version[0] in FINAL or self._version not in (None, version)
+        if is_changed:
             self.wake()
 
     def wake(self) -> None:

@@ -107,6 +107,7 @@ MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 TEXT = re.compile(r".+")
+SECONDS = re.compile("[1-9][0-9]?")
 
 
 class Answer(NamedTuple):
@@ -361,7 +362,9 @@ REMAP = {
 
 
 def progress(word: str) -> Answer:
-    return own(202, {"progress": word}, Location="{base}/asyncrequeststatus/{id}", Retry_After="1")
+    return own(
+        202, {"progress": word}, Location="{base}/asyncrequeststatus/{id}", Retry_After=re.compile("[1-9][0-9]?")
+    )
 
 
 def api_error(status: int, kind: str, **headers: Any) -> Answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import uuid
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -133,7 +132,7 @@ def test_monitor_stays_json(client, of_anna):
     assert client.get(f"/async/operations/{of_anna().pk}").json()["status"] == "Running"
 
 
-@pytest.mark.parametrize("path", [f"{TASKS}/{uuid.uuid4()}", f"{TASKS}?limit=x"])
+@pytest.mark.parametrize("path", [f"{TASKS}/7d0a5f0c-8f0b-4c0e-9a56-0f6e2f1f7c11", f"{TASKS}?limit=x"])
 def test_error_is_a_problem_document(client, path):
     assert client.get(path)["Content-Type"] == "application/problem+json"
 
@@ -251,6 +250,7 @@ def test_page_needs_no_more_queries_than_json(client, of_anna, path):
     tasks = [of_anna(), of_anna(State.CANCEL)]
     address_ = TASKS if path == "list" else address(tasks[0])
     counts = []
+    client.get(address_)  # reads the recent run times, for some seconds
     for accept in (CHROME, "*/*"):
         with CaptureQueriesContext(connection) as queries:
             assert client.get(address_, headers={"Accept": accept}).status_code in (200, 202)

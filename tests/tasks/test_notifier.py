@@ -74,10 +74,19 @@ def test_progress_wakes_who_knows_an_earlier_version():
         assert not patient.woken.is_set()
 
 
-def test_deleted_task_wakes_who_waits():
+def test_task_that_the_thread_cannot_see_wakes_nobody(looks):
+    """As with a schema for each tenant."""
+    waiter = Waiter(SimpleNamespace(pk=uuid.uuid4()))
+    with notifier.watching(waiter.watch):
+        until(lambda: len(looks) > 1)
+        assert not waiter.woken.is_set()
+
+
+def test_deleted_task_wakes_who_waits(looks):
     task = stored(State.PROCESSING)
     waiter = Waiter(task)
     with notifier.watching(waiter.watch):
+        until(lambda: len(looks) > 1)
         AsyncTask.objects.all().delete()
         assert waiter.woken.wait(PATIENCE)
 
