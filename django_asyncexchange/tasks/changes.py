@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from contextlib import suppress
 
 from asgiref.sync import sync_to_async
@@ -13,9 +12,6 @@ from ..models import AsyncTask
 from ..store import transitions
 from . import lifecycle, request_thread
 from .notifier import Watch, version_of, watching
-
-PAUSE = 1.0
-"""Seconds between two looks at a task that is not as the notifier has seen it: its thread has no tenant."""
 
 
 def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
@@ -26,11 +22,8 @@ def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
     changed = threading.Event()
     request_thread.close_connections()
     with watching(Watch(task.pk, changed.set, version_of(task))):
-        is_woken = changed.wait(seconds)
-    found = _current(task)
-    if is_woken and _is_same(task, found):
-        time.sleep(min(PAUSE, seconds))
-    return found
+        changed.wait(seconds)
+    return _current(task)
 
 
 async def auntil_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
@@ -41,10 +34,7 @@ async def auntil_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
     with watching(watch), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await changed.wait()
-    found = await sync_to_async(_current)(task)
-    if changed.is_set() and _is_same(task, found):
-        await asyncio.sleep(min(PAUSE, seconds))
-    return found
+    return await sync_to_async(_current)(task)
 
 
 def _current(task: AsyncTask) -> AsyncTask | None:
@@ -52,7 +42,3 @@ def _current(task: AsyncTask) -> AsyncTask | None:
     if found is not None and lifecycle.end_if_overdue(found):
         return transitions.read(task.pk, task.dialect)
     return found
-
-
-def _is_same(task: AsyncTask, found: AsyncTask | None) -> bool:
-    return found is not None and version_of(found) == version_of(task)

@@ -34,6 +34,7 @@ PLAN = (
     Part("passing", "PostgreSQL"),
     *(Part(group, database) for group in ("submitting", "running", "polling") for database in ("SQLite", "PostgreSQL")),
     *(Part(group, database, broker) for group in ("idling", "draining") for broker, database in BROKERS),
+    Part("waiting", "PostgreSQL"),
     Part("delivering", "PostgreSQL"),
     Part("listing", "PostgreSQL", is_large=True),
     Part("keeping", "PostgreSQL", is_large=True),

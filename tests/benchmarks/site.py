@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +102,35 @@ def streams(request: Request, megabytes: int) -> StreamingHttpResponse:
     return StreamingHttpResponse(pieces(), content_type="application/octet-stream")
 
 
+class Patient(Works):
+    async_exchange_patience = 60
+
+
+@allow_async
+@api_view(["GET"])
+def naps(request: Request) -> Response:
+    """Take a while, and tell when it has ended."""
+    time.sleep(random.uniform(0.5, 1.5))
+    return Response({"ended": time.time()})
+
+
+@allow_async(patience=600)
+@api_view(["GET"])
+def held(request: Request) -> Response:
+    """Is never run: there is no worker."""
+    return Response()
+
+
+def sleeps(request: HttpRequest) -> HttpResponse:
+    time.sleep(600)
+    return HttpResponse()
+
+
+async def asleep(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(600)
+    return HttpResponse()
+
+
 # Reports --------------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +169,10 @@ urlpatterns = [
     path("celery/", ByCelery.as_view()),
     path("tasks/", ByTasks.as_view()),
     path("records/<uuid:pk>/", Records.as_view()),
+    path("patient/", Patient.as_view()),
+    path("naps/", naps),
+    path("held/", held),
+    path("sleeps/", asleep if "BENCH_ASGI" in os.environ else sleeps),
     path("report/", Report.as_view()),
     path("report/all/", AllAtOnce.as_view()),
     path("streams/<int:megabytes>/", streams),

@@ -35,10 +35,10 @@ def test_unchanged_task_is_returned_in_the_end(wait):
 
 
 @each_wait
-def test_deleted_task_ends_the_wait(wait):
+def test_deleted_task_is_none_in_the_end(wait):
     task = stored(State.PENDING)
     AsyncTask.objects.filter(pk=task.pk).delete()
-    assert wait(task, PATIENCE) is None
+    assert wait(task, 0) is None
 
 
 @each_wait
@@ -55,24 +55,3 @@ def test_no_database_connection_is_held_during_the_wait(wait, monkeypatch):
     wait(task, 0)
     assert held == [None]
     assert main.connection is not None
-
-
-@each_wait
-def test_notifier_that_sees_another_table_costs_one_look_a_pause(wait, monkeypatch):
-    """As a tenant's task, which the notifier's thread does not find: it says at once that the task is deleted."""
-    task = stored(State.PENDING)
-    pauses = []
-
-    async def sleep(seconds):
-        pauses.append(seconds)
-
-    @contextlib.contextmanager
-    def watching(watch):
-        watch.look(None)
-        yield
-
-    monkeypatch.setattr(changes, "watching", watching)
-    monkeypatch.setattr(changes.time, "sleep", pauses.append)
-    monkeypatch.setattr(changes.asyncio, "sleep", sleep)
-    assert wait(task, PATIENCE) == task
-    assert pauses == [changes.PAUSE]
