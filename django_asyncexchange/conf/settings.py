@@ -109,8 +109,11 @@ class Conf(Keys):
 
     @property
     def has_patience(self) -> bool:
-        """Whether the settings give views patience."""
-        return bool(self.PATIENCE) or any(mount.policy.patience for mount in self.mounts)
+        """Whether the settings give views patience. Cached: every request asks."""
+        cache = _cache
+        if "has_patience" not in cache:
+            cache["has_patience"] = bool(self.PATIENCE) or any(mount.policy.patience for mount in self.mounts)
+        return cache["has_patience"]  # type: ignore[no-any-return]
 
     def mounted(self, name: str) -> Dialect | None:
         """The mount called ``name``; None if the project no longer mounts it."""

@@ -84,6 +84,11 @@ def record_all() -> None:
     _records_all = True
 
 
+def is_patience_used() -> bool:
+    """Whether a view, a mount or the settings have patience: any call may be accepted for later."""
+    return _records_all or conf.has_patience
+
+
 def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
     """Copy ``environ``, and record the body of a request that a dialect may claim.
 
@@ -97,7 +102,7 @@ def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
 
 
 def _may_be_claimed(environ: dict[str, Any]) -> bool:
-    if _records_all or conf.has_patience:
+    if is_patience_used():
         return True
     path = get_path_info(environ) or "/"
     return any(mount.may_want_async(path, environ) for mount in conf.mounts)

@@ -28,7 +28,7 @@ def of(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) ->
 
     A client that waits for less long says so by ``Prefer: wait``.
     """
-    if request.method == "OPTIONS":
+    if not arrival.is_patience_used() or request.method == "OPTIONS":
         return 0.0
     stated = (admission.attribute(request, view_func, admission.PATIENCE), dialect.policy.patience)
     seconds = float(next((each for each in stated if each is not None), conf.PATIENCE))

@@ -41,6 +41,10 @@ def _give_up() -> None:
 
 def varied(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """``response`` with ``Vary: Prefer`` where a preference could have changed it (RFC 7240 section 2)."""
-    if request.__dict__.get("_varies"):
+    if not request.__dict__.get("_varies"):
+        return response
+    if response.has_header("Vary"):
         patch_vary_headers(response, ("Prefer",))
+    else:
+        response.headers["Vary"] = "Prefer"  # quicker, for calls that nobody wants later
     return response

@@ -32,7 +32,11 @@ class Part:
 
 PLAN = (
     Part("passing", "PostgreSQL"),
-    *(Part(group, database) for group in ("submitting", "running", "polling") for database in ("SQLite", "PostgreSQL")),
+    *(
+        Part(group, database)
+        for group in ("submitting", "running", "costing", "polling")
+        for database in ("SQLite", "PostgreSQL")
+    ),
     *(Part(group, database, broker) for group in ("idling", "draining") for broker, database in BROKERS),
     Part("waiting", "PostgreSQL"),
     Part("delivering", "PostgreSQL"),

@@ -102,8 +102,9 @@ def streams(request: Request, megabytes: int) -> StreamingHttpResponse:
     return StreamingHttpResponse(pieces(), content_type="application/octet-stream")
 
 
+@allow_async(patience=60)
 class Patient(Works):
-    async_exchange_patience = 60
+    """The same, called without a preference."""
 
 
 @allow_async

@@ -79,11 +79,19 @@ async def _taken_by(visitor: Visitor, target: str, calls: int) -> dict[str, floa
             for _ in range(calls):
                 await stack.enter_async_context(_called(visitor.port, target))
                 await asyncio.sleep(PACE)
-            await asyncio.sleep(1)
+            after = await _settled(pids)
             with visitor.asked("/plain/") as response:  # the server answers others meanwhile
                 assert response.status == 200
-            after = _taken(pids)
     return {unit: after[unit] - before[unit] for unit in after} | {"MB": grown.megabytes}
+
+
+async def _settled(pids: list[int]) -> dict[str, float]:
+    """``_taken`` when nothing changes any more: all calls wait."""
+    before: dict[str, float] = {}
+    while (now := _taken(pids)) != before:
+        before = now
+        await asyncio.sleep(1)
+    return now
 
 
 def _taken(pids: list[int]) -> dict[str, float]:
