@@ -118,6 +118,21 @@ def test_post_is_told_where_to_wait(site):
     assert requests.get(response.headers["Location"] + "?wait=1").json() == ANSWER
 
 
+def test_events_pass_nginx_one_by_one(site):
+    """The first one while the call still runs. A WSGI server has no streams, and names the address of the long poll."""
+    name, anna = uuid.uuid4().hex[:12], {"Authorization": "Token token-anna"}
+    later = {**anna, "Prefer": "respond-async"}
+    status = requests.post(site.url(f"/holds/{name}/"), headers=later).headers["Location"]
+    with requests.get(f"{status}/events", headers=anna, stream=True) as response:
+        if "gunicorn" in site.command:
+            assert response.links["alternate"]["url"] == status
+            return
+        lines = response.iter_lines()
+        assert b"event: state" in lines
+        site.call("PUT", f"/marks/{name}/")
+        assert b"event: end" in lines
+
+
 def test_killed_web_server_loses_nothing(workers):
     """The client repeats its call under the same key, and gets the response of the only run."""
     behind, name = workers(), uuid.uuid4().hex[:12]
