@@ -10,7 +10,9 @@ from html import unescape
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
-from django.http import HttpRequest, JsonResponse
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import engines
 from django.test import AsyncClient, Client
 from django.urls import include, path
 from rest_framework import generics, serializers
@@ -24,6 +26,7 @@ from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.rest.renderers import AsyncBrowsableAPIRenderer
 
+from ..pages import ROOT, blocks
 from ..services import IDLE, exchange, run_alone
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -43,6 +46,7 @@ OTHERS = {
     "within a value": "next=/?_prefer=respond-async",
 }
 """Queries that are the view's own."""
+HOWTO = ROOT / "docs" / "howto" / "waiting-page.rst"
 
 
 class Note(serializers.Serializer[object]):
@@ -87,6 +91,17 @@ def echo(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"query": request.META["QUERY_STRING"]})
 
 
+def documented(request: HttpRequest) -> HttpResponse:
+    """A page with the link and the form that the how-to shows."""
+    return HttpResponse(engines["django"].from_string(shown("<a href=")).render({}, request))
+
+
+def shown(beginning: str) -> str:
+    """The block of the how-to that begins so."""
+    [text] = [block.text for block in blocks(HOWTO) if block.text.startswith(beginning)]
+    return text
+
+
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("notes/", Notes.as_view()),
@@ -94,6 +109,9 @@ urlpatterns = [
     path("readable/", Readable.as_view()),
     path("without-form/", WithoutForm.as_view()),
     path("echo/", echo),
+    path("documented/", documented),
+    path("reports/stock", echo),
+    path("orders/import", echo),
 ]
 
 
@@ -186,14 +204,14 @@ def test_renderer_can_be_the_default_of_the_project():
     """The import of ``rest_framework.views`` loads it."""
     program = (
         "from django.conf import settings\n"
-        "settings.configure(INSTALLED_APPS=['django.contrib.auth', 'django.contrib.contenttypes', 'rest_framework',"
-        " 'django_asyncexchange'], REST_FRAMEWORK={'DEFAULT_RENDERER_CLASSES':"
-        " ['django_asyncexchange.rest.renderers.AsyncBrowsableAPIRenderer']})\n"
+        f"{shown('REST_FRAMEWORK = {')}\n"
+        "apps = ['django.contrib.auth', 'django.contrib.contenttypes', 'rest_framework', 'django_asyncexchange']\n"
+        "settings.configure(INSTALLED_APPS=apps, REST_FRAMEWORK=REST_FRAMEWORK)\n"
         "from rest_framework.views import APIView\n"
-        "print(APIView.renderer_classes[0].__name__)\n"
+        "print([each.__name__ for each in APIView.renderer_classes])\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ran.stdout == "AsyncBrowsableAPIRenderer\n", ran.stderr
+    assert ran.stdout == "['JSONRenderer', 'AsyncBrowsableAPIRenderer']\n", ran.stderr
 
 
 # The call -------------------------------------------------------------------------------------------------------------
@@ -257,6 +275,17 @@ def test_browser_that_sends_the_header_gets_the_202(browser):
 def test_view_of_django_takes_the_parameter(settings, browser):
     settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, VIEWS=["/echo/"])
     assert browser.get(f"/echo/?{LATER}").status_code == 303
+
+
+def test_documented_link_and_form_are_answered_later(settings, browser):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, VIEWS=["/reports/*", "/orders/*"])
+    page = browser.get("/documented/").content.decode()
+    [link], [action] = re.findall('<a href="([^"]+)"', page), re.findall('formaction="([^"]+)"', page)
+    assert browser.get(unescape(link)).status_code == 303
+    form = {"csrfmiddlewaretoken": TOKEN.findall(page)[0], "orders": SimpleUploadedFile("orders.csv", b"1,2")}
+    assert browser.post(action, form).status_code == 303
+    calls = {(task.method, task.captured.path, task.captured.query) for task in AsyncTask.objects.all()}
+    assert calls == {("GET", "/reports/stock", "year=2026"), ("POST", "/orders/import", "")}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The browsable API in a real browser, with the scripts of REST framework: its link and its button are answered later."""
+"""The browsable API in a real browser, with the scripts of REST framework: calls by its link and its button."""
 
 from __future__ import annotations
 
