@@ -22,12 +22,13 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_asyncexchange.models import AsyncTask
+from django_asyncexchange.models import AsyncTask, Worker
 from django_asyncexchange.protocol.states import State
 from django_asyncexchange.rest.renderers import AsyncBrowsableAPIRenderer
+from django_asyncexchange.tasks import presence
 
 from ..pages import ROOT, blocks
-from ..services import IDLE, exchange, run_alone
+from ..services import IDLE, exchange, run_alone, soon
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
@@ -373,6 +374,14 @@ def test_link_of_the_own_site_or_a_bookmark_is_answered_later(browser, site):
     assert browser.get(f"/notes/?{LATER}", headers={"Sec-Fetch-Site": site}).status_code == 303
 
 
-def test_script_of_another_site_may_send_the_header(browser):
+@pytest.mark.parametrize(("address", "status"), [("/notes/", 202), (f"/notes/?{LATER}", 303)])
+def test_script_of_another_site_may_send_the_header(browser, address, status):
     headers = {"Sec-Fetch-Site": "cross-site", "Prefer": "respond-async"}
-    assert browser.get("/notes/", headers=headers).status_code == 202
+    assert browser.get(address, headers=headers).status_code == status
+
+
+def test_patience_is_the_same_for_other_sites(settings, monkeypatch, browser):
+    settings.ASYNC_EXCHANGE = exchange(EXECUTOR=IDLE, PATIENCE=0.01)
+    monkeypatch.setattr(presence, "_last_seen", -presence.SEEN_SECONDS)
+    Worker.objects.create(name="here", heard=soon(seconds=-1))
+    assert browser.get("/notes/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 303
