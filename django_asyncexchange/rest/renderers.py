@@ -1,4 +1,4 @@
-"""Newline-delimited JSON and CSV renderers for DRF views, which also render row by row.
+"""Renderers for DRF views: the browsable API with "Answer later"; newline-delimited JSON and CSV, also row by row.
 
 >>> class StockReport(WholeCollectionView, ListAPIView):
 ...     renderer_classes = [JSONRenderer, NDJSONRenderer, CSVRenderer]
@@ -12,13 +12,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rest_framework.renderers import BaseRenderer
+from django.template import loader
+from django.utils.module_loading import import_string
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.utils.encoders import JSONEncoder
+
+from ..dialects.prefer import query_parameter
+from ..run_context import run_of
 
 ROWS = ("results", "rows")
 """Keys of the rows in a paginated document."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """First characters of texts that spreadsheets take for formulas (CSV injection)."""
+IS_POSSIBLE = "django_asyncexchange.rest.answer_later.is_possible"
+"""Imported late: it needs ``rest_framework.views``, which loads the renderers that settings name."""
 
 
 class LinesRenderer(BaseRenderer):
@@ -67,6 +74,37 @@ class CSVRenderer(LinesRenderer):
             yield text.getvalue().encode()
             text.seek(0)
             text.truncate()
+
+
+class AsyncBrowsableAPIRenderer(BrowsableAPIRenderer):
+    """DRF's browsable API where a call can be submitted to be answered later: GET, and POST by the HTML form.
+
+    >>> REST_FRAMEWORK = {
+    ...     "DEFAULT_RENDERER_CLASSES": [
+    ...         "rest_framework.renderers.JSONRenderer",
+    ...         "django_asyncexchange.rest.renderers.AsyncBrowsableAPIRenderer",
+    ...     ],
+    ... }
+    """
+
+    template = "asyncexchange/browsable_api.html"
+    button_template = "asyncexchange/answer_later.html"
+
+    def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
+        """As in DRF, but not in a run: the CSRF token in its page is no browser's."""
+        return run_of(request) is None and bool(super().show_form_for_method(view, method, request, obj))
+
+    def get_context(self, data: Any, accepted_media_type: str | None, renderer_context: Any) -> dict[str, Any]:
+        """DRF's context, with ``answer_later``: the address to GET it from; the form for POST has a second button."""
+        context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
+        is_possible = import_string(IS_POSSIBLE)
+        request, allowed = renderer_context["request"], context["allowed_methods"]
+        address = query_parameter.added_to(request.get_full_path())
+        if "GET" in allowed and is_possible(request, "GET"):
+            context["answer_later"] = address
+        if context["post_form"] and is_possible(request, "POST"):
+            context["post_form"] += loader.render_to_string(self.button_template, {"address": address})
+        return context
 
 
 def cell(value: Any) -> Any:

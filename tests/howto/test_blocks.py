@@ -52,6 +52,8 @@ ELSEWHERE = {
     ("storing-and-serving-results", '{"Rules"'): "test_programs asks a bucket",
     ("storing-and-serving-results", "location /results/"): "test_programs asks nginx",
     ("testing-your-project", ""): "test_first_hour",
+    ("waiting-page", "<a href="): "rest.test_browsable_api follows the link and submits the form",
+    ("waiting-page", "REST_FRAMEWORK = {"): "rest.test_browsable_api imports REST framework with it",
     ("waiting-page", "{# templates"): "endpoints.test_pages renders it",
     ("webhooks", "// receiver.js"): "test_signatures runs it, with Node.js",
 }

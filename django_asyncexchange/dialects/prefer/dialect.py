@@ -15,6 +15,8 @@ import json
 import math
 import uuid
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from ... import exceptions as e
 from ...protocol import accept
@@ -48,7 +50,7 @@ from ..base import (
 )
 from ..base import gettext_noop as _
 from . import documents as documents
-from . import events
+from . import events, query_parameter
 from . import pages as pages
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, moment_of, percent_of
@@ -105,15 +107,33 @@ class Prefer(Dialect):
         """True: any call may have the preference; the prefix is only for the dialect's own URLs."""
         return True
 
+    def may_want_async(self, path: str, meta: Mapping[str, Any]) -> bool:
+        is_in_query = query_parameter.is_in(meta.get("QUERY_STRING", ""))
+        return (is_in_query and self.covers(path)) or super().may_want_async(path, meta)
+
     def wants_async(self, call: Call) -> bool:
-        return prefer_header.wants_async(call.header("Prefer"))
+        return query_parameter.is_in(call.query) or prefer_header.wants_async(call.header("Prefer"))
+
+    def target(self, call: Call) -> tuple[str, str]:
+        return call.path, query_parameter.without(call.query)
+
+    def admit(self, call: Call) -> None:
+        """Leave links of other sites to the view: they could fill the queue in a user's name."""
+        if query_parameter.is_foreign(call):
+            raise e.CallNotStorable()
 
     def accepted(self, task: Snapshot, context: Context) -> Response:
-        """202 with ``Location`` and ``Operation-Location`` (RFC 7240 sections 3 and 4.1)."""
+        """202 with ``Location`` and ``Operation-Location`` (RFC 7240 sections 3 and 4.1).
+
+        A browser that used the query parameter is sent to the task's page instead (303).
+        """
         links = links_of(task, context.base, context.now)
         places = (("Location", links["self"]), ("Operation-Location", links["operation"]))
         applied = (("Preference-Applied", f"respond-async{', callback' if task.callback else ''}"), ("Vary", "Prefer"))
         document = self.task_document(task, context)
+        if query_parameter.is_in(urlsplit(task.url).query) and accept.prefers_html(context.accept):
+            page = ("Location", self.url_of("status", task, context.path))
+            return json_response(document, status=303, headers=(page, *applied))
         return json_response(document, status=202, headers=(*places, retry_after(context), *applied))
 
     def status(self, task: Snapshot, context: Context) -> Response | Html:
