@@ -7,7 +7,9 @@ import dataclasses
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from rest_framework.authentication import CSRFCheck
 
 from ..protocol.values import Request
@@ -39,7 +41,10 @@ def is_ruled_out(request: Any) -> bool:
     probe.META = {**request.META}
     check: Any = CSRFCheck(lambda request: HttpResponse())
     check.process_request(probe)
-    return check.process_view(probe, None, (), {}) is None
+    try:
+        return check.process_view(probe, None, (), {}) is None
+    except (MultiPartParserError, SuspiciousOperation):
+        return False  # a form without a readable token; the view answers it
 
 
 def _has_login(request: Any) -> bool:

@@ -48,12 +48,17 @@ def _patient(
 
 
 def _as_ever(request: HttpRequest, task: AsyncTask) -> HttpResponseBase:
-    """The stored response without any addition. The run has not seen the preconditions of ``request``."""
+    """The stored response without any addition. The run has not seen the preconditions of ``request``.
+
+    Without a validator none is evaluated, as in Django's ConditionalGetMiddleware.
+    """
     response = http.replayed(Replay(defaults=()), task, request, at_own_url=False)
     if response.status_code != 200 or request.method not in ("GET", "HEAD"):
         return response
-    modified = parse_http_date_safe(response.headers.get("Last-Modified", ""))
-    return raw.conditional(request, response.headers.get("ETag"), modified, response) or response
+    etag, modified = response.headers.get("ETag"), parse_http_date_safe(response.headers.get("Last-Modified", ""))
+    if not etag and modified is None:
+        return response
+    return raw.conditional(request, etag, modified, response) or response
 
 
 def _early(

@@ -6,6 +6,7 @@ the project has chosen the tenant, and with it the database.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject, cached_property
+from django.utils.functional import SimpleLazyObject, cached_property, empty
 
 from ..identity.restore import headers_of, load
 from ..identity.snapshot import Identity
@@ -43,6 +44,7 @@ class RunRequestMixin(Base):
     @cached_property
     def _cached_user(self) -> Any:
         """Django's ``request.user``: anonymous for an application, and for an owner who may not act any more."""
+        run_session.mark_as_read(self)
         user, _ = self._asyncexchange_owner or (None, None)
         return AnonymousUser() if user is None else user
 
@@ -50,6 +52,8 @@ class RunRequestMixin(Base):
     def _force_auth_user(self) -> Any:
         """DRF uses no authentication class if this or the token is not None."""
         user, token = self._asyncexchange_owner or (None, None)
+        if token is None:  # REST framework's SessionAuthentication has read it
+            run_session.mark_as_read(self)
         return None if token is None and isinstance(user, AnonymousUser) else user
 
     @cached_property
@@ -58,7 +62,7 @@ class RunRequestMixin(Base):
 
     @property
     def auser(self) -> Callable[[], Any]:
-        """As AuthenticationMiddleware sets it, but without access to the session."""
+        """As AuthenticationMiddleware sets it, but the user is not that of the session."""
         if "auser" not in self.__dict__:
             raise AttributeError("This request has no auser.")
         ask: Callable[[], Any] = self.__dict__["auser"]
@@ -67,6 +71,7 @@ class RunRequestMixin(Base):
     @auser.setter
     def auser(self, ask: Callable[[], Any]) -> None:
         async def auser() -> Any:
+            run_session.mark_as_read(self)
             if "_acached_user" not in self.__dict__:
                 self.__dict__["_acached_user"] = await sync_to_async(getattr)(self, "_cached_user")
             return await ask()
@@ -106,10 +111,20 @@ def is_owner_active(request: Any) -> bool:
         return False
     user = request._asyncexchange_owner[0]
     user = AnonymousUser() if user is None else user
-    if not getattr(request.user, "is_authenticated", False):  # for example, RemoteUserMiddleware found no header
-        request.user = user
+    given = request.user
+    is_unread = getattr(given, "_wrapped", None) is empty
+    with run_session.unmarked(request) if is_unread else contextlib.nullcontext():
+        if not getattr(given, "is_authenticated", False):  # for example, RemoteUserMiddleware found no header
+            given = request.user = user
+    if is_unread:
+        request.user = SimpleLazyObject(functools.partial(_on_first_access, request, getattr(given, "_wrapped", given)))
     request._cached_user = request._acached_user = user
     return True
+
+
+def _on_first_access(request: Any, user: Any) -> Any:
+    run_session.mark_as_read(request)
+    return user
 
 
 def is_owner_lost(request: Any) -> bool:

@@ -130,6 +130,23 @@ def refuse_writes(request: Any) -> Iterator[None]:
         session.is_in_view = False
 
 
+def mark_as_read(request: Any) -> None:
+    """Mark the session of ``request`` as read, as whoever learns the user by it has done: ``Vary: Cookie`` follows."""
+    session = request.__dict__.get("session")
+    if isinstance(session, RunSessionMixin):
+        session.accessed = True
+
+
+@contextlib.contextmanager
+def unmarked(request: Any) -> Iterator[None]:
+    """Reads of the session meanwhile do not count."""
+    session = request.__dict__.get("session")
+    was_read = getattr(session, "accessed", False)
+    yield
+    if isinstance(session, RunSessionMixin):
+        session.accessed = was_read
+
+
 @functools.cache
 def _run_session_class(cls: type[SessionBase]) -> type[SessionBase]:
     return type(cls.__name__, (RunSessionMixin, cls), {})

@@ -120,6 +120,17 @@ def test_client_that_has_the_response_gets_304(anna):
         assert anna.get("/zoo/cacheable/", headers={"If-Modified-Since": modified}).status_code == 304
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"If-Match": '"one"'}, {"If-Unmodified-Since": "Wed, 01 Jan 2020 00:00:00 GMT"}],
+    ids=lambda each: [*each],
+)
+def test_precondition_of_a_response_without_a_validator_is_ignored(anna, headers):
+    with patient(60, EXECUTOR="django_asyncexchange.executors.inline.Inline"):
+        response = anna.get("/zoo/binary/", headers=headers)
+    assert (response.status_code, "ETag" in response, AsyncTask.objects.count()) == (200, False, 1)
+
+
 def test_uploaded_files_reach_the_view(anna):
     files = {"title": "two", "first": SimpleUploadedFile("a.txt", b"abc"), "second": SimpleUploadedFile("b.txt", b"")}
     now = anna.post("/zoo/upload/", files)

@@ -32,6 +32,7 @@ from ..services import IDLE, exchange
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
 SECRET = "s" * 32
+FORM = "application/x-www-form-urlencoded"
 FOREIGN = "https://evil.example"
 ran: list[str] = []
 
@@ -185,6 +186,14 @@ def test_token_in_a_form_counts_like_one_in_a_header(browser, address):
 def test_exempt_view_is_run_without_a_token(browser):
     assert browser.post("/open/", headers={"Origin": FOREIGN}).status_code == 200
     assert outcome(browser, "/open/", {"Origin": FOREIGN, "Prefer": "respond-async"}) == 200
+
+
+@pytest.mark.parametrize(("media_type", "body"), [("multipart/form-data", b"--"), (FORM, b"a=1&b=2")])
+def test_form_that_cannot_be_parsed_is_left_to_the_view(browser, settings, media_type, body):
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 1
+    browser.cookies["csrftoken"] = SECRET
+    response = browser.post("/open/", body, content_type=media_type, headers={"Prefer": "respond-async"})
+    assert response.status_code == 202
 
 
 def test_view_with_its_own_check_refuses_without_the_middleware(browser, settings):

@@ -14,6 +14,11 @@ from django.contrib.sessions.models import Session
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client
 from django.urls import include, path
+from rest_framework.authentication import SessionAuthentication, TokenAuthentication
+from rest_framework.authtoken.models import Token
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from django_asyncexchange.decorators import allow_async
 from django_asyncexchange.models import AsyncTask, Body
@@ -74,6 +79,28 @@ def tells(request: HttpRequest) -> HttpResponse:
     return HttpResponse("told")
 
 
+@allow_async
+def names_the_user(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.username)
+
+
+@allow_async
+async def names_the_user_later(request: HttpRequest) -> HttpResponse:
+    return HttpResponse((await request.auser()).username)
+
+
+@allow_async
+def names_nobody(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("nobody")
+
+
+@allow_async
+@api_view(["GET"])
+@authentication_classes([TokenAuthentication, SessionAuthentication])
+def names_the_caller(request: Request) -> Response:
+    return Response(request.user.username)
+
+
 class LastSeen:
     """Middleware of a project that writes to the session with each request."""
 
@@ -94,6 +121,10 @@ urlpatterns = [
     path("logs-in/", logs_in),
     path("logs-out/", logs_out),
     path("tells/", tells),
+    path("names-the-user/", names_the_user),
+    path("names-the-user-later/", names_the_user_later),
+    path("names-nobody/", names_nobody),
+    path("names-the-caller/", names_the_caller),
     path("", include("django_asyncexchange.urls")),
 ]
 
@@ -147,6 +178,32 @@ def test_login_and_logout_of_a_run_are_not_saved(anna, address, answer):
 def test_messages_of_a_run_are_not_saved(anna, storage, settings):
     settings.MESSAGE_STORAGE = f"django.contrib.messages.storage.{storage}"
     assert outcome(anna, "/tells/") == ("DONE", 200, "told")
+
+
+NAMING = ["/names-the-user/", "/names-the-user-later/", "/names-the-caller/", "/names-nobody/", "/reads/"]
+
+
+def vary(client, address, **headers):
+    """``Vary`` of the response to a synchronous call, and of one that is run."""
+    now = client.get(address, headers=headers)["Vary"]
+    assert client.get(address, headers={**headers, "Prefer": "respond-async"}).status_code == 202
+    runner.run(str(AsyncTask.objects.get().pk))
+    return now, dict(AsyncTask.objects.get().headers)["Vary"]
+
+
+@pytest.mark.parametrize("address", NAMING)
+def test_response_for_the_user_of_a_session_varies_by_cookie(anna, address):
+    """A cache would serve it to everybody otherwise."""
+    now, later = vary(anna, address)
+    assert later == now
+    assert ("Cookie" in later) == (address != "/names-nobody/")
+
+
+def test_response_for_the_holder_of_a_token_does_not_vary_by_cookie(db):
+    token = Token.objects.create(user=User.objects.create_user("boris"))
+    now, later = vary(Client(), "/names-the-caller/", Authorization=f"Token {token.key}")
+    assert later == now
+    assert "Cookie" not in later
 
 
 def test_session_writes_of_middleware_are_not_saved(anna, settings):
