@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.http import HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
+from django.template import Context, Engine
 from django.urls import include, path
 from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.csrf import csrf_exempt
@@ -23,6 +24,7 @@ from django_asyncexchange.protocol.states import Reason, State
 from django_asyncexchange.tasks import lifecycle
 from django_asyncexchange.worker import runner
 
+from ..pages import ROOT, blocks
 from ..project.serving import asgi_server, wsgi_server
 from ..project.wire import Wire, wire
 from ..receivers import receiving
@@ -38,7 +40,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <function SpooledTemporaryFile:Warning"),
 ]
 
-VISITOR = """<!DOCTYPE html><body><script type="module" src="/script.js"></script>"""
+EXAMPLE = ROOT / "example_project"
+POLICY = "default-src 'none'; script-src 'self'; connect-src 'self' http://127.0.0.1:*"
+VISITOR = f"""<!DOCTYPE html><head><meta http-equiv="Content-Security-Policy" content="{POLICY}"></head>
+<script type="module" src="/static/shop/orders.js"></script>"""
 SCRIPT = """
 import {asyncFetch, resume, AsyncCallError} from "%(origin)s/static/asyncexchange/async-fetch.js";
 const site = "%(origin)s", task = "%(task)s", headers = {"X-CSRFToken": "%(token)s"};
@@ -83,27 +88,28 @@ def told(request):
 
 def visitor(request):
     login(request, User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
-    return HttpResponse(VISITOR)
-
-
-def script(request):
-    values = {**PAGE, "token": get_token(request), "origin": f"http://{request.get_host()}"}
-    return HttpResponse(SCRIPT % values, content_type="text/javascript")
+    return HttpResponse(PAGE["html"])
 
 
 def static(request, name):
-    return HttpResponse(Path(finders.find(name)).read_bytes(), content_type="text/javascript")
+    """A static file, or what the page runs, which is beside them."""
+    if name == "shop/orders.js":
+        values = {**PAGE, "token": get_token(request), "origin": f"http://{request.get_host()}"}
+        text = PAGE["template"] % values
+    else:
+        text = Path(finders.find(name) or EXAMPLE / "inventory" / "static" / name).read_text(encoding="utf-8")
+    return HttpResponse(text, content_type="text/javascript")
 
 
 PAGE: dict[str, str] = {}
-"""``script`` and ``task`` of the page that is open."""
+"""Of the page that is open: ``html``, the ``template`` of its script, and the parts of that."""
 
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("visitor/", visitor),
-    path("script.js", script),
     path("static/<path:name>", static),
     path("answers/<int:status>/", answers),
+    *(path(name, answers, {"status": 200}) for name in ("orders/", "reports/stock", "api/remap/1.2/report/stock/all")),
     path("ordered/", ordered),
     path("told/", told),
 ]
@@ -134,11 +140,11 @@ def anna(settings):
 
 
 @contextlib.contextmanager
-def running(script: str, tmp_path: Path, *, task: AsyncTask | None = None, server=asgi_server, loses=False):
+def running(script, tmp_path, *, task=None, server=asgi_server, loses=False, html=VISITOR, template=SCRIPT):
     """A browser whose page runs ``script``; yields the proxy to the server, which can be cut."""
     with server() as port, wire(port) as proxy:
         PAGE.update(script=script, task=f"/async/operations/{task.pk}" if task else "")
-        PAGE.update(direct=f"http://127.0.0.1:{port}")
+        PAGE.update(direct=f"http://127.0.0.1:{port}", html=html, template=template)
         LOSES.extend([proxy] if loses else [])
         with opened(f"http://127.0.0.1:{proxy.port}/visitor/", tmp_path):
             yield proxy
@@ -368,3 +374,46 @@ def test_page_of_another_origin_calls(anna, tmp_path, settings):
         with opened(origin.url("/"), tmp_path):
             runner.run(str(submitted().pk))
             assert first_told()[:2] == [503, "kept"]
+
+
+# Shown elsewhere ------------------------------------------------------------------------------------------------------
+
+SURROUNDINGS = """
+const tell = value => fetch("%(direct)s/told/", {method: "POST", body: JSON.stringify(value), mode: "no-cors"});
+const token = "%(token)s", orderNumber = "7", body = "x", form = document.createElement("form");
+const cancelButton = {}, downloadLink = {}, show = () => {};
+"""
+IMPORT = 'import {asyncFetch} from "../asyncexchange/async-fetch.js";'
+SHOWN = [block.text for block in blocks(ROOT / "docs" / "howto" / "javascript.rst") if block.language == "js"]
+
+
+@pytest.mark.parametrize("number", range(len(SHOWN)))
+def test_script_of_the_documentation_gets_the_response(anna, tmp_path, number):
+    script = "\n".join([*([] if "import" in SHOWN[number] else [IMPORT]), SURROUNDINGS, SHOWN[number]])
+    with running("", tmp_path, template=f"{script}\nawait tell(response.status);"):
+        runner.run(str(submitted().pk))
+        assert first_told() == 200
+
+
+WATCHED = """
+const tell = value => fetch("%(direct)s/told/", {method: "POST", body: JSON.stringify(value), mode: "no-cors"});
+const part = name => document.getElementById(name);
+const look = () => tell([part("text").textContent, part("bar").value, part("download").hidden]);
+new MutationObserver(look).observe(part("text"), {childList: true});
+part("%(script)s").click();
+"""
+"""Presses a button of the page of the example project, and tells what is shown."""
+
+
+def test_page_of_the_example_shows_progress_and_has_a_download(anna, tmp_path):
+    template = (EXAMPLE / "project" / "templates" / "stock.html").read_text(encoding="utf-8")
+    html = Engine(libraries={"static": "django.templatetags.static"}).from_string(template).render(Context())
+    html += '<script type="module" src="/static/shop/orders.js"></script>'
+    with running("start", tmp_path, html=html, template=WATCHED):
+        task = submitted()
+        AsyncTask.objects.update(state=State.PROCESSING, started=soon(), progress_done=3, progress_total=4)
+        until(lambda: ["Running, 75 %", 75, True] in TOLD)
+        AsyncTask.objects.update(state=State.PENDING)
+        runner.run(str(task.pk))
+        until(lambda: TOLD[-1][0] == "The response has status 200." and not TOLD[-1][2])
+    assert AsyncTask.objects.count() == 1
