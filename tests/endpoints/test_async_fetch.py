@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,11 @@ pytestmark = [
     pytest.mark.urls(__name__),
     pytest.mark.service,
     pytest.mark.slow,
-    # Django does not close the body of a request whose client has gone.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <function SpooledTemporaryFile:Warning"),
+    pytest.mark.filterwarnings("ignore:Unclosed file <tempfile:ResourceWarning"),
 ]
 
 EXAMPLE = ROOT / "example_project"
-POLICY = "default-src 'none'; script-src 'self'; connect-src 'self' http://127.0.0.1:*"
+POLICY = "default-src 'none'; script-src 'self'; connect-src 'self' http://127.0.0.1:* http://localhost:*"
 VISITOR = f"""<!DOCTYPE html><head><meta http-equiv="Content-Security-Policy" content="{POLICY}"></head>
 <script type="module" src="/static/shop/orders.js"></script>"""
 SCRIPT = """
@@ -136,7 +136,8 @@ def anna(settings):
     settings.MIDDLEWARE = [f"{__name__}.Between", *settings.MIDDLEWARE]
     for kept in (TOLD, SUBMITS, POLLS, REFUSALS, LOSES):
         kept.clear()
-    return User.objects.create(username="anna")
+    yield User.objects.create(username="anna")
+    gc.collect()  # Django may leave the body of a request unclosed whose client has gone: not a later test's warning
 
 
 @contextlib.contextmanager
@@ -312,9 +313,14 @@ def test_lost_202_is_asked_for_again_with_the_key_of_the_caller(anna, tmp_path):
 
 def test_unsafe_call_without_a_key_of_the_caller_is_not_repeated(anna, tmp_path):
     """Its view might not be marked, and would run twice."""
-    with running(ORDER % "...headers", tmp_path, loses=True) as proxy:
-        assert first_told()["name"] == "TypeError"
-        proxy.mend()
+    script = """
+    let sent = 0;
+    const real = window.fetch;
+    window.fetch = (...call) => { sent++; return real(...call); };
+    await asyncFetch("/answers/201/", {method: "POST", headers}).catch(error => tell([error.name, sent]));
+    """
+    with running(script, tmp_path, loses=True):
+        assert first_told() == ["TypeError", 1]
     assert AsyncTask.objects.count() == 1
 
 
