@@ -20,6 +20,7 @@ NEEDED = (
     "django_asyncexchange/locale/ru/LC_MESSAGES/django.mo",
     "django_asyncexchange/locale/ru/LC_MESSAGES/django.po",
     "django_asyncexchange/migrations/0001_initial.py",
+    "django_asyncexchange/static/asyncexchange/async-fetch.js",
 )
 """Files that are no modules, and that nobody misses before it is too late; templates besides."""
 ARCHIVED = (

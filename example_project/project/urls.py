@@ -10,6 +10,7 @@ from django.views.generic import TemplateView
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("", TemplateView.as_view(template_name="front.html"), name="front"),
+    path("stock/", TemplateView.as_view(template_name="stock.html"), name="stock-page"),
     path("api/remap/1.2/", include("inventory.urls", namespace="moysklad")),
     path("kladana/api/remap/1.2/", include("inventory.urls", namespace="kladana")),
     path("generic/", include("buyers.urls")),
