@@ -37,7 +37,8 @@ def nothing_runs_by_itself():
 def cookie(db):
     client = Client()
     client.force_login(User.objects.create(username="anna"))
-    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}"}
+    token = "a" * 32
+    return {"Cookie": f"sessionid={client.cookies['sessionid'].value}; csrftoken={token}", "X-CSRFToken": token}
 
 
 def with_httpx(method, url, headers, options):
