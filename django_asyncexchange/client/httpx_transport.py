@@ -119,8 +119,12 @@ def call_of(request: httpx.Request) -> Call:
 def built(step: Submit | Send, request: httpx.Request) -> httpx.Request:
     """The request of ``step``; a poll may be held longer than the read timeout of the client."""
     if isinstance(step, Submit):
-        request.headers.update(step.headers)
-        return request
+        # A copy: the caller may send the request again, or follow a redirect with its headers, which needs another key.
+        headers = request.headers.copy()
+        headers.update(step.headers)
+        return httpx.Request(
+            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
     extensions = dict(request.extensions)
     timeout = dict(extensions.get("timeout") or {})
     if timeout.get("read") is not None:

@@ -62,8 +62,10 @@ class AsyncExchangeAdapter(HTTPAdapter):
 
     def _sent(self, step: Submit | Send, request: requests.PreparedRequest, named: dict[str, Any]) -> requests.Response:
         if isinstance(step, Submit):
-            request.headers.update(step.headers)
-            return super().send(request, **named)
+            # A copy: the caller may send the request again, or follow a redirect with its headers: that is another key.
+            submitted = request.copy()
+            submitted.headers.update(step.headers)
+            return super().send(submitted, **named)
         poll = requests.Request(step.method, step.url, headers=dict(step.headers)).prepare()
         return super().send(poll, **named | {"timeout": longer(named.get("timeout"), step.patience)})
 

@@ -79,6 +79,16 @@ def meanwhile(work):
     return Options(on_progress=on_progress)
 
 
+def meanwhile_all():
+    """Options with which every call is run between its 202 and the first poll."""
+
+    def on_progress(progress):
+        for task in AsyncTask.objects.filter(state=State.PENDING):
+            run(task)
+
+    return Options(on_progress=on_progress)
+
+
 def run(task):
     run_alone(task.pk)
 
@@ -132,6 +142,21 @@ def test_poll_is_repeated_after_a_cut_connection_and_the_view_runs_once(cookie, 
 
         response = call("POST", f"http://127.0.0.1:{line.port}/ran/", cookie, meanwhile(cut))
     assert (response.status_code, runs(), AsyncTask.objects.count()) == (200, 1, 1)
+
+
+def test_request_that_is_sent_twice_is_two_calls_with_httpx(cookie):
+    with wsgi_server() as port, httpx.Client(transport=Transport(meanwhile_all())) as client:
+        request = client.build_request("POST", f"http://127.0.0.1:{port}/ran/", headers=cookie)
+        assert [client.send(request).status_code for _ in range(2)] == [200, 200]
+    assert runs() == 2
+
+
+def test_request_that_is_sent_twice_is_two_calls_with_requests(cookie):
+    with wsgi_server() as port, requests.Session() as session:
+        session.mount("http://", AsyncExchangeAdapter(meanwhile_all()))
+        request = requests.Request("POST", f"http://127.0.0.1:{port}/ran/", headers=cookie).prepare()
+        assert [session.send(request).status_code for _ in range(2)] == [200, 200]
+    assert runs() == 2
 
 
 @every_client
