@@ -30,7 +30,7 @@ DOORS = {
     "django_tasks": {"executors.django_tasks"},
     "kombu": {"executors.celery"},
     "django_tasks_db": {"executors.django_tasks"},
-    "requests": {"webhooks.transport"},
+    "requests": {"client.requests_adapter", "webhooks.transport"},
     "requests_hardened": {"webhooks.transport"},
     "socket": {"protocol.address_rules", "protocol.process_id", "webhooks.transport"},  # only the last opens sockets
     "standardwebhooks": {"webhooks.signatures"},

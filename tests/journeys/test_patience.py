@@ -49,6 +49,7 @@ class Site:
     def serving(self) -> Iterator[subprocess.Popen[bytes]]:
         with self.cast.running(self.command) as server:
             assert cells.served(server, self.port), self.cast.said()
+            until(lambda: "X-Task" in self.call("GET", "/sleeps/0/").headers, cells.PATIENCE)  # there is a worker
             yield server
 
     def call(self, method: str, path: str, **headers: str) -> requests.Response:
@@ -77,7 +78,6 @@ def site(workers: Callable[[], Site], tmp_path_factory: pytest.TempPathFactory) 
     site = workers()
     rules = f"proxy_pass http://127.0.0.1:{site.port}; proxy_read_timeout {TIMEOUT}s; proxy_set_header Host $http_host;"
     with site.serving(), nginx(tmp_path_factory.mktemp("nginx"), site.public, f"location / {{ {rules} }}"):
-        until(lambda: "X-Task" in requests.get(site.url("/sleeps/0/")).headers, cells.PATIENCE)  # there is a worker
         yield site
 
 
