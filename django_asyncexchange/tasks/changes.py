@@ -20,8 +20,8 @@ def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
     The thread's database connections are closed while it waits. Raises the database's errors.
     """
     changed = threading.Event()
-    request_thread.close_connections()
-    with watching(Watch(task.pk, changed.set, version_of(task))):
+    was_seen = request_thread.close_connections()
+    with watching(Watch(task.pk, changed.set, version_of(task), was_seen=was_seen)):
         changed.wait(seconds)
     return _current(task)
 
@@ -29,8 +29,8 @@ def until_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
 async def auntil_changed(task: AsyncTask, seconds: float) -> AsyncTask | None:
     """``until_changed`` in an event loop, which is not blocked. No thread waits."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    await request_thread.release()
-    watch = Watch(task.pk, lambda: loop.call_soon_threadsafe(changed.set), version_of(task))
+    was_seen = await request_thread.release()
+    watch = Watch(task.pk, lambda: loop.call_soon_threadsafe(changed.set), version_of(task), was_seen=was_seen)
     with watching(watch), suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await changed.wait()

@@ -34,12 +34,17 @@ Version = tuple[Any, ...]
 
 
 class Watch:
-    """Somebody who waits for a task: to finish, or to differ from ``version``. ``wake`` is called in another thread."""
+    """Somebody who waits for a task: to finish, or to differ from ``version``. ``wake`` is called in another thread.
 
-    def __init__(self, task_id: uuid.UUID, wake: Callable[[], Any], version: Version | None = None) -> None:
+    ``was_seen``: whether that thread would have found the task before.
+    """
+
+    def __init__(
+        self, task_id: uuid.UUID, wake: Callable[[], Any], version: Version | None = None, *, was_seen: bool = False
+    ) -> None:
         self.task_id = task_id
         self._wake, self._version = wake, version
-        self._was_seen = False
+        self._was_seen = was_seen
 
     def look(self, version: Version | None) -> None:
         """Take a look at the task's current ``version``; None if there is none.

@@ -21,15 +21,18 @@ def close_connections() -> bool:
     return all(type(connection).__module__.startswith(STOCK) for connection in opened)
 
 
-async def release() -> None:
+async def release() -> bool:
     """Close the connections of this request's thread under ASGI, and end it; synchronous code then gets a new one.
+
+    Returns what ``close_connections`` does.
 
     asgiref has one thread for each request, which would wait with it: hundreds of clients shall not hold as many.
     """
     is_replaceable = await sync_to_async(close_connections)()
     context = SyncToAsync.thread_sensitive_context.get(None)
     if not is_replaceable or context is None or getattr(context, "_executor", None) is not None:  # the server's own
-        return
+        return is_replaceable
     executor = SyncToAsync.context_to_thread_executor.pop(context, None)
     if executor is not None:
         executor.shutdown(wait=False)
+    return is_replaceable

@@ -35,6 +35,7 @@ from ..services import IDLE, exchange, soon, stored, until
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls(__name__),
+    pytest.mark.full,
     pytest.mark.service,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Unclosed file <tempfile:ResourceWarning"),

@@ -22,7 +22,7 @@ from ..newcomer import free_port
 from ..services import until
 from . import cells
 
-pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.full, pytest.mark.service, pytest.mark.slow, pytest.mark.xdist_group("journeys")]
 
 TIMEOUT = 2
 """Seconds after which nginx gives up."""
@@ -76,8 +76,9 @@ def workers(
 @pytest.fixture(scope="module")
 def site(workers: Callable[[], Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = workers()
-    rules = f"proxy_pass http://127.0.0.1:{site.port}; proxy_read_timeout {TIMEOUT}s; proxy_set_header Host $http_host;"
-    with site.serving(), nginx(tmp_path_factory.mktemp("nginx"), site.public, f"location / {{ {rules} }}"):
+    rules = f"proxy_pass http://127.0.0.1:{site.port}; proxy_set_header Host $http_host; proxy_read_timeout"
+    server = f"location / {{ {rules} {TIMEOUT}s; }} location ~ /events$ {{ {rules} {cells.PATIENCE}s; }}"
+    with site.serving(), nginx(tmp_path_factory.mktemp("nginx"), site.public, server):
         yield site
 
 

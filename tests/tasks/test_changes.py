@@ -35,10 +35,10 @@ def test_unchanged_task_is_returned_in_the_end(wait):
 
 
 @each_wait
-def test_deleted_task_is_none_in_the_end(wait):
+def test_deleted_task_ends_the_wait(wait):
     task = stored(State.PENDING)
     AsyncTask.objects.filter(pk=task.pk).delete()
-    assert wait(task, 0) is None
+    assert wait(task, PATIENCE) is None
 
 
 @each_wait
