@@ -519,7 +519,7 @@ def monitor(status: str, **more: Any) -> Answer:
     has_result = "resourceLocation" in more
     none = dict.fromkeys(("percentComplete", "resourceLocation", "downloadLocation", "error"), ABSENT)
     more |= {"downloadLocation": DOWNLOAD} if has_result else {}
-    return own(200, {**given, **none, **more}, Retry_After=ABSENT if is_final else "1")
+    return own(200, {**given, **none, **more}, Retry_After=ABSENT if is_final else SECONDS)
 
 
 def prefer_page(*rows: Any) -> Answer:
@@ -531,7 +531,7 @@ DOWNLOAD = re.compile(
     r"http://testserver/async/tasks/[0-9a-f-]{36}/download\?temp_url_sig=[0-9a-f]{64}&temp_url_expires=[0-9]+"
 )
 NOTHING, CONFLICT, OVER = problem(404, "not_found"), problem(409, "finished"), problem(410, "expired")
-WAITING = problem(404, "not_ready", Retry_After="1", AsyncResult=ABSENT)
+WAITING = problem(404, "not_ready", Retry_After=SECONDS, AsyncResult=ABSENT)
 
 SAFE = {"Cache_Control": "no-store", "Content_Security_Policy": "sandbox", "Content_Disposition": "attachment"}
 LINK_INVALID = problem(403, "invalid_link")
@@ -570,7 +570,7 @@ PREFER = {
     "status": {
         **{situation: own(303, row, Location=RESULT) for situation, row in PREFER_DOCUMENTS.items()},
         **{
-            situation: own(202, PREFER_DOCUMENTS[situation], Location="{base}/tasks/{id}", Retry_After="1")
+            situation: own(202, PREFER_DOCUMENTS[situation], Location="{base}/tasks/{id}", Retry_After=SECONDS)
             for situation in ("pending", "overdue", "processing")
         },
         "foreign": NOTHING,
@@ -822,14 +822,14 @@ TASK = own(
     Location="{base}/async/{id}/result",
     Content_Location="{base}/async/{id}",
     Content_Length="0",
-    Retry_After="1",
+    Retry_After=SECONDS,
 )
 PREFERRED = own(
     202,
     {"id": "{id}", "state": "PENDING", "links": {"self": "{base}/tasks/{id}", "operation": "{base}/operations/{id}"}},
     Location="{base}/tasks/{id}",
     Operation_Location="{base}/operations/{id}",
-    Retry_After="1",
+    Retry_After=SECONDS,
     Preference_Applied="respond-async",
     Vary=re.compile(r"(.+, )?Prefer(, .+)?"),
 )

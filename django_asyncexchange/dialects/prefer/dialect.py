@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import email.utils
 import http
 import json
 import math
@@ -27,7 +26,6 @@ from ...protocol.values import (
     Callback,
     Context,
     Event,
-    Headers,
     Html,
     Listing,
     Notice,
@@ -53,7 +51,7 @@ from . import documents as documents
 from . import events, query_parameter
 from . import pages as pages
 from . import webhooks as webhooks
-from .documents import date, document_of, links_of, moment_of, percent_of
+from .documents import date, document_of, links_of, moment_of, percent_of, result_headers
 
 PREFIX = "/async"
 PROBLEM = ("Content-Type", "application/problem+json")
@@ -163,15 +161,13 @@ class Prefer(Dialect):
 
     def result(self, task: Snapshot, context: Context) -> Replay:
         """The response itself, with its status in ``AsyncResult`` and its deletion date in ``Sunset`` (RFC 8594)."""
-        if not task.state.is_final:
-            raise e.ResultNotReady(headers=(retry_after(context),))
-        self.require_result(task, context.now)
+        self._require_result(task, context)
         return Replay(headers=result_headers(task))
 
     def download(self, task: Snapshot, context: Context, query: Mapping[str, str]) -> Replay:
         """The response as a file for browsers, at a URL that needs no credentials: 200 where the call succeeded."""
         expires = signed_links.expiry_of(task, query, context.signer)
-        self.require_result(task, context.now)
+        self._require_result(task, context)
         if context.now.timestamp() >= expires:
             raise e.LinkInvalid()
         return Replay(
@@ -265,6 +261,11 @@ class Prefer(Dialect):
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
+    def _require_result(self, task: Snapshot, context: Context) -> None:
+        if not task.state.is_final:
+            raise e.ResultNotReady(headers=(retry_after(context),))
+        self.require_result(task, context.now)
+
     def _link_query(self, task: Snapshot, context: Context) -> str:
         """The query of a signed link; "" where there is no result.
 
@@ -283,10 +284,3 @@ class Prefer(Dialect):
     def _latest(self, task: Snapshot) -> dt.datetime:
         assert task.finished is not None and self.policy.max_retention is not None
         return task.finished + self.policy.max_retention
-
-
-def result_headers(task: Snapshot) -> Headers:
-    """``AsyncResult`` and ``Sunset``."""
-    end = task.deletion_date
-    sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
-    return (("AsyncResult", str(task.status_code)), *sunset)

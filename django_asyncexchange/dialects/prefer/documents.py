@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import email.utils
 import re
 from urllib.parse import parse_qsl, urlencode
 
 from ...exceptions import PagingMalformed, QueryMalformed
 from ...protocol.states import State
-from ...protocol.values import Estimate, Listing, Page, Snapshot
+from ...protocol.values import Estimate, Headers, Listing, Page, Snapshot
 from ..base.results import result_error
 
 LIMIT, MAX_LIMIT, MAX_PARAMETERS = 100, 1000, 100
@@ -124,3 +125,10 @@ def page_document(page: Page, results: list[dict[str, object]], address: str) ->
 def slice_url(listing: Listing, offset: int, address: str) -> str:
     start = (("offset", str(offset)),) if offset > 0 else ()
     return f"{address}?{urlencode((*listing.filters, ('limit', str(listing.limit)), *start))}"
+
+
+def result_headers(task: Snapshot) -> Headers:
+    """``AsyncResult`` and ``Sunset``."""
+    end = task.deletion_date
+    sunset = (("Sunset", email.utils.format_datetime(end.astimezone(dt.UTC), usegmt=True)),) if end else ()
+    return (("AsyncResult", str(task.status_code)), *sunset)
