@@ -21,7 +21,7 @@ INSTALLED_APPS = [app for app in base.INSTALLED_APPS if app not in STRANGERS]
 INSTALLED_APPS += [app for name, app in APP_OF.items() if EXECUTOR_PATH.endswith(f".{name}")]
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
-ROOT_URLCONF = "tests.journeys.site"
+ROOT_URLCONF = os.environ.get("JOURNEY_URLS", "tests.journeys.site")
 STORAGES = {
     **base.STORAGES,
     "asyncexchange": {

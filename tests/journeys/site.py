@@ -9,9 +9,8 @@ import time
 from django.contrib.auth.models import Group
 from django.http import HttpResponse
 from django.urls import include, path
-from rest_framework.decorators import api_view, permission_classes
+from rest_framework.decorators import api_view
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 
 from django_asyncexchange.decorators import allow_async
@@ -69,30 +68,6 @@ def dies(request, name):
     return Response({"survived": name})
 
 
-@allow_async(patience=1)
-@api_view(["GET", "POST"])
-@permission_classes([AllowAny])
-def sleeps(request, seconds):
-    time.sleep(seconds)
-    task = request.async_task
-    return Response({"slept": seconds}, headers={"X-Task": str(task.id)} if task else {})
-
-
-@api_view(["GET"])
-@permission_classes([AllowAny])
-def oversleeps(request, seconds):
-    time.sleep(seconds)
-    return Response({"slept": seconds})
-
-
-@allow_async(patience=PATIENCE)
-@api_view(["POST"])
-def keeps(request, name):
-    """Leave a trace of each run, and wait until the mark ``name`` is set."""
-    counts(request._request, name)
-    return holds(request._request, name)
-
-
 @api_view(["PUT"])
 def mark(request, name):
     Group.objects.create(name=name)
@@ -113,9 +88,6 @@ urlpatterns = [
     path("counts/<name>/", counts),
     path("dies/<name>/", dies),
     path("holds/<name>/", holds),
-    path("sleeps/<int:seconds>/", sleeps),
-    path("oversleeps/<int:seconds>/", oversleeps),
-    path("keeps/<name>/", keeps),
     path("marks/<name>/", mark),
     path("traces/<name>/", traces),
 ]

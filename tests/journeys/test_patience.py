@@ -67,7 +67,7 @@ def workers(
     broker, name = cells.BROKERS["django-q2 in the database"], f"asyncexchange_patience_{uuid.uuid4().hex[:12]}"
     with cells.postgresql(name, postgres_url) as database:
         cast = cells.Cast(home, database, broker, name)
-        cast.environment["JOURNEY_ANONYMOUS"] = "yes"
+        cast.environment |= {"JOURNEY_ANONYMOUS": "yes", "JOURNEY_URLS": "tests.journeys.slow_site"}
         cast.run("tests.journeys.prepare")
         with cast.running(broker.worker):
             yield lambda: Site(cast, SERVERS[request.param])
