@@ -15,6 +15,8 @@ from .notifier import Watch, watching
 
 SHORT = 0.2
 """Seconds for which a waiting request keeps its thread and database connection: many calls end within them."""
+SHORT_IN_LOOP = 0.05
+"""The same under ASGI, where nothing but the database limits how many calls arrive at once."""
 
 
 def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
@@ -44,12 +46,12 @@ async def auntil_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
         if (task := await look(task_id)) is not None:
             return task
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(seconds, SHORT)):
+            async with asyncio.timeout(min(seconds, SHORT_IN_LOOP)):
                 await finished.wait()
         if not finished.is_set():
             await request_thread.release()
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, seconds - SHORT)):
+            async with asyncio.timeout(max(0.0, seconds - SHORT_IN_LOOP)):
                 await finished.wait()
         return await look(task_id)
 
