@@ -28,7 +28,7 @@ SLEEPING = {
     UVICORN: "as many calls of an asynchronous view that sleeps",
     GUNICORN: "as many calls of a view that sleeps",
 }
-PACE = 0.005
+PACE = 0.015
 """Seconds between two calls of a crowd."""
 
 
