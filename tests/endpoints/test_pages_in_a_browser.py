@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from django.contrib.auth import login
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.urls import include, path
-from django.views.decorators.csrf import csrf_exempt
 
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
@@ -17,6 +12,8 @@ from django_asyncexchange.protocol.states import State
 from ..project.serving import wsgi_server
 from ..screens import opened
 from ..services import stored, until
+from ..visitor import FRAMES, TOLD, visit
+from ..visitor import urlpatterns as told_urls
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__), pytest.mark.service]
 
@@ -33,25 +30,16 @@ frame.src = "%s"
 document.body.append(frame)
 </script>"""
 """Looks at a task in a frame, tells what each page shows, and presses the button once the progress is 7."""
-FRAMES = "django.middleware.clickjacking.XFrameOptionsMiddleware"
-TOLD: list[dict[str, object]] = []
 
 
 def visitor(request):
-    login(request, User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
-    return HttpResponse(VISITOR % request.GET["task"])
-
-
-@csrf_exempt
-def told(request):
-    TOLD.append(json.loads(request.body))
-    return HttpResponse()
+    return visit(request, VISITOR % request.GET["task"])
 
 
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("visitor/", visitor),
-    path("told/", told),
+    *told_urls,
 ]
 
 WORDS = {"en": ("Running", "Cancel", "Cancelled"), "ru": ("Выполняется", "Отменить", "Отменена")}

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.contrib.staticfiles.views import serve
-from django.http import HttpResponse
 from django.urls import include, path
-from django.views.decorators.csrf import csrf_exempt
 
 from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import State
@@ -18,6 +13,8 @@ from django_asyncexchange.protocol.states import State
 from ..project.serving import wsgi_server
 from ..screens import opened
 from ..services import IDLE, exchange, run_alone, until
+from ..visitor import FRAMES, TOLD, visit
+from ..visitor import urlpatterns as told_urls
 from .test_browsable_api import Notes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__), pytest.mark.service]
@@ -43,26 +40,17 @@ frame.src = "/notes/"
 document.body.append(frame)
 </script>"""
 """Clicks the link, waits for the result, comes back, submits the form with the button, and tells what each page is."""
-FRAMES = "django.middleware.clickjacking.XFrameOptionsMiddleware"
-TOLD: list[dict[str, object]] = []
 
 
 def visitor(request):
-    login(request, User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
-    return HttpResponse(VISITOR)
-
-
-@csrf_exempt
-def told(request):
-    TOLD.append(json.loads(request.body))
-    return HttpResponse()
+    return visit(request, VISITOR)
 
 
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("notes/", Notes.as_view()),
     path("visitor/", visitor),
-    path("told/", told),
+    *told_urls,
     path("static/<path:path>", serve, {"insecure": True}),
 ]
 
