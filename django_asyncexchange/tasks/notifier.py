@@ -1,6 +1,6 @@
 """Notifies the requests of this process that wait for tasks: one thread and one connection for all of them.
 
-PostgreSQL tells it on commit that a task has finished (LISTEN/NOTIFY). Everything else it finds by one query for all
+PostgreSQL notifies it on commit that a task has finished (LISTEN/NOTIFY). It finds everything else by one query for all
 tasks that are waited for. The thread lives while somebody waits.
 """
 
@@ -23,7 +23,7 @@ from ..store.statements import FINISHED
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 """Seconds between two queries without notifications: they double from the first to the longest."""
 LISTENING_PAUSE = 0.5
-"""Seconds between two queries with notifications, which may be lost and do not tell of progress."""
+"""Seconds between two queries with notifications, which may be lost and are not sent for progress."""
 BATCH = 500
 """Tasks of one query."""
 SHOWN = ("state", "attempt", "progress_done", "progress_total", "progress_message")
@@ -134,14 +134,14 @@ class Notifier:
             rows = AsyncTask.objects.filter(pk__in=batch).values_list("pk", *SHOWN)
             found = {key: tuple(version) for key, *version in rows}
             for key in batch:
-                self._tell(key, found.get(key))
+                self._update(key, found.get(key))
 
     def _finished(self, payload: str) -> None:
         with suppress(ValueError):
             for watch in self._watches_of(uuid.UUID(payload)):
                 watch.wake()
 
-    def _tell(self, key: uuid.UUID, version: Version | None) -> None:
+    def _update(self, key: uuid.UUID, version: Version | None) -> None:
         for watch in self._watches_of(key):
             watch.look(version)
 

@@ -25,7 +25,7 @@ def until_final(task_id: uuid.UUID, seconds: float) -> AsyncTask | None:
     A longer wait closes the thread's database connections: hundreds of waiting requests shall not hold as many.
     """
     finished = threading.Event()
-    if (task := _final(task_id)) is not None:
+    if (task := _final(task_id)) is not None:  # the executor has run it at once: no notifier is needed
         return task
     with watching(Watch(task_id, finished.set)):
         if (task := _final(task_id)) is not None:
