@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ("django_asyncexchange", "dj_database_url", "rich", "waitress")
+NEEDED = ("django_asyncexchange", "dj_database_url", "drf_spectacular_sidecar", "rich", "waitress")
 
 
 def main() -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+
+from project.fields import StrictModelSerializer
 
 from .models import Buyer
 
 
-class BuyerSerializer(serializers.ModelSerializer[Buyer]):
+class BuyerSerializer(StrictModelSerializer):
     """The five fields of Solitude's API."""
 
     paypal = serializers.SerializerMethodField()
@@ -21,7 +22,8 @@ class BuyerSerializer(serializers.ModelSerializer[Buyer]):
         model = Buyer
         fields = ["paypal", "pin", "resource_pk", "resource_uri", "uuid"]
 
-    def get_paypal(self, buyer: Buyer) -> Any:
+    @extend_schema_field({"type": "null"})
+    def get_paypal(self, buyer: Buyer) -> None:
         """Always null: buyers of this example have no PayPal account."""
         return None
 

@@ -7,21 +7,16 @@ from typing import Any
 from django.urls import reverse
 from rest_framework import serializers
 
+from project.fields import StrictIntegerField, StrictModelSerializer
+
 from .models import CallType
 
 
-class ThresholdField(serializers.IntegerField):
-    """An integer; an empty XML element is None."""
-
-    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        return super().validate_empty_values(None if data == "" else data)
-
-
-class CallTypeSerializer(serializers.ModelSerializer[CallType]):
+class CallTypeSerializer(StrictModelSerializer):
     """An update may omit any field except the name."""
 
     refURL = serializers.SerializerMethodField()  # noqa: N815  (the name on the wire)
-    serviceLevelThreshold = ThresholdField(  # noqa: N815
+    serviceLevelThreshold = StrictIntegerField(  # noqa: N815
         source="threshold", min_value=0, max_value=2**31 - 1, required=False, allow_null=True
     )
 

@@ -18,9 +18,11 @@ from .errors import exception_handler
 from .models import CallType
 from .parser import CallTypeXMLParser
 from .renderer import CallTypeXMLRenderer
+from .schema import CallTypeSchema, described
 from .serializer import CallTypeSerializer
 
 
+@described
 class CallTypeViewSet(GenericViewSet):
     """Responses to successful writes have an empty body, as Cisco's."""
 
@@ -28,6 +30,7 @@ class CallTypeViewSet(GenericViewSet):
     queryset = CallType.objects.order_by("pk")
     serializer_class = CallTypeSerializer
     parser_classes = [JSONParser, CallTypeXMLParser]
+    schema = CallTypeSchema()
     renderer_classes = [JSONRenderer, CallTypeXMLRenderer]
 
     @property

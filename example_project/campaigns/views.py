@@ -7,26 +7,33 @@ from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework import mixins
-from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from project.pagination import StrictLimitOffsetPagination
+
 from .errors import exception_handler
 from .models import Campaign
+from .schema import CampaignSchema, described, page_schema
 from .serializer import CampaignSerializer
 from .throttle import CampaignThrottle
 
 
-class CampaignPagination(LimitOffsetPagination):
+class CampaignPagination(StrictLimitOffsetPagination):
     default_limit = 20
     max_limit = 250
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"count": self.count, "offset": self.offset, "items": data})
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return page_schema(schema)
 
+
+@described
 class CampaignViewSet(
     mixins.CreateModelMixin,
     mixins.RetrieveModelMixin,
@@ -37,6 +44,8 @@ class CampaignViewSet(
     async_exchange = True
     serializer_class = CampaignSerializer
     pagination_class = CampaignPagination
+    parser_classes = [JSONParser]
+    schema = CampaignSchema()
     throttle_classes = [CampaignThrottle]
 
     def get_queryset(self) -> QuerySet[Campaign]:

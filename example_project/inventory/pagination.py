@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.response import Response
 
 from django_asyncexchange.rest.pagination import WholeCollectionMixin
+from project.pagination import StrictLimitOffsetPagination
 
 from .mounts import document
+from .schema import page_schema
 
 
-class Pages(LimitOffsetPagination):
+class Pages(StrictLimitOffsetPagination):
     """``limit`` and ``offset``; ``meta`` describes the page. ``meta_type`` is the name of the collection."""
 
     default_limit = 1000
@@ -23,6 +24,9 @@ class Pages(LimitOffsetPagination):
         body = document(self.request, self.meta_type, rows=data)
         body["meta"] |= {"size": self.count, "limit": self.limit, "offset": self.offset}
         return Response(body)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return page_schema(schema)
 
 
 class RemapPagination(WholeCollectionMixin, Pages):

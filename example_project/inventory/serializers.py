@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from .documents import EntityLink
 from .models import Counterparty, Member, Named, Product, Store
 from .mounts import entity_meta
 
@@ -17,6 +19,7 @@ class EntitySerializer(serializers.ModelSerializer[Any]):
     accountId = serializers.UUIDField(source="account_id")  # noqa: N815  (the name on the wire)
     name = serializers.SerializerMethodField()
 
+    @extend_schema_field(EntityLink)
     def get_meta(self, entity: Any) -> dict[str, str]:
         return entity_meta(self.context["base"], self.kind_of(entity), entity.pk)
 

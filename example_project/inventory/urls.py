@@ -20,7 +20,7 @@ urlpatterns = [
     path("context/employee", people.Me.as_view(), name="me"),
     path("entity/employee/<uuid:pk>", people.Person.as_view(), {"kind": "employee"}, name="employee"),
     path("entity/application/<uuid:pk>", people.Person.as_view(), {"kind": "application"}, name="application"),
-    path("entity/<str:kind>/metadata", entities.Metadata.as_view(), name="metadata"),
+    *(path(f"entity/{kind}/metadata", entities.Metadata.as_view(), {"kind": kind}) for kind in entities.KINDS),
     path("report/stock/bystore", stock.StockByStore.as_view(), name="stock-by-store"),
     path("report/stock/all", stock.StockAll.as_view(), name="stock-all"),
     path("report/profit/byproduct", profit.ProfitByProduct.as_view(), name="profit-by-product"),

@@ -38,6 +38,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "django_asyncexchange",
     "inventory",
@@ -132,9 +134,33 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "inventory.errors.exception_handler",
     "DEFAULT_THROTTLE_RATES": {"campaigns": "20/minute"},
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "django-asyncexchange: example project",
+    "DESCRIPTION": "APIs of five vendors, whose calls may be answered later.",
+    "VERSION": "1.0.0",
+    "CONTACT": {"name": "django-asyncexchange", "url": "https://github.com/django-asyncexchange/django-asyncexchange"},
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": "/", "description": "This server"}],
+    "TAGS": [
+        {"name": "moysklad", "description": "MoySklad's inventory, in Russian."},
+        {"name": "kladana", "description": "Kladana's inventory, in English."},
+        {"name": "solitude", "description": "Solitude's buyers."},
+        {"name": "mailru", "description": "Target@Mail.Ru's advertising campaigns."},
+        {"name": "cisco", "description": "Cisco's call types, in JSON and XML."},
+    ],
+    "SCHEMA_PATH_PREFIX": r"/(kladana/)?api/remap/1\.2/|/generic/|/api/v2/|/unifiedconfig/config/",
+    "COMPONENT_SPLIT_REQUEST": True,  # a client does not send what is read-only
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 QUEUE = {"redis": os.environ["BROKER_URL"]} if os.environ.get("BROKER_URL") else {}

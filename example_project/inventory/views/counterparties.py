@@ -7,8 +7,10 @@ from typing import Any
 
 from django.db.models import Count, Max, Min, QuerySet, Sum
 from django.db.models.functions import Coalesce
+from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from ..dates import wire_date
+from ..documents import CounterpartyFigures
 from ..models import Counterparty
 from ..mounts import base_of, entity_meta, language_of
 from .report import Report
@@ -47,6 +49,7 @@ def figures_row(counterparty: Any, base: str, language: str) -> dict[str, Any]:
     }
 
 
+@extend_schema_view(get=extend_schema(responses=CounterpartyFigures(many=True)))
 class CounterpartyReport(Report):
     """Sales figures of every counterparty."""
 

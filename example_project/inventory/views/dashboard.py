@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.db.models import Count, Max, Sum
 from django.http import Http404
-from rest_framework.decorators import api_view, permission_classes
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view, permission_classes, schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,17 +17,21 @@ from django_asyncexchange.decorators import allow_async
 
 from ..access import IsMember
 from ..delay import delay
+from ..documents import Dashboard
 from ..models import Sale
 from ..mounts import document
+from ..schema import PERIOD, RemapSchema
 
 PERIODS = {"day": dt.timedelta(days=1), "week": dt.timedelta(days=7), "month": dt.timedelta(days=30)}
 
 
 @allow_async
+@extend_schema(parameters=[PERIOD], responses=Dashboard)
 @api_view(["GET"])
 @permission_classes([IsMember])
+@schema(RemapSchema())
 def dashboard(request: Request, period: str) -> Response:
-    """Sales and money of the last ``period``."""
+    """Sales and money of the last day, week or month."""
     if period not in PERIODS:
         raise Http404
     delay()

@@ -7,14 +7,17 @@ from typing import Any
 
 from django.db.models import Count, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncMonth
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..dates import read_date, wire_date
 from ..delay import batches
+from ..documents import MoneySeriesDocument, SalesSeriesDocument
 from ..errors import RemapError
 from ..models import Sale
 from ..mounts import document
+from ..schema import SERIES_ERRORS, SERIES_PARAMETERS
 from .report import AccountView
 
 INTERVALS = {"hour": TruncHour, "day": TruncDay, "month": TruncMonth}
@@ -43,6 +46,7 @@ def interval(request: Request) -> Any:
     return INTERVALS[name]
 
 
+@extend_schema_view(get=extend_schema(parameters=SERIES_PARAMETERS))
 class Series(AccountView):
     """A point for each ``interval`` from ``momentFrom`` to ``momentTo`` that has sales."""
 
@@ -69,8 +73,9 @@ class Series(AccountView):
         raise NotImplementedError
 
 
+@extend_schema_view(get=extend_schema(responses={200: SalesSeriesDocument} | SERIES_ERRORS))
 class SalesSeries(Series):
-    """Quantity and sum of sales."""
+    """Quantity and sum of sales in each interval that has any."""
 
     meta_type = "salesplotseries"
 
@@ -78,8 +83,9 @@ class SalesSeries(Series):
         return {"quantity": point["count"], "sum": point["amount"]}
 
 
+@extend_schema_view(get=extend_schema(responses={200: MoneySeriesDocument} | SERIES_ERRORS))
 class MoneySeries(Series):
-    """Credit, debit and balance."""
+    """Credit, debit and balance in each interval that has sales."""
 
     meta_type = "moneyplotseries"
 

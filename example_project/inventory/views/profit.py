@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet, Sum
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ..access import require_administrator
+from ..documents import ProfitRow
 from ..models import Product
 from ..mounts import base_of, entity_meta, language_of
 from .report import Report
@@ -20,6 +22,7 @@ class ProfitByProduct(Report):
 
     meta_type = "profitbyproduct"
 
+    @extend_schema(responses=ProfitRow(many=True))
     def get(self, request: Request) -> Response:
         require_administrator(request)
         return self.respond()

@@ -17,6 +17,7 @@ from ..access import IsMember
 from ..delay import batches
 from ..mounts import base_of, language_of
 from ..pagination import RemapPagination
+from ..schema import RemapSchema
 
 
 class AccountView(GenericAPIView):
@@ -24,6 +25,7 @@ class AccountView(GenericAPIView):
 
     permission_classes = [IsMember]
     pagination_class = RemapPagination
+    schema = RemapSchema()
 
     @property
     def account_id(self) -> UUID:

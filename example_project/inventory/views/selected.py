@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.decorators import api_view, permission_classes
+from rest_framework.decorators import api_view, parser_classes, permission_classes, schema
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_asyncexchange.decorators import never_async
 
 from ..access import IsMember
+from ..documents import SelectedFigures
 from ..models import Counterparty
 from ..mounts import base_of, document, language_of
+from ..schema import RemapSchema
 from .counterparties import figures_row, with_figures
 
 
@@ -35,8 +39,11 @@ class SelectionSerializer(serializers.Serializer[Any]):
 
 
 @never_async
+@extend_schema(request=SelectionSerializer, responses=SelectedFigures)
 @api_view(["POST"])
+@parser_classes([JSONParser])
 @permission_classes([IsMember])
+@schema(RemapSchema())
 def selected_counterparties(request: Request) -> Response:
     """Rows of the counterparty report for the counterparties in the body."""
     selection = SelectionSerializer(data=request.data)

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import Coalesce
+from drf_spectacular.utils import extend_schema, extend_schema_view
 
+from ..documents import StockByStoreRow, StockRow
 from ..models import Product, Stock, Store
 from ..mounts import base_of, entity_meta, language_of
 from .report import Report
@@ -18,6 +20,7 @@ EXPAND = "?expand=supplier"
 """Part of the links in MoySklad's own rows."""
 
 
+@extend_schema_view(get=extend_schema(responses=StockByStoreRow(many=True)))
 class StockByStore(Report):
     """Stock of every product in every store."""
 
@@ -56,6 +59,7 @@ class StockByStore(Report):
         }
 
 
+@extend_schema_view(get=extend_schema(responses=StockRow(many=True)))
 class StockAll(Report):
     """Stock of every product, summed over all stores."""
 
