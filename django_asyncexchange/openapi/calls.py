@@ -56,7 +56,7 @@ def add(operation: Operation, mounts: Sequence[Dialect], components: Components)
         given += [parameter(each) for each in parameters(mount) if (each.place, each.name.lower()) not in known]
         examples = list(rendering.of_call(mount))
         _merge(operation.setdefault("responses", {}), components.responses(mount, examples))
-        _finish(operation, mount)
+        _finish(operation, mount, components)
 
 
 def of_path(path: str, operation: Operation, mount: Dialect, components: Components) -> tuple[str, Operation]:
@@ -68,7 +68,7 @@ def of_path(path: str, operation: Operation, mount: Dialect, components: Compone
     later["responses"] = {status: each for status, each in later["responses"].items() if not status < "4"}
     _merge(later["responses"], components.responses(mount, rendering.of_call(mount)))
     later["parameters"] = [*later.get("parameters", []), *(parameter(each) for each in parameters(mount))]
-    _finish(later, mount)
+    _finish(later, mount, components)
     return place, later
 
 
@@ -87,14 +87,14 @@ def parameters(mount: Dialect) -> tuple[Parameter, ...]:
     return (trigger,)
 
 
-def _finish(operation: Operation, mount: Dialect) -> None:
+def _finish(operation: Operation, mount: Dialect, components: Components) -> None:
     accepted = operation["responses"]["202"]
     if links := _links(mount, accepted):
         accepted["links"] = {**accepted.get("links", {}), **links}
     operation[LONG_RUNNING] = True
     if "Operation-Location" in accepted.get("headers", {}):
         operation[OPTIONS] = {"final-state-via": "location"}
-    if (callback := messages.callback(mount)) is not None:
+    if (callback := messages.callback(mount, components)) is not None:
         operation.setdefault("callbacks", {})[id_of(mount, "callback")] = callback
 
 

@@ -59,6 +59,12 @@ class Components:
             name: describer(dialect).schema(documents) for name, (dialect, documents) in sorted(self._documents.items())
         }
 
+    def document(self, dialect: Dialect, name: str, examples: Iterable[Any]) -> dict[str, str]:
+        """A reference to the schema of the document ``name``, of which these are examples."""
+        key = schema_name(dialect, name)
+        self._documents.setdefault(key, (dialect, []))[1].extend(examples)
+        return {"$ref": f"#/components/schemas/{key}"}
+
     def responses(self, dialect: Dialect, examples: Iterable[Example]) -> dict[str, Any]:
         """The ``responses`` of an operation that responds with ``examples``."""
         by_status: dict[int, list[Example]] = {}
@@ -69,8 +75,8 @@ class Components:
         if replayed:
             found.update({status: {"description": text} for status, text in PARTIAL.items() if status not in found})
             found["default"] = {"description": ANY_RESPONSE, "content": {"*/*": {"schema": {}}}}
-            for status in set(found) & {str(status) for status in by_status if status >= 400}:
-                found[status]["content"] = {**found[status].get("content", {}), "*/*": {"schema": {}}}
+            for status in (str(status) for status in by_status if status >= 400):
+                found[status]["content"] = _or_of_the_view(found[status].get("content", {}))
         return found
 
     def response(self, dialect: Dialect, examples: Sequence[Example]) -> dict[str, Any]:
@@ -89,20 +95,18 @@ class Components:
             return {"schema": {}}
         if examples[0].media_type == "text/html":
             return {"schema": {"type": "string"}}
-        documents = dict.fromkeys(example.document for example in examples)
         is_json = examples[0].media_type.endswith("json")
         references: dict[str, Any] = {}
+        schemas: list[dict[str, str]] = []
         for example in examples:
             shown = json.loads(example.body) if is_json else example.body.decode()
             key = self._keep(f"{dialect.name}.{example.document}.{example.name}", example.text, shown)
-            references[example.name] = {"$ref": f"#/components/examples/{key}"}
-            if is_json:
-                name = schema_name(dialect, example.document)
-                self._documents.setdefault(name, (dialect, []))[1].append(shown)
+            references.setdefault(example.name, {"$ref": f"#/components/examples/{key}"})
+            if is_json and (schema := self.document(dialect, example.document, [shown])) not in schemas:
+                schemas.append(schema)
         if not is_json:
             return {"schema": {"type": "string"}, "examples": references}
-        known = [{"$ref": f"#/components/schemas/{schema_name(dialect, document)}"} for document in documents]
-        return {"schema": known[0] if len(known) == 1 else {"anyOf": known}, "examples": references}
+        return {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}, "examples": references}
 
     def _keep(self, name: str, text: str, shown: Any) -> str:
         """The key of an example; those with the same content share it."""
@@ -113,6 +117,12 @@ class Components:
             key = f"{base}-{number}"
         self.examples[key] = {"summary": text, "value": shown}
         return key
+
+
+def _or_of_the_view(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` of an error of the dialect, where the view's own response may have the same status."""
+    either = {name: {**each, "schema": {"anyOf": [each["schema"], {}]}} for name, each in content.items()}
+    return {**either, "*/*": {"schema": {}}}
 
 
 def schema_name(dialect: Dialect, document: str) -> str:

@@ -22,13 +22,14 @@ def document(server: str = "/") -> dict[str, Any]:
     paths = {}
     for mount in mounts:
         paths.update(operations.paths(mount, components, security.requirements(schemes)))
+    notified = {name: item for mount in mounts for name, item in messages.webhooks(mount, components).items()}
     return {
         "openapi": "3.1.1",
         "info": INFO,
         "servers": [{"url": server}],
         "tags": operations.tags(mounts),
         "paths": paths,
-        "webhooks": {name: item for mount in mounts for name, item in messages.webhooks(mount).items()},
+        "webhooks": notified,
         "components": {
             "schemas": components.schemas,
             "examples": components.examples,

@@ -49,7 +49,8 @@ def of_task(dialect: Dialect, route: str) -> Iterator[Example]:
     tasks = samples.tasks(dialect)
     chosen = {"cancel": ["cancelled"], "cancel_form": ["cancelled"], "remove": ["cancelled"], "change": ["done"]}
     if verb == "list":
-        yield from _rendered("tasks", _listed(dialect), dialect, DOCUMENTS[verb])
+        for page in ("only", "first", "middle", "last"):
+            yield from _rendered(f"{page}_page", _listed(dialect, page), dialect, DOCUMENTS[verb])
     else:
         for name in chosen.get(verb, tasks):
             work, document = _work(dialect, verb, tasks[name]), DOCUMENTS.get(verb, verb)
@@ -76,7 +77,7 @@ def of_call(dialect: Dialect) -> Iterator[Example]:
     """The responses to an accepted call, and to one that is refused because it is to be answered later."""
     waiting = samples.task(dialect)
     document = DOCUMENTS["accepted"]
-    yield from _rendered("accepted", lambda context: dialect.accepted(waiting, context), dialect, document)
+    yield from _rendered("pending", lambda context: dialect.accepted(waiting, context), dialect, document)
     yield from errors(samples.OF_CALLS if dialect.OPTIONAL else samples.OF_CLAIMED_CALLS, dialect)
 
 
@@ -158,14 +159,15 @@ def _content(dialect: Dialect, verb: str, task: Snapshot) -> dict[str, Any]:
     return {} if dialect.reads(verb, task.state) else {"content": None}
 
 
-def _listed(dialect: Dialect) -> Callable[[Context], Answer]:
-    rows = tuple(
-        dataclasses.replace(task, **_content(dialect, "list", task)) for task in samples.tasks(dialect).values()
-    )
+def _listed(dialect: Dialect, place: str) -> Callable[[Context], Answer]:
+    tasks = samples.tasks(dialect).values()
+    rows = tuple(dataclasses.replace(task, **_content(dialect, "list", task)) for task in tasks)
+    limit, size = len(rows), len(rows) if place == "only" else 3 * len(rows)
+    offset = {"middle": limit, "last": 2 * limit}.get(place, 0)
 
     def work(context: Context) -> Answer:
-        listing = dataclasses.replace(dialect.listing(""), limit=len(rows), offset=len(rows))
-        return dialect.page(Page(rows=rows, size=3 * len(rows), listing=listing), context)
+        listing = dataclasses.replace(dialect.listing(""), limit=limit, offset=offset)
+        return dialect.page(Page(rows=rows, size=size, listing=listing), context)
 
     return work
 

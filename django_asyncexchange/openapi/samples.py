@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -32,16 +33,16 @@ ACCEPTS = ("application/json", "text/html", "application/xml")
 
 
 def contexts(dialect: Dialect, state: State | None = None) -> Iterator[Context]:
-    """One for each media type of ``ACCEPTS``, to render a task in ``state``."""
+    """For each media type of ``ACCEPTS``, of servers that stream events and of others; to render a task in ``state``."""
     estimate = ESTIMATE if state is State.PENDING else Estimate()
-    for accept in ACCEPTS:
+    for accept, has_events in itertools.product(ACCEPTS, (True, False)):
         yield Context(
             base=HOST + dialect.prefix,
             path=dialect.prefix,
             now=NOW,
             viewer=OWNER,
             accept=accept,
-            has_events=True,
+            has_events=has_events,
             translate=str,
             signer=SIGNER,
             estimate=estimate,
@@ -137,11 +138,12 @@ def delivery() -> dict[str, object]:
     }
 
 
-def event(dialect: Dialect, action: str) -> Event:
-    known = tasks(dialect)
+def events(dialect: Dialect, action: str) -> list[Event]:
+    """Events of this kind, the usual one first."""
+    known, base = tasks(dialect), HOST + dialect.prefix
+    names = {"CREATE": ["pending"], "UPDATE": ["processing"]}.get(action, ["done", "client_error", "lost", "cancelled"])
     fields = ("state", "started") if action == "UPDATE" else ()
-    happened = {"CREATE": "pending", "UPDATE": "processing"}.get(action, "done")
-    return Event(action=action, task=known[happened], base=HOST + dialect.prefix, fields=fields)
+    return [Event(action=action, task=known[name], base=base, fields=fields) for name in names]
 
 
 def callback() -> Callback:
@@ -177,6 +179,7 @@ OF_VERBS: Mapping[str, tuple[AsyncExchangeError, ...]] = {
         e.DeletionDateRefused(parameter="deletion_date", value="yesterday", latest="2026-02-23T12:30:00.000Z"),
     ),
     "download": (e.LinkInvalid(),),
+    "events": (e.EventsUnavailable(),),
 }
 OF_DOCUMENTS: tuple[AsyncExchangeError, ...] = (
     e.RequestMalformed(),

@@ -11,6 +11,8 @@ FORMATS = {
     "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "uri": re.compile(r"https?://\S+"),
 }
+MAPS = frozenset({"errors"})
+"""Members whose keys are data: names of fields."""
 TYPES: Mapping[type, str] = {dict: "object", list: "array", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -50,7 +52,11 @@ class Describer:
         return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
     def _described(self, name: str, examples: list[Any]) -> dict[str, Any]:
-        found = self.schema(examples)
+        if name in MAPS and all(isinstance(example, dict) for example in examples):
+            values = [each for example in examples for each in example.values()]
+            found: dict[str, Any] = {"type": "object", "additionalProperties": self.schema(values)}
+        else:
+            found = self.schema(examples)
         return {**found, "description": self.fields[name]} if name in self.fields else found
 
     def _text(self, examples: list[str]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bo
 
 def _add(result: dict[str, Any], mounts: Sequence[Dialect], components: Components, schemes: dict[str, Any]) -> None:
     """Add all but the paths."""
-    notified = {name: item for mount in mounts for name, item in messages.webhooks(mount).items()}
+    notified = {name: item for mount in mounts for name, item in messages.webhooks(mount, components).items()}
     key = "x-webhooks" if result["openapi"].startswith("3.0") else "webhooks"
     result[key] = {**result.get(key, {}), **notified}
     result["tags"] = [*result.get("tags", []), *operations.tags(mounts)]
