@@ -33,7 +33,7 @@ ACCEPTS = ("application/json", "text/html", "application/xml")
 
 
 def contexts(dialect: Dialect, state: State | None = None) -> Iterator[Context]:
-    """For each media type of ``ACCEPTS``, of servers that stream events and of others; to render a task in ``state``."""
+    """To render a task in ``state`` for each media type of ``ACCEPTS``, with and without a server that sends events."""
     estimate = ESTIMATE if state is State.PENDING else Estimate()
     for accept, has_events in itertools.product(ACCEPTS, (True, False)):
         yield Context(
