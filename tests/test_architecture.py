@@ -26,6 +26,7 @@ DOORS = {
     "django.conf.settings": {"conf", "migrations"},
     "celery": {"executors.celery"},
     "django.tasks": {"executors.django_tasks"},
+    "drf_spectacular": {"openapi.spectacular"},
     "django_q": {"executors.django_q"},
     "django_tasks": {"executors.django_tasks"},
     "kombu": {"executors.celery"},

@@ -26,6 +26,7 @@ from django_asyncexchange.models import AsyncTask
 from django_asyncexchange.protocol.states import Reason, State
 
 from .. import services
+from ..openapi import conformance
 from ..services import IDLE, Idle, exchange, soon, stored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.behaviour.test_status_matrix")]
@@ -714,6 +715,7 @@ def play(client: Client, dialect: str, route: str, situation: str) -> None:
     response = ask(client, dialect, route, id)
     assert seen(response, expected) == expected
     assert stored_state(id) == next_state(dialect, route, situation)
+    assert conformance.problems(dialect, route, response) == []
 
 
 def stored_state(id: str) -> str | None:
@@ -766,6 +768,7 @@ def test_prefer_answers(client, route, situation):
 @pytest.mark.parametrize("situation", EVERYTHING)
 def test_cisco_answers_in_xml(client, situation):
     response = ask(client, "cisco", "status", prepared("cisco", situation), Accept="application/xml")
+    assert conformance.problems("cisco", "status", response) == []
     in_json = CISCO["status"][situation]
     assert response.status_code == in_json.status
     assert response["Cache-Control"] == in_json.headers["Cache-Control"]
@@ -877,6 +880,7 @@ def test_kick_off_is_answered_202(client, dialect, call):
     places = {"id": str(task.pk), "base": f"http://testserver{conf.dialect(dialect).prefix}"}
     expected = Answer(202, filled(call.answer.headers, **places), filled(call.answer.body, **places))
     assert seen(response, expected) == expected
+    assert conformance.problems_of_call(dialect, response) == []
 
 
 AT_ONCE = {"Prefer": "respond-async, wait=15", "Idempotency-Key": "a-key"}
@@ -902,6 +906,7 @@ def test_invalid_or_reused_idempotency_key_is_refused_in_the_dialects_format(cli
         client.generic(call.method, call.path, b"first", headers=keyed)
         reused = client.generic(call.method, call.path, b"second", headers=keyed)
     for response, status in ((unusable, 400), (reused, 422)):
+        assert conformance.problems_of_call(dialect, response) == []
         assert (response.status_code, response["Cache-Control"]) == (status, "no-store")
         assert response["Content-Type"] == UNAUTHENTICATED[dialect].headers["Content-Type"]
         assert part(SHAPES[dialect], response.json()) == SHAPES[dialect]
@@ -963,6 +968,7 @@ def test_request_without_credentials_is_a_401(dialect, route):
         expected = UNAUTHENTICATED[dialect]
     response = ask(Client(), dialect, route, prepared(dialect, "done"))
     assert seen(response, expected) == expected
+    assert conformance.problems(dialect, route, response) == []
 
 
 @each_route

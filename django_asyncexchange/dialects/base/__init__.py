@@ -6,15 +6,17 @@ from ...exceptions import gettext_noop
 from .delivery_rules import DeliveryRules
 from .dialect import NO_STORE, Dialect, json_response, retry_after
 from .policy import Policy
-from .tables import Route, Trigger, Wire
+from .tables import Parameter, Route, Schema, Trigger, Wire
 from .webhooks import Subscriptions
 
 __all__ = [
     "NO_STORE",
     "DeliveryRules",
     "Dialect",
+    "Parameter",
     "Policy",
     "Route",
+    "Schema",
     "Subscriptions",
     "Trigger",
     "Wire",

@@ -35,7 +35,7 @@ from ...protocol.values import (
 from . import errors, results
 from .delivery_rules import DeliveryRules
 from .policy import Policy
-from .tables import Route, Trigger, Wire
+from .tables import Parameter, Route, Schema, Trigger, Wire
 from .webhooks import Subscriptions
 
 NO_STORE: Headers = (("Cache-Control", "no-store"),)
@@ -99,6 +99,16 @@ class Dialect(abc.ABC):
     PAGE_FIELDS: ClassVar[frozenset[str]] = frozenset()
     """Fields of the protocol's lists that describe one page; a deferred run, which has the whole list, omits them."""
     POLICY: ClassVar[Policy] = Policy()
+
+    # For the OpenAPI document, which has routes, statuses, headers and documents from what is rendered:
+    PARAMETERS: ClassVar[Mapping[str, tuple[Parameter, ...]]] = {}
+    """Route → its parameters, besides ``id``; ``submit`` → those of a call, by default the trigger."""
+    BODIES: ClassVar[Mapping[str, Schema]] = {}
+    """Route → the JSON Schema of its request body."""
+    FIELDS: ClassVar[Mapping[str, str]] = {}
+    """Name of a member of the dialect's documents → what it is."""
+    CALLBACK: ClassVar[str] = ""
+    """Where a call names its callback: a runtime expression of OpenAPI, such as ``{$request.header.X-Callback}``."""
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
         self.name = name

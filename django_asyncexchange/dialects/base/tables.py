@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from ...protocol.values import value
+
+Schema = Mapping[str, Any]
+"""A JSON Schema, as OpenAPI 3.1 has it."""
 
 
 class Trigger(enum.IntEnum):
@@ -38,3 +43,14 @@ class Wire:
     """The HTTP status."""
     text: str = ""
     """The dialect's own text in English, with ``%(detail)s`` placeholders; ``""`` = the exception's ``message``."""
+
+
+@value
+class Parameter:
+    """A query parameter or request header in the dialect's OpenAPI document."""
+
+    name: str
+    place: Literal["query", "header"] = "query"
+    description: str
+    schema: Schema
+    example: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ...protocol.values import Context, Owner, Response, Subscription, value
-from .tables import Route
+from .tables import Parameter, Route, Schema
 
 
 @value
@@ -27,6 +27,9 @@ class Subscriptions(abc.ABC):
     """Verb (a method of ``endpoints.webhooks.WebhookView``) → route. Only these exact paths belong to the dialect."""
     REMOVED: ClassVar[int] = 204
     """Status of the response to a deletion."""
+    PARAMETERS: ClassVar[Mapping[str, tuple[Parameter, ...]]] = {}
+    BODIES: ClassVar[Mapping[str, Schema]] = {}
+    """Both as in ``Dialect``."""
 
     @abc.abstractmethod
     def parse(self, document: object, current: Subscription | None) -> WebhookFields:

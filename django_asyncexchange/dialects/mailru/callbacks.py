@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ...exceptions import CallbackRefused
 from ...protocol.values import Call, Callback, Notice, Snapshot
-from ..base import DeliveryRules
+from ..base import DeliveryRules, Parameter
 from ..base.query_string import appended
 
 LOCATION_HEADER = "X-Callback-Location"
@@ -15,6 +15,22 @@ METHOD_HEADER = "X-Callback-Method"
 METHODS = ("GET", "POST")
 MAILRU = DeliveryRules(total_timeout=10, schedule=(0, 30, 120), is_signed=False)
 URL_LENGTH = 2048
+
+PARAMETERS = (
+    Parameter(
+        name=LOCATION_HEADER,
+        place="header",
+        description="A URL that is called when the task has finished.",
+        schema={"type": "string", "format": "uri"},
+        example="https://client.example/finished",
+    ),
+    Parameter(
+        name=METHOD_HEADER,
+        place="header",
+        description="The method of that call, GET unless given.",
+        schema={"type": "string", "enum": list(METHODS)},
+    ),
+)
 
 URL = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?([/?#][!-\[\]-~]*)?", re.IGNORECASE | re.ASCII)
 """An absolute URL with a host, without parts that parsers disagree on: userinfo, spaces, backslashes."""

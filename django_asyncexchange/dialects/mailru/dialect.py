@@ -130,6 +130,8 @@ class MailRu(Dialect):
     PER_OWNER = True
     DELIVERY_RULES = {"mailru": callbacks.MAILRU}
     OWN_HEADERS = frozenset({callbacks.LOCATION_HEADER, callbacks.METHOD_HEADER})
+    PARAMETERS = {"submit": callbacks.PARAMETERS}
+    CALLBACK = f"{{$request.header.{callbacks.LOCATION_HEADER}}}"
     POLICY = MailRuPolicy()
 
     policy: MailRuPolicy

@@ -29,7 +29,7 @@ from ...protocol.states import State
 from ...protocol.values import Call, Context, Event, Listing, Notice, Page, Replay, Response, Snapshot
 from ..base import NO_STORE, Dialect, Policy, Route, Trigger, Wire, json_response, retry_after, signed_links
 from ..base.query_string import last, without
-from . import errors, filters
+from . import errors, filters, openapi
 from .delivery_rules import MOYSKLAD
 from .documents import PAGE_FIELDS, filename, page_document, result_url, task_document, task_url
 from .webhooks import WebhookEntity, notification
@@ -79,6 +79,7 @@ class MoySklad(Dialect):
     ESTIMATED = frozenset({"accepted"})
     DELIVERY_RULES = {"moysklad": MOYSKLAD}
     PAGE_FIELDS = PAGE_FIELDS
+    PARAMETERS = openapi.PARAMETERS
     POLICY = RemapPolicy()
 
     policy: RemapPolicy

@@ -27,10 +27,10 @@ from ..base.query_string import appended
 from ..base.tables import Route
 from ..base.webhooks import Subscriptions, WebhookFields
 from . import filters as query_language
-from . import in_memory_filters
+from . import in_memory_filters, openapi
 from .documents import account_id, owner_meta, page_meta, task_url
 
-ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
+ACTIONS = openapi.ACTIONS
 """DELETE exists for other entities only: tasks are not deleted by anybody."""
 DIFFS = {"NONE": False, "FIELDS": True}
 REQUIRED = ("entityType", "action", "url")
@@ -56,6 +56,8 @@ class WebhookEntity(Subscriptions):
     }
 
     REMOVED = 200
+    PARAMETERS = {"list": openapi.PAGING}
+    BODIES = openapi.BODIES
 
     def parse(self, document: object, current: Subscription | None) -> WebhookFields:
         """Each invalid field raises an error of its own."""

@@ -48,7 +48,7 @@ from ..base import (
 )
 from ..base import gettext_noop as _
 from . import documents as documents
-from . import events, query_parameter
+from . import events, openapi, query_parameter
 from . import pages as pages
 from . import webhooks as webhooks
 from .documents import date, document_of, links_of, moment_of, percent_of, result_headers
@@ -97,6 +97,10 @@ class Prefer(Dialect):
     OPTIONAL = True
     ESTIMATED = frozenset({"accepted", "status", "monitor", "result"})
     CANCELS_AGAIN = True
+    PARAMETERS = openapi.PARAMETERS
+    BODIES = openapi.BODIES
+    FIELDS = openapi.FIELDS
+    CALLBACK = "{$request.header.Prefer}"
 
     def __init__(self, *, name: str, prefix: str = "", policy: Policy | None = None) -> None:
         super().__init__(name=name, prefix=prefix or PREFIX, policy=policy)

@@ -8,13 +8,24 @@ from collections.abc import Mapping, Sequence
 from ...exceptions import ActionUnknown, FieldMalformed, FieldMissing, RequestMalformed
 from ...protocol.values import Context, Event, Notice, Page, Response, Subscription
 from ..base import json_response
-from ..base.tables import Route
+from ..base.tables import Route, Schema
 from ..base.webhooks import Subscriptions, WebhookFields
 from .documents import date, document_of, listing, page_document
+from .openapi import PAGING
 
 ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
 KINDS: Mapping[str, type] = {"action": str, "url": str, "with_fields": bool, "enabled": bool}
 """Fields that a client may set, and their types; others are ignored."""
+BODY: Schema = {
+    "type": "object",
+    "properties": {
+        "url": {"type": "string", "format": "uri", "description": "Where messages are sent to."},
+        "action": {"type": "string", "enum": list(ACTIONS), "description": "The event of which it is notified."},
+        "with_fields": {"type": "boolean", "description": "Whether messages of UPDATE name the changed members."},
+        "enabled": {"type": "boolean", "description": "Whether messages are sent."},
+    },
+    "example": {"url": "https://client.example/finished", "action": "PROCESSED"},
+}
 
 
 class Webhooks(Subscriptions):
@@ -31,6 +42,20 @@ class Webhooks(Subscriptions):
         "resend": Route(method="POST", path="webhooks/{id}/resend"),
         "callback_secret": Route(method="GET", path="callback-secret"),
         "rotate_callback_secret": Route(method="POST", path="callback-secret/rotate"),
+    }
+
+    PARAMETERS = {"list": PAGING}
+    BODIES = {
+        "create": {**BODY, "required": ["url"]},
+        "change": BODY,
+        "resend": {
+            "type": "object",
+            "properties": {
+                "since": {"type": "string", "format": "date-time", "description": "All deliveries since this time."},
+                "delivery": {"type": "string", "format": "uuid", "description": "This delivery alone."},
+            },
+            "example": {"since": "2026-02-16T12:00:00Z"},
+        },
     }
 
     def parse(self, document: object, current: Subscription | None) -> WebhookFields:
