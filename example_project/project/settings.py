@@ -158,6 +158,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/(kladana/)?api/remap/1\.2/|/generic/|/api/v2/|/unifiedconfig/config/",
     "COMPONENT_SPLIT_REQUEST": True,  # a client does not send what is read-only
     "ENFORCE_NON_BLANK_FIELDS": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "django_asyncexchange.openapi.spectacular.postprocess",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
