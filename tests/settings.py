@@ -56,6 +56,7 @@ STORAGES = {
     },
 }
 ROOT_URLCONF = "tests.urls"
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -61,7 +61,8 @@ def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bo
     for mount in mounts:
         more.update(operations.paths(mount, components, security.requirements(schemes)))
     if spectacular_settings.SCHEMA_PATH_PREFIX_TRIM:
-        more = {path: {**item, "servers": [{"url": "/"}]} for path, item in more.items()}
+        for operation in (each for item in more.values() for each in item.values()):
+            operation["servers"] = [{"url": "/"}]
     result["paths"].update(more)
     _add(result, mounts, components, schemes)
     return _in_version(result)
