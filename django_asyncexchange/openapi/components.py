@@ -100,8 +100,9 @@ class Components:
         schemas: list[dict[str, str]] = []
         for example in examples:
             shown = json.loads(example.body) if is_json else example.body.decode()
-            key = self._keep(f"{dialect.name}.{example.document}.{example.name}", example.text, shown)
-            references.setdefault(example.name, {"$ref": f"#/components/examples/{key}"})
+            if example.name not in references:
+                key = self._keep(f"{dialect.name}.{example.document}.{example.name}", example.text, shown)
+                references[example.name] = {"$ref": f"#/components/examples/{key}"}
             if is_json and (schema := self.document(dialect, example.document, [shown])) not in schemas:
                 schemas.append(schema)
         if not is_json:

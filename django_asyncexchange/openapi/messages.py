@@ -55,7 +55,10 @@ def _operation(dialect: Dialect, notices: Sequence[Notice], summary: str, compon
         "description": "Sent by the server. Any other response is a failure.",
         "tags": [tag_of(dialect)],
         "parameters": _headers() if rules.is_signed else [],
-        "responses": {str(status): {"description": "The message has arrived."} for status in statuses},
+        "responses": {
+            **{str(status): {"description": "The message has arrived."} for status in statuses},
+            "4XX": {"description": "The message was not accepted."},
+        },
         "security": [],
     }
     if media_type := notices[0].content_type.partition(";")[0]:

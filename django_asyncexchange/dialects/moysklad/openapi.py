@@ -40,7 +40,7 @@ LIST = (
         name="filter",
         description="Conditions on `state`, `request` and `deletionDate`, separated by semicolons.",
         schema={"type": "string", "pattern": "^(state!?=(done|pending|processing))?$"},
-        example="state=done;deletionDate>2026-02-16 12:00:00",
+        example="state=done",
     ),
     Parameter(
         name="order",
