@@ -44,6 +44,7 @@ ELSEWHERE = {
     ("executors", "pip install django-asyncexchange[tasks]"): "the same",
     ("executors", "python manage.py db_worker"): "the same",
     ("javascript", ""): "endpoints.test_async_fetch runs it, in a browser",
+    ("openapi", ""): "openapi.test_adoption does it in a project of its own",
     ("patience", "gunicorn"): "tests/journeys/test_patience.py starts them",
     ("performance", "pip install -e .[benchmarks]"): "an hour; the environments benchmarks and benchmarks-short of tox",
     ("proxies-and-cors", "location / {"): "test_proxies asks nginx",
