@@ -10,17 +10,33 @@ from rest_framework.authentication import SessionAuthentication
 
 from ..conf import conf
 from ..endpoints import authentication
+from ..intake import ninja
 
 HTTP_SCHEMES = ("basic", "bearer", "digest")
 
 
 def schemes() -> dict[str, dict[str, Any]]:
-    """Name → security scheme object, by the challenges of the project's authentication classes."""
+    """Name → security scheme object: of the project's authentication classes by their challenges, and of Ninja."""
     found: dict[str, dict[str, Any]] = {}
-    for each in authentication.authenticators():
+    for each in of_rest_framework():
         name, scheme = _scheme(each)
         found.setdefault(name, scheme)
-    return found
+    return {**found, **of_ninja()}
+
+
+def of_rest_framework() -> list[Any]:
+    """The authenticators of the task addresses; the user of Django's middleware is that of a session."""
+    return [
+        SessionAuthentication() if isinstance(each, SessionAuthentication) else each
+        for each in authentication.authenticators()
+        if not isinstance(each, ninja.KeyAuthentication)
+    ]
+
+
+def of_ninja() -> dict[str, dict[str, Any]]:
+    """The schemes of Django Ninja's authenticators, as it describes them."""
+    stated = ((type(each).__name__, getattr(each, "openapi_security_schema", None)) for each in ninja.authenticators())
+    return {name: dict(scheme) for name, scheme in stated if scheme}
 
 
 def _scheme(authenticator: Any) -> tuple[str, dict[str, Any]]:

@@ -23,7 +23,6 @@ from rest_framework.views import APIView
 from ..conf import urlconf
 from ..configuration import valid_mounts
 from ..dialects.base import Dialect, Trigger
-from ..endpoints import authentication
 from ..intake import admission
 from ..protocol.values import value
 from . import calls, messages, operations, schemas, security
@@ -129,9 +128,8 @@ def _name_of(each: Described) -> str:
 def _schemes() -> dict[str, Any]:
     """The schemes of the project's authentication classes, as drf-spectacular names and describes them."""
     view = APIView()
-    view.get_authenticators = authentication.authenticators  # type: ignore[method-assign]
+    view.get_authenticators = security.of_rest_framework  # type: ignore[method-assign]
     schema = AutoSchema()
     schema.view, schema.registry, schema.method, schema.path = view, ComponentRegistry(), "GET", "/"
     schema.get_auth()
-    found: dict[str, Any] = schema.registry.build({}).get("securitySchemes", {})
-    return found
+    return {**schema.registry.build({}).get("securitySchemes", {}), **security.of_ninja()}

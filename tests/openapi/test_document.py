@@ -125,6 +125,17 @@ def test_schemes_are_those_of_the_authentication_classes():
     assert schemes["cookieAuth"] == {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
+@pytest.mark.urls("tests.openapi.ninja_api")
+def test_keys_of_ninja_are_schemes_as_ninja_describes_them():
+    schemes = document()["components"]["securitySchemes"]
+    assert schemes["Key"] == {"type": "apiKey", "in": "header", "name": "X-Key"}
+
+
+def test_user_of_the_middleware_is_that_of_a_session():
+    with override_settings(REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": []}):
+        assert list(document()["components"]["securitySchemes"]) == ["cookieAuth"]
+
+
 def test_anonymous_callers_need_none_where_they_are_allowed():
     with override_settings(ASYNC_EXCHANGE=exchange(ALLOW_ANONYMOUS=True)):
         assert {} in document()["paths"]["/async/tasks"]["get"]["security"]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 from django.urls import include, path
 from drf_spectacular.generators import SchemaGenerator
@@ -94,10 +95,10 @@ urlpatterns = [
 ]
 
 
-def generated(version: str = "3.1.1", **settings: Any) -> dict[str, Any]:
+def generated(version: str = "3.1.1", **options: Any) -> dict[str, Any]:
     """The document, as JSON."""
     with (
-        patched_settings({"OAS_VERSION": version, "POSTPROCESSING_HOOKS": HOOKS, **settings}),
+        patched_settings({"OAS_VERSION": version, "POSTPROCESSING_HOOKS": HOOKS, **options}),
         override_settings(ASYNC_EXCHANGE=exchange(VIEWS=["listed", "/api/wild/*"])),
     ):
         return json.loads(json.dumps(SchemaGenerator(api_version="v1").get_schema(public=True)))
@@ -205,6 +206,11 @@ def test_trimmed_paths_have_triggers_and_task_addresses_their_own_server():
     assert content["paths"]["/async/tasks/{id}"]["get"]["servers"] == [{"url": "/"}]
 
 
-def test_generating_gives_no_warnings(capsys):
-    generated()
+@pytest.mark.parametrize("name", ["Basic", "Token", "Session"])
+def test_generating_gives_no_warnings(capsys, name):
+    classes = [f"rest_framework.authentication.{name}Authentication"]
+    with override_settings(
+        REST_FRAMEWORK={**settings.REST_FRAMEWORK, "DEFAULT_AUTHENTICATION_CLASSES": classes},
+    ):
+        generated()
     assert capsys.readouterr().err == ""
