@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
 
 from project.schema import LINK, ExampleSchema
@@ -23,6 +23,7 @@ class ApiErrors(serializers.Serializer[Any]):
     apiError = ApiError(many=True)  # noqa: N815
 
 
+@extend_schema_serializer(many=False)
 class CallTypes(serializers.Serializer[Any]):
     callType = CallTypeSerializer(many=True)  # noqa: N815
 

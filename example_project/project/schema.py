@@ -30,7 +30,7 @@ DESCRIPTIONS = {
     400: "The request is malformed or not valid.",
     401: "There is no token, or it is not valid.",
     403: "The caller is not allowed to do this.",
-    404: "There is no such object.",
+    404: "There is no such object or format.",
     406: "The response is not available in a media type of `Accept`.",
     415: "The media type of the request body is not supported.",
     429: "Too many requests.",
@@ -68,7 +68,7 @@ class ExampleSchema(AutoSchema):
     def get_error_statuses(self) -> Iterator[int]:
         """Status codes of errors that any view of the API may respond with."""
         yield from (401, 403, 406)
-        if "{" in self.path:
+        if "{" in self.path or self._get_format_parameters():
             yield 404
         if self.method in ("POST", "PUT", "PATCH"):
             yield from (400, 415)
