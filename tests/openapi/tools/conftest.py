@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
+
 from walkthrough.servers import servers
 
 from ...conftest import unavailable
