@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("first-hour")]
 ELSEWHERE = {
     ("CONTRIBUTING", "python3 -m venv"): "runs these tests",
     ("contributing", "python3 -m venv"): "the same",
+    ("calling-an-api", "npx openapi-typescript"): "tests/openapi/tools/test_clients.py runs it, and what it makes",
+    ("calling-an-api", "openapi-python-client generate"): "the same",
     ("deployment", "[Unit]"): "test_programs asks systemd",
     ("deployment", "FROM python"): "test_programs runs its commands; no image is built",
     ("deployment", "# compose.yaml"): "test_programs reads it",
