@@ -30,6 +30,7 @@ SLEEPERS = {
     "services.py::dreams": "the same",
     "journeys/site.py::holds": "between two looks",
     "journeys/slow_site.py": "views that take longer than their patience, or than the proxy's timeout",
+    "openapi/tools/programs/round_trip.py::main": "between two polls",
     "project/stubborn.py::stubborn": "a view that takes longer than its test",
     "project/held.py::holds": "the same",
     "faults/site.py": "views that take their time",

@@ -67,6 +67,8 @@ def of_path(path: str, operation: Operation, mount: Dialect, components: Compone
     later["operationId"] = f"{operation['operationId']}_{id_of(mount, 'later')}"
     later["responses"] = {status: each for status, each in later["responses"].items() if not status < "4"}
     _merge(later["responses"], components.responses(mount, rendering.of_call(mount)))
+    if "{" in path:
+        _merge(later["responses"], components.responses(mount, rendering.of_addresses(mount)))
     later["parameters"] = [*later.get("parameters", []), *(parameter(each) for each in parameters(mount))]
     _finish(later, mount, components)
     return place, later

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..dialects.base import NO_STORE, Dialect, Subscriptions, json_response, signed_links
-from ..exceptions import AsyncExchangeError, NotAdministrator, SubscriptionNotFound
+from ..exceptions import AsyncExchangeError, CallbackRefused, NotAdministrator, RouteNotFound, SubscriptionNotFound
 from ..protocol import server_events
 from ..protocol.states import State
-from ..protocol.values import Context, Headers, Html, Page, Replay, Response, Snapshot, header, value
+from ..protocol.values import Context, Headers, Html, Page, Replay, Response, Snapshot, Subscription, header, value
 from . import samples
 
 Answer = Response | Replay | Html
@@ -66,7 +68,9 @@ def of_task(dialect: Dialect, route: str) -> Iterator[Example]:
 def of_webhook(dialect: Dialect, resource: Subscriptions, verb: str) -> Iterator[Example]:
     """The responses of the route of ``Dialect.SUBSCRIPTIONS``."""
     document = WEBHOOK_DOCUMENTS.get(verb, f"webhook_{verb}")
-    yield from _rendered("webhook", lambda context: _webhook(resource, verb, context), dialect, document)
+    for name, work in _webhook_works(dialect, resource, verb, document == "webhook"):
+        of_several = f"{verb}_several" if name == "several" else document
+        yield from _rendered(name, work, dialect, of_several)
     unsafe = () if resource.ROUTES[verb].method == "GET" else samples.OF_UNSAFE_METHODS
     missing = (SubscriptionNotFound(),) if "{id}" in resource.ROUTES[verb].path else ()
     general = (*missing, NotAdministrator(), *samples.OF_CALLERS, *samples.EVERYWHERE, *unsafe)
@@ -79,11 +83,19 @@ def of_call(dialect: Dialect) -> Iterator[Example]:
     document = DOCUMENTS["accepted"]
     yield from _rendered("pending", lambda context: dialect.accepted(waiting, context), dialect, document)
     yield from errors(samples.OF_CALLS if dialect.OPTIONAL else samples.OF_CLAIMED_CALLS, dialect)
+    if dialect.CALLBACK and not dialect.OPTIONAL:
+        for given in dialect.PARAMETERS.get("submit", ()):
+            yield from errors([CallbackRefused(field=given.name)], dialect, "callback_error")
 
 
-def errors(raised: Iterable[AsyncExchangeError], dialect: Dialect) -> Iterator[Example]:
+def of_addresses(dialect: Dialect) -> Iterator[Example]:
+    """The response to an address that has none of the path's parameters."""
+    yield from errors([RouteNotFound()], dialect)
+
+
+def errors(raised: Iterable[AsyncExchangeError], dialect: Dialect, document: str = "error") -> Iterator[Example]:
     for error in raised:
-        yield from _rendered(_key_of(error), _raising(error), dialect, "error")
+        yield from _rendered(_key_of(error), _raising(error), dialect, document)
 
 
 def _raising(error: AsyncExchangeError) -> Callable[[Context], Answer]:
@@ -106,7 +118,8 @@ def _rendered(
         try:
             made = _example(name, name.replace("_", " "), document, work(context))
         except AsyncExchangeError as error:
-            made = _example(_key_of(error), dialect.wording(error, context), "error", dialect.problem(error, context))
+            of_error = document if document == "callback_error" else "error"
+            made = _example(_key_of(error), dialect.wording(error, context), of_error, dialect.problem(error, context))
         key = made.status, made.media_type, made.body
         if key not in seen:
             seen.add(key)
@@ -172,19 +185,38 @@ def _listed(dialect: Dialect, place: str) -> Callable[[Context], Answer]:
     return work
 
 
-def _webhook(resource: Subscriptions, verb: str, context: Context) -> Response:
-    """As ``endpoints.webhooks.WebhookView`` responds to ``verb``."""
-    known = samples.subscription()
-    secret = dataclasses.replace(known, secret=samples.SECRET)
+def _webhook_works(
+    dialect: Dialect, resource: Subscriptions, verb: str, has_webhook: bool
+) -> Iterator[tuple[str, Callable[[Context], Answer]]]:
+    """The name of an example, and how it is rendered."""
+    known = samples.subscriptions()
     if verb == "list":
-        return resource.page([known], "", context)
+        for name, query in samples.PAGES.items():
+            yield name, functools.partial(resource.page, list(known.values()), query)
+    elif verb != "remove_many":
+        for name, one in known.items() if has_webhook else [("webhook", samples.subscription())]:
+            yield name, functools.partial(_webhook, resource, verb, one)
+    if verb in ("write", "remove_many"):
+        yield "several", functools.partial(_several, dialect, resource, verb)
+
+
+def _several(dialect: Dialect, resource: Subscriptions, verb: str, context: Context) -> Response:
+    """To a request for several webhooks: each is done, or refused by an error of its own."""
+    known = samples.subscription()
+    is_removal = verb == "remove_many"
+    done = resource.deleted_document(str(known.id), context) if is_removal else resource.document(known, context)
+    refused = json.loads(dialect.problem(SubscriptionNotFound(), context).body)
+    return json_response([done, refused])
+
+
+def _webhook(resource: Subscriptions, verb: str, known: Subscription, context: Context) -> Response:
+    """As ``endpoints.webhooks.WebhookView`` responds to ``verb``."""
+    secret = dataclasses.replace(known, secret=samples.SECRET)
     if verb == "create":
         location = ("Location", f"{context.base}/{resource.ROUTES['list'].path}/{known.id}")
         return json_response(resource.document(secret, context), status=201, headers=(location,))
     if verb == "remove":
         return Response(status=resource.REMOVED, headers=NO_STORE)
-    if verb == "remove_many":
-        return json_response([resource.deleted_document(str(known.id), context)])
     if verb == "deliveries":
         return json_response({"results": [samples.delivery()]})
     if verb == "resend":

@@ -117,6 +117,18 @@ def subscription() -> Subscription:
     )
 
 
+def subscriptions() -> dict[str, Subscription]:
+    """Webhooks with and without deliveries."""
+    used = subscription()
+    unused = dataclasses.replace(used, delivered=0, failed=0, last_success=None)
+    failing = dataclasses.replace(used, failing_since=NOW)
+    return {"webhook": used, "unused_webhook": unused, "failing_webhook": failing}
+
+
+PAGES = {"webhooks": "", "first_page": "limit=1", "middle_page": "limit=1&offset=1"}
+"""Queries of a list."""
+
+
 def delivery() -> dict[str, object]:
     """A document of ``endpoints.webhooks.described``."""
     attempt = {

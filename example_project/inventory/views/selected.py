@@ -25,17 +25,20 @@ from .counterparties import figures_row, with_figures
 class SelectionSerializer(serializers.Serializer[Any]):
     """``{"counterparties": [{"counterparty": {"meta": {"href": …}}}, …]}``."""
 
-    counterparties = serializers.ListField(child=serializers.DictField(), min_length=1, max_length=1000)
+    class Choice(serializers.Serializer[Any]):
+        class Target(serializers.Serializer[Any]):
+            class Reference(serializers.Serializer[Any]):
+                href = serializers.RegexField(r"/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+            meta = Reference()
+
+        counterparty = Target()
+
+    counterparties = serializers.ListField(child=Choice(), min_length=1, max_length=1000)
 
     def validate_counterparties(self, value: list[dict[str, Any]]) -> list[UUID]:
-        return [self.id_of(choice) for choice in value]
-
-    def id_of(self, choice: dict[str, Any]) -> UUID:
-        """The id at the end of ``counterparty.meta.href``."""
-        try:
-            return UUID(choice["counterparty"]["meta"]["href"].rpartition("/")[2])
-        except (KeyError, TypeError, AttributeError, ValueError):
-            raise serializers.ValidationError("counterparty.meta.href is needed.") from None
+        """The ids at the end of each ``counterparty.meta.href``."""
+        return [UUID(choice["counterparty"]["meta"]["href"].rpartition("/")[2]) for choice in value]
 
 
 @never_async
