@@ -184,3 +184,24 @@ def test_view_serves_the_document_with_the_servers_address():
     response = Client().get("/tasks.openapi.json")
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
     assert response.json()["servers"] == [{"url": "http://testserver"}]
+
+
+def test_links_to_the_neighbours_of_a_page_may_be_null():
+    properties = document()["components"]["schemas"]["PreferWebhooks"]["properties"]
+    assert [properties[name]["type"] for name in ("next", "previous")] == [["string", "null"]] * 2
+
+
+def test_webhook_may_have_delivered_nothing_yet():
+    properties = document()["components"]["schemas"]["PreferWebhook"]["properties"]
+    assert properties["last_success"]["type"] == ["string", "null"]
+
+
+@pytest.mark.parametrize(("route", "done"), [("write", "id"), ("remove_many", "info")])
+def test_each_of_several_webhooks_is_done_or_refused(route, done):
+    content = document()
+    paths = {"write": "/api/remap/1.2/entity/webhook", "remove_many": "/api/remap/1.2/entity/webhook/delete"}
+    schema = content["paths"][paths[route]]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    several = schema["anyOf"][-1] if "anyOf" in schema else schema
+    items = content["components"]["schemas"][several["$ref"].rpartition("/")[2]]["items"]
+    assert {done, "errors"} <= items["properties"].keys()
+    assert not {done, "errors"} & set(items.get("required", []))
