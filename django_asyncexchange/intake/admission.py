@@ -58,7 +58,11 @@ def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Di
 
 def _mark_of(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
     mark = attribute(request, view_func, MARK)
-    return mark if mark is None or isinstance(mark, bool) else _handler_name(request, view_func) in mark
+    if mark is None or isinstance(mark, bool):
+        return mark
+    name, cls = _handler_name(request, view_func), view_class(view_func)
+    has_none = cls is not None and not hasattr(cls, name)
+    return name in mark or has_none  # a method that the view does not have is the view's own 405
 
 
 def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:

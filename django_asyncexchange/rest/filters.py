@@ -19,7 +19,7 @@ import django_filters as df
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q, QuerySet
-from django.forms import DateTimeField, Field, MultipleChoiceField
+from django.forms import DateTimeField, Field, MultipleChoiceField, TypedChoiceField
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AsyncTask
@@ -68,6 +68,20 @@ class Moment(DateTimeField):
 
 class At(df.DateTimeFilter):
     field_class: type[Field] = Moment
+
+
+class TrueOrFalse(TypedChoiceField):
+    """``true`` or ``false`` in any case. ``NullBooleanField`` takes any other text for no value."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=[("true", "true"), ("false", "false")], coerce="true".__eq__, **options)
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value.lower() if isinstance(value, str) else value)
+
+
+class IsNull(df.Filter):
+    field_class: type[Field] = TrueOrFalse
 
 
 class AnyOf(df.Filter):
@@ -145,7 +159,8 @@ class AsyncTaskFilter(df.FilterSet):
             for name in ("created", "started", "finished", "deletion_date")
         }
         filter_overrides: ClassVar[dict[type[models.Field[Any, Any]], dict[str, Any]]] = {
-            models.DateTimeField: {"filter_class": At}
+            models.BooleanField: {"filter_class": IsNull},  # of the lookup isnull
+            models.DateTimeField: {"filter_class": At},
         }
 
     @staticmethod

@@ -274,6 +274,13 @@ class TestEligibility:
     def test_excluded_action_or_view_is_not_eligible(self, session, path):
         assert report(session, path) == NOT_ELIGIBLE
 
+    @pytest.mark.parametrize("method", ["TRACE", "QUERY", "DELETE"])
+    def test_method_that_the_viewset_does_not_have_is_its_own_405(self, session, method):
+        at_once = session.generic(method, "/api/remap/1.2/doors/sets/")
+        refused = session.generic(method, "/async_api/remap/1.2/doors/sets/")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, at_once.headers["Allow"])
+        assert is_clean()
+
     @pytest.mark.parametrize("path", ["never/", "never-class/", "rest-never/", "rest-only-get/", "allowed-method/"])
     def test_never_async_wins_over_a_dialect_for_every_view(self, session, path):
         refused = submit(session, path)

@@ -264,6 +264,7 @@ def test_plain_list_can_be_ordered(client, sign):
         "state=NOPE",
         "state=done",
         "state__not=NOPE",
+        "deletion_date__isnull=maybe",
         "deletion_date__lt=tomorrow",
         "deletion_date__lt=0001-01-01T00:00:00%2B14:00",
         "deletion_date__gt=9999-12-31T23:59:59-14:00",

@@ -12,7 +12,8 @@ from schemathesis import GenerationMode
 
 KEY = re.compile(r"[!-~]{1,255}")
 PREFIX = re.compile(r"https?://[a-z0-9.]+/")
-ID = re.compile(r"[0-9]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NUMBER = re.compile(r"[0-9]+")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UNSAFE = {"PATCH", "POST", "PUT"}
 
 moments = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)).map("{:%Y-%m-%d %H:%M:%S}".format)
@@ -32,7 +33,7 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 @schemathesis.hook
 def filter_case(context: Any, case: Any) -> bool:
     """Skip cases whose verdict depends on several parameters."""
-    return not (is_ignored(case) or is_solitude(case) or is_blank_filter(case) or is_trace(case))
+    return not (is_ignored(case) or is_solitude(case) or is_blank_filter(case))
 
 
 def is_ignored(case: Any) -> bool:
@@ -48,17 +49,14 @@ def is_ignored(case: Any) -> bool:
 
 def is_solitude(case: Any) -> bool:
     """Solitude's 404 has no body, and its 405 says which methods can be answered later, not those of the address."""
-    if "Solitude-Async" not in (case.headers or {}) and not case.path.startswith("/delay/"):
-        return False
     ids = (case.path_parameters or {}).values()
-    return any(not ID.fullmatch(str(id)) for id in ids) or case.method not in {*UNSAFE, "GET"}
+    if case.path.startswith("/delay/"):
+        return any(not UUID.fullmatch(str(id)) for id in ids)
+    if "Solitude-Async" not in (case.headers or {}):
+        return False
+    return any(not NUMBER.fullmatch(str(id)) for id in ids) or case.method not in {*UNSAFE, "GET"}
 
 
 def is_blank_filter(case: Any) -> bool:
     """django-filter ignores a condition without a value."""
     return case.path == "/async/tasks" and "" in (case.query or {}).values()
-
-
-def is_trace(case: Any) -> bool:
-    """Where a viewset is asynchronous for some actions, any other method cannot be called asynchronously: 400."""
-    return case.method == "TRACE" and case.path.startswith("/async_api/")
