@@ -62,7 +62,7 @@ class Browser:
 
     @contextlib.contextmanager
     def offline(self) -> Iterator[None]:
-        """Lose the network: what is under way fails, and so does everything until the end."""
+        """Lose the network: every request fails that begins before the end; some under way may go on."""
         self.driver.set_network_conditions(offline=True, latency=0, throughput=-1)
         try:
             yield

@@ -32,7 +32,7 @@ def of(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) ->
     if not arrival.is_patience_used() or request.method == "OPTIONS":
         return 0.0
     seconds: float | None = attribute(request, view_func, admission.PATIENCE)
-    if seconds is None:
+    if seconds is None and conf.has_patience:
         seconds = conf.PATIENCE if dialect.policy.patience is None else dialect.policy.patience
     return min(float(seconds), wanted_wait(request) or seconds) if seconds else 0.0
 
