@@ -89,9 +89,7 @@ class AsyncExchangeMiddleware:
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
     ) -> HttpResponseBase | None:
-        preferring = [
-            mount for mount in conf.mounts if mount.OPTIONAL and admission.is_eligible(request, view_func, mount)
-        ]
+        preferring = admission.eligible(request, view_func, conf.optional_mounts)
         request.__dict__["_varies"] = bool(preferring)
         intent = intents.of(request) or patient_intent(request, view_func, preferring)
         if intent is None:

@@ -108,6 +108,14 @@ class Conf(Keys):
         return cache["mounts"]  # type: ignore[no-any-return]
 
     @property
+    def optional_mounts(self) -> tuple[Dialect, ...]:
+        """Those of ``mounts`` whose trigger is a preference. Cached: every request that passes asks."""
+        cache = _cache
+        if "optional_mounts" not in cache:
+            cache["optional_mounts"] = tuple(mount for mount in self.mounts if mount.OPTIONAL)
+        return cache["optional_mounts"]  # type: ignore[no-any-return]
+
+    @property
     def has_patience(self) -> bool:
         """Whether the settings give views patience. Cached: every request asks."""
         cache = _cache

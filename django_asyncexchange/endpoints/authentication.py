@@ -30,6 +30,7 @@ from ..conf import conf
 from ..identity import callers
 from ..identity.callers import Kind
 from ..intake import admission, csrf, ninja
+from ..intake.mark_places import view_class
 from ..models import AsyncTask
 from ..protocol import log_once
 from ..protocol.values import value
@@ -250,7 +251,7 @@ class View:
 
     @property
     def cls(self) -> Any:
-        return admission.view_class(self.callback)
+        return view_class(self.callback)
 
     def may_run_asynchronously(self, listed: Iterable[str], is_every: bool) -> bool:
         """Whether ``admission.is_eligible`` would accept a call of it, as far as that is known without one."""

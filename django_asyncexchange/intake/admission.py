@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.http import HttpRequest
@@ -32,7 +32,8 @@ from ..identity import snapshot
 from ..protocol import address_rules, log_once
 from ..protocol.values import Call, Callback
 from ..store import db_retry
-from . import class_checks, decorator_checks, ninja
+from . import class_checks, decorator_checks, mark_places, ninja
+from .mark_places import attribute, view_class
 
 MARK = "async_exchange"
 """Attribute of a view: whether it may be called asynchronously. True, False, or names of its actions."""
@@ -48,21 +49,23 @@ REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 """Safe methods, which may run twice (RFC 9110 section 9.2.1, RFC 10008)."""
 
 
+def eligible(request: HttpRequest, view_func: Callable[..., Any], mounts: Sequence[Dialect]) -> Sequence[Dialect]:
+    """Those of ``mounts`` in which the view may be called asynchronously."""
+    mark = attribute(request, view_func, MARK)
+    if mark is None:
+        return [
+            mount for mount in mounts if mount.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *mount.policy.views))
+        ]
+    if not isinstance(mark, bool):
+        places = mark_places.of(view_func, request.method or "")
+        has_no_handler = places.handler is None and bool(places.below)
+        mark = places.name in mark or has_no_handler  # the view answers 405 to a method that it does not have
+    return mounts if mark else ()
+
+
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
     """Whether the view may be called asynchronously in ``dialect``."""
-    mark = _mark_of(request, view_func)
-    if mark is not None:
-        return mark
-    return dialect.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *dialect.policy.views))
-
-
-def _mark_of(request: HttpRequest, view_func: Callable[..., Any]) -> bool | None:
-    mark = attribute(request, view_func, MARK)
-    if mark is None or isinstance(mark, bool):
-        return mark
-    name, cls = _handler_name(request, view_func), view_class(view_func)
-    has_none = cls is not None and not hasattr(cls, name)
-    return name in mark or has_none  # a method that the view does not have is the view's own 405
+    return bool(eligible(request, view_func, (dialect,)))
 
 
 def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:
@@ -75,30 +78,6 @@ def is_repeatable(request: HttpRequest, view_func: Callable[..., Any]) -> bool:
     """Whether the call runs again after its worker has died: the view's attribute, else by its method."""
     wanted = attribute(request, view_func, REPEATABLE)
     return request.method in REPEATABLE_METHODS if wanted is None else bool(wanted)
-
-
-def attribute(request: HttpRequest, view_func: Callable[..., Any], name: str) -> Any:
-    """The attribute ``name`` of the view: of its handler, else of the function in the URLconf, else of its class.
-
-    Decorators copy attributes of the view, except DRF's ``api_view`` and those of Ninja; below these, it is looked up.
-    """
-    cls = view_class(view_func)
-    handler = getattr(cls, _handler_name(request, view_func), None)
-    places = (handler, view_func, cls, decorator_checks.of_api_view(handler))
-    found = (getattr(place, name, None) for place in (*places, ninja.operation_function(request, view_func)))
-    return next((value for value in found if value is not None), None)
-
-
-def view_class(view_func: Callable[..., Any]) -> Any:
-    """The class behind a view function; None for a plain one."""
-    return getattr(view_func, "cls", None) or getattr(view_func, "view_class", None)
-
-
-def _handler_name(request: HttpRequest, view_func: Callable[..., Any]) -> str:
-    """The name of the handler: the action of a viewset, or the HTTP method in lower case."""
-    actions: Mapping[str, str] = getattr(view_func, "actions", None) or {}
-    name = class_checks.method_name(view_class(view_func), request)
-    return actions.get((request.method or "").lower(), actions.get(name, name))
 
 
 def _is_listed(request: HttpRequest, names: Sequence[str]) -> bool:

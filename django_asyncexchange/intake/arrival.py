@@ -97,7 +97,7 @@ def record(*, environ: dict[str, Any] | None = None, **kwargs: Any) -> None:
     if environ is None or KEY in environ:
         return
     arrived = environ[KEY] = OriginalEnviron(environ)
-    if environ.get("CONTENT_LENGTH", "0") != "0" and _may_be_claimed(environ):
+    if environ.get("CONTENT_LENGTH") not in (None, "", "0") and _may_be_claimed(environ):
         arrived.body = environ["wsgi.input"] = RecordingInput(environ["wsgi.input"], conf.MAX_REQUEST_BYTES)
 
 

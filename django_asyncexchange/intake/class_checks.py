@@ -23,9 +23,9 @@ DISPATCHING = frozenset({"django.views.generic.base", "django.contrib.auth.mixin
 """Modules whose ``dispatch()`` does what is done here, and then calls the handler of the method."""
 
 
-def method_name(cls: Any, request: Any) -> str:
+def method_name(cls: Any, method: str) -> str:
     """The name of the handler of the HTTP method: for HEAD ``get``, if the class has no ``head``."""
-    name = (request.method or "").lower()
+    name = method.lower()
     return "get" if name == "head" and not hasattr(cls, "head") else name
 
 
@@ -42,7 +42,7 @@ def refusal(view: Any, request: HttpRequest) -> HttpResponseBase | None:
             return None
     if not is_method_known(view, request):
         return _awaited(view.http_method_not_allowed(request, *view.args, **view.kwargs))
-    handler = getattr(type(view), method_name(type(view), request), None)
+    handler = getattr(type(view), method_name(type(view), request.method or ""), None)
     return decorator_checks.refusal(request, handler, view.args, view.kwargs)
 
 

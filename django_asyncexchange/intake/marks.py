@@ -15,7 +15,8 @@ from typing import Any
 from ..conf import conf
 from ..conf.urlconf import Address, addresses, may_be_listed
 from . import decorator_checks, ninja
-from .admission import MARK, view_class
+from .admission import MARK
+from .mark_places import view_class
 
 MAX_OBJECTS = 1000
 """Objects that are searched for a view: some refer to the whole program."""

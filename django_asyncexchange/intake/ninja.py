@@ -52,10 +52,9 @@ def view_of(view_func: Any) -> Any:
     return None
 
 
-def operation_function(request: HttpRequest, view_func: Any) -> View | None:
-    """The project's function for the operation of ``request``, below Ninja's decorators."""
-    view = view_of(view_func)
-    operation = view._find_operation(request) if view is not None else None
+def operation_function(request: HttpRequest, view: Any) -> View | None:
+    """The project's function for the operation of ``request`` to a ``PathView``, below Ninja's decorators."""
+    operation = view._find_operation(request)
     return operation.view_func if operation is not None else None
 
 

@@ -15,6 +15,7 @@ from ..dialects.base import Dialect, prefer_header
 from ..exceptions import AsyncExchangeError, IdempotencyKeyReused, NotConfigured, NoWorker, SubmitFailed
 from ..protocol import accept
 from . import admission, arrival
+from .mark_places import attribute
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -30,9 +31,10 @@ def of(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) ->
     """
     if not arrival.is_patience_used() or request.method == "OPTIONS":
         return 0.0
-    stated = (admission.attribute(request, view_func, admission.PATIENCE), dialect.policy.patience)
-    seconds = float(next((each for each in stated if each is not None), conf.PATIENCE))
-    return min(seconds, wanted_wait(request) or seconds)
+    seconds: float | None = attribute(request, view_func, admission.PATIENCE)
+    if seconds is None and conf.has_patience:
+        seconds = conf.PATIENCE if dialect.policy.patience is None else dialect.policy.patience
+    return min(float(seconds), wanted_wait(request) or seconds) if seconds else 0.0
 
 
 def wanted_wait(request: HttpRequest) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 from rest_framework.views import APIView
 
 from ..intake import admission
+from ..intake.mark_places import view_class
 from ..run_context import run_of
 
 
@@ -39,4 +40,4 @@ def _was_checked_at_submit(view: Any, request: Any) -> bool:
     if run_of(request) is None:
         return False
     match = getattr(request, "resolver_match", None)
-    return match is not None and type(view) is admission.view_class(match.func)
+    return match is not None and type(view) is view_class(match.func)

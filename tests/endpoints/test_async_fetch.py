@@ -267,6 +267,21 @@ def test_abort_before_the_202_arrives_cancels_the_task(anna, tmp_path):
         until(lambda: AsyncTask.objects.filter(state=State.CANCEL))
 
 
+def test_abort_without_a_connection_cancels_the_task_once_there_is_one(anna, tmp_path):
+    script = """
+    const controller = new AbortController(), {signal} = controller, real = window.fetch;
+    window.fetch = (...call) => real(...call).catch(error => { controller.abort(); throw error; });
+    await asyncFetch("/answers/200/", {signal, headers});
+    """
+    with running(script, tmp_path) as proxy:
+        submitted()
+        until(lambda: POLLS)
+        proxy.cut()
+        assert first_told()["name"] == "AbortError"
+        proxy.mend()
+        until(lambda: AsyncTask.objects.get().state == State.CANCEL)
+
+
 # Lost connections -----------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +327,16 @@ def test_lost_202_is_asked_for_again_with_the_key_of_the_caller(anna, tmp_path):
     assert AsyncTask.objects.count() == 1
 
 
+def test_lost_202_of_a_get_is_asked_for_again_and_runs_once(anna, tmp_path):
+    script = 'await tell(await seen(await asyncFetch("/answers/201/", {headers})));'
+    with running(script, tmp_path, loses=True) as proxy:
+        until(lambda: not LOSES)
+        proxy.mend()
+        runner.run(str(submitted().pk))
+        assert first_told()[:2] == [201, "kept"]
+    assert AsyncTask.objects.count() == 1
+
+
 def test_unsafe_call_without_a_key_of_the_caller_is_not_repeated(anna, tmp_path):
     """Its view might not be marked, and would run twice."""
     script = """
@@ -323,6 +348,18 @@ def test_unsafe_call_without_a_key_of_the_caller_is_not_repeated(anna, tmp_path)
     with running(script, tmp_path, loses=True):
         assert first_told() == ["TypeError", 1]
     assert AsyncTask.objects.count() == 1
+
+
+def test_server_that_never_answers_a_poll_cannot_be_reached(anna, tmp_path):
+    """As in a network that loses packets without an error; the time is skipped."""
+    task = stored(State.PROCESSING, owner=anna, dialect="prefer")
+    script = """
+    AbortSignal.timeout = () => AbortSignal.abort(new DOMException("", "TimeoutError"));
+    window.setTimeout = work => queueMicrotask(work);
+    await resume(site + task);
+    """
+    with running(script, tmp_path, task=task):
+        assert first_told()["name"] == "TypeError"
 
 
 def test_busy_server_is_asked_again(anna, tmp_path):

@@ -502,6 +502,16 @@ def test_empty_content_length_is_dropped(client):
     assert later(client, method="POST", CONTENT_LENGTH="")["length"] == "not told"
 
 
+@pytest.mark.parametrize(("length", "is_recorded"), [(None, False), ("", False), ("0", False), ("1", True)])
+def test_only_a_body_is_recorded(length, is_recorded):
+    """Some servers send an empty ``CONTENT_LENGTH`` with every GET (PEP 3333)."""
+    stream = io.BytesIO(b"x")
+    environ = {"wsgi.input": stream, "PATH_INFO": "/tells/", "HTTP_SOLITUDE_ASYNC": "yes"}
+    environ |= {} if length is None else {"CONTENT_LENGTH": length}
+    arrival.record(environ=environ)
+    assert (environ["wsgi.input"] is not stream) == is_recorded
+
+
 def test_run_has_server_and_client_addresses(client):
     call = {
         "SERVER_NAME": "10.0.0.7",

@@ -17,6 +17,8 @@ class Wire:
         self.target = target
         self.received = 0
         """Bytes that came back from the server."""
+        self.sent = 0
+        """Bytes that went to the server."""
         self.pairs: list[tuple[socket.socket, socket.socket]] = []
         self.threads: list[threading.Thread] = []
         self.port = 0
@@ -56,7 +58,11 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listening.accept()
-                far = socket.create_connection(self.target)
+                try:
+                    far = socket.create_connection(self.target)
+                except OSError:  # the server is down: so is this connection, but not the proxy
+                    near.close()
+                    continue
                 self.pairs.append((near, far))
                 self._start(self._carry, near, far, False)
                 self._start(self._carry, far, near, True)
@@ -66,6 +72,7 @@ class Wire:
             while data := source.recv(PIECE):
                 self.received += len(data) if is_answer else 0
                 sink.sendall(data)
+                self.sent += 0 if is_answer else len(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

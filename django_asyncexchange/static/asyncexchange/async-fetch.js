@@ -23,7 +23,7 @@ export async function asyncFetch(url, {onProgress, ...options} = {}) {
   const call = new Request(url, options), {signal} = call, connection = new AbortController();
   signal.throwIfAborted();
   const isRepeatable = ["GET", "HEAD"].includes(call.method) || call.headers.has("Idempotency-Key");
-  if (!isRepeatable) call.headers.set("Idempotency-Key", randomKey());
+  if (!call.headers.has("Idempotency-Key")) call.headers.set("Idempotency-Key", randomKey());
   call.headers.append("Prefer", "respond-async");
   const send = () => fetch(new Request(call.clone(), {integrity: "", signal: connection.signal}));
   const submitted = repeated(send, {signal, tries: isRepeatable ? SUBMITS : 1});
@@ -35,8 +35,7 @@ export async function asyncFetch(url, {onProgress, ...options} = {}) {
   const operation = operationOf(response);
   if (!operation) return response;
   signal.removeEventListener("abort", abort);
-  const task = onProgress ? await response.json().catch(() => ({state: "PENDING"})) : null;
-  return followed(call, operation, onProgress, task);
+  return followed(call, operation, onProgress, onProgress && await response.json().catch(() => ({state: "PENDING"})));
 }
 
 /** Go on with a call by the `operationUrl` that `onProgress` was given, for example after the page was reloaded. */
@@ -62,8 +61,7 @@ async function followed(call, operation, onProgress, task) {
 /** Poll the status until it redirects to the result, which a script cannot read, but can notice. */
 async function finished(call, address, wait, tell) {
   for (;;) {
-    const start = performance.now();
-    const response = await polled(call, address, {wait, redirect: "manual"});
+    const start = performance.now(), response = await polled(call, address, {wait, redirect: "manual"});
     if (response.type === "opaqueredirect") return;
     tell(response.document);
     if (performance.now() - start < 1000) await sleep(secondsOf(response) ?? 1, call.signal); // it did not wait
@@ -116,7 +114,8 @@ async function repeated(ask, {signal, tries, isTransient = () => false}) {
       pause = secondsOf(response) ?? pause;
     } catch (error) {
       const isLost = error instanceof TypeError || error.name === "TimeoutError";
-      if (signal.aborted || failures === tries || !isLost) throw error;
+      if (signal.aborted || !isLost) throw signal.reason ?? error;
+      if (failures === tries) throw new TypeError(error.message, {cause: error});
     }
     await sleep(pause, signal);
   }
@@ -133,7 +132,8 @@ function progressOf({state, progress, eta = null, queue_position: position = nul
   return {state, percent, message: progress?.message ?? "", eta, position, operationUrl};
 }
 
-const cancel = (call, address) => fetch(request(call, address, {method: "DELETE", keepalive: true})).catch(() => {});
+const cancel = (call, address) => repeated(() => fetch(request(call, address, {method: "DELETE", keepalive: true})),
+  {signal: new AbortController().signal, tries: POLLS, isTransient: isPassing}).catch(() => {});
 const isPassing = response => [408, 429, 502, 503, 504].includes(response.status);
 const problemOf = response => response.json().catch(() => ({}));
 const secondsOf = response => Number(response.headers.get("Retry-After")) || null; // a date is as none

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from django_asyncexchange.rest.whole_collection import WholeCollectionView
 
 from ..access import IsMember
-from ..delay import batches
+from ..delay import BATCH, batches
 from ..mounts import base_of, language_of
 from ..pagination import RemapPagination
 from ..schema import RemapSchema
@@ -40,6 +40,7 @@ class Report(WholeCollectionView, AccountView):
     """A report with rows. Callable asynchronously, and then it is not paginated."""
 
     async_exchange = True
+    chunk_size = BATCH  # of an asynchronous call, which reports its progress after each chunk
     meta_type: str
     size = 0
 
