@@ -10,8 +10,8 @@ import dataclasses
 from typing import Any
 
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.http import HttpRequest
-from django.middleware.csrf import get_token
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware, get_token
 
 from ..conf import conf
 from ..protocol.values import Request
@@ -26,14 +26,20 @@ def add_to(call: Request, request: HttpRequest, patience: float) -> Request:
 
     One that is held and has no secret gets one, which is sent only if it is needed.
     """
-    secret = request.META.get(SECRET) or (_new_secret(request) if patience else "")
     messages = request.COOKIES.get(MESSAGES, "") if patience else ""
+    secret = _secret(request, is_needed=patience > 0)
     return dataclasses.replace(call, csrf_secret=secret, patience=patience, messages=messages)
 
 
-def _new_secret(request: HttpRequest) -> str:
+def _secret(request: HttpRequest, *, is_needed: bool) -> str:
+    """The caller's secret; without one a new one if it ``is_needed``, otherwise ``""``. ``request`` does not change."""
+    has_cookie = conf.project("CSRF_COOKIE_NAME") in request.COOKIES and not conf.project("CSRF_USE_SESSIONS")
+    if SECRET in request.META or not (has_cookie or is_needed):
+        return str(request.META.get(SECRET, ""))
     probe = copy.copy(request)
     probe.META = {**request.META}
+    if has_cookie:  # without the middleware: the view's decorator would read it
+        CsrfViewMiddleware(lambda request: HttpResponse()).process_request(probe)
     get_token(probe)
     return str(probe.META[SECRET])
 

@@ -55,7 +55,8 @@ def _patient(
     if "accepted" in dialect.ESTIMATED:
         context = dataclasses.replace(context, estimate=estimates.of(current))
     if patience.redirects(request, dialect):
-        if not again and patience.is_browser(request):
+        is_new = not again and request_cookies.SECRET not in request.META
+        if is_new and patience.is_browser(request):
             request_cookies.send_secret(call.csrf_secret, request)  # its result may be a page with a form
         return http.respond(dialect.redirect(current.snapshot(), context, call.patience))
     return http.respond(dialect.accepted(current.snapshot(), context))

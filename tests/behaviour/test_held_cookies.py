@@ -238,6 +238,30 @@ def test_form_of_a_redirected_browser_can_be_submitted(server, anna, known, sess
         assert submitted(browser, page) == 302
 
 
+@pytest.mark.parametrize("seconds", [0.01, 20], ids=["redirected", "held"])
+def test_secret_that_a_decorator_reads_is_used(server, anna, seconds):
+    """The project is without the middleware."""
+    without = [name for name in conf.project("MIDDLEWARE") if not name.endswith("CsrfViewMiddleware")]
+    with override_settings(MIDDLEWARE=without), server() as port:
+        browser, secret = Browser(port, anna), "s" * 32
+        browser.cookies.set("csrftoken", secret)
+        with patient(seconds, IDLE if seconds < 1 else INLINE):
+            page = browser.get("/cookies/protected/", allow_redirects=False)
+            if page.status_code == 303:
+                run_alone(AsyncTask.objects.get().pk)
+                page = browser.get(page.headers["Location"])
+        token = page.text.removeprefix("token=")
+        assert AsyncTask.objects.count() == 1
+        assert browser.post("/cookies/protected/", {"csrfmiddlewaretoken": token}).status_code == 200
+        assert browser.post("/cookies/protected/", {"csrfmiddlewaretoken": "t" * 32}).status_code == 403
+
+
+def test_redirected_browser_with_a_secret_gets_no_cookie(browser):
+    browser.cookies.set("csrftoken", "s" * 32)
+    with patient(0.01, IDLE):
+        assert "Set-Cookie" not in browser.get("/cookies/form/", headers=HTML, allow_redirects=False).headers
+
+
 def test_redirected_client_that_shows_no_pages_gets_no_cookie(browser):
     with patient(0.01, IDLE):
         assert "Set-Cookie" not in browser.get("/cookies/form/", allow_redirects=False).headers
