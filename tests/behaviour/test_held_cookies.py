@@ -6,6 +6,7 @@ The connection that waits gets the cookies of its run, and nobody else ever does
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -35,6 +36,13 @@ pytestmark = [
 
 INLINE = "django_asyncexchange.executors.inline.Inline"
 HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def notifier_has_ended(django_db_setup):
+    """It keeps its connection for a moment, in which the database cannot be dropped."""
+    yield
+    until(lambda: all(thread.name != "asyncexchange-notifier" for thread in threading.enumerate()))
 
 
 @pytest.fixture(autouse=True)
