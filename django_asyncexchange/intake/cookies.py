@@ -10,8 +10,8 @@ import dataclasses
 from typing import Any
 
 from django.contrib.messages.storage.cookie import CookieStorage
-from django.http import HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
 
 from ..conf import conf
 from ..protocol.values import Request
@@ -33,13 +33,10 @@ def add_to(call: Request, request: HttpRequest, patience: float) -> Request:
 
 def _secret(request: HttpRequest, *, is_needed: bool) -> str:
     """The caller's secret; without one a new one if it ``is_needed``, otherwise ``""``. ``request`` does not change."""
-    has_cookie = conf.project("CSRF_COOKIE_NAME") in request.COOKIES and not conf.project("CSRF_USE_SESSIONS")
-    if SECRET in request.META or not (has_cookie or is_needed):
+    if SECRET in request.META or not is_needed:  # the middleware has read it, or the view's decorator (``admission``)
         return str(request.META.get(SECRET, ""))
     probe = copy.copy(request)
     probe.META = {**request.META}
-    if has_cookie:  # without the middleware: the view's decorator would read it
-        CsrfViewMiddleware(lambda request: HttpResponse()).process_request(probe)
     get_token(probe)
     return str(probe.META[SECRET])
 
