@@ -1,0 +1,35 @@
+"""What the clients call: a view that keeps a ledger of its runs, and returns any response."""
+
+from __future__ import annotations
+
+import random
+
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+
+from django_asyncexchange.decorators import allow_async
+
+
+def body(size: int) -> bytes:
+    """The same bytes for the same size."""
+    return random.Random(size).randbytes(size)
+
+
+@allow_async
+def works(request: HttpRequest, name: str, status: int, size: int) -> HttpResponse:
+    """Enter the run into the ledger; ``?type=`` is the content type."""
+    Group.objects.create(name=f"{name} {Group.objects.count()}")
+    kind = request.GET.get("type", "application/octet-stream")
+    return HttpResponse(body(size), status=status, content_type=kind)
+
+
+def runs(name: str) -> int:
+    """The lines of the ledger."""
+    return Group.objects.filter(name__startswith=f"{name} ").count()
+
+
+urlpatterns = [
+    path("", include("django_asyncexchange.urls")),
+    path("works/<name>/<int:status>/<int:size>/", works),
+]
