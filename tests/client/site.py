@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 
 from django_asyncexchange.decorators import allow_async
+
+MB = 1024 * 1024
+PIECE = random.Random(5).randbytes(MB - 8)
 
 
 def body(size: int) -> bytes:
@@ -24,6 +28,16 @@ def works(request: HttpRequest, name: str, status: int, size: int) -> HttpRespon
     return HttpResponse(body(size), status=status, content_type=kind)
 
 
+def pieces(megabytes: int) -> Iterator[bytes]:
+    """So many megabytes, each of which is another."""
+    return (number.to_bytes(8, "big") + PIECE for number in range(megabytes))
+
+
+@allow_async
+def streams(request: HttpRequest, megabytes: int) -> StreamingHttpResponse:
+    return StreamingHttpResponse(pieces(megabytes), content_type="application/octet-stream")
+
+
 def runs(name: str) -> int:
     """The lines of the ledger."""
     return Group.objects.filter(name__startswith=f"{name} ").count()
@@ -32,4 +46,5 @@ def runs(name: str) -> int:
 urlpatterns = [
     path("", include("django_asyncexchange.urls")),
     path("works/<name>/<int:status>/<int:size>/", works),
+    path("streams/<int:megabytes>/", streams),
 ]
