@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.sessions.models import Session
+from django.utils import timezone
 
-from django_asyncexchange.client.exceptions import AsyncExchangeError
+from django_asyncexchange.client.exceptions import AsyncExchangeError, CredentialsRejected, ResultGone
 from django_asyncexchange.client.values import Options
+from django_asyncexchange.models import AsyncTask
 
-from .callers import NOT_SUBMITTED, every_client
+from .callers import NOT_SUBMITTED, every_client, once
 from .proxy import MOMENTS, POLL, RESULT, SUBMIT, Fault
 from .site import body, runs
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls("tests.client.site"),
-    pytest.mark.product("call", "kind", "step", "what"),
+    pytest.mark.product("call", "kind", "step", "what", "end"),
 ]
 
 SAFE, UNSAFE, KEYED = "safe", "unsafe", "unsafe with a key"
@@ -53,3 +56,24 @@ def test_server_that_stays_away_is_one_exception_and_no_second_run(line, cookie,
     with pytest.raises(AsyncExchangeError) as raised:
         call(method, f"{line.url}/works/{name}/200/{SIZE}/", cookie | headers, Options(retries=2))
     assert (type(raised.value).__name__, line.steps().count(step), runs(name)) == ("ServerUnreachable", 3, 1)
+
+
+@every_client
+@pytest.mark.parametrize("kind", [UNSAFE, KEYED])
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (lambda: Session.objects.all().delete(), CredentialsRejected),
+        (lambda: AsyncTask.objects.all().delete(), ResultGone),
+        (lambda: AsyncTask.objects.update(deletion_date=timezone.now()), ResultGone),
+    ],
+    ids=["session expired", "task deleted", "result expired"],
+)
+def test_what_is_lost_while_it_polls_is_one_exception(line, cookie, name, call, kind, end, error):
+    method, headers = KINDS[kind]
+    with pytest.raises(error) as raised:
+        call(
+            method, f"{line.url}/works/{name}/200/{SIZE}/", cookie | headers, Options(on_progress=once("PENDING", end))
+        )
+    assert (runs(name), line.steps().count(SUBMIT)) == (1, 1)
+    assert "/async/tasks/" in raised.value.status_url

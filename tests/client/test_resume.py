@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.sessions.models import Session
+from django.utils import timezone
 
 from django_asyncexchange.client.exceptions import (
     CredentialsRejected,
@@ -82,21 +84,16 @@ def test_result_that_has_changed_is_not_mixed_with_the_old_one(line, cookie, nam
     ("end", "error"),
     [
         (lambda: AsyncTask.objects.all().delete(), ResultGone),
+        (lambda: AsyncTask.objects.update(deletion_date=timezone.now()), ResultGone),
         (lambda: AsyncTask.objects.update(account="somebody else's"), ResultGone),
+        (lambda: Session.objects.all().delete(), CredentialsRejected),
     ],
-    ids=["deleted", "of another account"],
+    ids=["deleted", "expired", "of another account", "session expired"],
 )
-def test_result_that_is_gone_by_then_is_an_exception(line, cookie, name, call, end, error):
+def test_result_that_is_not_available_by_then_is_an_exception(line, cookie, name, call, end, error):
     line.faults = cuts(1)
     with pytest.raises(error):
         call("POST", f"{line.url}/works/{name}/200/{SIZE}/", cookie, Options(on_progress=once(DOWNLOADING, end)))
-
-
-@every_client
-def test_credentials_that_have_expired_by_then_are_an_exception(line, cookie, name, call):
-    line.faults = [*cuts(1), Fault(RESULT, 401)]
-    with pytest.raises(CredentialsRejected):
-        call("POST", f"{line.url}/works/{name}/200/{SIZE}/", cookie, Options())
 
 
 @every_client
