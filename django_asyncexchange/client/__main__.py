@@ -78,8 +78,6 @@ def call(asked: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         on_progress = shown(asked, stack)
         client = stack.enter_context(httpx.Client(transport=Transport(Options(asked.timeout, on_progress))))
-        # A compressed result could not be continued where its connection broke.
-        client.headers["Accept-Encoding"] = "identity"
         response = stack.enter_context(
             client.stream(asked.method, asked.url, headers=asked.headers, content=asked.body)
         )

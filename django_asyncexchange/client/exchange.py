@@ -216,7 +216,16 @@ BY_STATUS = {
 
 def is_resumable(result: Reply) -> bool:
     """Whether parts of ``result`` may be combined, which needs a strong validator (RFC 9110 section 13.1.5)."""
-    return result.status == 200 and STRONG.fullmatch(result.headers.get("etag", "")) is not None
+    has_strong_etag = STRONG.fullmatch(result.headers.get("etag", "")) is not None
+    return result.status == 200 and (has_strong_etag or is_compressed(result))
+
+
+def is_compressed(result: Reply) -> bool:
+    """Whether ``result`` was compressed on its way, by this app's server or one that weakens ETags likewise."""
+    etag, headers = result.headers.get("etag", ""), result.headers
+    is_weakened = etag.startswith("W/") and STRONG.fullmatch(etag.removeprefix("W/")) is not None
+    has_body = headers.get("content-length") != "0"  # the result of HEAD has none
+    return is_weakened and has_body and "asyncresult" in headers and headers.get("content-encoding") == "gzip"
 
 
 def is_accepted(reply: Reply) -> bool:

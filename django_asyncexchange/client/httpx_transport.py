@@ -32,7 +32,10 @@ class Transport(httpx.BaseTransport):
                     self.transport.handle_request(built(cancellation, request)).close()
             raise
         if exchange.result_url:
-            response.stream = Body(self, request, response, Download(exchange, reply))
+            download = Download(exchange, reply)
+            response.stream = Body(self, request, response, download)
+            for name in download.without:
+                response.headers.pop(name, None)
         return response
 
     def done(self, steps: Steps, request: httpx.Request) -> tuple[httpx.Response, Reply]:
@@ -86,8 +89,8 @@ class Body(httpx.SyncByteStream):
             assert isinstance(self.stream, httpx.SyncByteStream)
             try:
                 for chunk in self.stream:
-                    self.download.count(len(chunk))
-                    yield chunk
+                    if data := self.download.taken(chunk):
+                        yield data
             except httpx.TransportError as broken:
                 error = broken
             if self.download.is_over(error):
@@ -119,7 +122,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                     await (await self.transport.handle_async_request(built(cancellation, request))).aclose()
             raise
         if exchange.result_url:
-            response.stream = AsyncBody(self, request, response, Download(exchange, reply))
+            download = Download(exchange, reply)
+            response.stream = AsyncBody(self, request, response, download)
+            for name in download.without:
+                response.headers.pop(name, None)
         return response
 
     async def done(self, steps: Steps, request: httpx.Request) -> tuple[httpx.Response, Reply]:
@@ -176,8 +182,8 @@ class AsyncBody(httpx.AsyncByteStream):
             assert isinstance(self.stream, httpx.AsyncByteStream)
             try:
                 async for chunk in self.stream:
-                    self.download.count(len(chunk))
-                    yield chunk
+                    if data := self.download.taken(chunk):
+                        yield data
             except httpx.TransportError as broken:
                 error = broken
             if self.download.is_over(error):

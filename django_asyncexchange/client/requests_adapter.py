@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -39,7 +40,10 @@ class AsyncExchangeAdapter(HTTPAdapter):
             raise
         response.request, response.url = request, str(request.url)
         if exchange.result_url:
-            response.raw = continued(Body(self, request, named, response.raw, Download(exchange, reply)))
+            download = Download(exchange, reply)
+            response.raw = continued(Body(self, request, named, response.raw, download))
+            for name in download.without:
+                response.headers.pop(name, None)
         return response
 
     def done(
@@ -88,7 +92,7 @@ class AsyncExchangeAdapter(HTTPAdapter):
 
 
 class Body(io.RawIOBase):
-    """The body of a result as it is sent, which is continued where its connection breaks."""
+    """The body of a result, which is continued where its connection breaks."""
 
     def __init__(
         self,
@@ -98,32 +102,32 @@ class Body(io.RawIOBase):
         raw: urllib3.BaseHTTPResponse,
         download: Download,
     ) -> None:
-        self.adapter, self.request, self.named, self.raw_response, self.download = (
-            adapter,
-            request,
-            named,
-            raw,
-            download,
-        )
+        self.adapter, self.request, self.named = adapter, request, named
+        self.raw_response, self.pieces, self.download = raw, pieces(raw), download
+        self.left = memoryview(b"")
+        """What has arrived and was not read yet."""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while True:
+        while not self.left:
             error, data = None, b""
             try:
-                data = self.raw_response.read(len(buffer), decode_content=False)
+                data = next(self.pieces, b"")
             except (urllib3.exceptions.HTTPError, OSError) as broken:
                 error = broken
             if data:
-                buffer[: len(data)] = data
-                self.download.count(len(data))
-            if data or self.download.is_over(error):
-                return len(data)
-            self.raw_response.close()
-            response, _ = self.adapter.done(self.download.rest(error), self.request, self.named)
-            self.raw_response = response.raw
+                self.left = memoryview(self.download.taken(data))
+            elif self.download.is_over(error):
+                return 0
+            else:
+                self.raw_response.close()
+                response, _ = self.adapter.done(self.download.rest(error), self.request, self.named)
+                self.raw_response, self.pieces = response.raw, pieces(response.raw)
+        part, self.left = self.left[: len(buffer)], self.left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
     def close(self) -> None:
         self.raw_response.close()
@@ -131,12 +135,17 @@ class Body(io.RawIOBase):
         super().close()
 
 
+def pieces(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The body as it is sent. Unlike ``read`` it does not lose the chunks before a broken one."""
+    return iter(raw.stream(PIECE, decode_content=False))
+
+
 def continued(body: Body) -> urllib3.HTTPResponse:
-    """What requests reads: it decompresses ``body``, and counts nothing."""
+    """What requests reads, and decompresses where a header says so."""
     raw = body.raw_response
     return urllib3.HTTPResponse(
         io.BufferedReader(body, PIECE),
-        headers=raw.headers,
+        headers={name: text for name, text in raw.headers.items() if name.lower() not in body.download.without},
         status=raw.status,
         version=raw.version,
         reason=raw.reason,

@@ -12,7 +12,8 @@ DOWNLOADING = "DOWNLOADING"
 class Progress:
     """The status document of an unfinished task; ``eta`` is an RFC 3339 date. Unknown members are None.
 
-    While the result arrives, ``state`` is ``DOWNLOADING``, and ``done`` and ``total`` are bytes as they are sent.
+    While the result arrives, ``state`` is ``DOWNLOADING``, and ``done`` and ``total`` are bytes. The total of a result
+    that is compressed on its way is unknown.
     """
 
     state: str

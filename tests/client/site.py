@@ -20,12 +20,18 @@ def body(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
+def text(size: int) -> bytes:
+    """Lines that can be compressed, each of which is another."""
+    return b"".join(b"%015d\n" % number for number in range(size // 16))
+
+
 @allow_async
 def works(request: HttpRequest, name: str, status: int, size: int) -> HttpResponse:
     """Enter the run into the ledger; ``?type=`` is the content type."""
     Group.objects.create(name=f"{name} {Group.objects.count()}")
     kind = request.GET.get("type", "application/octet-stream")
-    return HttpResponse(body(size), status=status, content_type=kind)
+    made = text if kind.startswith("text/") else body
+    return HttpResponse(made(size), status=status, content_type=kind)
 
 
 def pieces(megabytes: int) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from django_asyncexchange.client.download import Download
@@ -19,7 +21,7 @@ def download(first=FIRST, url=RESULT, **options):
     exchange = Exchange(Call("POST", "https://example.org/report", {"Authorization": "secret"}), Options(**options))
     exchange.status_url, exchange.result_url = "https://example.org/async/tasks/1", url
     ours = Download(exchange, first)
-    ours.count(400)
+    ours.taken(b"x" * 400)
     return ours
 
 
@@ -81,6 +83,50 @@ def test_without_a_strong_validator_nothing_is_requested(etag):
     with pytest.raises(DownloadInterrupted) as raised:
         asked(download(changed(FIRST, etag=etag)))
     assert str(raised.value.__cause__) == "cut"
+
+
+PACKED = Reply(200, {"asyncresult": "200", "etag": 'W/"one"', "content-encoding": "gzip", "content-length": "77"})
+
+
+def packed(arrived):
+    """A download of a result that is compressed on its way, of which ``arrived`` bytes have come."""
+    exchange = Exchange(Call("POST", "https://example.org/report", {"accept-encoding": "gzip"}), Options())
+    exchange.result_url = RESULT
+    ours = Download(exchange, PACKED)
+    data = gzip.compress(b"x" * 1000, compresslevel=0)[:arrived]
+    return ours, ours.taken(data)
+
+
+def test_compressed_result_is_decompressed_and_continued_by_a_part_that_is_not():
+    ours, data = packed(500)
+    assert ours.received == len(data) > 400
+    [_, request], _ = asked(ours, changed(REST, content_range=f"bytes {len(data)}-999/1000"))
+    assert request.headers == {"Accept-Encoding": "identity", "Range": f"bytes={len(data)}-", "If-Range": '"one"'}
+    assert ours.taken(b"y" * 10) == b"y" * 10 and ours.size == 1000
+
+
+def test_compressed_result_has_an_end_of_its_own():
+    ours, data = packed(None)
+    assert data == b"x" * 1000 and ours.is_over(None)
+    assert not packed(500)[0].is_over(None)
+
+
+def test_body_that_is_not_gzip_is_interrupted():
+    ours, _ = packed(0)
+    with pytest.raises(DownloadInterrupted):
+        ours.taken(b"no gzip")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"content_encoding": "br"}, {"etag": 'W/"one'}, {"etag": ""}, {"content_length": "0"}],
+    ids=["other coding", "malformed etag", "no etag", "of HEAD"],
+)
+def test_other_compressed_results_are_left_alone(changes):
+    ours = download(changed(PACKED, **changes))
+    assert ours.without == frozenset()
+    with pytest.raises(DownloadInterrupted):
+        asked(ours)
 
 
 def test_unknown_response_is_unexpected():

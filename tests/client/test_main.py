@@ -20,7 +20,7 @@ from django_asyncexchange.protocol.states import State
 from ..project.serving import wsgi_server
 from ..services import IDLE, exchange
 from .proxy import MOMENTS, RESULT, Fault
-from .site import body
+from .site import body, text
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.client.site")]
 SIZE = 400_000
@@ -91,10 +91,10 @@ def test_body_is_read_from_stdin(headers, line, name, capfdbinary, monkeypatch):
 
 
 def test_download_of_text_is_continued(headers, line, name, tmp_path):
-    line.faults = [Fault(RESULT, MOMENTS[3])]
+    line.faults = [Fault(RESULT, MOMENTS[3], after=10_000)]
     file = tmp_path / "report.csv"
     assert main([*headers, "-s", "-o", str(file), "POST", f"{line.url}/works/{name}/200/{SIZE}/?type=text/csv"]) == 0
-    assert file.read_bytes() == body(SIZE) and line.steps().count(RESULT) == 2
+    assert file.read_bytes() == text(SIZE) and line.steps().count(RESULT) == 2
 
 
 @pytest.mark.parametrize("option", ["-s", "--no-progress"])

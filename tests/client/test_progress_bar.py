@@ -26,6 +26,7 @@ def test_bar_shows_the_task_then_the_download(screen):
         bar(Progress(DOWNLOADING, 500_000, 2_000_000))
         [download] = bar._bar.tasks
         assert (download.description, download.percentage) == (DOWNLOADING, 25)
+        assert download.id != waiting.id  # whose pace is another
     assert "DOWNLOADING" in screen.file.getvalue() and "0.5/2.0 MB" in screen.file.getvalue()
 
 
