@@ -77,7 +77,9 @@ def shown(asked: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[P
 def call(asked: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         on_progress = shown(asked, stack)
-        client = stack.enter_context(httpx.Client(transport=Transport(Options(asked.timeout, on_progress))))
+        client = stack.enter_context(
+            httpx.Client(transport=Transport(Options(timeout=asked.timeout, on_progress=on_progress)))
+        )
         response = stack.enter_context(
             client.stream(asked.method, asked.url, headers=asked.headers, content=asked.body)
         )

@@ -143,8 +143,9 @@ class Exchange:
         if not self.status_url or reply.status not in BUSY | GATEWAY or self.lost >= self.options.retries:
             return 0
         self.lost += 1
-        self._check_time(backoff(self.lost))
-        return backoff(self.lost)
+        pause = backoff(self.lost)
+        self._check_time(pause)
+        return pause
 
     def _result(self) -> Steps:
         """The result; a small one that could not be continued is read, and requested again if that fails."""
