@@ -33,7 +33,7 @@ from .exceptions import (
 )
 from .exceptions import PermissionDenied as Forbidden
 from .identity import snapshot
-from .intake import admission, arrival, capture, csrf, intents, patience
+from .intake import admission, arrival, capture, cookies, csrf, intents, patience
 from .intake.intents import Intent
 from .protocol import log_once
 from .responses import accepted, holds, http, http_caches, render_context
@@ -182,8 +182,9 @@ def accept(
     if refused is not None or who is None:
         return refused
     context = render_context.context(request, dialect)
+    captured = csrf.add_to(snapshot.add_to(capture.capture(request, intent.target), who), request)
     wanted = Submission(
-        call=csrf.add_to(snapshot.add_to(capture.capture(request, intent.target), who), request),
+        call=cookies.add_to(captured, request, intent.patience),
         method=call.method,
         url=intent.url,
         base=context.base,
@@ -197,7 +198,7 @@ def accept(
     )
     http_caches.keep_out(request)
     task, again = submit(wanted, intent.chunks())
-    held_calls.hold(request, intent, task.pk)
+    held_calls.hold(request, intent, wanted.call, task, again=again)
     capture.reread(request)
     request.__dict__["_varies"] = True  # the client's ``wait`` changes the response
     context = context if again else estimates.add_to(context, task, dialect)

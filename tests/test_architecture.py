@@ -35,7 +35,7 @@ DOORS = {
     "requests_hardened": {"webhooks.transport"},
     "socket": {"protocol.address_rules", "protocol.process_id", "webhooks.transport"},  # only the last opens sockets
     "standardwebhooks": {"webhooks.signatures"},
-    "urllib3": {"webhooks.transport"},
+    "urllib3": {"client.requests_adapter", "webhooks.transport"},
     "django.core.files.storage.storages": {"store.bodies"},
     "django.core.files.storage.default_storage": {"store.bodies"},
 }

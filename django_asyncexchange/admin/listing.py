@@ -62,7 +62,9 @@ class NulSafeChangeList(ChangeList):
 class TaskChangeList(NulSafeChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
         """Defer the large columns that the list does not show."""
-        return super().get_queryset(request, exclude_parameters).defer("request", "response_headers")
+        return (
+            super().get_queryset(request, exclude_parameters).defer("request", "response_headers", "response_cookies")
+        )
 
     def get_results(self, request: HttpRequest) -> None:
         """Shorten the URLs of the rows, also in ``str(task)``, which Django renders for screen readers."""

@@ -1,4 +1,4 @@
-"""``python -m django_asyncexchange.client [-X POST] [-H "Name: text"] [-d BODY] [-o FILE] [--timeout SECONDS] URL``.
+"""``python -m django_asyncexchange.client [METHOD] URL [-H "Name: text"] [-d BODY] [-o FILE] [--timeout SECONDS]``.
 
 Writes the body of the final response to stdout or FILE, and progress to stderr. Exits with 0, 22 if the status is 400
 or more (as ``curl --fail``), 7 if the server cannot be reached, 1 if the task has no response, 2 for wrong arguments
@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import httpx
 
 from .exceptions import AsyncExchangeError, ServerUnreachable
 from .httpx_transport import Transport
-from .values import Options, Progress
+from .progress_bar import ProgressBar, counted, described
+from .values import DOWNLOADING, Options, Progress
 
 
 def header(text: str) -> tuple[str, str]:
@@ -26,31 +28,64 @@ def header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def body(text: str) -> bytes:
+    """``text``, or the contents of a file: ``@name``, or ``@-`` for stdin."""
+    if not text.startswith("@"):
+        return text.encode()
+    try:
+        return sys.stdin.buffer.read() if text == "@-" else Path(text[1:]).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m django_asyncexchange.client")
-    parser.add_argument("-X", dest="method", help="GET, or POST with -d, unless given")
+    parser = argparse.ArgumentParser(
+        prog="python -m django_asyncexchange.client", usage="%(prog)s [options] [METHOD] URL", description=__doc__
+    )
+    parser.add_argument("-X", dest="method", help="another way to give METHOD: GET, or POST with -d, unless given")
     parser.add_argument("-H", dest="headers", type=header, action="append", default=[], help="a header, 'Name: text'")
-    parser.add_argument("-d", dest="body", help="the body of the call")
+    parser.add_argument("-d", dest="body", type=body, help="the body of the call; @FILE reads it, @- from stdin")
     parser.add_argument("-o", dest="file", help="where the response's body is written; stdout unless given")
+    parser.add_argument("-s", "--no-progress", dest="is_quiet", action="store_true", help="show no progress")
     parser.add_argument("--timeout", type=float, help="seconds until the response begins")
-    parser.add_argument("url")
-    return parser.parse_args(given)
+    parser.add_argument("words", nargs="+", metavar="[METHOD] URL", help="the call")
+    asked = parser.parse_args(given)
+    *methods, asked.url = asked.words
+    methods += [asked.method] if asked.method else []
+    if len(methods) > 1:
+        parser.error("one method and one URL are needed")
+    asked.method = (methods or ["GET" if asked.body is None else "POST"])[0].upper()
+    return asked
 
 
 def show(progress: Progress) -> None:
     """One line on stderr."""
-    counted = f" {progress.done}/{progress.total}" if progress.total is not None else ""
-    print(f"{progress.state}{counted} {progress.message or ''}".rstrip(), file=sys.stderr)
+    if progress.state != DOWNLOADING:
+        print(" ".join(filter(None, (described(progress), counted(progress)))), file=sys.stderr)
+
+
+def shown(asked: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[Progress], None] | None:
+    """A bar on a terminal where rich is installed, lines elsewhere; None where nothing is to be shown."""
+    if asked.is_quiet:
+        return None
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            return stack.enter_context(ProgressBar())
+    return show
 
 
 def call(asked: argparse.Namespace) -> int:
-    method = asked.method or ("GET" if asked.body is None else "POST")
-    transport = Transport(Options(timeout=asked.timeout, on_progress=show))
-    with (
-        httpx.Client(transport=transport) as client,
-        client.stream(method, asked.url, headers=asked.headers, content=asked.body) as response,
-        open(asked.file, "wb") if asked.file else contextlib.nullcontext(sys.stdout.buffer) as output,
-    ):
+    with contextlib.ExitStack() as stack:
+        on_progress = shown(asked, stack)
+        client = stack.enter_context(
+            httpx.Client(transport=Transport(Options(timeout=asked.timeout, on_progress=on_progress)))
+        )
+        response = stack.enter_context(
+            client.stream(asked.method, asked.url, headers=asked.headers, content=asked.body)
+        )
+        if isinstance(on_progress, ProgressBar) and not asked.file and sys.stdout.isatty():
+            on_progress.stop()  # the body is written to the same screen
+        output = stack.enter_context(open(asked.file, "wb")) if asked.file else sys.stdout.buffer
         for chunk in response.iter_bytes():
             output.write(chunk)
     return 22 if response.is_error else 0

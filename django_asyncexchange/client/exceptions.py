@@ -34,7 +34,11 @@ class TaskTimeout(AsyncExchangeError):
 
 
 class ServerUnreachable(AsyncExchangeError):
-    """Polls failed too often in a row. The task goes on; the cause is the last connection error."""
+    """Polls or downloads failed too often in a row. The task goes on; the cause is the last connection error."""
+
+
+class DownloadInterrupted(AsyncExchangeError):
+    """The connection broke while the result was read, and the result cannot be continued. It is still stored."""
 
 
 class UnexpectedResponse(AsyncExchangeError):

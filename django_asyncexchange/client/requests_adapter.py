@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
-from .exchange import Exchange
+from .download import Download
+from .exchange import Exchange, Steps
 from .values import Call, Event, Lost, Options, Read, Reply, Send, Step, Submit, Wait
+
+PIECE = 64 * 1024
 
 
 class AsyncExchangeAdapter(HTTPAdapter):
@@ -24,7 +30,27 @@ class AsyncExchangeAdapter(HTTPAdapter):
         named |= dict(zip(("stream", "timeout", "verify", "cert", "proxies"), given, strict=False))
         named["stream"] = True
         exchange = Exchange(call_of(request), self.options)
-        steps, event, response = exchange.steps(), None, None
+        try:
+            response, reply = self.done(exchange.steps(), request, named)
+        except BaseException as error:
+            cancellation = exchange.cancellation()
+            if isinstance(error, KeyboardInterrupt) and cancellation:
+                with contextlib.suppress(Exception):
+                    self._sent(cancellation, request, named).close()
+            raise
+        response.request, response.url = request, str(request.url)
+        if exchange.result_url:
+            download = Download(exchange, reply)
+            response.raw = continued(Body(self, request, named, response.raw, download))
+            for name in download.without:
+                response.headers.pop(name, None)
+        return response
+
+    def done(
+        self, steps: Steps, request: requests.PreparedRequest, named: dict[str, Any]
+    ) -> tuple[requests.Response, Reply]:
+        """Do ``steps``: the last response, with what they returned."""
+        event, response = None, None
         try:
             while True:
                 step = steps.send(event)
@@ -32,17 +58,12 @@ class AsyncExchangeAdapter(HTTPAdapter):
                     response.close()
                     response = None
                 response, event = self._do(step, request, response, named)
-        except StopIteration:
+        except StopIteration as end:
             assert response is not None
-            response.request, response.url = request, str(request.url)
-            return response
-        except BaseException as error:
+            return response, end.value
+        except BaseException:
             if response is not None:
                 response.close()
-            cancellation = exchange.cancellation()
-            if isinstance(error, KeyboardInterrupt) and cancellation:
-                with contextlib.suppress(Exception):
-                    self._sent(cancellation, request, named).close()
             raise
 
     def _do(
@@ -68,6 +89,71 @@ class AsyncExchangeAdapter(HTTPAdapter):
             return super().send(submitted, **named)
         poll = requests.Request(step.method, step.url, headers=dict(step.headers)).prepare()
         return super().send(poll, **named | {"timeout": longer(named.get("timeout"), step.patience)})
+
+
+class Body(io.RawIOBase):
+    """The body of a result, which is continued where its connection breaks."""
+
+    def __init__(
+        self,
+        adapter: AsyncExchangeAdapter,
+        request: requests.PreparedRequest,
+        named: dict[str, Any],
+        raw: urllib3.BaseHTTPResponse,
+        download: Download,
+    ) -> None:
+        self.adapter, self.request, self.named = adapter, request, named
+        self.raw_response, self.pieces, self.download = raw, pieces(raw), download
+        self.left = memoryview(b"")
+        """What has arrived and was not read yet."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.left:
+            error, data = None, b""
+            try:
+                data = next(self.pieces, b"")
+            except (urllib3.exceptions.HTTPError, OSError) as broken:
+                error = broken
+            if data:
+                self.left = memoryview(self.download.taken(data))
+            elif self.download.is_over(error):
+                return 0
+            else:
+                self.raw_response.close()
+                response, _ = self.adapter.done(self.download.rest(error), self.request, self.named)
+                self.raw_response, self.pieces = response.raw, pieces(response.raw)
+        part, self.left = self.left[: len(buffer)], self.left[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self.raw_response.close()
+        self.raw_response.release_conn()
+        super().close()
+
+
+def pieces(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The body as it is sent. Unlike ``read`` it does not lose the chunks before a broken one."""
+    return iter(raw.stream(PIECE, decode_content=False))
+
+
+def continued(body: Body) -> urllib3.HTTPResponse:
+    """What requests reads, and decompresses where a header says so."""
+    raw = body.raw_response
+    return urllib3.HTTPResponse(
+        io.BufferedReader(body, PIECE),
+        headers={name: text for name, text in raw.headers.items() if name.lower() not in body.download.without},
+        status=raw.status,
+        version=raw.version,
+        reason=raw.reason,
+        preload_content=False,
+        decode_content=False,
+        original_response=getattr(raw, "_original_response", None),  # where a session looks for cookies
+        enforce_content_length=False,
+    )
 
 
 def call_of(request: requests.PreparedRequest) -> Call:

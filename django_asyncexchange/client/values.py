@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+DOWNLOADING = "DOWNLOADING"
+
 
 @dataclass(frozen=True)
 class Progress:
-    """The status document of an unfinished task; ``eta`` is an RFC 3339 date. Unknown members are None."""
+    """The status document of an unfinished task; ``eta`` is an RFC 3339 date. Unknown members are None.
+
+    While the result arrives, ``state`` is ``DOWNLOADING``, and ``done`` and ``total`` are bytes. The total of a result
+    that is compressed on its way is unknown.
+    """
 
     state: str
     done: float | None = None
@@ -22,7 +28,8 @@ class Options:
     """How calls are made."""
 
     timeout: float | None = None
-    """Seconds for the call until its response begins; None waits as long as the task takes."""
+    """Seconds for the call until its response begins; None waits as long as the task takes. Its download may take
+    longer."""
     on_progress: Callable[[Progress], object] | None = None
     respond_async: bool = True
     """Add ``Prefer: respond-async``; without it, only calls whose caller sends the header are asynchronous."""
@@ -31,7 +38,7 @@ class Options:
     cancel_on_interrupt: bool = True
     """Cancel the task on KeyboardInterrupt and when the asyncio task is cancelled."""
     retries: int = 5
-    """Connection errors in a row that are tried again."""
+    """Connection errors in a row that are tried again; during a download, those without a byte between them."""
     wait: int = 20
     """Seconds that a poll may be held (``Prefer: wait``)."""
 

@@ -23,7 +23,7 @@ from ..dialects.base import prefer_header
 from ..exceptions import CallChanged, RequestMalformed, RequestTooLarge
 from ..protocol import content_encoding, header_rules, time_zones
 from ..protocol.values import Request
-from . import arrival, asgi_scope, wsgi_environ
+from . import arrival, asgi_scope, cookies, wsgi_environ
 from .arrival import SPOOL as SPOOL
 from .arrival import OriginalRequest, RecordingInput
 
@@ -226,4 +226,5 @@ def rebuilt(call: Request, chunks: Iterable[bytes]) -> Iterator[WSGIRequest | AS
         else:
             request = ASGIRequest(asgi_scope.build(call), body)
         request._dont_enforce_csrf_checks = call.is_checked
+        cookies.restore(call, request)
         yield request

@@ -66,4 +66,9 @@ def redirects(request: HttpRequest, dialect: Dialect) -> bool:
     if request.method in SAFE_METHODS:
         return True
     media_type = arrival.meta_text(request.META, "CONTENT_TYPE").partition(";")[0].strip().lower()
-    return media_type in FORMS and "text/html" in accept.ranked(arrival.meta_text(request.META, "HTTP_ACCEPT"))
+    return media_type in FORMS and is_browser(request)
+
+
+def is_browser(request: HttpRequest) -> bool:
+    """Whether the client asks for HTML by name."""
+    return "text/html" in accept.ranked(arrival.meta_text(request.META, "HTTP_ACCEPT"))

@@ -157,6 +157,10 @@ class AsyncTaskQuerySet(models.QuerySet[Any]):
         """Tasks whose result is past its deletion date."""
         return self.filter(deletion_date__lte=Now())
 
+    def with_cookies(self) -> Self:
+        """Tasks whose response has cookies that nobody has taken."""
+        return self.exclude(response_cookies="")
+
     def purgeable(self) -> Self:
         """Tasks past their purge date."""
         return self.filter(purge_date__lte=Now())

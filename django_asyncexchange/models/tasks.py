@@ -64,6 +64,8 @@ class AsyncTask(PrimaryDatabaseModel):
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     reason_phrase = models.CharField(max_length=255, blank=True, editable=False)
     response_headers = models.JSONField(_("response headers"), default=list)
+    response_cookies = models.TextField(blank=True, default="", db_default="", editable=False)
+    """Encrypted cookies of the response, for the connection that waits for it. It empties the column."""
 
     callback_url = models.TextField(_("callback"), blank=True)
     """Encrypted, like the request."""

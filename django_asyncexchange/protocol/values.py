@@ -149,6 +149,12 @@ class Request:
     """``request.auth`` as JSON, where it can be JSON."""
     device: str = ""
     """The device that verified the user (django-otp)."""
+    csrf_secret: str = ""
+    """The secret of the caller's CSRF tokens, so that a form that the run renders can be submitted."""
+    patience: float = 0.0
+    """Seconds for which the caller's connection is held; 0 = nobody waits for the cookies of the response."""
+    messages: str = ""
+    """The cookie of ``django.contrib.messages``, where the connection is held."""
 
 
 @value

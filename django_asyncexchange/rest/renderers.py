@@ -18,6 +18,7 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
 from ..dialects.prefer import query_parameter
+from ..intake import cookies
 from ..run_context import run_of
 
 ROWS = ("results", "rows")
@@ -91,8 +92,9 @@ class AsyncBrowsableAPIRenderer(BrowsableAPIRenderer):
     button_template = "asyncexchange/answer_later.html"
 
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
-        """As in DRF, but not in a run: the CSRF token in its page is no browser's."""
-        return run_of(request) is None and bool(super().show_form_for_method(view, method, request, obj))
+        """As in DRF, but not in a run that does not know the caller's CSRF secret: its form could not be submitted."""
+        is_shown = run_of(request) is None or cookies.SECRET in request.META
+        return is_shown and bool(super().show_form_for_method(view, method, request, obj))
 
     def get_context(self, data: Any, accepted_media_type: str | None, renderer_context: Any) -> dict[str, Any]:
         """DRF's context, with ``answer_later``: the address to GET it from; the form for POST has a second button."""

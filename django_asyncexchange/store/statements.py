@@ -113,7 +113,7 @@ def _skipping_locked(rows: Any) -> Subquery:
 NEW: dict[str, Any] = {
     "state": Value(State.PENDING.value),
     "attempt": Value(0),
-    **dict.fromkeys(("reason", "reason_phrase", "progress_message", "worker"), Value("")),
+    **dict.fromkeys(("reason", "reason_phrase", "response_cookies", "progress_message", "worker"), Value("")),
     **dict.fromkeys(("status_code", "progress_done", "progress_total", "lease_until", "not_before"), Value(None)),
     **dict.fromkeys(("started", "finished", "deletion_date", "purge_date"), Value(None)),
     "sent": Case(When(LessThan(CountUpTo(DISPATCHED, "share", "dispatched"), SHARE), then=Now())),

@@ -130,13 +130,15 @@ def finish(
     reason_phrase: str,
     headers: Headers,
     draft: bodies.Draft,
+    cookies: str = "",
     failure: str = "",
     progress: Progress | None = None,
     next_look: Look | None = None,
 ) -> Ended | None:
     """Store the response and end the task. None if it was cancelled or taken over: the response is dropped.
 
-    ``failure``: the traceback, for administrators. ``next_look``: claim the next task too, as ``claim_next`` does.
+    ``cookies``: of the response, encrypted. ``failure``: the traceback, for administrators. ``next_look``: claim the
+    next task too, as ``claim_next`` does.
     """
     state = outcome(status)
     ended = _end_with_failure(
@@ -150,6 +152,7 @@ def finish(
         response_headers=[list(pair) for pair in headers],
         failure=failure if state is State.ERROR else "",
         next_look=next_look,
+        **({"response_cookies": cookies} if cookies else {}),
         **_columns(progress),
     )
     if ended is None:

@@ -86,7 +86,8 @@ def expire(who: Person) -> None:
         for at in range(0, len(keys), BATCH):
             some = AsyncTask.objects.filter(pk__in=keys[at : at + BATCH])
             Delivery.objects.filter(task__in=keys[at : at + BATCH]).delete()
-            some.update(deletion_date=Now(), purge_date=Now(), idempotency=None, request={}, owner=None)
+            erased: dict[str, Any] = {"idempotency": None, "request": {}, "response_cookies": "", "owner": None}
+            some.update(deletion_date=Now(), purge_date=Now(), **erased)
         who.accounts.delete()
 
 

@@ -41,6 +41,8 @@ def prune(batch: int = bodies.BATCH) -> dict[str, int]:
             Body.objects.abandoned(max(bodies.ABANDONED_AFTER, 2 * longest_run)),  # a run may still be writing
         )
     )
+    if untaken := list(AsyncTask.objects.expired().with_cookies().values_list("pk", flat=True)[:batch]):
+        AsyncTask.objects.filter(pk__in=untaken).update(response_cookies="")
     nothing_to_send = ~Exists(Delivery.objects.filter(task=OuterRef("pk"), state=Delivery.WAITING))
     purgeable = AsyncTask.objects.purgeable().filter(nothing_to_send, bodies=None)[:batch]
     _deleted(DeliveryAttempt.objects.filter(at__lte=after(-ATTEMPTS_KEPT)).order_by("at")[:batch])

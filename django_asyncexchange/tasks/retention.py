@@ -14,7 +14,7 @@ def expire(task: AsyncTask) -> None:
 
     From the first commit on the result is unavailable. A file that cannot be deleted is left to pruning.
     """
-    AsyncTask.objects.filter(pk=task.pk).keeping_result().update(deletion_date=Now())
+    AsyncTask.objects.filter(pk=task.pk).keeping_result().update(deletion_date=Now(), response_cookies="")
     bodies.delete(Body.objects.filter(task=task.pk).of_expired_tasks())
 
 

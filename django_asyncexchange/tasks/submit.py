@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from django.db import DatabaseError, IntegrityError, router, transaction
@@ -196,13 +197,14 @@ def rerun(task: AsyncTask) -> AsyncTask:
         raise SubmitFailed
     if not task.request:
         raise RequestErased
+    call = replace(task.captured, patience=0.0, messages="")  # no connection is held for it
     submission = Submission(
-        call=task.captured,
+        call=call,
         method=task.method,
         url=task.url,
         base=task.base,
         dialect=dialect,
-        identity=snapshot.of(task, task.captured),
+        identity=snapshot.of(task, call),
         retention=task.retention,
         is_repeatable=task.is_repeatable,
     )

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix, set_urlconf
 
 from ..intake import ninja
-from ..responses import http
+from ..responses import cookies, http
 from . import run_request, run_session, throttles
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Handler(RunHandlerMixin, BaseHandler):
             return HttpResponse(status=401)
         with run_session.refuse_writes(request):
             try:
-                return super()._get_response(request)  # type: ignore[misc]
+                return cookies.mark(request, super()._get_response(request))  # type: ignore[misc]
             finally:
                 _drop_accept_encoding(request)
 
@@ -69,7 +69,7 @@ class AsyncHandler(RunHandlerMixin, ASGIHandler):
             return HttpResponse(status=401)
         with run_session.refuse_writes(request):
             try:
-                return await super()._get_response_async(request)  # type: ignore[misc]
+                return cookies.mark(request, await super()._get_response_async(request))  # type: ignore[misc]
             finally:
                 _drop_accept_encoding(request)
 

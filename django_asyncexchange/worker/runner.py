@@ -29,7 +29,7 @@ from ..intake import capture
 from ..protocol import time_zones
 from ..protocol.states import Reason
 from ..protocol.values import Request
-from ..responses import http
+from ..responses import cookies, http
 from ..store import bodies, db_sessions
 from ..store.transitions import Look
 from ..store.values import Claim
@@ -138,6 +138,7 @@ def _run_call(claim: Claim, slice: Slice) -> Claim | None:
                 return None  # cancelled meanwhile and its body deleted: it may have been read incompletely
             with _answered(run, call, request) as (answer, chunks):
                 status, phrase, headers = answer.status_code, answer.reason_phrase, http.stored_headers(answer, request)
+                sealed = cookies.sealed(answer, request) if call.patience else ""
                 if not answer.streaming:
                     sessions.clean_up()  # a streaming response may still use the view's connections
                 draft = bodies.write(chunks, limit=conf.MAX_RESULT_BYTES, retry_for=DATABASE_WAIT)
@@ -157,8 +158,15 @@ def _run_call(claim: Claim, slice: Slice) -> Claim | None:
     else:
         sessions.clean_up()
         response = {"status": status, "reason_phrase": phrase, "headers": headers, "draft": draft}
+        response["cookies"] = sealed if _is_awaited(run, call) else ""
         return slice.finish(claim, **response, failure=failures.recorded(request), progress=run.progress)
     return None
+
+
+def _is_awaited(run: WatchedRun, call: Request) -> bool:
+    """Whether the connection of ``call`` is still held. Its hold has begun after the task was created."""
+    task = run.claim.task
+    return bool((task.started - task.created).total_seconds() + run.age < call.patience)
 
 
 def _request(claim: Claim, call: Request) -> contextlib.AbstractContextManager[HttpRequest]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -108,6 +110,52 @@ def test_timeout_names_the_status_url():
 def test_server_that_stays_away_is_unreachable():
     with pytest.raises(exceptions.ServerUnreachable):
         played(ACCEPTED, LOST, LOST, LOST, retries=2)
+
+
+def test_finished_task_is_not_cancelled():
+    """The request would delete its result."""
+    exchange = Exchange(Call("POST", URL, {}), Options())
+    steps = exchange.steps()
+    for event in (None, ACCEPTED, ACCEPTED):
+        steps.send(event)
+    assert exchange.cancellation() == Send("DELETE", STATUS, {})
+    steps.send(Reply(303, {"location": f"{STATUS}/result"}))
+    assert exchange.cancellation() is None
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_gateway_without_a_server_is_asked_again(status):
+    away = Reply(status, {})
+    steps = played(ACCEPTED, away, away)
+    assert [type(step) for step in steps[-4:]] == [Wait, Send, Wait, Send]
+
+
+def test_gateway_that_stays_without_a_server_is_unreachable():
+    away = Reply(502, {})
+    with pytest.raises(exceptions.ServerUnreachable):
+        played(ACCEPTED, away, away, away, retries=2)
+
+
+def test_gateway_without_a_server_may_have_passed_the_call_on():
+    away = Reply(502, {})
+    assert played(away, method="GET")[-1] is away
+
+
+def test_busy_server_may_name_a_date():
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    [_, pause, _] = played(Reply(503, {"retry-after": date}), method="GET")
+    assert 80 < pause.seconds < 120
+
+
+@pytest.mark.parametrize("text", ["soon", "Tue, 31 Feb 2026 12:00:00 GMT", "-1", ""])
+def test_retry_after_that_is_neither_is_ignored(text):
+    busy = Reply(503, {"retry-after": text})
+    assert played(busy, method="GET")[-1] is busy
+
+
+def test_server_that_is_busy_for_longer_than_there_is_time_is_a_timeout():
+    with pytest.raises(exceptions.TaskTimeout):
+        played(ACCEPTED, Reply(429, {"retry-after": "3600"}), timeout=60)
 
 
 def test_credentials_stay_at_their_origin():

@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/scoped/", views.Scoped.as_view()),
     path("api/open/", views.Open.as_view()),
     path("api/", include(router.urls)),
+    path("v1/chat/completions", views.ChatCompletions.as_view()),
     path("ninja/", views.ninja.urls),
     path("whoami/", views.whoami),
     path("page/", views.page),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.middleware.csrf import get_token
 from django.urls import path
 from rest_framework.decorators import api_view, permission_classes
 from rest_framework.permissions import AllowAny
@@ -38,7 +41,32 @@ def keeps(request, name):
     return site.holds(request._request, name)
 
 
+@allow_async(patience=1)
+def signs(request, seconds):
+    """A form that submits itself."""
+    time.sleep(seconds)
+    fields = f'<input name="csrfmiddlewaretoken" value="{get_token(request)}"><input name="name" value="Anna">'
+    script = "<script>document.forms[0].submit()</script>" if request.async_task else ""
+    return HttpResponse(f'<form method="post" action="/saves/">{fields}</form>{script}')
+
+
+@allow_async(patience=site.PATIENCE)
+def saves(request):
+    """Leave a message for the next page."""
+    messages.success(request, f"Signed by {request.POST['name']}")
+    return HttpResponseRedirect("/signed/")
+
+
+@allow_async(patience=site.PATIENCE)
+def signed(request):
+    texts = " ".join(str(message) for message in messages.get_messages(request))
+    return HttpResponse(f"<p>{texts} {'in' if request.async_task else 'without'} a task</p>")
+
+
 urlpatterns = [
+    path("signs/<int:seconds>/", signs),
+    path("saves/", saves),
+    path("signed/", signed),
     path("sleeps/<int:seconds>/", sleeps),
     path("oversleeps/<int:seconds>/", oversleeps),
     path("keeps/<name>/", keeps),

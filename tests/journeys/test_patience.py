@@ -12,6 +12,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -107,10 +108,21 @@ def test_quick_call_is_not_redirected(site):
 
 def test_browser_gets_the_response(site, tmp_path):
     """Its page reloads itself, and leads to the response."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
-    settled = ["--virtual-time-budget=60000", "--dump-dom", site.url(f"/sleeps/{SLOW}/?format=json")]
+    assert f'{{"slept":{SLOW}}}' in shown(site.url(f"/sleeps/{SLOW}/?format=json"), tmp_path)
+
+
+@pytest.mark.parametrize("seconds", [0, SLOW])
+def test_browser_submits_a_form_and_reads_the_message(site, tmp_path, seconds):
+    """A new one: the page of the form, which may be slow, brings its CSRF cookie."""
+    assert "Signed by Anna in a task" in shown(f"http://127.0.0.1:{site.port}/signs/{seconds}/", tmp_path)
+
+
+def shown(url: str, home: Path) -> str:
+    """The page that a new browser shows in the end."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={home}"]
+    settled = ["--virtual-time-budget=60000", "--dump-dom", url]
     done = subprocess.run([program("chromium"), *options, *settled], capture_output=True, timeout=2 * cells.PATIENCE)
-    assert b'{"slept":%d}' % SLOW in done.stdout, done.stderr
+    return done.stdout.decode()
 
 
 def test_post_is_told_where_to_wait(site):

@@ -238,8 +238,18 @@ def test_button_submits_the_form(browser):
     assert "<b>POST</b> /notes/" in page and "&quot;text&quot;: &quot;Hello&quot;" in page
 
 
-def test_page_of_a_result_has_no_form(browser):
-    """Its CSRF token would not be this browser's."""
+def test_form_in_the_page_of_a_result_can_be_submitted(browser):
+    browser.get("/notes/")  # sets the cookie
+    response = browser.get(f"/notes/?{LATER}")
+    run_alone(AsyncTask.objects.get().pk)
+    page = browser.get(browser.get(response["Location"])["Location"]).content.decode()
+    form = {"csrfmiddlewaretoken": TOKEN.findall(page)[0], "text": "Hello"}
+    assert 'action="/notes/"' in page
+    assert browser.post("/notes/", form, headers={"Accept": "application/json"}).json()["text"] == "Hello"
+
+
+def test_page_of_a_result_without_a_browsers_secret_has_no_form(browser):
+    """Its CSRF token would match no cookie."""
     response = browser.get(f"/notes/?{LATER}")
     run_alone(AsyncTask.objects.get().pk)
     page = browser.get(browser.get(response["Location"])["Location"]).content.decode()

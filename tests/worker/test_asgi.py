@@ -568,7 +568,7 @@ def test_run_has_the_scope_of_the_synchronous_call(client, body):
     assert later["scope"].pop("headers") == [pair for pair in plain["scope"].pop("headers") if is_kept(pair)]
     assert later["scope"] == {name: said for name, said in plain["scope"].items() if name not in NOT_OF_A_RUN}
     assert (later["body"], later["GET"]) == (plain["body"], plain["GET"])
-    dropped = {"CSRF_COOKIE", "HTTP_COOKIE", "HTTP_TE"}
+    dropped = {"HTTP_COOKIE", "HTTP_TE"}
     assert later["META"] == {name: said for name, said in plain["META"].items() if name not in dropped}
 
 

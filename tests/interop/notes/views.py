@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from allauth.account.decorators import reauthentication_required, verified_email_required
 from django.contrib.auth import authenticate
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
 from django.core.files.storage import default_storage
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import TemplateView
 from django_otp.decorators import otp_required
+from drf_spectacular.utils import extend_schema
 from guardian.decorators import permission_required
 from guardian.shortcuts import get_objects_for_user
 from ninja import NinjaAPI
@@ -203,6 +207,31 @@ class Scoped(Whoami):
 
     def get(self, request) -> Response:
         return Response({**caller(request), "client": request.auth.application.name, "scope": request.auth.scope})
+
+
+@extend_schema(exclude=True)
+class ChatCompletions(APIView):
+    """For the openai SDK: note the last message, and return it, at once or as a stream."""
+
+    async_exchange = True
+    permission_classes = [IsAuthenticated]
+
+    def post(self, request) -> HttpResponse:
+        text = request.data["messages"][-1]["content"]
+        Note.objects.create(author=request.user, text=text)
+        if request.data.get("stream"):
+            return StreamingHttpResponse(self.chunks(text.split()), content_type="text/event-stream")
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        return JsonResponse(self.completion("chat.completion", choice))
+
+    def completion(self, kind: str, choice: dict[str, object]) -> dict[str, object]:
+        return {"id": "one", "object": kind, "created": 0, "model": "echo", "choices": [choice]}
+
+    def chunks(self, words: list[str]) -> Iterator[bytes]:
+        for word in words:
+            choice = {"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": word}}
+            yield f"data: {json.dumps(self.completion('chat.completion.chunk', choice))}\n\n".encode()
+        yield b"data: [DONE]\n\n"
 
 
 class Open(APIView):
