@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..screens import chromium
 from .conftest import Project, Site
 from .test_buyers import BUYERS, a_buyer
 from .test_calltypes import CALL_TYPES, a_call_type
@@ -34,6 +37,15 @@ def test_viewer_loads_nothing_from_other_sites(site: Site) -> None:
     sources = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", page.text)
     assert sources and all(source.startswith("/static/") for source in sources)
     assert all(site.get(source, None).status_code == 200 for source in sources)
+
+
+@pytest.mark.slow
+def test_viewer_shows_every_operation_in_a_browser(site: Site, tmp_path: Path) -> None:
+    document = site.get("/openapi.json", None).json()
+    settled = ["--virtual-time-budget=60000", "--dump-dom", f"{site.address}/docs/"]
+    done = subprocess.run([*chromium(tmp_path), *settled], capture_output=True, text=True, timeout=120)
+    shown = set(re.findall(r'class="opblock-summary-path" data-path="([^"]+)"', done.stdout))
+    assert document["paths"].keys() | document["webhooks"].keys() == shown
 
 
 def test_front_page_links_to_the_viewer(site: Site) -> None:
