@@ -135,7 +135,11 @@ class Callable:
         return HttpResponse()
 
 
-@pytest.mark.parametrize("view", [Callable(), Callable().method, functools.partial(plain()), Callable], ids=repr)
+@pytest.mark.parametrize(
+    "view",
+    [Callable(), Callable().method, functools.partial(plain()), Callable],
+    ids=["instance", "bound method", "partial", "class"],
+)
 def test_view_that_is_no_function_is_looked_at_each_time(view):
     assert [is_marked(view), is_marked(view)] == [False, False]
     assert mark_places.KEY not in getattr(view, "__dict__", {})
