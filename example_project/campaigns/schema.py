@@ -64,6 +64,7 @@ described = extend_schema_view(
     partial_update=extend_schema(
         operation_id="mailru_campaigns_update",
         description="Change some fields of a campaign.",
+        request=CampaignSerializer(partial=True),
         responses={200: CampaignSerializer},
     ),
 )

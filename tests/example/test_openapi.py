@@ -39,6 +39,13 @@ def test_viewer_loads_nothing_from_other_sites(site: Site) -> None:
     assert all(site.get(source, None).status_code == 200 for source in sources)
 
 
+def test_change_of_a_campaign_requires_no_field(site: Site) -> None:
+    document = site.get("/openapi.json", None).json()
+    body = document["paths"]["/api/v2/campaigns/{id}.json"]["post"]["requestBody"]
+    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    assert "required" not in document["components"]["schemas"][name]
+
+
 @pytest.mark.slow
 def test_viewer_shows_every_operation_in_a_browser(site: Site, tmp_path: Path) -> None:
     document = site.get("/openapi.json", None).json()
