@@ -205,3 +205,9 @@ def test_each_of_several_webhooks_is_done_or_refused(route, done):
     items = content["components"]["schemas"][several["$ref"].rpartition("/")[2]]["items"]
     assert {done, "errors"} <= items["properties"].keys()
     assert not {done, "errors"} & set(items.get("required", []))
+
+
+def test_messages_are_sent_again_since_a_time_or_one_of_them():
+    body = document()["paths"]["/async/webhooks/{id}/resend"]["post"]["requestBody"]
+    alternatives = body["content"]["application/json"]["schema"]["anyOf"]
+    assert alternatives == [{"required": ["since"]}, {"required": ["delivery"]}]

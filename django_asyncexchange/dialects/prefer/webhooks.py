@@ -50,6 +50,7 @@ class Webhooks(Subscriptions):
         "change": BODY,
         "resend": {
             "type": "object",
+            "anyOf": [{"required": ["since"]}, {"required": ["delivery"]}],
             "properties": {
                 "since": {"type": "string", "format": "date-time", "description": "All deliveries since this time."},
                 "delivery": {"type": "string", "format": "uuid", "description": "This delivery alone."},
