@@ -38,7 +38,7 @@ def body(text: str) -> bytes:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m django_asyncexchange.client", usage="%(prog)s [options] [METHOD] URL", description=__doc__
     )
@@ -49,11 +49,15 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-s", "--no-progress", dest="is_quiet", action="store_true", help="show no progress")
     parser.add_argument("--timeout", type=float, help="seconds until the response begins")
     parser.add_argument("words", nargs="+", metavar="[METHOD] URL", help="the call")
-    asked = parser.parse_args(given)
+    return parser
+
+
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    asked = parser().parse_args(given)
     *methods, asked.url = asked.words
     methods += [asked.method] if asked.method else []
     if len(methods) > 1:
-        parser.error("one method and one URL are needed")
+        parser().error("one method and one URL are needed")
     asked.method = (methods or ["GET" if asked.body is None else "POST"])[0].upper()
     return asked
 

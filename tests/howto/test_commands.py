@@ -16,13 +16,24 @@ from django.core.management import find_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.test import override_settings
 
+from django_asyncexchange.client import __main__ as client
+
 from .test_blocks import DOCUMENTS
 
 OURS = "django_asyncexchange"
-APPS = (OURS, "django.core", "django.contrib.auth", "rest_framework.authtoken", "django_q", "django_tasks_db")
+APPS = (
+    OURS,
+    "django.core",
+    "django.contrib.auth",
+    "rest_framework.authtoken",
+    "django_q",
+    "django_tasks_db",
+    "drf_spectacular",
+)
 """Whose commands the documentation names."""
 IN_TEXT = re.compile(r"``(?:python )?(?:manage\.py\s+(\w[^`]*)|((?:asyncexchange_|db_worker|qcluster|celery )[^`]*))``")
-IN_BLOCK = re.compile(r"(?m)^ +python manage\.py (.+?)(?: +#.*)?$")
+IN_BLOCK = re.compile(r"(?m)^ +python manage\.py (.+?)(?: +#.*| > \S+)?$")
+CLIENT = "python -m django_asyncexchange.client"
 OPTION = re.compile(r"``(--[a-z-]+)")
 
 
@@ -79,6 +90,8 @@ HOWTO = [pytest.param(page, id=page.stem) for page in DOCUMENTS if page.parent.n
 def test_option_in_a_text_belongs_to_a_command_of_its_page(page):
     names = {words.split()[0] for words in named(page)} - {"celery"}
     known = {option for name in names for option in parser(name)._option_string_actions}
+    if CLIENT in page.read_text(encoding="utf-8"):
+        known |= set(client.parser()._option_string_actions)
     assert set(OPTION.findall(page.read_text(encoding="utf-8"))) <= known
 
 

@@ -52,6 +52,9 @@ def test_mark_of_a_class_that_is_set_after_a_call_counts():
         def get(self, request):
             return HttpResponse()
 
+        def post(self, request):
+            return HttpResponse()
+
     view = Page.as_view()
     assert not is_marked(view)
     Page.async_exchange = {"get"}
