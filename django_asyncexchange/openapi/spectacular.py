@@ -130,7 +130,7 @@ def _shown(path: str, prefix: str) -> str:
     path = f"{spectacular_settings.SCHEMA_PATH_PREFIX_INSERT or ''}{path}"
     path = path if path.startswith("/") else f"/{path}"
     if spectacular_settings.CAMELIZE_NAMES:
-        path, _ = camelize_operation(path, {"operationId": "any"})
+        path, _ = camelize_operation(path, {"operationId": "any"})  # type: ignore[no-untyped-call]
     return path
 
 
