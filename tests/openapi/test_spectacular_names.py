@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from django_asyncexchange.decorators import allow_async
+from django_asyncexchange.openapi.schemas import in_3_0
 
 from .test_spectacular import Row, generated, triggers
 
@@ -128,3 +129,11 @@ def test_mounts_whose_names_differ_by_a_dash_have_operations_of_their_own(capsys
     paths = generated(mounts=mounts)["paths"]
     assert paths["/a/tickets/{id}"]["get"]["operationId"] != paths["/b/tickets/{id}"]["get"]["operationId"]
     assert "collisions" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("types", ["null", ["string", "integer", "null"]])
+def test_example_of_the_project_that_looks_like_a_schema_stays_as_it_is_in_openapi_3_0(types):
+    media_type = {"schema": {"type": ["string", "null"]}, "example": {"type": types}}
+    converted = in_3_0({"responses": {"default": {"content": {"application/json": media_type}}}})
+    found = converted["responses"]["default"]["content"]["application/json"]
+    assert found == {"schema": {"type": "string", "nullable": True}, "example": {"type": types}}
