@@ -14,7 +14,7 @@ from ..dialects.base import Dialect, Parameter, Trigger
 from ..exceptions import AsyncExchangeError
 from . import messages, rendering, samples
 from .components import Components
-from .operations import Operation, id_of, parameter
+from .operations import Operation, parameter
 
 LONG_RUNNING = "x-ms-long-running-operation"
 OPTIONS = "x-ms-long-running-operation-options"
@@ -64,7 +64,7 @@ def of_path(path: str, operation: Operation, mount: Dialect, components: Compone
     place = _path_in(mount, path)
     assert place is not None, "the mount does not claim this path"
     later = copy.deepcopy(operation)
-    later["operationId"] = f"{operation['operationId']}_{id_of(mount, 'later')}"
+    later["operationId"] = f"{operation['operationId']}_{components.id_of(mount, 'later')}"
     later["responses"] = {status: each for status, each in later["responses"].items() if not status < "4"}
     _merge(later["responses"], components.responses(mount, rendering.of_call(mount)))
     if "{" in path:
@@ -91,23 +91,23 @@ def parameters(mount: Dialect) -> tuple[Parameter, ...]:
 
 def _finish(operation: Operation, mount: Dialect, components: Components) -> None:
     accepted = operation["responses"]["202"]
-    if links := _links(mount, accepted):
+    if links := _links(mount, components):
         accepted["links"] = {**accepted.get("links", {}), **links}
     operation[LONG_RUNNING] = True
     if "Operation-Location" in accepted.get("headers", {}):
         operation[OPTIONS] = {"final-state-via": "location"}
     if (callback := messages.callback(mount, components)) is not None:
-        operation.setdefault("callbacks", {})[id_of(mount, "callback")] = callback
+        operation.setdefault("callbacks", {})[components.id_of(mount, "callback")] = callback
 
 
-def _links(mount: Dialect, accepted: Operation) -> dict[str, Any]:
+def _links(mount: Dialect, components: Components) -> dict[str, Any]:
     """Links to the addresses of the task, where the body of the 202 has its id."""
     examples = [each for each in rendering.of_call(mount) if each.status == 202]
     if not examples or f'"id":"{samples.TASK}"'.encode() not in examples[0].body:
         return {}
     return {
-        id_of(mount, route): {
-            "operationId": id_of(mount, route),
+        components.id_of(mount, route): {
+            "operationId": components.id_of(mount, route),
             "parameters": {"id": "$response.body#/id"},
             "description": text,
         }

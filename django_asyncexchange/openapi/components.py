@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http
+import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..dialects.base import Dialect
@@ -45,12 +46,37 @@ PARTIAL = {
 }
 
 
-class Components:
-    """The shared parts of a document."""
+class Names:
+    """Names that differ from each other, and from those that are ``taken``."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._given: dict[tuple[str, str], str] = {}
+
+    def name(self, wanted: str, owner: tuple[str, str]) -> str:
+        """The name of ``owner``, the same at each call: ``wanted``, or with a number where another has it."""
+        if owner not in self._given:
+            numbered = (f"{wanted}_{number}" for number in itertools.count(2))
+            found = next(name for name in itertools.chain([wanted], numbered) if name not in self._taken)
+            self._taken.add(found)
+            self._given[owner] = found
+        return self._given[owner]
+
+
+class Components:
+    """The shared parts of a document, and names that differ from those in ``known``, to which they are added."""
+
+    def __init__(self, known: Mapping[str, Any] | None = None) -> None:
         self.examples: dict[str, Any] = {}
         self._documents: dict[str, tuple[Dialect, list[Any]]] = {}
+        components = (known or {}).get("components", {})
+        self._known_examples = frozenset(components.get("examples", {}))
+        self._schema_names = Names(components.get("schemas", {}))
+        self._ids = Names(_ids(known or {}))
+
+    def id_of(self, dialect: Dialect, route: str) -> str:
+        """The id of an operation, which no other has."""
+        return self._ids.name(f"{dialect.name}_{route}".replace("-", "_"), (dialect.name, route))
 
     @property
     def schemas(self) -> dict[str, Any]:
@@ -61,7 +87,7 @@ class Components:
 
     def document(self, dialect: Dialect, name: str, examples: Iterable[Any]) -> dict[str, str]:
         """A reference to the schema of the document ``name``, of which these are examples."""
-        key = schema_name(dialect, name)
+        key = self._schema_names.name(schema_name(dialect, name), (dialect.name, name))
         self._documents.setdefault(key, (dialect, []))[1].extend(examples)
         return {"$ref": f"#/components/schemas/{key}"}
 
@@ -113,11 +139,18 @@ class Components:
         """The key of an example; those with the same content share it."""
         base = key = re.sub(r"[^A-Za-z0-9._-]", "-", name)
         number = 1
-        while key in self.examples and self.examples[key]["value"] != shown:
+        while key in self._known_examples or (key in self.examples and self.examples[key]["value"] != shown):
             number += 1
             key = f"{base}-{number}"
         self.examples[key] = {"summary": text, "value": shown}
         return key
+
+
+def _ids(document: Mapping[str, Any]) -> Iterator[str]:
+    """The ids of the operations in ``document``."""
+    items = [*document.get("paths", {}).values(), *document.get("webhooks", {}).values()]
+    operations = (each for item in items for each in item.values() if isinstance(each, dict))
+    return (each["operationId"] for each in operations if "operationId" in each)
 
 
 def _or_of_the_view(content: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..models import Webhook
 from ..protocol.values import Notice
 from . import samples
 from .components import Components
-from .operations import id_of, tag_of
+from .operations import tag_of
 
 SUCCESS = frozenset(range(200, 300))
 SIGNATURE = {
@@ -30,7 +30,7 @@ def webhooks(dialect: Dialect, components: Components) -> dict[str, Any]:
     for action in Webhook.ACTIONS:
         events = samples.events(dialect, action)
         notices = [dialect.notification(event, samples.RECEIVER, samples.DELIVERY) for event in events]
-        name, summary = id_of(dialect, action.lower()), f"A task has the event {action}"
+        name, summary = components.id_of(dialect, action.lower()), f"A task has the event {action}"
         operation = {"operationId": name, **_operation(dialect, notices, summary, components)}
         found[name] = {notices[0].method.lower(): operation}
     return found

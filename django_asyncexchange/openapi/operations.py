@@ -61,7 +61,7 @@ def paths(dialect: Dialect, components: Components, security: list[Any]) -> dict
     for route, place in dialect.ROUTES.items():
         examples = list(rendering.of_task(dialect, route))
         operation: Operation = {
-            "operationId": id_of(dialect, route),
+            "operationId": components.id_of(dialect, route),
             "summary": SUMMARIES.get(route, route),
             "description": DESCRIPTIONS.get(place.verb, DESCRIPTIONS.get(route, SUMMARIES.get(route, route))),
             "tags": [tag_of(dialect)],
@@ -85,7 +85,7 @@ def _add_webhooks(
 ) -> None:
     for verb, place in resource.ROUTES.items():
         operation: Operation = {
-            "operationId": id_of(dialect, f"webhook_{verb}"),
+            "operationId": components.id_of(dialect, f"webhook_{verb}"),
             "summary": WEBHOOK_SUMMARIES.get(verb, verb),
             "description": WEBHOOK_DESCRIPTION,
             "tags": [tag_of(dialect)],
@@ -95,11 +95,6 @@ def _add_webhooks(
             "security": security,
         }
         found.setdefault(f"{dialect.prefix}/{place.path}", {})[place.method.lower()] = operation
-
-
-def id_of(dialect: Dialect, route: str) -> str:
-    """The operation's id: those of all mounts differ."""
-    return f"{dialect.name}_{route}".replace("-", "_")
 
 
 def tag_of(dialect: Dialect) -> str:

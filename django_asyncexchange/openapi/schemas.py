@@ -13,6 +13,10 @@ FORMATS = {
 }
 MAPS = frozenset({"errors"})
 """Members whose keys are data: names of fields."""
+DATA = frozenset({"default", "enum", "example", "examples"})
+"""Keys whose values are no schemas, whatever they look like."""
+NAMED = frozenset({"headers", "parameters", "properties", "responses", "schemas"})
+"""Keys of maps whose own keys are names."""
 TYPES: Mapping[type, str] = {dict: "object", list: "array", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -73,14 +77,17 @@ def nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, **more, "type": [schema["type"], "null"]}
 
 
-def in_3_0(part: Any) -> Any:
-    """``part`` of a document in OpenAPI 3.0, where null is no type."""
+def in_3_0(part: Any, is_map: bool = False) -> Any:
+    """``part`` of a document in OpenAPI 3.0, where null is no type. ``is_map``: its keys are names of the project."""
     if isinstance(part, list):
         return [in_3_0(each) for each in part]
     if not isinstance(part, dict):
         return part
-    found = {name: in_3_0(each) for name, each in part.items()}
-    kinds = part.get("type")
+    found = {
+        name: each if name in DATA and not is_map else in_3_0(each, name in NAMED and not is_map)
+        for name, each in part.items()
+    }
+    kinds = None if is_map else part.get("type")
     if kinds == "null":
         return {**found, "type": "string", "enum": [None], "nullable": True}
     if isinstance(kinds, list) and "null" in kinds:

@@ -10,14 +10,17 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from django.http import HttpRequest
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import ComponentRegistry
+from drf_spectacular.plumbing import ComponentRegistry, camelize_operation
 from drf_spectacular.settings import spectacular_settings
+from rest_framework.versioning import URLPathVersioning
 from rest_framework.views import APIView
 
 from ..conf import urlconf
@@ -28,7 +31,6 @@ from ..protocol.values import value
 from . import calls, messages, operations, schemas, security
 from .components import Components
 
-METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 COMPONENTS = ("schemas", "examples", "securitySchemes")
 
 
@@ -39,7 +41,7 @@ class Described:
     shown: str
     """Its path in the document, which may be trimmed."""
     path: str
-    """The template of its path."""
+    """Its path on the site, a template."""
     method: str
     """In lower case."""
     view: Any
@@ -47,7 +49,7 @@ class Described:
 
 def postprocess(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """The postprocessing hook."""
-    mounts, components = valid_mounts(), Components()
+    mounts, components = valid_mounts(), Components(result)
     schemes = _schemes()
     more: dict[str, Any] = {}
     for each in list(_described(result["paths"], generator)):
@@ -89,24 +91,47 @@ def _in_version(result: dict[str, Any]) -> dict[str, Any]:
 
 def _described(paths: dict[str, Any], generator: Any) -> Iterator[Described]:
     """The operations of the document whose views are known."""
-    known = []
+    found = []
     for path, _, method, callback in generator.endpoints:
-        template = generator.coerce_path(path, method, generator.create_view(callback, method))
-        known.append((template, method.lower(), callback))
+        view = generator.create_view(callback, method)
+        found.append((generator.coerce_path(path, method, view), method.lower(), view, callback))
+    prefix = _prefix([template for template, *_ in found], {type(view) for *_, view, _ in found})
+    known = {}
+    for template, method, view, callback in found:
+        path = _with_version(template, view.versioning_class, generator.api_version)
+        known[_shown(path, prefix), method] = path, callback
     for shown, item in paths.items():
-        for method in METHODS & item.keys():
-            same = ((path, view) for path, each, view in known if each == method and _is_shown_as(path, shown))
-            if (found := next(same, None)) is not None:
-                yield Described(shown=shown, path=found[0], method=method, view=found[1])
+        for method in item:
+            if (shown, method) in known:
+                path, callback = known[shown, method]
+                yield Described(shown=shown, path=path, method=method, view=callback)
 
 
-def _is_shown_as(path: str, shown: str) -> bool:
-    """Whether the document shows ``path`` as ``shown``: with a version in it, and perhaps another beginning."""
-    one, other = path.strip("/").split("/"), shown.strip("/").split("/")
-    if spectacular_settings.SCHEMA_PATH_PREFIX_TRIM or spectacular_settings.SCHEMA_PATH_PREFIX_INSERT:
-        size = min(len(one), len(other))
-        one, other = one[-size:], other[-size:]
-    return len(one) == len(other) and all(a == b or a.startswith("{") for a, b in zip(one, other, strict=True))
+def _prefix(templates: Sequence[str], views: set[type]) -> str:
+    """The pattern of the prefix that drf-spectacular trims."""
+    prefix = spectacular_settings.SCHEMA_PATH_PREFIX
+    if prefix is None:
+        prefix = re.escape(posixpath.commonpath(templates)) if len(views) > 1 else "/"
+    return prefix if prefix.startswith("^") else f"^{prefix}"
+
+
+def _with_version(template: str, versioning: Any, version: str | None) -> str:
+    """The path of ``template`` in the version of the document."""
+    if versioning is None or not issubclass(versioning, URLPathVersioning):
+        return template
+    version = version or versioning.default_version
+    return template.replace(f"{{{versioning.version_param}}}", version) if version else template
+
+
+def _shown(path: str, prefix: str) -> str:
+    """``path`` as the document shows it."""
+    if spectacular_settings.SCHEMA_PATH_PREFIX_TRIM:
+        path = re.sub(prefix, "", path, flags=re.IGNORECASE)
+    path = f"{spectacular_settings.SCHEMA_PATH_PREFIX_INSERT or ''}{path}"
+    path = path if path.startswith("/") else f"/{path}"
+    if spectacular_settings.CAMELIZE_NAMES:
+        path, _ = camelize_operation(path, {"operationId": "any"})  # type: ignore[no-untyped-call]
+    return path
 
 
 def _eligible(each: Described, mounts: Sequence[Dialect]) -> list[Dialect]:

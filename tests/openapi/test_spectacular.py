@@ -95,11 +95,12 @@ urlpatterns = [
 ]
 
 
-def generated(version: str = "3.1.1", **options: Any) -> dict[str, Any]:
-    """The document, as JSON."""
+def generated(version: str = "3.1.1", mounts: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """The document, as JSON. ``mounts``: those besides the mounts of the tests."""
+    dialects = {**settings.ASYNC_EXCHANGE["DIALECTS"], **(mounts or {})}
     with (
         patched_settings({"OAS_VERSION": version, "POSTPROCESSING_HOOKS": HOOKS, **options}),
-        override_settings(ASYNC_EXCHANGE=exchange(VIEWS=["listed", "/api/wild/*"])),
+        override_settings(ASYNC_EXCHANGE=exchange(VIEWS=["listed", "/api/wild/*"], DIALECTS=dialects)),
     ):
         return json.loads(json.dumps(SchemaGenerator(api_version="v1").get_schema(public=True)))
 
