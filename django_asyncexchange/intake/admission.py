@@ -43,6 +43,8 @@ PATIENCE = "async_exchange_patience"
 """Attribute of a view: seconds for which its calls are held, see ``intake.patience``."""
 REPEATABLE = "async_exchange_repeatable"
 """Attribute of a view: whether its calls run again after their worker has died."""
+AUTH_VIEWS = "django.contrib.auth.views"
+ADMIN_VIEWS = frozenset(("django.contrib.admin.sites", name) for name in ("login", "logout", "password_change"))
 NOT_ASYNC = (NotAuthenticated, CallerUnknown, CallNotStorable)
 """Errors of calls that cannot be answered later, although their view may answer them now."""
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
@@ -53,9 +55,10 @@ def eligible(request: HttpRequest, view_func: Callable[..., Any], mounts: Sequen
     """Those of ``mounts`` in which the view may be called asynchronously."""
     mark = attribute(request, view_func, MARK)
     if mark is None:
-        return [
+        meant = [
             mount for mount in mounts if mount.EVERY_VIEW or _is_listed(request, (*conf.VIEWS, *mount.policy.views))
         ]
+        return [] if meant and _logs_in_or_out(view_func) else meant
     if not isinstance(mark, bool):
         places = mark_places.of(view_func, request.method or "")
         has_no_handler = places.handler is None and bool(places.below)
@@ -66,6 +69,14 @@ def eligible(request: HttpRequest, view_func: Callable[..., Any], mounts: Sequen
 def is_eligible(request: HttpRequest, view_func: Callable[..., Any], dialect: Dialect) -> bool:
     """Whether the view may be called asynchronously in ``dialect``."""
     return bool(eligible(request, view_func, (dialect,)))
+
+
+def _logs_in_or_out(view_func: Callable[..., Any]) -> bool:
+    """Whether the view is one of ``django.contrib.auth`` or such a one of the admin: a run keeps no session."""
+    cls = mark_places.view_class(view_func)
+    if isinstance(cls, type):
+        return any(base.__module__ == AUTH_VIEWS for base in cls.__mro__)
+    return (getattr(view_func, "__module__", ""), getattr(view_func, "__name__", "")) in ADMIN_VIEWS
 
 
 def retention(request: HttpRequest, view_func: Callable[..., Any]) -> dt.timedelta | None:

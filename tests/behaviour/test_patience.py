@@ -382,3 +382,16 @@ def test_long_wait_holds_no_database_connection(anna, monkeypatch):
     with patient(0.1):
         anna.get("/ran/")
     assert held
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/admin/logout/"])
+def test_login_and_logout_run_at_once_whatever_views_are_listed(path):
+    User.objects.create_superuser("boss", password="secret")
+    listed = {"VIEWS": ["/*"], "PATIENCE": SHORT, "ALLOW_ANONYMOUS": True, "EXECUTOR": IDLE}
+    caller = Client()
+    if path.endswith("logout/"):
+        caller.login(username="boss", password="secret")
+    with override_settings(ASYNC_EXCHANGE=exchange(**listed)):
+        response = caller.post(path, {"username": "boss", "password": "secret", "next": "/admin/"})
+    assert "sessionid" in response.cookies
+    assert AsyncTask.objects.count() == 0

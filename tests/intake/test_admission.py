@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.decorators import login_required, permission_required, user_passes_test
 from django.contrib.auth.models import Permission, User
+from django.contrib.auth.views import LoginView
 from django.core.cache import cache
 from django.test import Client, RequestFactory
 from django.urls import include, path
@@ -18,8 +20,9 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from django_asyncexchange.conf import conf
 from django_asyncexchange.decorators import allow_async
-from django_asyncexchange.intake import decorator_checks
+from django_asyncexchange.intake import admission, decorator_checks
 from django_asyncexchange.models import AsyncTask, Body
 
 from ..project import doors
@@ -458,3 +461,23 @@ def test_csrf_protect_of_a_view_is_checked_at_submit(settings):
     at_once, later = (browser.post("/zoo/guarded-form/", {"a": "1"}, headers=headers) for headers in ({}, SOLITUDE))
     assert (at_once.status_code, later.status_code) == (403, 403)
     assert not AsyncTask.objects.exists()
+
+
+class OwnLogin(LoginView):
+    """A project's own."""
+
+
+@pytest.mark.parametrize(
+    ("view", "is_eligible"),
+    [
+        (LoginView.as_view(), False),
+        (OwnLogin.as_view(), False),
+        (allow_async(OwnLogin.as_view()), True),
+        (admin.site.login, False),
+        (admin.site.index, True),
+    ],
+    ids=["login", "subclass", "marked", "login of the admin", "another of the admin"],
+)
+def test_login_is_not_meant_by_a_dialect_that_takes_every_view(rf, view, is_eligible):
+    request = rf.post("/accounts/login/")
+    assert admission.is_eligible(request, view, conf.dialect("solitude")) is is_eligible
