@@ -38,6 +38,14 @@ def body(text: str) -> bytes:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def is_url(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m django_asyncexchange.client", usage="%(prog)s [options] [METHOD] URL", description=__doc__
@@ -58,6 +66,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     methods += [asked.method] if asked.method else []
     if len(methods) > 1:
         parser().error("one method and one URL are needed")
+    if not is_url(asked.url):
+        parser().error(f"{asked.url!r} is not like https://example.com/path")
     asked.method = (methods or ["GET" if asked.body is None else "POST"])[0].upper()
     return asked
 
@@ -80,6 +90,8 @@ def shown(asked: argparse.Namespace, stack: contextlib.ExitStack) -> Callable[[P
 
 def call(asked: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
+        # Before the call is submitted: it would run for a file that cannot be written.
+        output = stack.enter_context(open(asked.file, "wb")) if asked.file else sys.stdout.buffer
         on_progress = shown(asked, stack)
         client = stack.enter_context(
             httpx.Client(transport=Transport(Options(timeout=asked.timeout, on_progress=on_progress)))
@@ -89,7 +101,6 @@ def call(asked: argparse.Namespace) -> int:
         )
         if isinstance(on_progress, ProgressBar) and not asked.file and sys.stdout.isatty():
             on_progress.stop()  # the body is written to the same screen
-        output = stack.enter_context(open(asked.file, "wb")) if asked.file else sys.stdout.buffer
         for chunk in response.iter_bytes():
             output.write(chunk)
     return 22 if response.is_error else 0
@@ -99,7 +110,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """The exit code."""
     try:
         return call(arguments(given))
-    except (AsyncExchangeError, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (AsyncExchangeError, httpx.HTTPError, OSError) as error:
         print(error, file=sys.stderr)
         return 7 if isinstance(error, ServerUnreachable | httpx.TransportError) else 1
     except KeyboardInterrupt:

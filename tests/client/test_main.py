@@ -19,6 +19,7 @@ from django_asyncexchange.protocol.states import State
 
 from ..project.serving import wsgi_server
 from ..services import IDLE, exchange
+from . import site
 from .proxy import MOMENTS, RESULT, Fault
 from .site import body, text
 
@@ -132,11 +133,19 @@ def test_download_that_cannot_go_on_is_code_7(headers, line, name, tmp_path):
     assert main([*headers, "-o", str(tmp_path / "answer"), f"{line.url}/works/{name}/200/10/"]) == 7
 
 
+def test_file_that_cannot_be_written_submits_nothing(headers, line, name, tmp_path):
+    assert main([*headers, "-o", str(tmp_path / "no" / "answer"), f"{line.url}/works/{name}/200/10/"]) == 1
+    assert site.runs(name) == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["-H", "nonsense", "http://127.0.0.1:1/"],
         ["-d", "@/no/such/file", "http://127.0.0.1:1/"],
+        ["127.0.0.1:1/stock"],
+        ["ftp://127.0.0.1/stock"],
+        ["http://[::1/stock"],
         ["-X", "PUT", "POST", "http://127.0.0.1:1/"],
         ["GET", "POST", "http://127.0.0.1:1/"],
         [],
