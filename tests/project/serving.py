@@ -13,12 +13,29 @@ import uvicorn
 import waitress.server
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
+from django.db import connections
+from waitress.task import ThreadedTaskDispatcher
+
+
+class Dispatcher(ThreadedTaskDispatcher):
+    """Closes the database connections of its threads with them.
+
+    Django closes them after each request, but not while another thread of the process uses Django's test client.
+    """
+
+    def handler_thread(self, thread_no: int) -> None:
+        try:
+            super().handler_thread(thread_no)
+        finally:
+            connections.close_all()
 
 
 @contextlib.contextmanager
 def wsgi_server() -> Iterator[int]:
     """The test project behind waitress; yields the port."""
-    server = waitress.server.create_server(get_wsgi_application(), host="127.0.0.1", port=0, threads=2)
+    dispatcher = Dispatcher()
+    dispatcher.set_thread_count(2)
+    server = waitress.server.create_server(get_wsgi_application(), host="127.0.0.1", port=0, _dispatcher=dispatcher)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
