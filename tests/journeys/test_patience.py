@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import requests
 
@@ -81,6 +82,14 @@ def site(workers: Callable[[], Site], tmp_path_factory: pytest.TempPathFactory) 
     server = f"location / {{ {rules} {TIMEOUT}s; }} location ~ /events$ {{ {rules} {cells.PATIENCE}s; }}"
     with site.serving(), nginx(tmp_path_factory.mktemp("nginx"), site.public, server):
         yield site
+
+
+@pytest.fixture(autouse=True)
+def idle(site):
+    """The workers have nothing to do: a browser that was closed may have left calls, each of which takes its time."""
+    with psycopg.connect(site.cast.environment["DATABASE_URL"]) as connection:
+        unfinished = "SELECT count(*) FROM asyncexchange_asynctask WHERE finished IS NULL"
+        until(lambda: connection.execute(unfinished).fetchone() == (0,), cells.PATIENCE)
 
 
 def test_without_patience_the_proxy_gives_up(site):
