@@ -202,8 +202,12 @@ every_client = pytest.mark.parametrize("call", [with_httpx, with_asyncio, with_r
 def test_202_that_names_no_task_is_the_response(rclone, call):
     status, document = call(f"{rclone}/rc/noop", Options())
     assert status == 202
-    job = until(lambda: call(f"{rclone}/job/status?jobid={document['jobid']}", Options(respond_async=False))[1])
-    assert (job["finished"], job["output"]) == (True, {"a": 1})
+
+    def finished() -> Any:
+        job = call(f"{rclone}/job/status?jobid={document['jobid']}", Options(respond_async=False))[1]
+        return job if job["finished"] else None
+
+    assert until(finished)["output"] == {"a": 1}
 
 
 @every_client
