@@ -51,20 +51,21 @@ def allow_async(
     """
     if view is None:
         return partial(allow_async, retention=retention, repeatable=repeatable, patience=patience)
-    _mark(view, True)
+    _set(view, MARK, True)
     if patience:
         arrival.record_all()
     for name, term in ((RETENTION, retention), (REPEATABLE, repeatable), (PATIENCE, patience)):
         if term is not None:
-            setattr(view, name, term)
+            _set(view, name, term)
     return view
 
 
 def never_async(view: V) -> V:
     """Never answer calls of ``view`` later, whatever the dialect or the settings say."""
-    _mark(view, False)
+    _set(view, MARK, False)
     return view
 
 
-def _mark(view: Any, mark: bool) -> None:
-    setattr(view, MARK, mark)
+def _set(view: Any, name: str, term: Any) -> None:
+    """Set an attribute of ``view``. A bound method, such as ``admin.site.index``, has those of its function."""
+    setattr(getattr(view, "__func__", view), name, term)

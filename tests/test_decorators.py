@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.views.generic import View
 
 from django_asyncexchange.decorators import allow_async, never_async
-from django_asyncexchange.intake.admission import MARK
+from django_asyncexchange.intake.admission import MARK, RETENTION
+
+DAY = dt.timedelta(days=1)
 
 
 @pytest.mark.parametrize(("decorate", "mark"), [(allow_async, True), (never_async, False)])
 def test_mark_is_set(decorate, mark):
     assert getattr(decorate(lambda request: None), MARK) is mark
+
+
+def test_bound_method_can_be_marked():
+    class Site:
+        def index(self, request):
+            return request
+
+    view = Site().index
+    assert allow_async(retention=DAY)(view) is view
+    assert (getattr(Site().index, MARK), getattr(Site().index, RETENTION)) == (True, DAY)
 
 
 @pytest.mark.parametrize("decorate", [allow_async, never_async])

@@ -38,11 +38,11 @@ def webhooks(dialect: Dialect, components: Components) -> dict[str, Any]:
 
 def callback(dialect: Dialect, components: Components) -> dict[str, Any] | None:
     """The callback object of a call; None where calls have no callbacks."""
-    if not dialect.CALLBACK:
-        return None
     events = samples.events(dialect, Webhook.PROCESSED)
     sent = (dialect.called_back(samples.callback(), event, samples.DELIVERY) for event in events)
     notices = [notice for notice in sent if notice is not None]
+    if not dialect.CALLBACK or not notices:
+        return None
     operation = _operation(dialect, notices, "The task has finished", components)
     return {dialect.CALLBACK: {notices[0].method.lower(): operation}}
 

@@ -31,8 +31,6 @@ from ..protocol.values import value
 from . import calls, messages, operations, schemas, security
 from .components import Components
 
-COMPONENTS = ("schemas", "examples", "securitySchemes")
-
 
 @value
 class Described:
