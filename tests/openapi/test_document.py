@@ -20,7 +20,7 @@ from django_asyncexchange.models import Delivery, Webhook
 from django_asyncexchange.openapi import samples, schemas, views
 from django_asyncexchange.openapi.document import document
 from django_asyncexchange.protocol.states import State
-from django_asyncexchange.rest.filters import AsyncTaskFilter
+from django_asyncexchange.rest.filters import ORDER, AsyncTaskFilter
 
 from ..services import exchange, stored
 from . import conformance
@@ -142,8 +142,9 @@ def test_anonymous_callers_need_none_where_they_are_allowed():
 
 
 def test_list_has_the_parameters_of_the_filter_set():
-    names = {each["name"] for each in document()["paths"]["/async/tasks"]["get"]["parameters"]}
-    assert names == {"limit", "offset", *AsyncTaskFilter.base_filters}
+    described = {each["name"]: each for each in document()["paths"]["/async/tasks"]["get"]["parameters"]}
+    assert described.keys() == {"limit", "offset", *AsyncTaskFilter.base_filters}
+    assert set(described["order_by"]["schema"]["enum"]) == {sign + name for name in ORDER for sign in ("", "-")}
 
 
 def test_messages_of_webhooks_are_described():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ...exceptions import LinkInvalid
 from ...protocol.signer import Signer
 from ...protocol.values import Headers, Snapshot
+from .tables import Parameter
 
 FILE_HEADERS: Headers = (
     ("X-Content-Type-Options", "nosniff"),
@@ -15,6 +16,15 @@ FILE_HEADERS: Headers = (
     ("Referrer-Policy", "no-referrer"),
 )
 """A view's content at a public URL: browsers must not run or cache it, nor send the URL on as a referrer."""
+
+PARAMETERS = (
+    Parameter(name="temp_url_sig", description="The signature of the link.", schema={"type": "string"}),
+    Parameter(
+        name="temp_url_expires",
+        description="The end of the link's lifetime, in Unix seconds.",
+        schema={"type": "string"},
+    ),
+)
 
 
 def query_of(task: Snapshot, expires: int, signer: Signer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..base import signed_links
 from ..base.tables import Parameter, Schema
 
 ACTIONS = ("PROCESSED", "UPDATE", "CREATE")
@@ -52,8 +53,7 @@ PARAMETERS = {
     "submit": (TRIGGER, DISABLE, DISABLE_BY_PREFIX),
     "list": LIST,
     "download": (
-        Parameter(name="temp_url_sig", description="The signature of the link.", schema={"type": "string"}),
-        Parameter(name="temp_url_expires", description="The end of the link's lifetime.", schema={"type": "string"}),
+        *signed_links.PARAMETERS,
         Parameter(name="filename", description="The name of the file.", schema={"type": "string"}),
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...protocol.states import State
+from ..base import signed_links
 from ..base.tables import Parameter, Schema
 
 DATE: Schema = {"type": "string", "format": "date-time"}
@@ -114,10 +115,7 @@ PARAMETERS = {
             schema={"type": "string"},
         ),
     ),
-    "download": (
-        Parameter(name="temp_url_sig", description="The signature of the link.", schema={"type": "string"}),
-        Parameter(name="temp_url_expires", description="The end of the link's lifetime.", schema={"type": "string"}),
-    ),
+    "download": signed_links.PARAMETERS,
 }
 BODIES = {
     "change": {
